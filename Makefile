@@ -1,0 +1,190 @@
+# The developer's door. `make help` lists what it opens.
+#
+#   NGINX_SRC=dir   build against this nginx source tree, and nginx with it
+#   STATIC=1        with NGINX_SRC: link the module into nginx
+#   BUILD=sanitize  with AddressSanitizer and UndefinedBehaviorSanitizer
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS   += --no-builtin-rules --no-print-directory
+
+top     := $(CURDIR)
+jobs    := $(shell nproc)
+debian  := /usr/share/nginx/src
+sources := $(wildcard src/*/*.cpp)
+headers := $(wildcard src/*/*.h)
+
+optimize   := -O2 -g -fstack-protector-strong -Wformat -Werror=format-security
+sanitizers := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+              -fno-omit-frame-pointer
+
+ifeq ($(BUILD),sanitize)
+flavour   := -sanitize
+cc_opt    := -g -O1
+ld_opt    :=
+cxx_flags := $(sanitizers)
+libs      := $(sanitizers)
+else ifeq ($(BUILD),)
+cc_opt    := $(optimize) -D_FORTIFY_SOURCE=2
+ld_opt    := -Wl,-z,relro -Wl,-z,now
+else
+$(error BUILD is "sanitize" or nothing, not "$(BUILD)")
+endif
+
+ifeq ($(NGINX_SRC),)
+tree := $(debian)
+out  := build/debian$(flavour)
+else
+tree := $(abspath $(NGINX_SRC))
+out  := build/$(notdir $(tree))$(if $(STATIC),-static)$(flavour)
+endif
+
+module := $(if $(NGINX_SRC)$(BUILD),$(out)/,build/)ngx_http_oidc_module.so
+goal   := $(if $(STATIC),$(out)/objs/nginx,$(module))
+
+.PHONY: build
+build: $(goal)    ## the module for the installed nginx, build/ngx_http_oidc_module.so
+
+.PHONY: help
+help:             ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
+
+# nginx's configure writes into the tree it stands in: give it a copy.
+
+.PHONY: deps
+deps:
+	@$(if $(NGINX_SRC),,t/deps build)
+
+options = --with-compat --with-debug --with-threads --with-http_ssl_module \
+          --with-http_v2_module --with-http_realip_module \
+          --with-http_auth_request_module --with-http_stub_status_module \
+          --prefix=$(top)/$(out)/prefix
+
+$(out)/configured: config config.make $(sources) Makefile | deps
+	@test -e $(tree)/src/core/nginx.h || \
+	    { echo "$(tree) holds no nginx source" >&2; exit 1; }
+	@mkdir -p $(out)/tree
+	@cp -r $(tree)/. $(out)/tree/
+	@cd $(out)/tree && configure=./configure && \
+	[ -x configure ] || configure=auto/configure; \
+	if [ -e conf_flags ]; then . ./conf_flags; \
+	else NGX_CONF_FLAGS=($(options)); fi; \
+	OIDC_CXXFLAGS="$(cxx_flags)" OIDC_LIBS="$(libs)" $$configure \
+	    "$${NGX_CONF_FLAGS[@]}" \
+	    --with-cc-opt="$(cc_opt)" --with-ld-opt="$(ld_opt)" \
+	    --add-$(if $(STATIC),,dynamic-)module=$(top) \
+	    --builddir=$(top)/$(out)/objs > ../configure.log 2>&1 || \
+	{ tail -n 20 ../configure.log >&2; exit 1; }
+	@touch $@
+
+ifeq ($(STATIC),)
+$(out)/objs/ngx_http_oidc_module.so: $(out)/configured $(headers)
+	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s modules
+
+$(module): $(out)/objs/ngx_http_oidc_module.so
+	@cp $< $@.new && mv $@.new $@ && echo "built $@"
+endif
+
+ifneq ($(NGINX_SRC),)
+$(out)/objs/nginx: $(out)/configured $(headers) $(sources)
+	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s binary
+	@mkdir -p $(out)/prefix/logs && echo "built $@"
+endif
+
+# Tests, from the outside in.
+
+.PHONY: test
+test: deps-test   ## every test: checks, unit, prove, the same sanitized, browser
+	@$(MAKE) check unit prove
+ifeq ($(BUILD)$(NGINX_SRC),)
+	@$(MAKE) BUILD=sanitize prove
+	@$(MAKE) browser
+endif
+
+.PHONY: deps-test
+deps-test:
+	@t/deps build test browser
+
+binary := $(if $(NGINX_SRC),$(top)/$(out)/objs/nginx,/usr/sbin/nginx)
+global := $(if $(STATIC),,load_module $(top)/$(module);)
+TESTS  := t
+
+.PHONY: prove
+prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*.t through real nginx (TESTS=t/login.t for one)
+	@echo "prove: $(TESTS), $(binary)$(if $(BUILD),$(comma) sanitized)"
+	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
+	    prove -j$(jobs) $(TESTS)
+
+comma := ,
+
+# What the tests run as nginx: the sanitizers' runtime must be loaded first.
+$(out)/nginx: Makefile | $(goal)
+	@{ echo '#!/bin/sh'; \
+	   $(if $(BUILD),echo 'export LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so)"'; \
+	   echo 'export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1'; \
+	   echo 'export UBSAN_OPTIONS=print_stacktrace=1'; \
+	   echo 'export LSAN_OPTIONS=suppressions=$(top)/t/lsan.supp:print_suppressions=0';) \
+	   echo 'exec $(binary) "$$@"'; } > $@
+	@chmod +x $@
+
+pure      := $(filter-out src/ngx/%,$(sources))
+unit_cpp  := $(wildcard t/unit/*.cpp)
+unit_objs := $(pure:%.cpp=build/unit/%.o) $(unit_cpp:%.cpp=build/unit/%.o)
+unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
+             -Wno-sign-conversion -Werror -Isrc $(sanitizers)
+
+# No include path leads to nginx: the lower floors stand without it.
+build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h) Makefile
+	@mkdir -p $(@D)
+	@$(unit_cxx) -c $< -o $@
+
+build/unit/unit: $(unit_objs)
+	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -o $@
+
+.PHONY: unit
+unit:             ## GoogleTest for the floors below nginx, sanitized
+	@$(MAKE) -j$(jobs) build/unit/unit
+	@build/unit/unit --gtest_brief=1
+
+.PHONY: browser
+browser: $(module) ## a real browser against the demo; screenshots in build/browser
+	@t/deps browser
+	@t/browser/run
+
+.PHONY: check
+check:            ## structure, documentation, formatting
+	@for script in t/check/*; do $$script; done
+
+.PHONY: format
+format:           ## clang-format over src and t
+	@clang-format -i src/*/*.cpp src/*/*.h $(unit_cpp)
+
+.PHONY: demo
+demo: $(module)   ## a provider, an application and nginx on loopback, to try in a browser
+	@t/deps demo
+	@t/demo/demo start
+
+.PHONY: demo-stop
+demo-stop:        ## ends the demo
+	@t/demo/demo stop
+
+# Debian's places.
+modules   := $(DESTDIR)/usr/lib/nginx/modules
+available := $(DESTDIR)/usr/share/nginx/modules-available
+enabled   := $(DESTDIR)/etc/nginx/modules-enabled
+
+.PHONY: install
+install: $(module) ## the module and its load_module line, where Debian's nginx looks
+	@install -D -m 644 $(module) $(modules)/ngx_http_oidc_module.so
+	@mkdir -p $(available) $(enabled)
+	@echo "load_module modules/ngx_http_oidc_module.so;" \
+	    > $(available)/mod-http-oidc.conf
+	@ln -sf /usr/share/nginx/modules-available/mod-http-oidc.conf \
+	    $(enabled)/50-mod-http-oidc.conf
+	@echo "installed; \"nginx -t\" checks, \"nginx -s reload\" does not load" \
+	    "modules anew: restart nginx"
+
+.PHONY: clean
+clean:            ## removes build
+	@t/demo/demo stop > /dev/null 2>&1 || true
+	@rm -rf build

@@ -1,0 +1,105 @@
+// HTTP as the flows speak it: a question and its answer, cookies in both
+// directions, and how long an answer may be kept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace oidc {
+
+struct HttpRequest {
+    std::string url;
+    std::string body;              // non-empty: a POST of a form
+    std::string authorization;     // value of that header, may be empty
+    std::size_t limit = 64 * 1024; // bytes of the answer's body
+};
+
+struct HttpResponse {
+    int status = 0;
+    std::string content_type;
+    std::string cache_control;
+    std::string body;
+};
+
+// True for `type` with or without parameters (RFC 9110, 8.3.1).
+bool has_media_type(const HttpResponse& response, std::string_view type);
+
+// Seconds an answer may be kept: its max-age, between `least` and `most`;
+// `otherwise` where it says nothing (RFC 9111, 5.2.2).
+std::int64_t cache_lifetime(std::string_view cache_control, std::int64_t least,
+    std::int64_t most, std::int64_t otherwise);
+
+// The Cookie header of a request, as its lines came.
+using CookieLines = std::span<const std::string_view>;
+
+// Calls visit(name, value) for every pair until it returns true. A pair
+// without "=" is no cookie; quotes are part of the value (RFC 6265, 5.2).
+template <class Visit>
+bool each_cookie(CookieLines lines, Visit visit);
+
+std::optional<std::string_view> find_cookie(
+    CookieLines lines, std::string_view name);
+
+struct CookieScope {
+    std::string name;
+    std::string domain; // empty: this host alone
+    std::string path = "/";
+    std::string_view same_site = "Lax";
+    bool secure = false;
+};
+
+// A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. A negative max_age
+// leaves the attribute out: the cookie ends with the browser.
+std::string set_cookie(const CookieScope& scope, std::string_view value,
+    std::int64_t max_age = -1);
+
+// Deletes: repeats every attribute, or a browser would keep the cookie.
+std::string clear_cookie(const CookieScope& scope);
+
+// A value too large for one cookie travels in up to nine, name, name.1 and so
+// on; the first then starts with their number and a dot.
+constexpr std::size_t cookie_chunk = 3800; // bytes of value
+constexpr std::size_t most_chunks = 9;
+
+// The Set-Cookie values for `value`, followed by deletions of the chunks that
+// the request's cookies hold beyond it.
+std::vector<std::string> set_chunks(const CookieScope& scope,
+    std::string_view value, CookieLines lines, std::int64_t max_age = -1);
+
+// The value whose first cookie is `head`; nothing when a chunk is missing.
+std::optional<std::string> join_chunks(
+    CookieLines lines, std::string_view name, std::string_view head);
+
+// Deletions for every cookie of that name and every chunk seen.
+std::vector<std::string> clear_chunks(
+    const CookieScope& scope, CookieLines lines);
+
+template <class Visit>
+bool each_cookie(CookieLines lines, Visit visit)
+{
+    for (auto line : lines) {
+        while (!line.empty()) {
+            auto end = line.find(';');
+            auto pair = line.substr(0, end);
+            line.remove_prefix(end == line.npos ? line.size() : end + 1);
+
+            auto start = pair.find_first_not_of(" \t");
+            auto mark = pair.find('=');
+            if (start == pair.npos || mark == pair.npos || mark < start) {
+                continue;
+            }
+            if (visit(
+                    pair.substr(start, mark - start), pair.substr(mark + 1))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+}

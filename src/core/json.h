@@ -1,0 +1,75 @@
+// The door to jansson: documents that are owned, values that are borrowed,
+// and a parser that refuses whatever two readers could read differently.
+#pragma once
+
+#include "core/result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct json_t;
+
+namespace oidc {
+
+// A borrowed value, valid as long as its Json; may be absent. A getter gives
+// nothing when the value is absent or of another type.
+class JsonValue {
+public:
+    JsonValue() = default;
+    explicit JsonValue(const json_t* value) : value_(value) {}
+
+    bool exists() const { return value_ != nullptr; }
+    bool is_object() const;
+    bool is_array() const;
+    bool is_null() const;
+
+    std::optional<std::string_view> string() const;
+    std::optional<std::int64_t> integer() const;
+    std::optional<bool> boolean() const;
+
+    // seconds since the epoch, a fraction cut off (NumericDate, RFC 7519, 2)
+    std::optional<std::int64_t> date() const;
+
+    JsonValue operator[](const char* name) const;
+
+    std::size_t size() const;               // of an array or object
+    JsonValue at(std::size_t index) const;  // of an array
+    std::vector<std::string> names() const; // of an object
+
+    bool has_string(std::string_view element) const; // in an array
+
+    // strings as they are; numbers, booleans and anything nested as JSON
+    std::string text() const;
+    std::string dump() const;
+
+private:
+    const json_t* value_ = nullptr;
+};
+
+class Json {
+public:
+    // RFC 8259, one object, UTF-8, at most 64 levels deep; duplicate members,
+    // NUL in a string, numbers out of range and trailing bytes are refused.
+    // The reason is a phrase for Error::detail.
+    static std::optional<Json> parse(std::string_view text, std::string& why);
+    static std::optional<Json> parse(std::string_view text);
+
+    JsonValue operator[](const char* name) const { return root()[name]; }
+    JsonValue root() const { return JsonValue(root_.get()); }
+
+private:
+    struct Release {
+        void operator()(json_t* value) const;
+    };
+
+    explicit Json(json_t* root) : root_(root) {}
+
+    std::unique_ptr<json_t, Release> root_;
+};
+
+}

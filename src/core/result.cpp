@@ -1,0 +1,102 @@
+#include "core/result.h"
+
+#include <array>
+
+namespace oidc {
+namespace {
+
+using enum Errc;
+using enum Level;
+
+constexpr Fault faults[] = {
+    {internal, "internal", 500, error},
+    {config_unusable, "config_unusable", 500, error},
+    {request_host, "request_host", 400, error},
+    {session_too_large, "session_too_large", 500, error},
+
+    {state_missing, "state_missing", 400, warn},
+    {state_invalid, "state_invalid", 400, warn},
+    {state_foreign, "state_foreign", 400, warn},
+    {state_expired, "state_expired", 400, warn},
+    {state_used, "state_used", 400, warn},
+    {state_cookie, "state_cookie", 400, warn},
+    {callback_malformed, "callback_malformed", 400, warn},
+    {callback_issuer, "callback_issuer", 400, error},
+
+    {provider_error, "provider_error", 400, error},
+    {provider_access_denied, "provider_access_denied", 403, warn},
+    {provider_account_selection_required, "provider_account_selection_required",
+        400, error},
+    {provider_consent_required, "provider_consent_required", 400, error},
+    {provider_interaction_required, "provider_interaction_required", 400,
+        error},
+    {provider_invalid_client, "provider_invalid_client", 400, error},
+    {provider_invalid_grant, "provider_invalid_grant", 400, error},
+    {provider_invalid_request, "provider_invalid_request", 400, error},
+    {provider_invalid_scope, "provider_invalid_scope", 400, error},
+    {provider_login_required, "provider_login_required", 400, error},
+    {provider_server_error, "provider_server_error", 400, error},
+    {provider_temporarily_unavailable, "provider_temporarily_unavailable", 400,
+        error},
+    {provider_unauthorized_client, "provider_unauthorized_client", 400, error},
+    {provider_unsupported_response_type, "provider_unsupported_response_type",
+        400, error},
+
+    {id_token_missing, "id_token_missing", 403, error},
+    {id_token_malformed, "id_token_malformed", 403, error},
+    {id_token_alg, "id_token_alg", 403, error},
+    {id_token_crit, "id_token_crit", 403, error},
+    {id_token_key, "id_token_key", 403, error},
+    {id_token_signature, "id_token_signature", 403, error},
+    {id_token_issuer, "id_token_issuer", 403, error},
+    {id_token_subject, "id_token_subject", 403, error},
+    {id_token_audience, "id_token_audience", 403, error},
+    {id_token_azp, "id_token_azp", 403, error},
+    {id_token_expired, "id_token_expired", 403, error},
+    {id_token_not_yet_valid, "id_token_not_yet_valid", 403, error},
+    {id_token_issued_at, "id_token_issued_at", 403, error},
+    {id_token_nonce, "id_token_nonce", 403, error},
+    {id_token_at_hash, "id_token_at_hash", 403, error},
+
+    {upstream_unreachable, "upstream_unreachable", 502, error},
+    {upstream_timeout, "upstream_timeout", 504, error},
+    {upstream_answer, "upstream_answer", 502, error},
+    {upstream_status, "upstream_status", 502, error},
+    {upstream_metadata, "upstream_metadata", 502, error},
+    {upstream_keys, "upstream_keys", 502, error},
+    {upstream_token, "upstream_token", 502, error},
+};
+
+constexpr bool in_order()
+{
+    for (std::size_t i = 0; i < std::size(faults); i++) {
+        if (faults[i].code != static_cast<Errc>(i)) {
+            return false;
+        }
+    }
+    return std::size(faults) == static_cast<std::size_t>(upstream_token) + 1;
+}
+
+static_assert(in_order(), "a row for every Errc, in its order");
+
+}
+
+const Fault& fault(Errc code)
+{
+    return faults[static_cast<std::size_t>(code)];
+}
+
+Errc provider_errc(std::string_view name)
+{
+    constexpr std::string_view family = "provider_";
+
+    for (const auto& row : faults) {
+        if (row.word.starts_with(family) &&
+            row.word.substr(family.size()) == name) {
+            return row.code;
+        }
+    }
+    return provider_error;
+}
+
+}

@@ -1,0 +1,200 @@
+#include "flow/callback.h"
+
+namespace oidc {
+
+bool Callback::is_for(const Provider& provider, const Visit& visit)
+{
+    auto reply = parse_reply(visit.query);
+    return reply && open_state(provider, reply->state);
+}
+
+Step Callback::start(const World& world)
+{
+    auto reply = parse_reply(visit_.query);
+    if (!reply) {
+        return refuse(std::move(reply).error());
+    }
+    reply_ = std::move(*reply);
+
+    auto state = open_state(provider_, reply_.state);
+    if (!state) {
+        return refuse({Errc::state_invalid, "client sent a state not ours"});
+    }
+    state_ = std::move(*state);
+
+    auto redirect = redirect_uri(provider_.client(), visit_);
+    if (!redirect) {
+        return refuse(std::move(redirect).error());
+    }
+    redirect_ = std::move(*redirect);
+    return judge_state(world);
+}
+
+Step Callback::judge_state(const World& world)
+{
+    const auto& transaction = state_.transaction;
+    auto binding = find_binding(provider_, visit_, transaction);
+
+    if (binding.bound == Bound::foreign) {
+        return refuse(
+            {Errc::state_foreign, "client sent the state of another browser"});
+    }
+    if (world.now >=
+        transaction.started + provider_.client().pre_auth_timeout) {
+        return stale(
+            world, Errc::state_expired, "client sent a state that expired");
+    }
+    if (binding.bound == Bound::none) {
+        return stale(world, Errc::state_cookie,
+            "client sent a state without the cookie of its login");
+    }
+    derived_ = derive(provider_, state_, binding.value);
+    if (provider_.metadata(world.now) == nullptr) {
+        return ask(Learn{Part::metadata}, &Callback::claim);
+    }
+    return claim(world, Ok{});
+}
+
+// A login page from the day before, or cookies cleared meanwhile: who is
+// logged in goes on; who is not begins once more, but not for ever, since a
+// browser may refuse cookies altogether.
+Step Callback::stale(const World& world, Errc code, const char* what)
+{
+    if (session_) {
+        return go_home({});
+    }
+    if (state_.transaction.attempt > 0) {
+        return refuse({code, what});
+    }
+    if (provider_.metadata(world.now) == nullptr) {
+        return ask(Learn{Part::metadata}, &Callback::restart);
+    }
+    return restart(world, Ok{});
+}
+
+Step Callback::restart(const World& world, Check learnt)
+{
+    auto metadata = provider_.metadata(world.now);
+    if (metadata == nullptr) {
+        return refuse(std::move(learnt).error());
+    }
+    const auto& transaction = state_.transaction;
+    auto target = whole_target(provider_, visit_, transaction);
+    return begin_login(provider_, *metadata, visit_, redirect_,
+        {transaction.origin, target, transaction.attempt + 1}, world);
+}
+
+Step Callback::claim(const World& world, Check learnt)
+{
+    auto metadata = provider_.metadata(world.now);
+    if (metadata == nullptr) {
+        return refuse(std::move(learnt).error());
+    }
+    auto from_issuer = check_issuer(reply_, provider_.client(), *metadata);
+    if (!from_issuer) {
+        return refuse(std::move(from_issuer).error());
+    }
+    metadata_ = *metadata;
+    const auto& transaction = state_.transaction;
+    return ask(Claim{transaction.id,
+                   transaction.started + provider_.client().pre_auth_timeout},
+        &Callback::claimed);
+}
+
+Step Callback::claimed(const World&, Claimed claimed)
+{
+    if (!claimed.ours) {
+        if (session_ || !claimed.cookies.empty()) {
+            return go_home(std::move(claimed.cookies));
+        }
+        return refuse(
+            {Errc::state_used, "client sent a state that was used before"});
+    }
+    auto outcome = check_outcome(reply_);
+    if (!outcome) {
+        return refuse(std::move(outcome).error());
+    }
+    const auto& client = provider_.client();
+    auto pkce = client.pkce && metadata_.s256;
+    auto request = code_request(client, metadata_, *reply_.code, redirect_.url,
+        pkce ? derived_.verifier : "");
+    if (!request) {
+        return refuse(std::move(request).error());
+    }
+    return ask(Fetch{std::move(*request)}, &Callback::tokens);
+}
+
+Step Callback::tokens(const World& world, Result<HttpResponse> response)
+{
+    if (!response) {
+        return refuse(std::move(response).error());
+    }
+    auto tokens = parse_tokens(*response);
+    if (!tokens) {
+        return refuse(std::move(tokens).error());
+    }
+    tokens_ = std::move(*tokens);
+    if (provider_.keys(world.now) == nullptr) {
+        return ask(Learn{Part::keys}, &Callback::verify);
+    }
+    return verify(world, Ok{});
+}
+
+Step Callback::verify(const World& world, Check learnt)
+{
+    auto keys = provider_.keys(world.now);
+    if (keys == nullptr) {
+        return refuse(std::move(learnt).error());
+    }
+    auto token = IdToken::verify(tokens_.id_token,
+        {provider_.client(), *keys, derived_.nonce, tokens_.access_token,
+            world.now});
+    if (!token) {
+        return judge_error(world, std::move(token).error());
+    }
+    return finish(world, *token);
+}
+
+// The provider may have changed its keys since we last asked: ask again, once.
+Step Callback::judge_error(const World& world, Error error)
+{
+    if (!wants_newer_keys(error) || renewed_keys_ ||
+        !provider_.may_renew_keys(world.now)) {
+        return refuse(std::move(error));
+    }
+    renewed_keys_ = true;
+    provider_.forget_keys();
+    return ask(Learn{Part::keys}, &Callback::verify);
+}
+
+Step Callback::finish(const World& world, const IdToken& token)
+{
+    auto session = Session::begin(
+        token, tokens_, provider_.client(), world.now, world.random);
+    auto cookies = session.seal(provider_, visit_.cookies,
+        visit_.origin.starts_with("https:"), visit_.cookie_room, world.random);
+    if (!cookies) {
+        return refuse(std::move(cookies).error());
+    }
+    auto end = go_home(std::move(*cookies));
+    end.session = std::move(session);
+    return end;
+}
+
+Finish Callback::go_home(std::vector<std::string> cookies)
+{
+    const auto& transaction = state_.transaction;
+
+    Finish finish;
+    finish.location = return_location(provider_, visit_, transaction);
+    // A strict cookie stays away from a redirect that another site began.
+    finish.by_page = provider_.client().cookie_same_site == "Strict";
+    finish.cookies = std::move(cookies);
+    finish.claimed = transaction.id;
+    for (auto& cookie : clear_login(provider_, visit_, transaction)) {
+        finish.cookies.push_back(std::move(cookie));
+    }
+    return finish;
+}
+
+}

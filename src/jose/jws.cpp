@@ -1,0 +1,107 @@
+#include "jose/jws.h"
+
+#include "core/encode.h"
+
+#include <algorithm>
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t longest_kid = 1024;
+
+Error malformed(const std::string& what)
+{
+    return {Errc::id_token_malformed, "id token " + what};
+}
+
+}
+
+Result<Jws> Jws::parse(
+    std::string_view compact, std::span<const std::string> allowed)
+{
+    if (std::count(compact.begin(), compact.end(), '.') != 2) {
+        return malformed("is not a JWS of three parts");
+    }
+    auto first = compact.find('.');
+    auto second = compact.rfind('.');
+    auto header_text = base64url_decode(compact.substr(0, first));
+    auto payload =
+        base64url_decode(compact.substr(first + 1, second - first - 1));
+    auto signature = base64url_decode(compact.substr(second + 1));
+    if (!header_text || !payload || !signature) {
+        return malformed("is not base64url");
+    }
+
+    std::string why;
+    auto header = Json::parse(*header_text, why);
+    if (!header) {
+        return malformed("has a header of " + why);
+    }
+    auto alg = (*header)["alg"].string();
+    if (!alg) {
+        return malformed("has no alg");
+    }
+    auto algorithm = find_algorithm(*alg);
+    if (algorithm == nullptr ||
+        std::find(allowed.begin(), allowed.end(), *alg) == allowed.end()) {
+        return Error{Errc::id_token_alg,
+            "id token is signed with " + quoted(*alg) +
+                ", which id_token_alg does not list"};
+    }
+    if ((*header)["crit"].exists()) {
+        return Error{Errc::id_token_crit, "id token has a critical extension"};
+    }
+    // RFC 7797: without "crit" it would be ignored, but nobody means that.
+    if ((*header)["b64"].exists() || (*header)["enc"].exists()) {
+        return malformed("has a header of another kind of token");
+    }
+    auto kid = (*header)["kid"];
+    if (kid.exists() && (!kid.string() || kid.string()->size() > longest_kid)) {
+        return malformed("has a kid that is no string of sane length");
+    }
+
+    Jws jws;
+    jws.compact_ = compact;
+    jws.payload_ = std::move(*payload);
+    jws.algorithm_ = algorithm;
+    jws.signature_size_ = signature->size();
+    if (kid.exists()) {
+        jws.kid_ = std::string(*kid.string());
+    }
+    return jws;
+}
+
+Result<std::string> Jws::verify(
+    const KeySet& keys, std::string_view secret) const
+{
+    Error bad{Errc::id_token_signature, "id token has a bad signature"};
+
+    if (algorithm_->signature != 0 &&
+        algorithm_->signature != signature_size_) {
+        return bad;
+    }
+    if (algorithm_->kty == Kty::oct) {
+        auto key = VerifyingKey::from_secret(secret);
+        if (!key.fits(*algorithm_)) {
+            return Error{Errc::id_token_key,
+                "id token is signed with a client_secret shorter than " +
+                    std::to_string(algorithm_->least_secret) + " bytes"};
+        }
+        return key.verify(*algorithm_, compact_) ?
+            Result<std::string>(payload_) :
+            bad;
+    }
+
+    auto candidates = keys.choose(*algorithm_, kid_);
+    if (!candidates) {
+        return std::move(candidates).error();
+    }
+    for (auto key : *candidates) {
+        if (key->verify(*algorithm_, compact_)) {
+            return payload_;
+        }
+    }
+    return bad;
+}
+
+}

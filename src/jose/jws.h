@@ -1,0 +1,45 @@
+// JSON Web Signature in compact serialization (RFC 7515, 7.1): read a token,
+// and verify it against a key set and a list of allowed algorithms.
+#pragma once
+
+#include "core/json.h"
+#include "core/result.h"
+#include "jose/keys.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace oidc {
+
+// A token as it came. Its payload has no way out but verify().
+class Jws {
+public:
+    // id_token_malformed for anything but three strict base64url parts with a
+    // JSON header; id_token_alg for an algorithm that is not `allowed`, "none"
+    // always among those; id_token_crit for any critical extension, since we
+    // understand none (RFC 7515, 4.1.11). Keys and URLs in the header (jwk,
+    // jku, x5u, x5c) are not read at all.
+    static Result<Jws> parse(
+        std::string_view compact, std::span<const std::string> allowed);
+
+    const Algorithm& algorithm() const { return *algorithm_; }
+    const std::optional<std::string>& kid() const { return kid_; }
+
+    // The payload, if a key of `keys`, or for the HS algorithms the secret,
+    // made the signature. id_token_key, id_token_signature.
+    Result<std::string> verify(
+        const KeySet& keys, std::string_view secret) const;
+
+private:
+    Jws() = default;
+
+    std::string compact_;
+    std::string payload_;
+    const Algorithm* algorithm_ = nullptr;
+    std::optional<std::string> kid_;
+    std::size_t signature_size_ = 0;
+};
+
+}

@@ -1,0 +1,66 @@
+// A provider's key set (RFC 7517, 5): which of its keys may have signed a
+// token, and the check of a signature with one of them.
+#pragma once
+
+#include "core/json.h"
+#include "core/result.h"
+#include "jose/algorithm.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace oidc {
+
+// A public key, or a shared secret, that can verify.
+class VerifyingKey {
+public:
+    // A key of a set. Nothing, with a phrase in `why`, for a key that is not
+    // for signatures, holds private or secret parts, is weaker than RSA 2048,
+    // or of a type or curve that no algorithm of ours takes.
+    static std::optional<VerifyingKey> import(JsonValue jwk, std::string& why);
+
+    static VerifyingKey from_secret(std::string_view secret);
+
+    // Everything the JWK says about its use agrees with this algorithm.
+    bool fits(const Algorithm& algorithm) const;
+
+    bool has_id(std::string_view kid) const { return kid_ == kid; }
+
+    // True if this key made the signature over the compact serialization.
+    // The caller has seen to the algorithm: the token's own "alg" is what
+    // cjose obeys.
+    bool verify(const Algorithm& algorithm, std::string_view compact) const;
+
+private:
+    class Handle;
+
+    VerifyingKey() = default;
+
+    std::optional<std::string> kid_;
+    std::optional<std::string> alg_;
+    Kty kty_ = Kty::rsa;
+    std::string crv_;
+    std::size_t size_ = 0; // bits of RSA
+    std::shared_ptr<const Handle> handle_;
+};
+
+class KeySet {
+public:
+    // upstream_keys for what is no key set, or holds no key that can verify.
+    // Keys beyond the hundredth usable one are not looked at.
+    static Result<KeySet> parse(std::string_view json);
+
+    // The keys that can have made a signature with `algorithm`: of that kid,
+    // or, for a token without one, up to ten of the right kind. id_token_key
+    // with the reason when there is none.
+    Result<std::vector<const VerifyingKey*>> choose(const Algorithm& algorithm,
+        const std::optional<std::string>& kid) const;
+
+private:
+    std::vector<VerifyingKey> keys_;
+};
+
+}

@@ -1,0 +1,278 @@
+#include "ngx/conf.h"
+
+#include "oidc/claims.h"
+#include "oidc/session.h"
+
+#include <algorithm>
+
+namespace ngx {
+namespace {
+
+constexpr std::size_t default_zone_size = 2 * 1024 * 1024;
+
+MainConf* main_conf(const ngx_conf_t* cf)
+{
+    return static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+}
+
+ServerConf* server_conf(const ngx_conf_t* cf)
+{
+    return static_cast<ServerConf*>(
+        ngx_http_conf_get_module_srv_conf(cf, ngx_http_oidc_module));
+}
+
+char* fail()
+{
+    return static_cast<char*>(NGX_CONF_ERROR);
+}
+
+// Finds the provider that a constant auth_oidc names.
+char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
+{
+    auto name = view(conf.auth_oidc->value);
+    conf.on = name != "off";
+    if (!conf.on) {
+        return NGX_CONF_OK;
+    }
+    conf.provider = main_conf(cf)->find(name);
+    if (conf.provider == nullptr) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+            "unknown oidc_provider \"%V\" in \"auth_oidc\" in %V:%ui, "
+            "define it in \"http\"",
+            &conf.auth_oidc->value, &conf.position.file, conf.position.line);
+        return fail();
+    }
+    return NGX_CONF_OK;
+}
+
+// Every server that protects anything with a provider answers its callback.
+char* enlist(ngx_conf_t* cf, LocationConf& conf)
+{
+    auto& server = *server_conf(cf);
+
+    if (conf.provider == nullptr) {
+        for (auto provider : main_conf(cf)->providers) {
+            server.add(provider);
+        }
+        return NGX_CONF_OK;
+    }
+    for (auto other : server.providers) {
+        if (other != conf.provider &&
+            other->callback_path == conf.provider->callback_path &&
+            other->client.cookie_name == conf.provider->client.cookie_name) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                "oidc_provider \"%s\" in %V:%ui has the \"redirect_uri\" and "
+                "the \"cookie_name\" of oidc_provider \"%s\" in the same "
+                "server, give it one of its own",
+                conf.provider->name.c_str(), &conf.position.file,
+                conf.position.line, other->name.c_str());
+            return fail();
+        }
+    }
+    server.add(conf.provider);
+    return NGX_CONF_OK;
+}
+
+void add_claim(std::vector<std::string>& claims, std::string_view name)
+{
+    if (std::find(claims.begin(), claims.end(), name) == claims.end()) {
+        claims.emplace_back(name);
+    }
+}
+
+// What the configuration's variables use, whichever provider is meant.
+oidc::Needs used_by_variables(ngx_conf_t* cf)
+{
+    constexpr std::string_view prefix = "oidc_claim_";
+    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
+    oidc::Needs needs;
+
+    for (ngx_uint_t i = 0; i < cmcf->variables.nelts; i++) {
+        auto name = view(variables[i].name);
+        if (name.starts_with(prefix)) {
+            add_claim(needs.claims, name.substr(prefix.size()));
+        }
+        needs.id_token |= name == "oidc_id_token";
+        needs.access_token |= name == "oidc_access_token";
+    }
+    return needs;
+}
+
+void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
+{
+    if (conf.session_claims == nullptr) {
+        return;
+    }
+    auto names = static_cast<ngx_str_t*>(conf.session_claims->elts);
+    for (ngx_uint_t i = 0; i < conf.session_claims->nelts; i++) {
+        auto name = view(names[i]);
+        if (name == "all") {
+            needs.all_claims = true;
+        } else if (name != "auto") {
+            add_claim(needs.claims, oidc::lower_case(name));
+        }
+    }
+}
+
+}
+
+ProviderConf::ProviderConf() : ProviderFields{}
+{
+    pkce = NGX_CONF_UNSET;
+    cookie_samesite = NGX_CONF_UNSET_UINT;
+    session_timeout = NGX_CONF_UNSET;
+    pre_auth_timeout = NGX_CONF_UNSET;
+    clock_skew = NGX_CONF_UNSET;
+    ssl_verify_depth = NGX_CONF_UNSET_UINT;
+    connect_timeout = NGX_CONF_UNSET_MSEC;
+    read_timeout = NGX_CONF_UNSET_MSEC;
+}
+
+LocationConf::LocationConf() : LocationFields{}
+{
+    auth_oidc = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
+    base_url = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
+    mode = NGX_CONF_UNSET_UINT;
+}
+
+Position position(const ngx_conf_t* cf)
+{
+    return {cf->conf_file->file.name, cf->conf_file->line};
+}
+
+ProviderConf* MainConf::find(std::string_view name) const
+{
+    for (auto provider : providers) {
+        if (provider->name == name) {
+            return provider;
+        }
+    }
+    return nullptr;
+}
+
+void ServerConf::add(ProviderConf* provider)
+{
+    if (std::find(providers.begin(), providers.end(), provider) ==
+        providers.end()) {
+        providers.push_back(provider);
+    }
+}
+
+MainConf* main_conf(const ngx_http_request_t* r)
+{
+    return static_cast<MainConf*>(
+        ngx_http_get_module_main_conf(r, ngx_http_oidc_module));
+}
+
+ServerConf* server_conf(const ngx_http_request_t* r)
+{
+    return static_cast<ServerConf*>(
+        ngx_http_get_module_srv_conf(r, ngx_http_oidc_module));
+}
+
+LocationConf* location_conf(const ngx_http_request_t* r)
+{
+    return static_cast<LocationConf*>(static_cast<LocationFields*>(
+        ngx_http_get_module_loc_conf(r, ngx_http_oidc_module)));
+}
+
+void* create_main_conf(ngx_conf_t* cf)
+{
+    return guard(cf, static_cast<void*>(nullptr),
+        [cf] { return static_cast<void*>(make<MainConf>(cf->pool)); });
+}
+
+char* init_main_conf(ngx_conf_t* cf, void* data)
+{
+    auto& conf = *static_cast<MainConf*>(data);
+    return guard(cf, fail(), [&] {
+        if (conf.providers.empty()) {
+            return static_cast<char*>(NGX_CONF_OK);
+        }
+        conf.names.read(cf);
+        conf.zone = Zone::add(
+            cf, conf.zone_size > 0 ? conf.zone_size : default_zone_size);
+        return conf.zone != nullptr ? static_cast<char*>(NGX_CONF_OK) : fail();
+    });
+}
+
+void* create_server_conf(ngx_conf_t* cf)
+{
+    return guard(cf, static_cast<void*>(nullptr),
+        [cf] { return static_cast<void*>(make<ServerConf>(cf->pool)); });
+}
+
+void* create_location_conf(ngx_conf_t* cf)
+{
+    return guard(cf, static_cast<void*>(nullptr), [cf] {
+        auto conf = make<LocationConf>(cf->pool);
+        // nginx's setters count from here
+        return static_cast<void*>(static_cast<LocationFields*>(conf));
+    });
+}
+
+char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
+{
+    auto& prev =
+        *static_cast<LocationConf*>(static_cast<LocationFields*>(parent));
+    auto& conf =
+        *static_cast<LocationConf*>(static_cast<LocationFields*>(child));
+
+    ngx_conf_merge_uint_value(
+        conf.mode, prev.mode, static_cast<ngx_uint_t>(Mode::require));
+    ngx_conf_merge_ptr_value(conf.base_url, prev.base_url, nullptr);
+
+    if (conf.auth_oidc == NGX_CONF_UNSET_PTR) {
+        conf.auth_oidc = prev.auth_oidc;
+        conf.position = prev.position;
+    }
+    if (conf.auth_oidc == NGX_CONF_UNSET_PTR) {
+        return NGX_CONF_OK;
+    }
+    return guard(cf, fail(), [&] {
+        conf.on = true;
+        if (conf.auth_oidc->lengths == nullptr &&
+            resolve_provider(cf, conf) != NGX_CONF_OK) {
+            return fail();
+        }
+        return conf.on ? enlist(cf, conf) : static_cast<char*>(NGX_CONF_OK);
+    });
+}
+
+void find_needs(ngx_conf_t* cf, MainConf& conf)
+{
+    auto used = used_by_variables(cf);
+
+    for (auto provider : conf.providers) {
+        auto& needs = provider->client.needs;
+        needs = used;
+        add_claim(needs.claims, "sub");
+        add_session_claims(*provider, needs);
+        std::sort(needs.claims.begin(), needs.claims.end());
+        provider->client.needs_mark = oidc::mark_of(needs);
+    }
+}
+
+ngx_int_t init_module(ngx_cycle_t* cycle)
+{
+    auto conf = static_cast<MainConf*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_oidc_module));
+    if (conf == nullptr || conf->zone == nullptr) {
+        return NGX_OK;
+    }
+    return guard(cycle, static_cast<ngx_int_t>(NGX_ERROR), [conf] {
+        for (auto provider : conf->providers) {
+            auto keys = std::move(provider->session_keys);
+            if (keys.empty()) {
+                keys.push_back(conf->zone->key());
+            }
+            provider->provider.configure(std::move(provider->client), keys);
+        }
+        return static_cast<ngx_int_t>(NGX_OK);
+    });
+}
+
+}

@@ -1,0 +1,252 @@
+// The directives, one row each, and the setters that nginx does not have.
+
+#include "ngx/conf.h"
+
+#include "core/url.h"
+
+#include <cstddef>
+
+namespace ngx {
+namespace {
+
+char* fail()
+{
+    return static_cast<char*>(NGX_CONF_ERROR);
+}
+
+using Set = char* (*)(ngx_conf_t*, ngx_command_t*, void*);
+
+template <std::size_t N>
+constexpr ngx_command_t directive(const char (&name)[N], ngx_uint_t type,
+    Set set, ngx_uint_t conf = 0, ngx_uint_t offset = 0, void* post = nullptr)
+{
+    return {{N - 1, reinterpret_cast<u_char*>(const_cast<char*>(name))}, type,
+        set, conf, offset, post};
+}
+
+ngx_str_t& argument(ngx_conf_t* cf, ngx_uint_t index)
+{
+    return static_cast<ngx_str_t*>(cf->args->elts)[index];
+}
+
+// Inside oidc_provider.
+
+char* set_words(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    auto& words = *reinterpret_cast<ngx_array_t**>(
+        static_cast<char*>(conf) + command->offset);
+    if (words != nullptr) {
+        return const_cast<char*>("is duplicate");
+    }
+    auto count = cf->args->nelts - 1;
+    words = ngx_array_create(cf->pool, count, sizeof(ngx_str_t));
+    if (words == nullptr) {
+        return fail();
+    }
+    for (ngx_uint_t i = 1; i <= count; i++) {
+        *static_cast<ngx_str_t*>(ngx_array_push(words)) = argument(cf, i);
+    }
+    return NGX_CONF_OK;
+}
+
+char* set_complex(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    return ngx_http_set_complex_value_slot(cf, command, conf);
+}
+
+ngx_conf_enum_t same_site_values[] = {
+    {ngx_string("lax"), 0},
+    {ngx_string("strict"), 1},
+    {ngx_string("none"), 2},
+    {ngx_null_string, 0},
+};
+
+#define FIELD(name) 0, offsetof(ProviderFields, name)
+
+// clang-format off
+ngx_command_t provider_commands[] = {
+    directive("issuer",             NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(issuer)),
+    directive("client_id",          NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_id)),
+    directive("client_secret",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret)),
+    directive("client_secret_file", NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret_file)),
+    directive("config_url",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(config_url)),
+    directive("redirect_uri",       NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(redirect_uri)),
+    directive("scope",              NGX_CONF_1MORE, set_words,               FIELD(scope)),
+    directive("extra_auth_args",    NGX_CONF_TAKE1, set_complex,             FIELD(extra_auth_args)),
+    directive("pkce",               NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(pkce)),
+    directive("cookie_name",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_name)),
+    directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
+    directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),
+    directive("cookie_samesite",    NGX_CONF_TAKE1, ngx_conf_set_enum_slot,  FIELD(cookie_samesite), same_site_values),
+    directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
+    directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
+    directive("session_claims",     NGX_CONF_1MORE, set_words,               FIELD(session_claims)),
+    directive("pre_auth_timeout",   NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(pre_auth_timeout)),
+    directive("clock_skew",         NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(clock_skew)),
+    directive("id_token_alg",       NGX_CONF_1MORE, set_words,               FIELD(id_token_alg)),
+    directive("ssl_trusted_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(ssl_trusted_certificate)),
+    directive("ssl_crl",            NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(ssl_crl)),
+    directive("ssl_verify_depth",   NGX_CONF_TAKE1, ngx_conf_set_num_slot,   FIELD(ssl_verify_depth)),
+    directive("connect_timeout",    NGX_CONF_TAKE1, ngx_conf_set_msec_slot,  FIELD(connect_timeout)),
+    directive("read_timeout",       NGX_CONF_TAKE1, ngx_conf_set_msec_slot,  FIELD(read_timeout)),
+    ngx_null_command
+};
+// clang-format on
+
+#undef FIELD
+
+ngx_command_t* find_provider_command(std::string_view name)
+{
+    for (auto command = provider_commands; command->name.len; command++) {
+        if (view(command->name) == name) {
+            return command;
+        }
+    }
+    return nullptr;
+}
+
+// nginx checks the number of arguments only of directives it looks up itself.
+bool takes(const ngx_command_t& command, ngx_uint_t arguments)
+{
+    return command.type == NGX_CONF_1MORE ? arguments >= 1 : arguments == 1;
+}
+
+char* set_in_provider(ngx_conf_t* cf, ngx_command_t* dummy, void* conf)
+{
+    auto& name = argument(cf, 0);
+    if (view(name) == "include") {
+        return ngx_conf_include(cf, dummy, conf);
+    }
+    auto command = find_provider_command(view(name));
+    if (command == nullptr) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "unknown directive \"%V\" in \"oidc_provider\"", &name);
+        return fail();
+    }
+    if (!takes(*command, cf->args->nelts - 1)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid number of arguments in \"%V\" directive", &name);
+        return fail();
+    }
+    auto fields = static_cast<ProviderFields*>(
+        static_cast<ProviderConf*>(cf->handler_conf));
+    auto rv = command->set(cf, command, fields);
+    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
+        return rv;
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" directive %s", &name, rv);
+    return fail();
+}
+
+bool is_name(std::string_view name)
+{
+    return !name.empty() && name != "off" &&
+        name.find_first_of("$ \t\"'") == name.npos;
+}
+
+char* set_oidc_provider(ngx_conf_t* cf, ngx_command_t*, void* data)
+{
+    auto& main = *static_cast<MainConf*>(data);
+    auto name = argument(cf, 1);
+
+    if (!is_name(view(name))) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid oidc_provider name \"%V\", use a word other than \"off\"",
+            &name);
+        return fail();
+    }
+    if (main.find(view(name)) != nullptr) {
+        ngx_conf_log_error(
+            NGX_LOG_EMERG, cf, 0, "duplicate oidc_provider \"%V\"", &name);
+        return fail();
+    }
+    return guard(cf, fail(), [&] {
+        auto provider = make<ProviderConf>(cf->pool);
+        provider->name = view(name);
+
+        auto outer = *cf;
+        cf->handler = set_in_provider;
+        cf->handler_conf = reinterpret_cast<char*>(provider);
+        auto rv = ngx_conf_parse(cf, nullptr);
+        *cf = outer;
+        if (rv != NGX_CONF_OK) {
+            return fail();
+        }
+        main.providers.push_back(provider);
+        return complete_provider(cf, *provider);
+    });
+}
+
+// In http.
+
+char* set_zone_size(ngx_conf_t* cf, ngx_command_t*, void* data)
+{
+    auto& main = *static_cast<MainConf*>(data);
+    auto& value = argument(cf, 1);
+    auto size = ngx_parse_size(&value);
+
+    if (main.zone_size > 0) {
+        return const_cast<char*>("is duplicate");
+    }
+    if (size == NGX_ERROR || size < static_cast<ssize_t>(Zone::least_size)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid \"oidc_state_zone\" size \"%V\", it must be at least 64k",
+            &value);
+        return fail();
+    }
+    main.zone_size = static_cast<std::size_t>(size);
+    return NGX_CONF_OK;
+}
+
+char* set_auth_oidc(ngx_conf_t* cf, ngx_command_t* command, void* data)
+{
+    auto conf = static_cast<LocationConf*>(static_cast<LocationFields*>(data));
+    if (argument(cf, 1).len == 0) {
+        return const_cast<char*>("must name an oidc_provider, or \"off\"");
+    }
+    conf->position = position(cf);
+    return ngx_http_set_complex_value_slot(cf, command, data);
+}
+
+char* set_base_url(ngx_conf_t* cf, ngx_command_t* command, void* data)
+{
+    auto conf = static_cast<LocationFields*>(data);
+    auto rv = ngx_http_set_complex_value_slot(cf, command, data);
+    if (rv != NGX_CONF_OK || conf->base_url->lengths != nullptr) {
+        return rv;
+    }
+    auto url = oidc::parse_url(view(argument(cf, 1)));
+    if (!url || url->target() != "/") {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid \"oidc_base_url\" \"%V\", it must be a scheme, host and "
+            "port such as \"https://app.example.com\"",
+            &argument(cf, 1));
+        return fail();
+    }
+    return NGX_CONF_OK;
+}
+
+ngx_conf_enum_t mode_values[] = {
+    {ngx_string("require"), static_cast<ngx_uint_t>(Mode::require)},
+    {ngx_string("verify"), static_cast<ngx_uint_t>(Mode::verify)},
+    {ngx_string("off"), static_cast<ngx_uint_t>(Mode::off)},
+    {ngx_null_string, 0},
+};
+
+constexpr ngx_uint_t anywhere =
+    NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+}
+
+// clang-format off
+ngx_command_t commands[] = {
+    directive("oidc_provider",   NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_provider, NGX_HTTP_MAIN_CONF_OFFSET),
+    directive("oidc_state_zone", NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, set_zone_size, NGX_HTTP_MAIN_CONF_OFFSET),
+    directive("auth_oidc",       anywhere|NGX_CONF_TAKE1, set_auth_oidc, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, auth_oidc)),
+    directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, ngx_conf_set_enum_slot, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),
+    directive("oidc_base_url",   anywhere|NGX_CONF_TAKE1, set_base_url, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, base_url)),
+    ngx_null_command
+};
+// clang-format on
+
+}

@@ -1,0 +1,57 @@
+// Performs the steps of a flow for one request and resumes the flow with the
+// answers. It knows nginx and nothing of OpenID Connect.
+#pragma once
+
+#include "flow/step.h"
+#include "ngx/conf.h"
+#include "ngx/ngx.h"
+
+#include <memory>
+#include <optional>
+
+namespace ngx {
+
+class Driver {
+public:
+    Driver(ngx_http_request_t* r, ProviderConf& provider,
+        std::unique_ptr<oidc::Flow> flow);
+    ~Driver();
+    Driver(const Driver&) = delete;
+    Driver& operator=(const Driver&) = delete;
+
+    // Goes on as far as it can; nothing while something is waited for, after
+    // which nginx runs the request's phases again.
+    std::optional<oidc::Finish> drive();
+
+private:
+    enum class Wait { none, subrequest, event };
+
+    // Each performs a step: true when `answer_` is there at once.
+    bool perform(oidc::Fetch& step);
+    bool perform(oidc::Learn& step);
+    bool perform(oidc::Claim& step);
+    bool perform(oidc::Finish& step);
+
+    void ask_provider(oidc::Part part);
+    void wake_waiting(Lookup& lookup, const oidc::Check* learnt);
+    void park(ngx_msec_t timeout);
+    void leave(const oidc::Finish& finish);
+
+    static void wake(ngx_event_t* event);
+
+    ngx_http_request_t* r_;
+    ProviderConf& provider_;
+    std::unique_ptr<oidc::Flow> flow_;
+
+    std::optional<oidc::Step> step_;
+    std::optional<oidc::Answer> answer_;
+    Wait wait_ = Wait::none;
+
+    ngx_event_t event_{};
+    ngx_msec_t patience_until_ = 0; // of a wait for others; 0: none yet
+    Lookup* owned_ = nullptr;
+    Lookup* awaited_ = nullptr;
+    std::string claimed_; // an id we took and have not left
+};
+
+}

@@ -1,0 +1,275 @@
+#include "ngx/exchange.h"
+
+namespace ngx {
+namespace {
+
+constexpr std::size_t head_size = 16 * 1024;
+constexpr ngx_uint_t most_addresses = 3;
+
+ngx_str_t subrequest_uri = ngx_string("/oidc");
+
+char* fail()
+{
+    return static_cast<char*>(NGX_CONF_ERROR);
+}
+
+}
+
+char* configure_outlet(ngx_conf_t* cf, Outlet& outlet, ngx_str_t trusted,
+    ngx_str_t crl, ngx_uint_t depth)
+{
+    auto& u = outlet.upstream;
+    u.send_timeout = u.read_timeout;
+    u.buffer_size = head_size;
+    u.ignore_client_abort = 1; // a code that was redeemed is not wasted
+    u.next_upstream = NGX_HTTP_UPSTREAM_FT_ERROR | NGX_HTTP_UPSTREAM_FT_TIMEOUT;
+    u.next_upstream_tries = most_addresses;
+    u.next_upstream_timeout = outlet.patience();
+
+    auto ssl = allocate<ngx_ssl_t>(cf->pool);
+    ssl->log = cf->log;
+    if (ngx_ssl_create(ssl, NGX_SSL_TLSv1_2 | NGX_SSL_TLSv1_3, nullptr) !=
+        NGX_OK) {
+        return fail();
+    }
+    auto cleanup = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cleanup == nullptr) {
+        ngx_ssl_cleanup_ctx(ssl);
+        return fail();
+    }
+    cleanup->handler = ngx_ssl_cleanup_ctx;
+    cleanup->data = ssl;
+
+    if (trusted.len > 0) {
+        if (ngx_ssl_trusted_certificate(
+                cf, ssl, &trusted, static_cast<ngx_int_t>(depth)) != NGX_OK) {
+            return fail();
+        }
+    } else {
+        SSL_CTX_set_default_verify_paths(ssl->ctx);
+        SSL_CTX_set_verify(ssl->ctx, SSL_VERIFY_PEER, nullptr);
+        SSL_CTX_set_verify_depth(ssl->ctx, static_cast<int>(depth));
+    }
+    if (ngx_ssl_crl(cf, ssl, &crl) != NGX_OK) {
+        return fail();
+    }
+    ERR_clear_error();
+
+    u.ssl = ssl;
+    u.ssl_verify = 1;
+    u.ssl_server_name = 1;
+    u.ssl_session_reuse = 0;
+    return NGX_CONF_OK;
+}
+
+Exchange* Exchange::of(ngx_http_request_t* sr)
+{
+    return static_cast<Exchange*>(
+        ngx_http_get_module_ctx(sr, ngx_http_oidc_module));
+}
+
+ngx_int_t Exchange::begin(ngx_http_request_t* r)
+{
+    auto post = allocate<ngx_http_post_subrequest_t>(r->pool);
+    post->handler = post_subrequest;
+    post->data = this;
+
+    ngx_http_request_t* sr;
+    if (ngx_http_subrequest(r, &subrequest_uri, nullptr, &sr, post,
+            NGX_HTTP_SUBREQUEST_IN_MEMORY | NGX_HTTP_SUBREQUEST_WAITED) !=
+        NGX_OK) {
+        return NGX_ERROR;
+    }
+    // A body of its own, empty: the client's, and its limits, are not ours.
+    sr->request_body = allocate<ngx_http_request_body_t>(r->pool);
+    sr->header_only = 0;
+    if (is_post()) {
+        sr->method = NGX_HTTP_POST; // not to be sent twice
+    }
+    set_location(sr, r);
+    ngx_http_set_ctx(sr, this, ngx_http_oidc_module);
+
+    // In place of ngx_http_handler: no phase runs.
+    sr->write_event_handler = start;
+    deadline_ = ngx_current_msec + outlet_.patience();
+    return NGX_OK;
+}
+
+// The location's settings with two of our own, the resolver and how long it
+// may take, in copies for this subrequest alone.
+void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
+{
+    auto size = ngx_http_max_module * sizeof(void*);
+    auto confs = static_cast<void**>(ngx_palloc(sr->pool, size));
+    if (confs == nullptr) {
+        throw std::bad_alloc();
+    }
+    ngx_memcpy(confs, parent->loc_conf, size);
+
+    auto clcf = allocate<ngx_http_core_loc_conf_t>(sr->pool);
+    *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
+        ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
+    // nginx puts an empty resolver where none is configured.
+    if (clcf->resolver == nullptr || clcf->resolver->connections.nelts == 0) {
+        clcf->resolver = outlet_.names->resolver();
+    }
+    clcf->resolver_timeout =
+        ngx_min(clcf->resolver_timeout, outlet_.upstream.connect_timeout);
+
+    confs[ngx_http_core_module.ctx_index] = clcf;
+    sr->loc_conf = confs;
+}
+
+void Exchange::start(ngx_http_request_t* sr)
+{
+    // Disarmed first: the posted request must not start a second time.
+    sr->write_event_handler = ngx_http_request_empty_handler;
+
+    auto rc = guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
+        [sr] { return of(sr)->set_upstream(sr); });
+    if (rc != NGX_OK) {
+        ngx_http_finalize_request(sr, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+    sr->main->count++;
+    ngx_http_upstream_init(sr);
+    ngx_http_finalize_request(sr, NGX_DONE);
+}
+
+ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
+{
+    if (ngx_http_upstream_create(sr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    auto u = sr->upstream;
+    // nginx reads the configuration, it does not write it.
+    u->conf = const_cast<ngx_http_upstream_conf_t*>(&outlet_.upstream);
+    u->output.tag = reinterpret_cast<ngx_buf_tag_t>(&ngx_http_oidc_module);
+    u->buffering = 0;
+    u->create_request = create_request;
+    u->reinit_request = reinit_request;
+    u->process_header = process_header;
+    u->abort_request = abort_request;
+    u->finalize_request = finalize_request;
+    u->input_filter_init = input_filter_init;
+    u->input_filter = input_filter;
+    u->input_filter_ctx = sr;
+    u->ssl = url_.secure();
+    u->schema = copy(sr->pool, url_.scheme + "://");
+
+    auto resolved = allocate<ngx_http_upstream_resolved_t>(sr->pool);
+    resolved->host = copy(sr->pool, url_.host);
+    resolved->port = url_.port;
+    auto address = outlet_.names->address(sr->pool, url_.host, url_.port);
+    if (address != nullptr) {
+        resolved->sockaddr = address->sockaddr;
+        resolved->socklen = address->socklen;
+        resolved->name = address->name;
+        resolved->naddrs = 1;
+    }
+    u->resolved = resolved;
+    return NGX_OK;
+}
+
+ngx_int_t Exchange::create_request(ngx_http_request_t* sr)
+{
+    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR), [sr] {
+        auto question = of(sr)->question();
+        auto link = ngx_alloc_chain_link(sr->pool);
+        auto buffer = ngx_create_temp_buf(sr->pool, question.size());
+        if (buffer == nullptr || link == nullptr) {
+            return static_cast<ngx_int_t>(NGX_ERROR);
+        }
+        buffer->last =
+            ngx_cpymem(buffer->last, question.data(), question.size());
+        link->buf = buffer;
+        link->next = nullptr;
+        sr->upstream->request_bufs = link;
+        return static_cast<ngx_int_t>(NGX_OK);
+    });
+}
+
+ngx_int_t Exchange::reinit_request(ngx_http_request_t* sr)
+{
+    of(sr)->restart();
+    return NGX_OK;
+}
+
+ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
+{
+    auto self = of(sr);
+    if (self->is_late()) {
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+    auto rc = guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
+        [self, sr] { return self->read_head(sr); });
+    self->answered_ = rc == NGX_OK;
+    return rc;
+}
+
+ngx_int_t Exchange::input_filter_init(void*)
+{
+    return NGX_OK; // read_head has set u->length
+}
+
+ngx_int_t Exchange::input_filter(void* data, ssize_t size)
+{
+    auto sr = static_cast<ngx_http_request_t*>(data);
+    auto self = of(sr);
+    if (self->is_late()) {
+        return NGX_ERROR;
+    }
+    // The bytes stand behind buffer.last, which stays: none is kept there.
+    std::string_view bytes(
+        reinterpret_cast<const char*>(sr->upstream->buffer.last),
+        static_cast<std::size_t>(size));
+    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
+        [&] { return self->read_body(sr, bytes); });
+}
+
+void Exchange::abort_request(ngx_http_request_t*) {}
+
+// The one place that learns how an answer ended: the subrequest itself ends
+// well even when its answer was cut short.
+void Exchange::finalize_request(ngx_http_request_t* sr, ngx_int_t rc)
+{
+    of(sr)->verdict_ = rc;
+}
+
+ngx_int_t Exchange::post_subrequest(
+    ngx_http_request_t* sr, void* data, ngx_int_t rc)
+{
+    auto self = static_cast<Exchange*>(data);
+    guard(sr, 0, [&] {
+        self->ended(self->end_of(rc));
+        return 0;
+    });
+    // Anything but OK closes the client's connection without an answer, which
+    // is right only where the client has gone.
+    if (sr->connection->error || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
+        return rc;
+    }
+    return NGX_OK;
+}
+
+bool Exchange::is_late()
+{
+    // A server that sends a byte at a time never meets nginx's own timers.
+    late_ =
+        late_ || static_cast<ngx_msec_int_t>(ngx_current_msec - deadline_) > 0;
+    return late_;
+}
+
+Exchange::End Exchange::end_of(ngx_int_t rc) const
+{
+    if (late_ || verdict_ == NGX_HTTP_GATEWAY_TIME_OUT ||
+        verdict_ == NGX_ETIMEDOUT || rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return End::timeout;
+    }
+    if (!answered_) {
+        return End::unreachable;
+    }
+    return verdict_ == NGX_OK ? End::complete : End::broken;
+}
+
+}

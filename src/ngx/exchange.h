@@ -1,0 +1,94 @@
+// One question to a server and its answer, over ngx_http_upstream but without
+// a location: no phase runs for it and nothing of the user's takes part, yet
+// resolver, TLS, timeouts and log context are nginx's.
+#pragma once
+
+#include "core/url.h"
+#include "ngx/names.h"
+#include "ngx/ngx.h"
+
+#include <string>
+
+namespace ngx {
+
+// How a provider is reached; lives with the configuration.
+struct Outlet {
+    ngx_http_upstream_conf_t upstream{};
+    const Names* names = nullptr;
+
+    ngx_msec_t patience() const
+    {
+        return upstream.connect_timeout + upstream.read_timeout;
+    }
+};
+
+// Prepares an outlet for TLS with verification. `trusted` and `crl` may be
+// empty: the system's certificates, no list.
+char* configure_outlet(ngx_conf_t* cf, Outlet& outlet, ngx_str_t trusted,
+    ngx_str_t crl, ngx_uint_t depth);
+
+class Exchange {
+public:
+    Exchange(const Outlet& outlet, oidc::Url url) :
+        outlet_(outlet), url_(std::move(url))
+    {
+    }
+    virtual ~Exchange() = default;
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    // Starts. The exchange must live in the request's pool. NGX_OK means that
+    // ended() will be called, in the end of a subrequest, and that the request
+    // then runs its phases again.
+    ngx_int_t begin(ngx_http_request_t* r);
+
+    const oidc::Url& url() const { return url_; }
+
+protected:
+    virtual bool is_post() const = 0;
+    virtual std::string question() const = 0;
+
+    // An nginx process_header: NGX_OK at the end of the head, NGX_AGAIN,
+    // NGX_HTTP_UPSTREAM_INVALID_HEADER.
+    virtual ngx_int_t read_head(ngx_http_request_t* sr) = 0;
+
+    // Another address is tried: forget what was read.
+    virtual void restart() = 0;
+
+    // Bytes that follow the head; sets u->length to 0 at the end of the answer
+    // where it knows it.
+    virtual ngx_int_t read_body(
+        ngx_http_request_t* sr, std::string_view bytes) = 0;
+
+    enum class End { complete, unreachable, timeout, broken };
+
+    virtual void ended(End end) = 0;
+
+private:
+    static Exchange* of(ngx_http_request_t* sr);
+
+    static void start(ngx_http_request_t* sr);
+    static ngx_int_t create_request(ngx_http_request_t* sr);
+    static ngx_int_t reinit_request(ngx_http_request_t* sr);
+    static ngx_int_t process_header(ngx_http_request_t* sr);
+    static ngx_int_t input_filter_init(void* data);
+    static ngx_int_t input_filter(void* data, ssize_t bytes);
+    static void abort_request(ngx_http_request_t* sr);
+    static void finalize_request(ngx_http_request_t* sr, ngx_int_t rc);
+    static ngx_int_t post_subrequest(
+        ngx_http_request_t* sr, void* data, ngx_int_t rc);
+
+    ngx_int_t set_upstream(ngx_http_request_t* sr);
+    void set_location(ngx_http_request_t* sr, ngx_http_request_t* parent);
+    bool is_late();
+    End end_of(ngx_int_t rc) const;
+
+    const Outlet& outlet_;
+    oidc::Url url_;
+    ngx_msec_t deadline_ = 0;
+    ngx_int_t verdict_ = NGX_ERROR;
+    bool late_ = false;
+    bool answered_ = false;
+};
+
+}

@@ -1,0 +1,83 @@
+// ngx_http_oidc_module: the table of contents. What nginx calls, and when.
+
+#include "ngx/conf.h"
+#include "ngx/handler.h"
+#include "ngx/ngx.h"
+#include "ngx/variables.h"
+
+namespace ngx {
+namespace {
+
+ngx_int_t preconfiguration(ngx_conf_t* cf)
+{
+    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR),
+        [cf] { return add_variables(cf); });
+}
+
+ngx_int_t add_handler(
+    ngx_conf_t* cf, ngx_http_phases phase, ngx_http_handler_pt handler)
+{
+    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    auto slot = static_cast<ngx_http_handler_pt*>(
+        ngx_array_push(&cmcf->phases[phase].handlers));
+    if (slot == nullptr) {
+        return NGX_ERROR;
+    }
+    *slot = handler;
+    return NGX_OK;
+}
+
+ngx_int_t postconfiguration(ngx_conf_t* cf)
+{
+    auto& main = *static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    if (main.providers.empty()) {
+        return NGX_OK;
+    }
+    if (add_handler(cf, NGX_HTTP_POST_READ_PHASE, guarded<entry_handler>) !=
+            NGX_OK ||
+        add_handler(cf, NGX_HTTP_ACCESS_PHASE, guarded<access_handler>) !=
+            NGX_OK) {
+        return NGX_ERROR;
+    }
+    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR), [&] {
+        find_needs(cf, main);
+        return static_cast<ngx_int_t>(NGX_OK);
+    });
+}
+
+ngx_http_module_t context = {
+    preconfiguration,
+    postconfiguration,
+    create_main_conf,
+    init_main_conf,
+    create_server_conf,
+    nullptr, // nothing of a server is inherited
+    create_location_conf,
+    merge_location_conf,
+};
+
+}
+
+void log_exception(ngx_log_t* log, const char* what) noexcept
+{
+    ngx_log_error(NGX_LOG_ERR, log, 0, "oidc: internal error, %s", what);
+}
+
+}
+
+ngx_module_t ngx_http_oidc_module = {
+    NGX_MODULE_V1,
+    &ngx::context,
+    ngx::commands,
+    NGX_HTTP_MODULE,
+    nullptr, // init master
+    ngx::init_module,
+    nullptr, // init process
+    nullptr, // init thread
+    nullptr, // exit thread
+    nullptr, // exit process
+    nullptr, // exit master
+    NGX_MODULE_V1_PADDING,
+};

@@ -1,0 +1,399 @@
+// What an oidc_provider block means: every value checked, every default set,
+// and the core's Client made of it.
+
+#include "ngx/conf.h"
+
+#include "core/encode.h"
+#include "core/url.h"
+#include "jose/algorithm.h"
+#include "oidc/authorize.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace ngx {
+namespace {
+
+constexpr std::size_t longest_file = 64 * 1024;
+constexpr std::size_t most_session_keys = 16;
+constexpr time_t longest_skew = 3600;
+
+// A value that cannot be: a sentence that says what to write instead.
+class Invalid : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+[[noreturn]] void invalid(
+    std::string_view directive, std::string_view value, std::string_view advice)
+{
+    std::string sentence = "invalid \"";
+    sentence.append(directive).append("\" ");
+    throw Invalid(sentence + oidc::quoted(value) + ", " + std::string(advice));
+}
+
+std::vector<std::string> words(const ngx_array_t* array)
+{
+    std::vector<std::string> list;
+    for (ngx_uint_t i = 0; array != nullptr && i < array->nelts; i++) {
+        list.push_back(text(static_cast<ngx_str_t*>(array->elts)[i]));
+    }
+    return list;
+}
+
+std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name)
+{
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        throw std::bad_alloc();
+    }
+    std::ifstream file(text(name), std::ios::binary);
+    std::ostringstream content;
+    content << file.rdbuf();
+    if (!file.is_open() || content.str().empty()) {
+        invalid(directive, view(name), "it must be a file that can be read");
+    }
+    if (content.str().size() > longest_file) {
+        invalid(directive, view(name), "the file is larger than 64k");
+    }
+    return content.str();
+}
+
+bool is_safe(const oidc::Url& url)
+{
+    return url.secure() || oidc::is_loopback(url.host);
+}
+
+bool is_token(std::string_view text) // RFC 9110, 5.6.2
+{
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+        return c > 0x20 && c < 0x7f &&
+            std::string_view("()<>@,;:\\\"/[]?={}").find(c) ==
+            std::string_view::npos;
+    });
+}
+
+bool is_printable(std::string_view text)
+{
+    return std::all_of(
+        text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+void check_issuer(const ProviderConf& conf)
+{
+    if (conf.issuer.len == 0) {
+        throw Invalid("oidc_provider \"" + conf.name +
+            "\" has no \"issuer\", write the provider's issuer URL");
+    }
+    // Discovery, 3: no query and no fragment
+    auto url = oidc::parse_url(view(conf.issuer));
+    if (!url || url->has_query || !is_safe(*url)) {
+        invalid("issuer", view(conf.issuer),
+            "it must be an https URL without query, or http on a loopback "
+            "host");
+    }
+}
+
+void check_client_id(const ProviderConf& conf)
+{
+    if (conf.client_id.len == 0) {
+        throw Invalid("oidc_provider \"" + conf.name +
+            "\" has no \"client_id\", write the one the provider registered");
+    }
+    if (!is_printable(view(conf.client_id))) { // RFC 6749, appendix A.1
+        invalid("client_id", view(conf.client_id), "it must be ASCII");
+    }
+}
+
+std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
+{
+    if (conf.client_secret_file.len == 0) {
+        return text(conf.client_secret);
+    }
+    if (conf.client_secret.len > 0) {
+        throw Invalid("oidc_provider \"" + conf.name +
+            "\" has both \"client_secret\" and \"client_secret_file\"");
+    }
+    auto secret = read_file(cf, "client_secret_file", conf.client_secret_file);
+    secret.erase(secret.find_last_not_of("\r\n") + 1);
+    return secret;
+}
+
+std::string check_config_url(const ProviderConf& conf)
+{
+    auto url = oidc::parse_url(view(conf.config_url));
+    if (conf.config_url.len > 0 && (!url || !is_safe(*url))) {
+        invalid("config_url", view(conf.config_url),
+            "it must be an https URL, or http on a loopback host");
+    }
+    return text(conf.config_url);
+}
+
+// The path, once the URI is fit to be one.
+std::string check_redirect_uri(const std::string& uri)
+{
+    if (uri.starts_with('/')) {
+        auto url = oidc::parse_url("https://host" + uri);
+        if (!url || url->has_query || uri.starts_with("//")) {
+            invalid("redirect_uri", uri, "a path has no query");
+        }
+        return uri;
+    }
+    auto url = oidc::parse_url(uri);
+    if (!url || url->has_query || !is_safe(*url)) {
+        invalid("redirect_uri", uri,
+            "it must be a path such as \"/oidc_callback\", or an https URL "
+            "without query");
+    }
+    return url->path;
+}
+
+// RFC 6749, 3.3; "openid" makes the request one of OpenID Connect.
+std::string make_scope(const ProviderConf& conf)
+{
+    std::string scope = "openid";
+    for (const auto& argument : words(conf.scope)) {
+        // Plus takes them as one argument, too.
+        std::istringstream list(argument);
+        for (std::string word; list >> word;) {
+            if (!is_printable(word) ||
+                word.find_first_of("\"\\") != word.npos) {
+                invalid("scope", word, "it has characters no scope has");
+            }
+            if (word != "openid") {
+                scope += " " + word;
+            }
+        }
+    }
+    return scope;
+}
+
+void check_extra_args(const ProviderConf& conf)
+{
+    auto value = conf.extra_auth_args;
+    if (value == nullptr || value->lengths != nullptr) {
+        return;
+    }
+    auto parameters = oidc::parse_form(view(value->value));
+    if (!parameters) {
+        invalid("extra_auth_args", view(value->value),
+            "it must be form-urlencoded, such as \"prompt=login\"");
+    }
+    for (const auto& parameter : *parameters) {
+        if (oidc::is_reserved_parameter(parameter.name)) {
+            invalid("extra_auth_args", view(value->value),
+                "\"" + parameter.name + "\" is set by the module itself");
+        }
+    }
+}
+
+std::vector<std::string> make_algs(const ProviderConf& conf)
+{
+    auto algs = words(conf.id_token_alg);
+    if (algs.empty()) {
+        return {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+            "ES384", "ES512", "EdDSA"};
+    }
+    for (const auto& alg : algs) {
+        auto algorithm = oidc::find_algorithm(alg);
+        if (algorithm == nullptr) {
+            invalid("id_token_alg", alg,
+                "use RS256, PS256, ES256, their 384 and 512, EdDSA, or HS256 "
+                "and its 384 and 512");
+        }
+        if (conf.client.client_secret.reveal().size() <
+            algorithm->least_secret) {
+            invalid("id_token_alg", alg,
+                "it needs a client_secret of at least " +
+                    std::to_string(algorithm->least_secret) + " bytes");
+        }
+    }
+    return algs;
+}
+
+// RFC 6265bis, 4.1.3
+void check_cookie(const oidc::Client& client)
+{
+    const auto& name = client.cookie_name;
+    if (!is_token(name)) {
+        invalid("cookie_name", name, "it has characters no cookie name has");
+    }
+    if (name.starts_with("__Host-") &&
+        (!client.cookie_domain.empty() || client.cookie_path != "/")) {
+        invalid("cookie_name", name,
+            "a __Host- cookie has no cookie_domain and the cookie_path \"/\"");
+    }
+    if (!client.cookie_domain.empty() &&
+        !oidc::parse_authority(client.cookie_domain.substr(
+            client.cookie_domain.starts_with('.')))) {
+        invalid("cookie_domain", client.cookie_domain,
+            "it must be a domain such as \"example.com\"");
+    }
+    if (!client.cookie_path.starts_with('/') ||
+        !is_printable(client.cookie_path) ||
+        client.cookie_path.find(';') != client.cookie_path.npos) {
+        invalid("cookie_path", client.cookie_path,
+            "it must begin with \"/\" and hold no \";\"");
+    }
+}
+
+// RFC 6265, 5.1.4: the callback must receive the cookies of its login.
+void check_cookie_path(const ProviderConf& conf)
+{
+    std::string_view path = conf.client.cookie_path;
+    std::string_view callback = conf.callback_path;
+    if (!callback.starts_with(path) ||
+        (!path.ends_with('/') && callback.size() > path.size() &&
+            callback[path.size()] != '/')) {
+        invalid("cookie_path", path,
+            "redirect_uri " + oidc::quoted(callback) + " is not below it");
+    }
+}
+
+int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = static_cast<char>(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+oidc::Secret parse_session_key(const ngx_str_t& file, std::string_view line)
+{
+    std::string key;
+    auto good = line.size() == 2 * oidc::KeyRing::master_size;
+    for (std::size_t i = 0; good && i < line.size(); i += 2) {
+        auto high = hex_value(line[i]);
+        auto low = hex_value(line[i + 1]);
+        good = high >= 0 && low >= 0;
+        key += static_cast<char>(high << 4 | low);
+    }
+    if (!good) {
+        invalid("session_key", view(file),
+            "each line must be 64 hex digits, as \"openssl rand -hex 32\" "
+            "prints them");
+    }
+    return oidc::Secret(std::move(key));
+}
+
+std::vector<oidc::Secret> read_session_keys(
+    ngx_conf_t* cf, const ProviderConf& conf)
+{
+    std::vector<oidc::Secret> keys;
+    if (conf.session_key.len == 0) {
+        return keys;
+    }
+    std::istringstream lines(read_file(cf, "session_key", conf.session_key));
+    for (std::string line; std::getline(lines, line);) {
+        line.erase(line.find_last_not_of(" \t\r") + 1);
+        if (!line.empty()) {
+            keys.push_back(parse_session_key(conf.session_key, line));
+        }
+    }
+    if (keys.empty() || keys.size() > most_session_keys) {
+        invalid("session_key", view(conf.session_key),
+            "it must hold 1 to 16 keys, one a line");
+    }
+    return keys;
+}
+
+void check_times(const ProviderConf& conf)
+{
+    auto complain = [](const char* name, const char* advice) {
+        throw Invalid(std::string("invalid \"") + name + "\", " + advice);
+    };
+    if (conf.session_timeout <= 0) {
+        complain("session_timeout", "it must be longer than 0");
+    }
+    if (conf.pre_auth_timeout <= 0) {
+        complain("pre_auth_timeout", "it must be longer than 0");
+    }
+    if (conf.clock_skew > longest_skew) {
+        complain("clock_skew", "it must not exceed 1h");
+    }
+    if (conf.connect_timeout == 0) {
+        complain("connect_timeout", "it must be longer than 0");
+    }
+    if (conf.read_timeout == 0) {
+        complain("read_timeout", "it must be longer than 0");
+    }
+}
+
+void set_defaults(ProviderConf& conf)
+{
+    ngx_conf_init_value(conf.pkce, 1);
+    ngx_conf_init_uint_value(conf.cookie_samesite, 0);
+    ngx_conf_init_value(conf.session_timeout, 8 * 3600);
+    ngx_conf_init_value(conf.pre_auth_timeout, 600);
+    ngx_conf_init_value(conf.clock_skew, 60);
+    ngx_conf_init_uint_value(conf.ssl_verify_depth, 5);
+    ngx_conf_init_msec_value(conf.connect_timeout, 10000);
+    ngx_conf_init_msec_value(conf.read_timeout, 10000);
+}
+
+std::string text_or(const ngx_str_t& value, const char* otherwise)
+{
+    return value.len > 0 ? text(value) : otherwise;
+}
+
+void make_client(ngx_conf_t* cf, ProviderConf& conf)
+{
+    constexpr const char* same_site[] = {"Lax", "Strict", "None"};
+    auto& client = conf.client;
+
+    check_issuer(conf);
+    check_client_id(conf);
+    client.name = conf.name;
+    client.issuer = text(conf.issuer);
+    client.client_id = text(conf.client_id);
+    client.client_secret = oidc::Secret(read_client_secret(cf, conf));
+    client.config_url = check_config_url(conf);
+    client.redirect_uri = text_or(conf.redirect_uri, "/oidc_callback");
+    conf.callback_path = check_redirect_uri(client.redirect_uri);
+    client.scope = make_scope(conf);
+    check_extra_args(conf);
+    client.pkce = conf.pkce;
+    client.id_token_algs = make_algs(conf);
+
+    client.cookie_name = text_or(conf.cookie_name, "NGX_OIDC_SESSION");
+    client.cookie_domain = text(conf.cookie_domain);
+    client.cookie_path = text_or(conf.cookie_path, "/");
+    client.cookie_same_site = same_site[conf.cookie_samesite];
+    check_cookie(client);
+    check_cookie_path(conf);
+
+    check_times(conf);
+    client.session_timeout = conf.session_timeout;
+    client.pre_auth_timeout = conf.pre_auth_timeout;
+    client.clock_skew = conf.clock_skew;
+}
+
+char* make_outlet(ngx_conf_t* cf, ProviderConf& conf)
+{
+    auto main = static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    conf.outlet.names = &main->names;
+    conf.outlet.upstream.connect_timeout = conf.connect_timeout;
+    conf.outlet.upstream.read_timeout = conf.read_timeout;
+    return configure_outlet(cf, conf.outlet, conf.ssl_trusted_certificate,
+        conf.ssl_crl, conf.ssl_verify_depth);
+}
+
+}
+
+char* complete_provider(ngx_conf_t* cf, ProviderConf& conf)
+{
+    try {
+        set_defaults(conf);
+        make_client(cf, conf);
+        conf.session_keys = read_session_keys(cf, conf);
+    } catch (const Invalid& error) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.what());
+        return static_cast<char*>(NGX_CONF_ERROR);
+    }
+    return make_outlet(cf, conf);
+}
+
+}

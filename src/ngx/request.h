@@ -1,0 +1,37 @@
+// One request as a flow sees it, and the answers that a flow may give it.
+#pragma once
+
+#include "flow/step.h"
+#include "ngx/conf.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ngx {
+
+// The lines of the request's Cookie header.
+std::vector<std::string_view> cookies_of(ngx_http_request_t* r);
+
+// scheme://authority as the browser sees it: oidc_base_url, else the request's
+// own. request_host for a host that is none.
+oidc::Result<std::string> origin_of(ngx_http_request_t* r);
+
+// Bytes that a session's cookies may take: what large_client_header_buffers
+// leaves after 2 KB for all other cookies.
+std::size_t cookie_room(ngx_http_request_t* r);
+
+std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value);
+
+void add_header(
+    ngx_http_request_t* r, std::string_view name, std::string_view value);
+
+// The code and the state of a callback are for us alone: takes the query out
+// of everything that logs and variables show of the request.
+void hide_query(ngx_http_request_t* r);
+
+// What to return from a phase for an end that is no pass.
+ngx_int_t redirect(ngx_http_request_t* r, const oidc::Finish& finish);
+ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error);
+
+}

@@ -1,0 +1,296 @@
+#include "oidc/authorize.h"
+
+#include "core/fields.h"
+
+#include <algorithm>
+#include <array>
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t derived_size = 32;
+
+// What the parameters of a reply may measure, in bytes.
+struct Limit {
+    std::string_view name;
+    std::size_t bytes;
+};
+
+constexpr Limit limits[] = {
+    {"state", 8192},
+    {"code", 4096},
+    {"error", 1024},
+    {"error_description", 1024},
+    {"iss", 1024},
+};
+
+constexpr std::string_view reserved[] = {
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+};
+
+enum Tag : unsigned char {
+    tag_id = 1,
+    tag_started,
+    tag_attempt,
+    tag_browser,
+    tag_browser_digest,
+    tag_origin,
+    tag_target,
+    tag_target_elsewhere,
+};
+
+std::string encode(const Transaction& transaction)
+{
+    FieldWriter fields;
+    fields.text(tag_id, transaction.id);
+    fields.number(tag_started, transaction.started);
+    fields.number(tag_attempt, transaction.attempt);
+    fields.text(tag_browser, transaction.browser);
+    fields.text(tag_browser_digest, transaction.browser_digest);
+    fields.text(tag_origin, transaction.origin);
+    fields.text(tag_target, transaction.target);
+    fields.number(tag_target_elsewhere, transaction.target_elsewhere);
+    return fields.take();
+}
+
+std::optional<Transaction> decode(std::string_view bytes)
+{
+    Transaction transaction;
+    FieldReader fields(bytes);
+
+    while (auto field = fields.next()) {
+        switch (field->tag) {
+        case tag_id:
+            transaction.id = field->bytes;
+            break;
+        case tag_started:
+            transaction.started = field->number();
+            break;
+        case tag_attempt:
+            transaction.attempt = static_cast<unsigned>(field->number());
+            break;
+        case tag_browser:
+            transaction.browser = field->bytes;
+            break;
+        case tag_browser_digest:
+            transaction.browser_digest = field->bytes;
+            break;
+        case tag_origin:
+            transaction.origin = field->bytes;
+            break;
+        case tag_target:
+            transaction.target = field->bytes;
+            break;
+        case tag_target_elsewhere:
+            transaction.target_elsewhere = field->number() != 0;
+            break;
+        }
+    }
+    if (!fields.complete()) {
+        return {};
+    }
+    return transaction;
+}
+
+Derived derive(const Provider& provider, std::size_t key,
+    std::string_view transaction_id, std::string_view binding)
+{
+    auto value = [&](std::string_view purpose) {
+        return base64url(provider.state_ring().derive(key,
+            bind_fields(
+                {purpose, provider.state_binding(), binding, transaction_id}),
+            derived_size));
+    };
+    return {value("nonce"), value("pkce verifier")};
+}
+
+void append_extra(std::string& query, std::string_view extra)
+{
+    auto parameters = parse_form(extra);
+    if (!parameters) {
+        return;
+    }
+    for (const auto& parameter : *parameters) {
+        if (!is_reserved_parameter(parameter.name)) {
+            append_parameter(query, parameter.name, parameter.value);
+        }
+    }
+}
+
+std::string_view separator(std::string_view endpoint)
+{
+    if (endpoint.find('?') == endpoint.npos) {
+        return "?";
+    }
+    return endpoint.ends_with('?') || endpoint.ends_with('&') ? "" : "&";
+}
+
+const Limit* find_limit(std::string_view name)
+{
+    auto found = std::find_if(std::begin(limits), std::end(limits),
+        [&](const Limit& limit) { return limit.name == name; });
+    return found == std::end(limits) ? nullptr : found;
+}
+
+Error malformed(const std::string& what)
+{
+    return {Errc::callback_malformed, "client sent " + what};
+}
+
+}
+
+std::string digest_of_binding(std::string_view value)
+{
+    return digest(Hash::sha256, value).substr(0, 16);
+}
+
+SealedState seal_state(const Provider& provider, const Transaction& transaction,
+    std::string_view binding, Random random)
+{
+    auto sealed = provider.state_ring().seal(
+        encode(transaction), provider.state_binding(), random);
+    return {base64url(sealed), derive(provider, 0, transaction.id, binding)};
+}
+
+std::optional<OpenedState> open_state(
+    const Provider& provider, std::string_view state)
+{
+    auto sealed = base64url_decode(state);
+    if (!sealed) {
+        return {};
+    }
+    auto opened = provider.state_ring().open(*sealed, provider.state_binding());
+    if (!opened) {
+        return {};
+    }
+    auto transaction = decode(opened->plain);
+    if (!transaction) {
+        return {};
+    }
+    return OpenedState{std::move(*transaction), opened->key};
+}
+
+Derived derive(const Provider& provider, const OpenedState& state,
+    std::string_view binding)
+{
+    return derive(provider, state.key, state.transaction.id, binding);
+}
+
+std::string code_challenge(std::string_view verifier)
+{
+    return base64url(digest(Hash::sha256, verifier));
+}
+
+std::string authorization_url(const Provider& provider,
+    const Metadata& metadata, std::string_view redirect_uri,
+    const SealedState& sealed, std::string_view extra)
+{
+    const auto& client = provider.client();
+    std::string query;
+
+    append_parameter(query, "response_type", "code");
+    append_parameter(query, "scope", client.scope);
+    append_parameter(query, "client_id", client.client_id);
+    append_parameter(query, "redirect_uri", redirect_uri);
+    append_parameter(query, "state", sealed.state);
+    append_parameter(query, "nonce", sealed.derived.nonce);
+    if (client.pkce && metadata.s256) {
+        append_parameter(
+            query, "code_challenge", code_challenge(sealed.derived.verifier));
+        append_parameter(query, "code_challenge_method", "S256");
+    }
+    append_extra(query, extra);
+
+    // RFC 6749, 3.1: the endpoint's own query is retained.
+    auto url = metadata.authorization_endpoint;
+    url += separator(url);
+    return url + query;
+}
+
+bool is_reserved_parameter(std::string_view name)
+{
+    return std::find(std::begin(reserved), std::end(reserved), name) !=
+        std::end(reserved);
+}
+
+Result<AuthorizationReply> parse_reply(std::string_view query)
+{
+    auto parameters = parse_form(query);
+    if (!parameters) {
+        return std::move(parameters).error();
+    }
+
+    AuthorizationReply reply;
+    std::optional<std::string> values[std::size(limits)];
+
+    for (auto& [name, value] : *parameters) {
+        auto limit = find_limit(name);
+        if (limit == nullptr) {
+            continue; // RFC 6749, 4.1.2: unrecognized ones are ignored
+        }
+        auto& slot = values[limit - limits];
+        if (slot) {
+            return malformed("parameter " + name + " twice");
+        }
+        if (value.size() > limit->bytes) {
+            return malformed("too long a parameter " + name);
+        }
+        slot = std::move(value);
+    }
+
+    auto& [state, code, error, description, iss] = values;
+    if (!state || state->empty()) {
+        return Error{Errc::state_missing, "client sent no state"};
+    }
+    reply.state = std::move(*state);
+    reply.code = std::move(code);
+    reply.error = std::move(error);
+    reply.error_description = description.value_or("");
+    reply.iss = std::move(iss);
+    return reply;
+}
+
+Check check_issuer(const AuthorizationReply& reply, const Client& client,
+    const Metadata& metadata)
+{
+    if (reply.iss && *reply.iss != client.issuer) {
+        return Error{Errc::callback_issuer,
+            "authorization response came from another issuer, " +
+                quoted(*reply.iss)};
+    }
+    if (!reply.iss && metadata.promises_iss) {
+        return Error{Errc::callback_issuer,
+            "authorization response has no iss, which the metadata promises"};
+    }
+    return Ok{};
+}
+
+Check check_outcome(const AuthorizationReply& reply)
+{
+    if (reply.error && reply.code) {
+        return malformed("both code and error");
+    }
+    if (reply.error) {
+        return Error{provider_errc(*reply.error),
+            "provider answered with error " + quoted(*reply.error) +
+                (reply.error_description.empty() ?
+                        "" :
+                        ", " + quoted(reply.error_description))};
+    }
+    if (!reply.code || reply.code->empty()) {
+        return malformed("neither code nor error");
+    }
+    return Ok{};
+}
+
+}

@@ -1,0 +1,89 @@
+// The authorization request (OpenID Connect Core, 3.1.2.1), the transaction
+// that its state carries, and the provider's reply (3.1.2.5, 3.1.2.6).
+#pragma once
+
+#include "core/encode.h"
+#include "core/result.h"
+#include "oidc/provider.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace oidc {
+
+// A login in progress. The server keeps nothing of it: it travels, sealed, as
+// the state parameter.
+struct Transaction {
+    std::string id; // 16 random bytes
+    std::int64_t started = 0;
+    unsigned attempt = 0;          // how often a stale login was begun anew
+    std::string browser;           // name of the browser's binding cookie
+    std::string browser_digest;    // of that cookie's value
+    std::string origin;            // where to return to; empty: the callback's
+    std::string target;            // the raw request target to return to
+    bool target_elsewhere = false; // a cookie of its own holds all of it
+};
+
+// Derived from the sealing key, the browser's binding and the transaction, so
+// that a callback from elsewhere knows neither.
+struct Derived {
+    std::string nonce;    // Core, 3.1.2.1
+    std::string verifier; // RFC 7636, 4.1: 43 characters, 256 bits
+};
+
+std::string digest_of_binding(std::string_view value);
+
+struct SealedState {
+    std::string state;
+    Derived derived;
+};
+
+SealedState seal_state(const Provider& provider, const Transaction& transaction,
+    std::string_view binding, Random random);
+
+struct OpenedState {
+    Transaction transaction;
+    std::size_t key;
+};
+
+// Nothing for what this provider's keys did not seal.
+std::optional<OpenedState> open_state(
+    const Provider& provider, std::string_view state);
+
+Derived derive(const Provider& provider, const OpenedState& state,
+    std::string_view binding);
+
+// RFC 7636, 4.2, S256
+std::string code_challenge(std::string_view verifier);
+
+// The URL to send the browser to. `extra` is a form whose parameters are added
+// unless they are ours to set.
+std::string authorization_url(const Provider& provider,
+    const Metadata& metadata, std::string_view redirect_uri,
+    const SealedState& sealed, std::string_view extra);
+
+// True for a parameter that extra_auth_args cannot set.
+bool is_reserved_parameter(std::string_view name);
+
+struct AuthorizationReply {
+    std::string state;
+    std::optional<std::string> code;
+    std::optional<std::string> error;
+    std::string error_description;
+    std::optional<std::string> iss;
+};
+
+// callback_malformed for a parameter of ours that comes twice or is too long
+// (8 KB the state, 4 KB the code, 1 KB the others); state_missing.
+Result<AuthorizationReply> parse_reply(std::string_view query);
+
+// RFC 9207, 2.4; then either a code or an error: callback_issuer,
+// callback_malformed, provider_*.
+Check check_issuer(const AuthorizationReply& reply, const Client& client,
+    const Metadata& metadata);
+Check check_outcome(const AuthorizationReply& reply);
+
+}

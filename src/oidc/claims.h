@@ -1,0 +1,24 @@
+// Claims as text: what $oidc_claim_* shows of a JSON value.
+#pragma once
+
+#include "core/json.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace oidc {
+
+std::string lower_case(std::string_view name);
+
+// The claim of that name, which is in lower case as nginx keeps the names of
+// variables: the member of exactly that name, else the only one that differs
+// in case alone.
+JsonValue find_claim(JsonValue claims, std::string_view name);
+
+// Strings as they are, numbers and booleans as written, arrays of scalars
+// joined by commas, anything else as JSON. Nothing for null, and for text with
+// control characters, which must not reach a header.
+std::optional<std::string> claim_text(JsonValue value);
+
+}

@@ -1,0 +1,114 @@
+#include "oidc/token.h"
+
+#include "core/encode.h"
+#include "core/json.h"
+
+#include <algorithm>
+
+namespace oidc {
+namespace {
+
+constexpr std::int64_t longest_life = 10 * 365 * 86400LL;
+
+// RFC 6749, 2.3.1: both are form-urlencoded before they become a password.
+std::string basic(const Client& client)
+{
+    return "Basic " +
+        base64(percent_encode(client.client_id) + ":" +
+            percent_encode(client.client_secret.reveal()));
+}
+
+// RFC 6749, 5.2: a refusal is JSON with 400, or 401 for the client itself.
+Error refusal(const HttpResponse& response)
+{
+    auto document = Json::parse(response.body);
+    auto error = document ? (*document)["error"].string() : std::nullopt;
+    if (!error) {
+        return {Errc::upstream_status,
+            "provider answered with status " + std::to_string(response.status)};
+    }
+    std::string detail = "provider answered with error " + quoted(*error);
+    if (auto description = (*document)["error_description"].string()) {
+        detail += ", " + quoted(*description);
+    }
+    return {provider_errc(*error), std::move(detail)};
+}
+
+bool is_bearer(std::string_view type)
+{
+    constexpr std::string_view bearer = "bearer";
+    return std::equal(type.begin(), type.end(), bearer.begin(), bearer.end(),
+        [](char a, char b) { return (a | 0x20) == b; });
+}
+
+Error incomplete(const char* what)
+{
+    return {Errc::upstream_token,
+        std::string("provider sent a token response ") + what};
+}
+
+}
+
+Result<HttpRequest> code_request(const Client& client, const Metadata& metadata,
+    std::string_view code, std::string_view redirect_uri,
+    std::string_view verifier)
+{
+    HttpRequest request;
+    request.url = metadata.token_endpoint;
+
+    append_parameter(request.body, "grant_type", "authorization_code");
+    append_parameter(request.body, "code", code);
+    append_parameter(request.body, "redirect_uri", redirect_uri);
+    if (!verifier.empty()) {
+        append_parameter(request.body, "code_verifier", verifier);
+    }
+
+    if (client.client_secret.empty()) {
+        append_parameter(request.body, "client_id", client.client_id);
+    } else if (metadata.basic_auth) {
+        request.authorization = basic(client);
+    } else if (metadata.post_auth) {
+        append_parameter(request.body, "client_id", client.client_id);
+        append_parameter(
+            request.body, "client_secret", client.client_secret.reveal());
+    } else {
+        return Error{Errc::config_unusable,
+            "provider takes neither client_secret_basic nor "
+            "client_secret_post"};
+    }
+    return request;
+}
+
+Result<Tokens> parse_tokens(const HttpResponse& response)
+{
+    if (response.status == 400 || response.status == 401) {
+        return refusal(response);
+    }
+    if (auto reason = refuse_document(response); !reason.empty()) {
+        return Error{Errc::upstream_status, "provider " + reason};
+    }
+    std::string why;
+    auto document = Json::parse(response.body, why);
+    if (!document) {
+        return Error{Errc::upstream_token,
+            "provider sent a token response that is " + why};
+    }
+
+    auto access_token = (*document)["access_token"].string();
+    if (!access_token || access_token->empty()) {
+        return incomplete("without an access token");
+    }
+    if (!is_bearer((*document)["token_type"].string().value_or(""))) {
+        return incomplete("whose token type is not Bearer");
+    }
+    auto id_token = (*document)["id_token"].string();
+    if (!id_token || id_token->empty()) {
+        return Error{Errc::id_token_missing,
+            "provider sent a token response without an id token"};
+    }
+    auto life = (*document)["expires_in"].date().value_or(0);
+    return Tokens{std::string(*id_token), std::string(*access_token),
+        std::min(life, longest_life)};
+}
+
+}

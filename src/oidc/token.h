@@ -1,0 +1,32 @@
+// The token request with an authorization code, and the answer to it
+// (OpenID Connect Core, 3.1.3; RFC 6749, 2.3, 4.1.3 and 5).
+#pragma once
+
+#include "core/http.h"
+#include "core/result.h"
+#include "oidc/client.h"
+#include "oidc/metadata.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace oidc {
+
+// An empty verifier sends none. config_unusable where the provider takes
+// neither of the ways in which a client with a secret can name itself.
+Result<HttpRequest> code_request(const Client& client, const Metadata& metadata,
+    std::string_view code, std::string_view redirect_uri,
+    std::string_view verifier);
+
+struct Tokens {
+    std::string id_token;
+    std::string access_token;
+    std::int64_t expires_in = 0; // seconds; 0: the provider did not say
+};
+
+// upstream_status, upstream_token, id_token_missing, or the provider_* of the
+// error that the provider answered with (RFC 6749, 5.2).
+Result<Tokens> parse_tokens(const HttpResponse& response);
+
+}

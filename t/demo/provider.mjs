@@ -1,0 +1,210 @@
+// The OpenID Provider of the demo and the browser tests: the certified oidc-provider, with login and consent pages of our
+// own, on loopback. Its signing keys live in the demo's directory, its users in users.mjs, everything else in memory.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { pathToFileURL } from 'node:url';
+import { consentPage, loginPage, logoutPage, messagePage } from './pages.mjs';
+import { login, users } from './users.mjs';
+
+const { DEMO_DIR, DEMO_PORT, DEMO_PROVIDER_PORT, DEMO_CLIENTS = '[]', DEMO_NODE_MODULES } = process.env;
+const { default: Provider } = await import(pathToFileURL(`${DEMO_NODE_MODULES}/oidc-provider/lib/index.js`));
+
+// Cookies know no ports: on different hosts, provider and application cannot see each other's.
+const issuer = `http://127.0.0.1:${DEMO_PROVIDER_PORT}`;
+const application = `http://localhost:${DEMO_PORT}`;
+
+const { jwks, cookieKeys } = savedKeys(`${DEMO_DIR}/provider-keys.json`);
+const provider = new Provider(issuer, {
+  clients: registeredClients(),
+  jwks,
+  cookies: { keys: cookieKeys },
+  findAccount,
+  claims: {
+    openid: ['sub'],
+    profile: ['name', 'given_name', 'family_name', 'preferred_username', 'groups', 'roles'],
+    email: ['email', 'email_verified'],
+  },
+  // Claims of the scopes go into the ID token too, so that a client need not ask for user info.
+  conformIdTokenClaims: false,
+  enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'] },
+  pkce: { required: () => true },
+  issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  rotateRefreshToken: true,
+  ttl: {
+    AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Grant: 28800, RefreshToken: 28800, Session: 28800,
+  },
+  features: {
+    devInteractions: { enabled: false },
+    backchannelLogout: { enabled: true },
+    encryption: { enabled: true },
+    introspection: { enabled: true },
+    jwtUserinfo: { enabled: true },
+    pushedAuthorizationRequests: { enabled: true },
+    requestObjects: { request: true },
+    revocation: { enabled: true },
+    rpInitiatedLogout: {
+      enabled: true,
+      logoutSource: (ctx, form) => { ctx.body = logoutPage(form); },
+      postLogoutSuccessSource: (ctx) => {
+        ctx.body = messagePage({ title: 'Logged out', text: 'Your session at the provider has ended.', application });
+      },
+    },
+  },
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  renderError: (ctx, { error, error_description: text }) => {
+    ctx.type = 'html';
+    ctx.body = messagePage({ title: 'The provider refuses', text: `${error}: ${text}`, application });
+  },
+});
+
+const answerProtocol = provider.callback();
+createServer(answer).on('error', stop).listen(Number(DEMO_PROVIDER_PORT), '127.0.0.1');
+logFailures();
+
+function savedKeys(file) {
+  if (!existsSync(file)) writeFileSync(file, JSON.stringify(newKeys()), { mode: 0o600 });
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+// One RSA key serves RS256 and PS256: it carries no alg.
+function newKeys() {
+  const pairs = [
+    generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    generateKeyPairSync('ed25519'),
+  ];
+  const keys = pairs.map(({ privateKey }) => ({
+    ...privateKey.export({ format: 'jwk' }), use: 'sig', kid: randomBytes(6).toString('base64url'),
+  }));
+  return { jwks: { keys }, cookieKeys: [randomBytes(32).toString('base64url')] };
+}
+
+// DEMO_CLIENTS is a JSON array of client metadata; an entry with the client_id "demo" takes the place of ours.
+function registeredClients() {
+  const demo = {
+    client_id: 'demo',
+    client_secret: 'a-secret-that-only-opens-the-demo',
+    client_name: 'Demo application',
+    client_uri: application,
+    redirect_uris: [`${application}/oidc_callback`, `http://127.0.0.1:${DEMO_PORT}/oidc_callback`],
+    post_logout_redirect_uris: [`${application}/`],
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'client_secret_basic',
+  };
+  const clients = new Map([demo, ...furtherClients()].map((client) => [client.client_id, client]));
+  return [...clients.values()];
+}
+
+function furtherClients() {
+  try {
+    return JSON.parse(DEMO_CLIENTS);
+  } catch (error) {
+    return stop(new Error(`DEMO_CLIENTS is not JSON: ${error.message}`));
+  }
+}
+
+function findAccount(ctx, sub) {
+  const claims = Object.values(users).find((user) => user.claims.sub === sub)?.claims;
+  return claims && { accountId: sub, claims: () => claims };
+}
+
+async function answer(req, res) {
+  const { pathname } = new URL(req.url, issuer);
+  // No query in the log: it carries state and code.
+  res.on('finish', () => log(`${req.method} ${pathname} ${res.statusCode}`));
+  try {
+    if (pathname.startsWith('/interaction/')) await interact(req, res);
+    else if (pathname === '/') send(res, 200, messagePage({ title: 'The provider of the demo', text: issuer, application }));
+    else await answerProtocol(req, res);
+  } catch (error) {
+    refuse(res, error);
+  }
+}
+
+async function interact(req, res) {
+  const interaction = await provider.interactionDetails(req, res);
+  if (req.method === 'POST') await proceed(interaction, await readForm(req), req, res);
+  else send(res, 200, await ask(interaction));
+}
+
+async function ask({ prompt, params, session }, retry) {
+  const { clientName: application } = await provider.Client.find(params.client_id);
+  if (prompt.name === 'login') return loginPage({ application, user: params.login_hint, ...retry });
+  return consentPage({ application, user: session.accountId, scopes: params.scope.split(' ') });
+}
+
+async function proceed(interaction, form, req, res) {
+  if (form.get('answer') === 'cancel') {
+    const result = { error: 'access_denied', error_description: 'The user cancelled.' };
+    await provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
+  } else if (interaction.prompt.name === 'login') {
+    await checkPassword(interaction, form, req, res);
+  } else {
+    const consent = { grantId: await grant(interaction) };
+    await provider.interactionFinished(req, res, { consent });
+  }
+}
+
+async function checkPassword(interaction, form, req, res) {
+  const name = form.get('user') ?? '';
+  const user = login(name, form.get('password'));
+  log(user ? `login of ${user.claims.sub}` : 'login refused');
+  if (!user) return send(res, 403, await ask(interaction, { user: name, refused: true }));
+  const result = { login: { accountId: user.claims.sub } };
+  return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
+}
+
+async function grant({ grantId, params, prompt, session }) {
+  const { accountId } = session;
+  const known = grantId && await provider.Grant.find(grantId);
+  const given = known || new provider.Grant({ accountId, clientId: params.client_id });
+  const { missingOIDCScope = [], missingOIDCClaims = [] } = prompt.details;
+  given.addOIDCScope(missingOIDCScope.join(' '));
+  given.addOIDCClaims(missingOIDCClaims);
+  return given.save();
+}
+
+async function readForm(req) {
+  let body = '';
+  for await (const chunk of req.setEncoding('utf8')) {
+    body += chunk;
+    if (body.length > 4096) throw new Error('the form is too large');
+  }
+  return new URLSearchParams(body);
+}
+
+// The browser's back button leads to login pages of logins that are over: say so, and where to go on.
+function refuse(res, error) {
+  if (error.name === 'SessionNotFound') {
+    const text = 'It was finished before, or too much time has passed.';
+    return send(res, 200, messagePage({ title: 'This login is over', text, application }));
+  }
+  log(error.stack);
+  return send(res, 500, messagePage({ title: 'The provider failed', text: 'Its log says why.', application }));
+}
+
+function send(res, status, html) {
+  res.writeHead(status, {
+    'Content-Type': 'text/html; charset=utf-8',
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+  }).end(html);
+}
+
+function logFailures() {
+  for (const event of ['authorization.error', 'grant.error', 'pushed_authorization_request.error', 'userinfo.error', 'server_error']) {
+    provider.on(event, (ctx, error) => log(`${event} ${error.error_detail ?? error.error_description ?? error.stack}`));
+  }
+}
+
+function log(text) {
+  console.log(`${new Date().toISOString()} ${text}`);
+}
+
+function stop(error) {
+  console.error(`provider: ${error.message}`);
+  process.exit(1);
+}

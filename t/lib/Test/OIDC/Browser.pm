@@ -1,0 +1,329 @@
+package Test::OIDC::Browser;
+
+# A browser without a screen: sends requests as a navigation does, keeps cookies, follows redirects one
+# hop at a time. It connects to 127.0.0.1 whatever the host, since all servers of a test are there.
+#
+#   my $b = Test::OIDC::Browser->new(base => 'https://localhost:8443');
+#   $res = $b->get('/path', headers => {Accept => '*/*', 'Sec-Fetch-Mode' => undef});
+#   $res = $b->follow($res);           one redirect, or the form of a form_post page
+#   $res = $b->login('/path');         get, then follow to the end; $res->{hops} are all the answers
+#   $request = $b->start('/path');     sent only; $b->finish($request) reads the answer, $b->abort leaves
+#
+# An answer is { status, headers, body, location, set_cookie, head, url, error }. Names in headers are
+# in lower case and values of a repeated one joined by ", "; set_cookie lists all of them; location is
+# absolute; status is 0 and error says why when no answer came.
+
+use warnings;
+use strict;
+
+use IO::Select ();
+use IO::Socket::INET ();
+use Time::HiRes qw/ time /;
+
+use Test::Nginx qw//;
+use Test::OIDC::Cookies;
+use Test::OIDC::URL qw/ absolute html_unescape query_string split_url /;
+
+use constant MAX_HOPS => 20;
+use constant TIMEOUT => 10;
+
+my %navigation = (
+    'Accept' => 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
+    'Sec-Fetch-Dest' => 'document',
+    'Sec-Fetch-Mode' => 'navigate',
+    'User-Agent' => 'Mozilla/5.0 (test)',
+);
+
+my $tls_context;
+
+sub new {
+    my ($class, %options) = @_;
+
+    return bless {
+        base => $options{base} || 'http://localhost:' . Test::Nginx::port(8080),
+        jar => $options{jar} || Test::OIDC::Cookies->new,
+    }, $class;
+}
+
+sub get {
+    my ($self, $url, %options) = @_;
+
+    return $self->request('GET', $url, %options);
+}
+
+# Content is the bytes of a body, or a hash that is sent as a form.
+sub post {
+    my ($self, $url, $content, %options) = @_;
+
+    return $self->request('POST', $url, content => $content, %options);
+}
+
+sub request {
+    my ($self, $method, $url, %options) = @_;
+
+    return $self->finish($self->start($url, method => $method, %options));
+}
+
+# Options: method, content, headers (undef removes one, an array repeats it), from (the URL of the page
+# that leads here, which decides what SameSite cookies are sent).
+sub start {
+    my ($self, $url, %options) = @_;
+
+    $url = absolute($url, $self->{base});
+    my $target = split_url($url);
+    my $method = $options{method} || 'GET';
+
+    my ($type, $content) = (undef, $options{content});
+    ($type, $content) = ('application/x-www-form-urlencoded', query_string($content)) if ref $content;
+
+    my $cross_site = defined $options{from} && split_url($options{from})->{host} ne $target->{host};
+
+    my $head = join "\r\n", "$method $target->{target} HTTP/1.1", header_lines(
+        'Host' => authority($target),
+        %navigation,
+        'Sec-Fetch-Site' => $cross_site ? 'cross-site' : defined $options{from} ? 'same-site' : 'none',
+        'Cookie' => $self->{jar}->header($target, method => $method, cross_site => $cross_site),
+        'Content-Type' => $type,
+        'Content-Length' => defined $content ? length $content : undef,
+        %{ $options{headers} || {} },
+        'Connection' => 'close',
+    ), '', '';
+
+    return $self->send($url, $head . ($content // ''), method => $method);
+}
+
+# Reads the answer and keeps its cookies.
+sub finish {
+    my ($self, $request) = @_;
+
+    my $answer = receive($request);
+    my $target = split_url($request->{url});
+    $self->{jar}->store($_, $target) for @{ $answer->{set_cookie} };
+
+    return $answer;
+}
+
+sub abort {
+    my ($self, $request) = @_;
+
+    close $request->{socket};
+}
+
+# Bytes sent as they are to the base (or to another url), without any cookie sent or kept.
+sub raw {
+    my ($self, $bytes, %options) = @_;
+
+    return receive($self->send(absolute($options{url} || '/', $self->{base}), $bytes));
+}
+
+sub follow {
+    my ($self, $answer) = @_;
+
+    return $self->submit($answer) unless defined $answer->{location};
+
+    my $keeps_method = $answer->{status} =~ /^30[78]$/;
+    my $method = $keeps_method ? $answer->{method} : 'GET';
+    return $self->request($method, $answer->{location}, from => $answer->{url});
+}
+
+# Posts the form of a page, with its hidden fields.
+sub submit {
+    my ($self, $answer) = @_;
+
+    my ($action) = $answer->{body} =~ /<form\b[^>]*\baction="([^"]*)"/ or die 'nothing to follow';
+    my %fields = map { html_unescape($_) }
+        $answer->{body} =~ /<input\b[^>]*\bname="([^"]*)"[^>]*\bvalue="([^"]*)"/g;
+
+    my $url = absolute(html_unescape($action), $answer->{url});
+    return $self->post($url, \%fields, from => $answer->{url});
+}
+
+sub login {
+    my ($self, $url, %options) = @_;
+
+    my @hops = $self->get($url, %options);
+    while (leads_on($hops[-1])) {
+        die 'too many redirects' if @hops == MAX_HOPS;
+        push @hops, $self->follow($hops[-1]);
+    }
+
+    return { %{ $hops[-1] }, hops => \@hops };
+}
+
+sub leads_on {
+    my ($answer) = @_;
+
+    return $answer->{status} =~ /^30[12378]$/ && defined $answer->{location}
+        || $answer->{status} == 200 && $answer->{body} =~ /onload="document\.forms\[0\]\.submit\(\)"/;
+}
+
+# All cookies, each { name, value, domain, host_only, path, expires, secure, httponly, samesite }.
+sub cookies { return shift->{jar}->all }
+
+# The value of one by its name, or undef.
+sub cookie {
+    my ($self, $name) = @_;
+
+    my ($found) = grep { $_->{name} eq $name } $self->cookies;
+    return $found && $found->{value};
+}
+
+# As a Set-Cookie header of the base would: $b->set_cookie('name=value; Path=/').
+sub set_cookie {
+    my ($self, $set_cookie) = @_;
+
+    $self->{jar}->store($set_cookie, split_url($self->{base}));
+    return $self;
+}
+
+sub forget {
+    my ($self, $name) = @_;
+
+    $self->{jar}->remove($name);
+    return $self;
+}
+
+sub clear {
+    my ($self) = @_;
+
+    $self->{jar} = Test::OIDC::Cookies->new;
+    return $self;
+}
+
+# Another browser with a copy of these cookies: a thief, or this one as it was before.
+sub clone {
+    my ($self) = @_;
+
+    my $jar = Test::OIDC::Cookies->new;
+    $jar->{made} = $self->{jar}{made};
+    $jar->{cookies} = [ map { { %$_ } } @{ $self->{jar}{cookies} } ];
+    return ref($self)->new(base => $self->{base}, jar => $jar);
+}
+
+# Of pairs with the same name the last one counts; undef removes, an array repeats.
+sub header_lines {
+    my (@pairs) = @_;
+
+    my (@names, %values);
+    while (my ($name, $value) = splice @pairs, 0, 2) {
+        push @names, $name unless exists $values{ lc $name };
+        $values{ lc $name } = $value;
+    }
+
+    my @lines;
+    for my $name (grep { defined $values{ lc $_ } } @names) {
+        my $value = $values{ lc $name };
+        push @lines, map { "$name: $_" } ref $value ? @$value : $value;
+    }
+    return @lines;
+}
+
+sub authority {
+    my ($target) = @_;
+
+    my $usual = $target->{scheme} eq 'https' ? 443 : 80;
+    return $target->{port} == $usual ? $target->{host} : "$target->{host}:$target->{port}";
+}
+
+sub send {
+    my ($self, $url, $bytes, %about) = @_;
+
+    my $request = { url => $url, method => 'GET', %about };
+    my $target = split_url($url);
+
+    local $SIG{PIPE} = 'IGNORE';
+
+    my $socket = IO::Socket::INET->new(
+        PeerAddr => '127.0.0.1', PeerPort => $target->{port}, Proto => 'tcp')
+        or return { %$request, error => "connect: $!" };
+    $socket = start_tls($socket, $target->{host}) if $target->{scheme} eq 'https';
+    return { %$request, error => 'TLS: ' . IO::Socket::SSL::errstr() } unless $socket;
+
+    Test::Nginx::log_out($bytes);
+    $socket->print($bytes);
+    $socket->flush;
+    return { %$request, socket => $socket };
+}
+
+sub start_tls {
+    my ($socket, $host) = @_;
+
+    require IO::Socket::SSL;
+
+    # made once: a context reads the system's whole CA bundle
+    $tls_context ||= IO::Socket::SSL::SSL_Context->new(
+        SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE());
+
+    return IO::Socket::SSL->start_SSL($socket, SSL_reuse_ctx => $tls_context, SSL_hostname => $host);
+}
+
+sub receive {
+    my ($request) = @_;
+
+    my ($bytes, $error) = $request->{socket} ? read_all($request->{socket}) : ('', $request->{error});
+    Test::Nginx::log_in($bytes);
+
+    my $answer = {
+        url => $request->{url}, method => $request->{method}, status => 0,
+        headers => {}, set_cookie => [], head => '', body => '', location => undef,
+        error => $error || 'closed without an answer',
+    };
+
+    my ($head, $body) = $bytes =~ /\A(.*?\r?\n)\r?\n(.*)\z/s or return $answer;
+    my ($status) = $head =~ m{^HTTP/\S+ (\d+)} or return $answer;
+
+    my ($headers, $set_cookie) = parse_headers($head);
+    $body = unchunk($body) if ($headers->{'transfer-encoding'} || '') eq 'chunked';
+
+    my $location = $headers->{location};
+    $location = absolute($location, $request->{url}) =~ s/#.*//sr if defined $location;
+
+    return {
+        %$answer, status => $status, headers => $headers, set_cookie => $set_cookie,
+        head => $head, body => $body, location => $location, error => $error,
+    };
+}
+
+sub read_all {
+    my ($socket) = @_;
+
+    my ($bytes, $end) = ('', time + TIMEOUT);
+    my $select = IO::Select->new($socket);
+
+    while (1) {
+        my $pending = $socket->can('pending') && $socket->pending;
+        return ($bytes, 'timeout') unless $pending || $select->can_read($end - time);
+
+        my $n = $socket->sysread($bytes, 65536, length $bytes);
+        return ($bytes, undef) unless $n;
+    }
+}
+
+sub parse_headers {
+    my ($head) = @_;
+
+    my (%headers, @set_cookie);
+    for my $line (split /\r?\n/, $head) {
+        my ($name, $value) = $line =~ /^([^:\s]+):[ \t]*(.*?)[ \t]*$/ or next;
+        $name = lc $name;
+        push @set_cookie, $value if $name eq 'set-cookie';
+        $headers{$name} = defined $headers{$name} ? "$headers{$name}, $value" : $value;
+    }
+
+    return (\%headers, \@set_cookie);
+}
+
+sub unchunk {
+    my ($chunks) = @_;
+
+    my $body = '';
+    while ($chunks =~ s/\A([0-9a-f]+)[^\r\n]*\r\n//i) {
+        last unless hex $1;
+        $body .= substr $chunks, 0, hex $1;
+        substr($chunks, 0, hex($1) + 2) = '';
+    }
+
+    return $body;
+}
+
+1;

@@ -1,0 +1,294 @@
+package Test::OIDC::Endpoints;
+
+# What the test provider answers at each of its endpoints: a strict OpenID Provider that has no login
+# page, for its one user is always signed in. Each endpoint takes the provider, its knobs of the moment
+# and the request, and returns a reply with a verdict for the record: "ok", or what was refused.
+
+use warnings;
+use strict;
+
+use Digest::SHA qw/ sha256 /;
+use MIME::Base64 qw/ decode_base64 encode_base64url /;
+
+use Test::OIDC::JWT qw/ half_hash jwt_make with_changes /;
+use Test::OIDC::Keys;
+use Test::OIDC::URL qw/ html_escape parse_query query_string unescape /;
+
+our %endpoint = (
+    '/.well-known/openid-configuration' => \&metadata,
+    '/jwks' => \&jwks,
+    '/authorize' => \&authorize,
+    '/token' => \&token,
+    '/userinfo' => \&userinfo,
+    '/end_session' => \&end_session,
+);
+
+my %alg_of = (
+    'ec-256' => 'ES256', 'ec-256-2' => 'ES256', 'ec-384' => 'ES384', 'ec-521' => 'ES512',
+    'ed25519' => 'EdDSA', 'ed25519-2' => 'EdDSA',
+);
+
+sub metadata {
+    my ($op, $knobs) = @_;
+
+    my $base = $op->{base};
+    my %metadata = (
+        issuer => $op->{issuer},
+        authorization_endpoint => "$base/authorize",
+        token_endpoint => "$base/token",
+        userinfo_endpoint => "$base/userinfo",
+        jwks_uri => "$base/jwks",
+        end_session_endpoint => "$base/end_session",
+        scopes_supported => [qw/ openid profile email /],
+        response_types_supported => ['code'],
+        response_modes_supported => [qw/ query form_post /],
+        grant_types_supported => ['authorization_code'],
+        subject_types_supported => ['public'],
+        id_token_signing_alg_values_supported =>
+            [qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /],
+        token_endpoint_auth_methods_supported => $knobs->{client_auth},
+        code_challenge_methods_supported => ['S256'],
+        authorization_response_iss_parameter_supported => \1,
+    );
+
+    return ok(json => with_changes(\%metadata, $knobs->{metadata}));
+}
+
+sub jwks {
+    my ($op, $knobs) = @_;
+
+    return ok(json => { keys => [ map { published_key($_) } @{ $knobs->{jwks} } ] });
+}
+
+# A key is named by its id, or by { key => id, member => value ... } with members changed.
+sub published_key {
+    my ($entry) = @_;
+
+    my %changes = ref $entry ? %$entry : (key => $entry);
+    my $kid = delete $changes{key};
+    my $jwk = defined $kid ? Test::OIDC::Keys::public_jwk($kid) : {};
+
+    $jwk->{alg} = $alg_of{$kid} if defined $kid && $alg_of{$kid};
+    return with_changes($jwk, \%changes);
+}
+
+# Checks what it is asked, then sends the browser straight back.
+sub authorize {
+    my ($op, $knobs, $request) = @_;
+
+    my ($params, $duplicate) = parse_query($request->{query});
+    return page(400, "duplicate $duplicate") if defined $duplicate;
+
+    my $wrong = wrong_authorization_request($knobs, $params);
+    return page(400, $wrong) if $wrong;
+
+    my $code = random_string();
+    $op->{codes}{$code} = $params;
+
+    my %callback = (code => $code, state => $params->{state}, iss => $op->{issuer});
+    if (defined $knobs->{error}) {
+        delete $callback{code};
+        $callback{error} = $knobs->{error};
+    }
+
+    my $answer = with_changes(\%callback, $knobs->{callback});
+    return form_post($params->{redirect_uri}, $answer)
+        if ($params->{response_mode} // '') eq 'form_post';
+    return redirect($params->{redirect_uri}, $answer);
+}
+
+sub wrong_authorization_request {
+    my ($knobs, $params) = @_;
+
+    return 'no redirect_uri' unless length($params->{redirect_uri} // '');
+    return 'unknown client_id' if ($params->{client_id} // '') ne $knobs->{client_id};
+    return 'response_type is not code' if ($params->{response_type} // '') ne 'code';
+    return 'scope has no openid' if ($params->{scope} // '') !~ /(?:^| )openid(?: |$)/;
+
+    return '' unless defined $params->{code_challenge};
+    return 'code_challenge_method is not S256' if ($params->{code_challenge_method} // '') ne 'S256';
+    return 'malformed code_challenge' if $params->{code_challenge} !~ /^[\w-]{43}$/;
+    return '';
+}
+
+sub redirect {
+    my ($uri, $params) = @_;
+
+    my $query = query_string($params);
+    my $location = length $query ? $uri . ($uri =~ /\?/ ? '&' : '?') . $query : $uri;
+    return ok(status => 302, headers => { location => $location });
+}
+
+# OAuth 2.0 Form Post Response Mode: a page that posts itself to the client.
+sub form_post {
+    my ($uri, $params) = @_;
+
+    my $inputs = '';
+    for my $name (sort keys %$params) {
+        for my $value (ref $params->{$name} ? @{ $params->{$name} } : $params->{$name}) {
+            my @text = map { html_escape($_) } $name, $value;
+            $inputs .= sprintf qq{<input type="hidden" name="%s" value="%s"/>\n}, @text;
+        }
+    }
+
+    my $action = html_escape($uri);
+    return ok(
+        headers => { 'content-type' => 'text/html' },
+        body => qq{<html><body onload="document.forms[0].submit()">\n}
+            . qq{<form method="post" action="$action">\n$inputs</form></body></html>\n},
+    );
+}
+
+sub token {
+    my ($op, $knobs, $request) = @_;
+
+    return token_error(405, 'invalid_request', 'not a POST') if $request->{method} ne 'POST';
+
+    my ($params, $duplicate) = parse_query($request->{body});
+    return token_error(400, 'invalid_request', "duplicate $duplicate") if defined $duplicate;
+
+    my $stranger = wrong_client($knobs, $request->{headers}{authorization}, $params);
+    return token_error(401, 'invalid_client', $stranger) if $stranger;
+
+    return token_error(400, 'unsupported_grant_type', 'not authorization_code')
+        if ($params->{grant_type} // '') ne 'authorization_code';
+
+    my $login = delete $op->{codes}{ $params->{code} // '' };
+    my $wrong = wrong_code($login, $params);
+    return token_error(400, 'invalid_grant', $wrong) if $wrong;
+
+    my $access_token = $knobs->{access_token} // random_string();
+    $op->{access_tokens}{$access_token} = 1;
+
+    return ok(json => with_changes({
+        access_token => $access_token,
+        token_type => 'Bearer',
+        expires_in => 3600,
+        scope => $login->{scope},
+        id_token => id_token($op, $knobs, $login->{nonce}, $access_token),
+    }, $knobs->{token}));
+}
+
+# RFC 6749, 2.3.1: exactly one method, and the parts of the Basic header are form-urlencoded.
+sub wrong_client {
+    my ($knobs, $authorization, $params) = @_;
+
+    my ($method, $id, $secret) = ('none', $params->{client_id}, undef);
+
+    if (defined $params->{client_secret}) {
+        ($method, $secret) = ('client_secret_post', $params->{client_secret});
+    }
+
+    if (defined $authorization) {
+        return 'two methods of authentication' if $method ne 'none';
+        my ($pair) = $authorization =~ /^Basic ([\w+\/]+=*)$/i or return 'malformed Basic';
+        ($id, $secret) = map { unescape($_) } split /:/, decode_base64($pair), 2;
+        $method = 'client_secret_basic';
+    }
+
+    # OpenID Connect Discovery 1.0, 3: what metadata does not say is client_secret_basic.
+    my @accepted = @{ $knobs->{client_auth} || ['client_secret_basic'] };
+    return "method $method" unless grep { $_ eq $method } @accepted;
+    return 'unknown client_id' if ($id // '') ne $knobs->{client_id};
+    return 'wrong client_secret' if $method ne 'none' && ($secret // '') ne $knobs->{client_secret};
+    return '';
+}
+
+sub wrong_code {
+    my ($login, $params) = @_;
+
+    return 'unknown or used code' unless $login;
+    return 'redirect_uri differs' if ($params->{redirect_uri} // '') ne $login->{redirect_uri};
+
+    my ($challenge, $verifier) = ($login->{code_challenge}, $params->{code_verifier});
+    return '' if !defined $challenge && !defined $verifier;
+    return 'code_verifier without code_challenge' unless defined $challenge;
+    return 'no code_verifier' unless defined $verifier;
+
+    # RFC 7636, 4.1 and 4.6
+    return 'malformed code_verifier' if $verifier !~ /^[\w.~-]{43,128}$/;
+    return 'wrong code_verifier' if encode_base64url(sha256($verifier)) ne $challenge;
+    return '';
+}
+
+sub id_token {
+    my ($op, $knobs, $nonce, $access_token) = @_;
+
+    my %recipe = %{ $knobs->{id_token} || {} };
+    my $now = int time;
+
+    my $claims = with_changes({
+        %{ $knobs->{user} },
+        iss => $op->{issuer},
+        aud => $knobs->{client_id},
+        iat => $now,
+        exp => $now + 3600,
+        auth_time => $now,
+        at_hash => half_hash($access_token, $recipe{alg} || 'RS256'),
+    }, { nonce => $nonce });
+
+    return jwt_make($claims, secret => $knobs->{client_secret}, %recipe);
+}
+
+sub userinfo {
+    my ($op, $knobs, $request) = @_;
+
+    my ($token) = ($request->{headers}{authorization} // '') =~ /^Bearer (\S+)$/i;
+    return unauthorized() unless defined $token && $op->{access_tokens}{$token};
+
+    my $userinfo = $knobs->{userinfo} || {};
+    my $claims = with_changes($knobs->{user}, $userinfo->{claims});
+    return ok(json => $claims) unless $userinfo->{jwt};
+
+    my $signed = { %$claims, iss => $op->{issuer}, aud => $knobs->{client_id} };
+    return ok(
+        headers => { 'content-type' => 'application/jwt' },
+        body => jwt_make($signed, secret => $knobs->{client_secret}, %{ $userinfo->{jwt} }),
+    );
+}
+
+sub end_session {
+    my ($op, $knobs, $request) = @_;
+
+    my ($params) = parse_query($request->{method} eq 'POST' ? $request->{body} : $request->{query});
+    my $uri = $params->{post_logout_redirect_uri};
+
+    return page(200, 'ok') unless defined $uri;
+    return redirect($uri, { defined $params->{state} ? (state => $params->{state}) : () });
+}
+
+sub ok { return { status => 200, verdict => 'ok', @_ } }
+
+sub page {
+    my ($status, $verdict) = @_;
+
+    return { status => $status, verdict => $verdict, body => "$verdict\n" };
+}
+
+sub token_error {
+    my ($status, $error, $description) = @_;
+
+    return {
+        status => $status,
+        verdict => "$error: $description",
+        headers => $status == 401 ? { 'www-authenticate' => 'Basic realm="op"' } : {},
+        json => { error => $error, error_description => $description },
+    };
+}
+
+sub unauthorized {
+    return {
+        status => 401,
+        verdict => 'invalid_token',
+        headers => { 'www-authenticate' => 'Bearer error="invalid_token"' },
+        json => { error => 'invalid_token' },
+    };
+}
+
+sub random_string {
+    open my $random, '<:raw', '/dev/urandom' or die "/dev/urandom: $!";
+    sysread $random, my $bytes, 24;
+    return encode_base64url($bytes);
+}
+
+1;
