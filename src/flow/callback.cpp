@@ -2,14 +2,18 @@
 
 namespace oidc {
 
-bool Callback::is_for(const Provider& provider, const Visit& visit)
+bool Callback::is_for(const Provider& provider, std::string_view query)
 {
-    auto reply = parse_reply(visit.query);
+    auto reply = parse_reply(query);
     return reply && open_state(provider, reply->state);
 }
 
 Step Callback::start(const World& world)
 {
+    if (visit_.method != "GET") {
+        return refuse({Errc::callback_malformed,
+            "client sent method " + quoted(visit_.method)});
+    }
     auto reply = parse_reply(visit_.query);
     if (!reply) {
         return refuse(std::move(reply).error());
@@ -22,27 +26,27 @@ Step Callback::start(const World& world)
     }
     state_ = std::move(*state);
 
-    auto redirect = redirect_uri(provider_.client(), visit_);
-    if (!redirect) {
-        return refuse(std::move(redirect).error());
+    auto login = Login::of(provider_, visit_, state_.transaction);
+    if (!login) {
+        return refuse(std::move(login).error());
     }
-    redirect_ = std::move(*redirect);
+    login_ = std::move(*login);
     return judge_state(world);
 }
 
 Step Callback::judge_state(const World& world)
 {
     const auto& transaction = state_.transaction;
-    auto binding = find_binding(provider_, visit_, transaction);
+    auto binding = login_->find_binding(transaction);
 
-    if (binding.bound == Bound::foreign) {
-        return refuse(
-            {Errc::state_foreign, "client sent the state of another browser"});
-    }
     if (world.now >=
         transaction.started + provider_.client().pre_auth_timeout) {
         return stale(
             world, Errc::state_expired, "client sent a state that expired");
+    }
+    if (binding.bound == Bound::others) {
+        return refuse(
+            {Errc::state_foreign, "client sent the state of another browser"});
     }
     if (binding.bound == Bound::none) {
         return stale(world, Errc::state_cookie,
@@ -78,10 +82,7 @@ Step Callback::restart(const World& world, Check learnt)
     if (metadata == nullptr) {
         return refuse(std::move(learnt).error());
     }
-    const auto& transaction = state_.transaction;
-    auto target = whole_target(provider_, visit_, transaction);
-    return begin_login(provider_, *metadata, visit_, redirect_,
-        {transaction.origin, target, transaction.attempt + 1}, world);
+    return login_->begin_again(*metadata, state_.transaction, world);
 }
 
 Step Callback::claim(const World& world, Check learnt)
@@ -116,8 +117,8 @@ Step Callback::claimed(const World&, Claimed claimed)
     }
     const auto& client = provider_.client();
     auto pkce = client.pkce && metadata_.s256;
-    auto request = code_request(client, metadata_, *reply_.code, redirect_.url,
-        pkce ? derived_.verifier : "");
+    auto request = code_request(client, metadata_, *reply_.code,
+        login_->redirect_uri(), pkce ? derived_.verifier : "");
     if (!request) {
         return refuse(std::move(request).error());
     }
@@ -171,8 +172,8 @@ Step Callback::finish(const World& world, const IdToken& token)
 {
     auto session = Session::begin(
         token, tokens_, provider_.client(), world.now, world.random);
-    auto cookies = session.seal(provider_, visit_.cookies,
-        visit_.origin.starts_with("https:"), visit_.cookie_room, world.random);
+    auto cookies = session.seal(provider_, visit_.cookies, login_->secure(),
+        visit_.cookie_room, world.random);
     if (!cookies) {
         return refuse(std::move(cookies).error());
     }
@@ -186,12 +187,12 @@ Finish Callback::go_home(std::vector<std::string> cookies)
     const auto& transaction = state_.transaction;
 
     Finish finish;
-    finish.location = return_location(provider_, visit_, transaction);
+    finish.location = login_->return_location(transaction);
     // A strict cookie stays away from a redirect that another site began.
     finish.by_page = provider_.client().cookie_same_site == "Strict";
     finish.cookies = std::move(cookies);
     finish.claimed = transaction.id;
-    for (auto& cookie : clear_login(provider_, visit_, transaction)) {
+    for (auto& cookie : login_->clear(transaction)) {
         finish.cookies.push_back(std::move(cookie));
     }
     return finish;

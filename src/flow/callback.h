@@ -20,7 +20,7 @@ public:
 
     // True when the state is one that this provider's keys sealed: how the
     // right one is found where several share a callback path.
-    static bool is_for(const Provider& provider, const Visit& visit);
+    static bool is_for(const Provider& provider, std::string_view query);
 
     Step start(const World& world) override;
     std::string_view doing() const override { return "handling the callback"; }
@@ -43,7 +43,7 @@ private:
 
     AuthorizationReply reply_;
     OpenedState state_;
-    RedirectUri redirect_;
+    std::optional<Login> login_;
     Derived derived_;
     Metadata metadata_; // as it was when the reply was judged
     Tokens tokens_;

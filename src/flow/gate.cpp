@@ -1,5 +1,7 @@
 #include "flow/gate.h"
 
+#include "flow/login.h"
+
 namespace oidc {
 
 Step Gate::start(const World& world)
@@ -16,14 +18,11 @@ Step Gate::challenge(const World& world, Check learnt)
     if (metadata == nullptr) {
         return refuse(std::move(learnt).error());
     }
-    auto redirect = redirect_uri(provider_.client(), visit_);
-    if (!redirect) {
-        return refuse(std::move(redirect).error());
+    auto login = Login::at(provider_, visit_);
+    if (!login) {
+        return refuse(std::move(login).error());
     }
-    auto elsewhere = redirect->origin != visit_.origin;
-    Departure departure{elsewhere ? visit_.origin : "", visit_.target, 0};
-    return begin_login(
-        provider_, *metadata, visit_, *redirect, departure, world);
+    return login->begin(*metadata, world);
 }
 
 }

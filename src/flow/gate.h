@@ -1,7 +1,6 @@
 // A request without a session to a protected place: begin a login.
 #pragma once
 
-#include "flow/login.h"
 #include "flow/step.h"
 
 namespace oidc {

@@ -8,54 +8,88 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace oidc {
 
-// Where the provider sends the browser back to.
-struct RedirectUri {
-    std::string url;    // as the provider knows it
-    std::string origin; // its scheme://authority
-};
-
-// The configured redirect_uri as seen from this request: a path continues the
-// request's origin; an absolute one must share our cookies' host, else
-// request_host.
-Result<RedirectUri> redirect_uri(const Client& client, const Visit& visit);
-
-// Where and how often a login was begun, for one that starts.
-struct Departure {
-    std::string origin; // empty: that of the redirect URI
-    std::string_view target;
-    unsigned attempt = 0;
-};
-
-// Redirects to the authorization endpoint and sets the browser's binding.
-Step begin_login(const Provider& provider, const Metadata& metadata,
-    const Visit& visit, const RedirectUri& redirect, const Departure& departure,
-    const World& world);
-
-// The binding cookies that a browser sent.
-enum class Bound { ours, foreign, none };
+// A browser's binding as it stands to a transaction: the browser sent the one
+// that the transaction began with, only others, or none at all.
+enum class Bound { ours, others, none };
 
 struct BrowserBinding {
     Bound bound;
-    std::string value;
+    std::string value; // of the one that is ours
 };
 
-BrowserBinding find_binding(const Provider& provider, const Visit& visit,
-    const Transaction& transaction);
+// Logins with one provider as one request sees them. Provider and visit
+// outlive it.
+class Login {
+public:
+    // For a page: request_host where the request's host is none, or one that
+    // shares no cookie with an absolute redirect_uri.
+    static Result<Login> at(const Provider& provider, const Visit& visit);
 
-// The raw target the login began at, also where a cookie of its own carried it.
-std::string whole_target(const Provider& provider, const Visit& visit,
-    const Transaction& transaction);
+    // For a callback: as it was when the transaction began, whatever this
+    // request says of its host.
+    static Result<Login> of(const Provider& provider, const Visit& visit,
+        const Transaction& transaction);
 
-// The Location a finished login returns to; a relative one wherever the
-// callback and the page share an origin.
-std::string return_location(const Provider& provider, const Visit& visit,
-    const Transaction& transaction);
+    const std::string& redirect_uri() const { return redirect_uri_; }
 
-// Deletes what begin_login() set for this one transaction.
-std::vector<std::string> clear_login(const Provider& provider,
-    const Visit& visit, const Transaction& transaction);
+    // The browser is on https.
+    bool secure() const { return secure_; }
+
+    // Sends the browser to the authorization endpoint, to return to this
+    // request's target.
+    Finish begin(const Metadata& metadata, const World& world) const;
+
+    // The same for a transaction that went stale.
+    Finish begin_again(const Metadata& metadata, const Transaction& stale,
+        const World& world) const;
+
+    BrowserBinding find_binding(const Transaction& transaction) const;
+
+    // Where a finished login goes: on our own origin, whatever the target.
+    std::string return_location(const Transaction& transaction) const;
+
+    // Deletes what begin() set for this one transaction.
+    std::vector<std::string> clear(const Transaction& transaction) const;
+
+private:
+    struct Browser {
+        std::string name; // suffix of the binding cookie
+        std::string value;
+    };
+
+    Login(const Provider& provider, const Visit& visit) :
+        provider_(&provider), visit_(&visit)
+    {
+    }
+
+    Check find_place(std::string_view page);
+    Finish begin(const Metadata& metadata, Transaction transaction,
+        const World& world) const;
+
+    std::string cookie_prefix() const;
+    CookieScope scope(std::string_view suffix) const;
+    std::optional<Browser> known_browser() const;
+
+    CookieScope target_scope(const Transaction& transaction) const;
+    std::string target_binding(const Transaction& transaction) const;
+    std::vector<std::string> seal_target(
+        Transaction& transaction, const World& world) const;
+    std::optional<std::string> open_target(
+        const Transaction& transaction) const;
+    std::string whole_target(const Transaction& transaction) const;
+
+    const Client& client() const { return provider_->client(); }
+
+    const Provider* provider_;
+    const Visit* visit_;
+    std::string redirect_uri_;
+    std::string callback_; // its origin
+    std::string page_;     // origin of the page, as the browser sees it
+    bool secure_ = false;
+};
 
 }

@@ -25,6 +25,7 @@ struct World {
 
 // One request as a flow sees it.
 struct Visit {
+    std::string_view method;
     std::string_view target; // raw request target: path and query
     std::string_view query;
     std::string origin; // scheme://authority, as the browser sees it

@@ -46,6 +46,13 @@ char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
     return NGX_CONF_OK;
 }
 
+void add(std::vector<ProviderConf*>& list, ProviderConf* provider)
+{
+    if (std::find(list.begin(), list.end(), provider) == list.end()) {
+        list.push_back(provider);
+    }
+}
+
 // Every server that protects anything with a provider answers its callback.
 char* enlist(ngx_conf_t* cf, LocationConf& conf)
 {
@@ -53,11 +60,11 @@ char* enlist(ngx_conf_t* cf, LocationConf& conf)
 
     if (conf.provider == nullptr) {
         for (auto provider : main_conf(cf)->providers) {
-            server.add(provider);
+            add(server.providers, provider);
         }
         return NGX_CONF_OK;
     }
-    for (auto other : server.providers) {
+    for (auto other : server.named) {
         if (other != conf.provider &&
             other->callback_path == conf.provider->callback_path &&
             other->client.cookie_name == conf.provider->client.cookie_name) {
@@ -70,7 +77,8 @@ char* enlist(ngx_conf_t* cf, LocationConf& conf)
             return fail();
         }
     }
-    server.add(conf.provider);
+    add(server.providers, conf.provider);
+    add(server.named, conf.provider);
     return NGX_CONF_OK;
 }
 
@@ -151,14 +159,6 @@ ProviderConf* MainConf::find(std::string_view name) const
         }
     }
     return nullptr;
-}
-
-void ServerConf::add(ProviderConf* provider)
-{
-    if (std::find(providers.begin(), providers.end(), provider) ==
-        providers.end()) {
-        providers.push_back(provider);
-    }
 }
 
 MainConf* main_conf(const ngx_http_request_t* r)

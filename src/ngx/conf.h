@@ -89,8 +89,7 @@ struct MainConf {
 // The providers whose callbacks a server answers.
 struct ServerConf {
     std::vector<ProviderConf*> providers;
-
-    void add(ProviderConf* provider);
+    std::vector<ProviderConf*> named; // those that no variable has chosen
 };
 
 enum class Mode : ngx_uint_t { require, verify, off };

@@ -61,6 +61,12 @@ ngx_conf_enum_t same_site_values[] = {
     {ngx_null_string, 0},
 };
 
+// Angie's spelling of "pkce on".
+ngx_conf_enum_t challenge_methods[] = {
+    {ngx_string("S256"), 1},
+    {ngx_null_string, 0},
+};
+
 #define FIELD(name) 0, offsetof(ProviderFields, name)
 
 // clang-format off
@@ -72,8 +78,10 @@ ngx_command_t provider_commands[] = {
     directive("config_url",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(config_url)),
     directive("redirect_uri",       NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(redirect_uri)),
     directive("scope",              NGX_CONF_1MORE, set_words,               FIELD(scope)),
+    directive("scopes",             NGX_CONF_1MORE, set_words,               FIELD(scope)),
     directive("extra_auth_args",    NGX_CONF_TAKE1, set_complex,             FIELD(extra_auth_args)),
     directive("pkce",               NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(pkce)),
+    directive("code_challenge_method", NGX_CONF_TAKE1, ngx_conf_set_enum_slot, FIELD(pkce), challenge_methods),
     directive("cookie_name",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_name)),
     directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
     directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),

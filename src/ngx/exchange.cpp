@@ -8,15 +8,9 @@ constexpr ngx_uint_t most_addresses = 3;
 
 ngx_str_t subrequest_uri = ngx_string("/oidc");
 
-char* fail()
-{
-    return static_cast<char*>(NGX_CONF_ERROR);
 }
 
-}
-
-char* configure_outlet(ngx_conf_t* cf, Outlet& outlet, ngx_str_t trusted,
-    ngx_str_t crl, ngx_uint_t depth)
+void configure_outlet(ngx_conf_t* cf, Outlet& outlet)
 {
     auto& u = outlet.upstream;
     u.send_timeout = u.read_timeout;
@@ -28,38 +22,39 @@ char* configure_outlet(ngx_conf_t* cf, Outlet& outlet, ngx_str_t trusted,
 
     auto ssl = allocate<ngx_ssl_t>(cf->pool);
     ssl->log = cf->log;
-    if (ngx_ssl_create(ssl, NGX_SSL_TLSv1_2 | NGX_SSL_TLSv1_3, nullptr) !=
-        NGX_OK) {
-        return fail();
-    }
     auto cleanup = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cleanup == nullptr) {
-        ngx_ssl_cleanup_ctx(ssl);
-        return fail();
+    if (cleanup == nullptr ||
+        ngx_ssl_create(ssl, NGX_SSL_TLSv1_2 | NGX_SSL_TLSv1_3, nullptr) !=
+            NGX_OK) {
+        throw std::bad_alloc();
     }
     cleanup->handler = ngx_ssl_cleanup_ctx;
     cleanup->data = ssl;
-
-    if (trusted.len > 0) {
-        if (ngx_ssl_trusted_certificate(
-                cf, ssl, &trusted, static_cast<ngx_int_t>(depth)) != NGX_OK) {
-            return fail();
-        }
-    } else {
-        SSL_CTX_set_default_verify_paths(ssl->ctx);
-        SSL_CTX_set_verify(ssl->ctx, SSL_VERIFY_PEER, nullptr);
-        SSL_CTX_set_verify_depth(ssl->ctx, static_cast<int>(depth));
-    }
-    if (ngx_ssl_crl(cf, ssl, &crl) != NGX_OK) {
-        return fail();
-    }
-    ERR_clear_error();
 
     u.ssl = ssl;
     u.ssl_verify = 1;
     u.ssl_server_name = 1;
     u.ssl_session_reuse = 0;
-    return NGX_CONF_OK;
+}
+
+bool trust(
+    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth)
+{
+    auto ssl = outlet.upstream.ssl;
+    if (certificates.len > 0) {
+        return ngx_ssl_trusted_certificate(cf, ssl, &certificates,
+                   static_cast<ngx_int_t>(depth)) == NGX_OK;
+    }
+    SSL_CTX_set_default_verify_paths(ssl->ctx);
+    SSL_CTX_set_verify(ssl->ctx, SSL_VERIFY_PEER, nullptr);
+    SSL_CTX_set_verify_depth(ssl->ctx, static_cast<int>(depth));
+    ERR_clear_error();
+    return true;
+}
+
+bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists)
+{
+    return ngx_ssl_crl(cf, outlet.upstream.ssl, &lists) == NGX_OK;
 }
 
 Exchange* Exchange::of(ngx_http_request_t* sr)
@@ -110,7 +105,8 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
     // nginx puts an empty resolver where none is configured.
-    if (clcf->resolver == nullptr || clcf->resolver->connections.nelts == 0) {
+    if (clcf->resolver->connections.nelts == 0 &&
+        outlet_.names->resolver() != nullptr) {
         clcf->resolver = outlet_.names->resolver();
     }
     clcf->resolver_timeout =

@@ -22,10 +22,16 @@ struct Outlet {
     }
 };
 
-// Prepares an outlet for TLS with verification. `trusted` and `crl` may be
-// empty: the system's certificates, no list.
-char* configure_outlet(ngx_conf_t* cf, Outlet& outlet, ngx_str_t trusted,
-    ngx_str_t crl, ngx_uint_t depth);
+// Prepares an outlet whose timeouts are set: TLS is always verified.
+void configure_outlet(ngx_conf_t* cf, Outlet& outlet);
+
+// Whom to trust: the certificates of a file, or the system's where it is
+// empty. False for a file that is none; nginx has logged why.
+bool trust(
+    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth);
+
+// Revocation lists of a file, none where it is empty.
+bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists);
 
 class Exchange {
 public:

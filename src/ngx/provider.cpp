@@ -117,6 +117,10 @@ std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
     }
     auto secret = read_file(cf, "client_secret_file", conf.client_secret_file);
     secret.erase(secret.find_last_not_of("\r\n") + 1);
+    if (secret.empty()) {
+        invalid("client_secret_file", view(conf.client_secret_file),
+            "the file holds no secret");
+    }
     return secret;
 }
 
@@ -130,18 +134,34 @@ std::string check_config_url(const ProviderConf& conf)
     return text(conf.config_url);
 }
 
+// The path that nginx would make of it, or none: no request ever shows a path
+// with escapes, dots or empty segments.
+bool is_plain_path(std::string_view path)
+{
+    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
+        return false;
+    }
+    for (std::string_view dots : {"/./", "/../"}) {
+        if ((std::string(path) + "/").find(dots) != std::string::npos) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // The path, once the URI is fit to be one.
 std::string check_redirect_uri(const std::string& uri)
 {
     if (uri.starts_with('/')) {
         auto url = oidc::parse_url("https://host" + uri);
-        if (!url || url->has_query || uri.starts_with("//")) {
-            invalid("redirect_uri", uri, "a path has no query");
+        if (!url || url->has_query || !is_plain_path(url->path)) {
+            invalid("redirect_uri", uri,
+                "it must be a plain path, without query, escapes and dots");
         }
         return uri;
     }
     auto url = oidc::parse_url(uri);
-    if (!url || url->has_query || !is_safe(*url)) {
+    if (!url || url->has_query || !is_safe(*url) || !is_plain_path(url->path)) {
         invalid("redirect_uri", uri,
             "it must be a path such as \"/oidc_callback\", or an https URL "
             "without query");
@@ -212,6 +232,15 @@ std::vector<std::string> make_algs(const ProviderConf& conf)
     return algs;
 }
 
+bool is_domain(std::string_view domain)
+{
+    if (domain.starts_with('.')) {
+        domain.remove_prefix(1);
+    }
+    return oidc::parse_authority(domain) && oidc::host_of(domain) == domain &&
+        !domain.starts_with('[');
+}
+
 // RFC 6265bis, 4.1.3
 void check_cookie(const oidc::Client& client)
 {
@@ -224,9 +253,7 @@ void check_cookie(const oidc::Client& client)
         invalid("cookie_name", name,
             "a __Host- cookie has no cookie_domain and the cookie_path \"/\"");
     }
-    if (!client.cookie_domain.empty() &&
-        !oidc::parse_authority(client.cookie_domain.substr(
-            client.cookie_domain.starts_with('.')))) {
+    if (!client.cookie_domain.empty() && !is_domain(client.cookie_domain)) {
         invalid("cookie_domain", client.cookie_domain,
             "it must be a domain such as \"example.com\"");
     }
@@ -370,15 +397,25 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     client.clock_skew = conf.clock_skew;
 }
 
-char* make_outlet(ngx_conf_t* cf, ProviderConf& conf)
+void make_outlet(ngx_conf_t* cf, ProviderConf& conf)
 {
     auto main = static_cast<MainConf*>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
-    conf.outlet.names = &main->names;
-    conf.outlet.upstream.connect_timeout = conf.connect_timeout;
-    conf.outlet.upstream.read_timeout = conf.read_timeout;
-    return configure_outlet(cf, conf.outlet, conf.ssl_trusted_certificate,
-        conf.ssl_crl, conf.ssl_verify_depth);
+    auto& outlet = conf.outlet;
+    outlet.names = &main->names;
+    outlet.upstream.connect_timeout = conf.connect_timeout;
+    outlet.upstream.read_timeout = conf.read_timeout;
+    configure_outlet(cf, outlet);
+
+    if (!trust(
+            cf, outlet, conf.ssl_trusted_certificate, conf.ssl_verify_depth)) {
+        invalid("ssl_trusted_certificate", view(conf.ssl_trusted_certificate),
+            "it must be a file of certificates in PEM");
+    }
+    if (!set_revocations(cf, outlet, conf.ssl_crl)) {
+        invalid("ssl_crl", view(conf.ssl_crl),
+            "it must be a file of revocation lists in PEM");
+    }
 }
 
 }
@@ -389,11 +426,12 @@ char* complete_provider(ngx_conf_t* cf, ProviderConf& conf)
         set_defaults(conf);
         make_client(cf, conf);
         conf.session_keys = read_session_keys(cf, conf);
+        make_outlet(cf, conf);
     } catch (const Invalid& error) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.what());
         return static_cast<char*>(NGX_CONF_ERROR);
     }
-    return make_outlet(cf, conf);
+    return NGX_CONF_OK;
 }
 
 }

@@ -1,8 +1,5 @@
 #include "ngx/request.h"
 
-#include "core/encode.h"
-#include "core/url.h"
-
 namespace ngx {
 namespace {
 
@@ -15,10 +12,12 @@ std::string own_authority(ngx_http_request_t* r)
     if (r->headers_in.host != nullptr) {
         return text(r->headers_in.host->value);
     }
-    // HTTP/1.0 without Host: what nginx's own redirects would say
+    // HTTP/3 keeps no Host header, HTTP/1.0 may have none: then what nginx's
+    // own redirects would say.
     auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
         ngx_http_get_module_srv_conf(r, ngx_http_core_module));
-    auto authority = text(cscf->server_name);
+    auto authority = text(r->headers_in.server.len > 0 ? r->headers_in.server :
+                                                         cscf->server_name);
     if (ngx_connection_local_sockaddr(r->connection, nullptr, 0) == NGX_OK) {
         auto port = ngx_inet_get_port(r->connection->local_sockaddr);
         if (port != (r->connection->ssl != nullptr ? 443 : 80)) {
@@ -71,19 +70,14 @@ std::vector<std::string_view> cookies_of(ngx_http_request_t* r)
     return lines;
 }
 
-oidc::Result<std::string> origin_of(ngx_http_request_t* r)
+std::string origin_of(ngx_http_request_t* r)
 {
-    auto conf = location_conf(r);
-    auto base = conf->base_url != nullptr ?
-        evaluate(r, conf->base_url) :
-        std::string(r->connection->ssl != nullptr ? "https://" : "http://") +
-            own_authority(r);
-    auto url = oidc::parse_url(base);
-    if (!url || url->target() != "/") {
-        return oidc::Error{oidc::Errc::request_host,
-            "request has no usable base URL, " + oidc::quoted(base)};
+    auto base_url = location_conf(r)->base_url;
+    if (base_url != nullptr) {
+        return evaluate(r, base_url);
     }
-    return url->origin();
+    return (r->connection->ssl != nullptr ? "https://" : "http://") +
+        own_authority(r);
 }
 
 std::size_t cookie_room(ngx_http_request_t* r)

@@ -14,8 +14,8 @@ namespace ngx {
 std::vector<std::string_view> cookies_of(ngx_http_request_t* r);
 
 // scheme://authority as the browser sees it: oidc_base_url, else the request's
-// own. request_host for a host that is none.
-oidc::Result<std::string> origin_of(ngx_http_request_t* r);
+// own, as it came.
+std::string origin_of(ngx_http_request_t* r);
 
 // Bytes that a session's cookies may take: what large_client_header_buffers
 // leaves after 2 KB for all other cookies.

@@ -44,7 +44,7 @@ enum Tag : unsigned char {
     tag_attempt,
     tag_browser,
     tag_browser_digest,
-    tag_origin,
+    tag_page,
     tag_target,
     tag_target_elsewhere,
 };
@@ -57,7 +57,7 @@ std::string encode(const Transaction& transaction)
     fields.number(tag_attempt, transaction.attempt);
     fields.text(tag_browser, transaction.browser);
     fields.text(tag_browser_digest, transaction.browser_digest);
-    fields.text(tag_origin, transaction.origin);
+    fields.text(tag_page, transaction.page);
     fields.text(tag_target, transaction.target);
     fields.number(tag_target_elsewhere, transaction.target_elsewhere);
     return fields.take();
@@ -85,8 +85,8 @@ std::optional<Transaction> decode(std::string_view bytes)
         case tag_browser_digest:
             transaction.browser_digest = field->bytes;
             break;
-        case tag_origin:
-            transaction.origin = field->bytes;
+        case tag_page:
+            transaction.page = field->bytes;
             break;
         case tag_target:
             transaction.target = field->bytes;

@@ -22,8 +22,8 @@ struct Transaction {
     unsigned attempt = 0;          // how often a stale login was begun anew
     std::string browser;           // name of the browser's binding cookie
     std::string browser_digest;    // of that cookie's value
-    std::string origin;            // where to return to; empty: the callback's
-    std::string target;            // the raw request target to return to
+    std::string page;              // origin of the page that was asked for
+    std::string target;            // and its raw request target
     bool target_elsewhere = false; // a cookie of its own holds all of it
 };
 

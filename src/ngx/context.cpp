@@ -1,0 +1,133 @@
+#include "ngx/context.h"
+
+#include "flow/callback.h"
+#include "flow/gate.h"
+#include "ngx/request.h"
+
+namespace ngx {
+namespace {
+
+ngx_uint_t log_level(oidc::Level level)
+{
+    return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
+}
+
+}
+
+Context::Context(ngx_http_request_t* r) : r_(r)
+{
+    visit_.cookies = cookies_of(r);
+}
+
+// An internal redirect forgets the contexts of modules, and a subrequest has
+// its own; the pool is the same for all of them.
+Context* Context::find(ngx_http_request_t* r)
+{
+    auto main = r->main;
+    auto context = ngx_http_get_module_ctx(main, ngx_http_oidc_module);
+    if (context != nullptr) {
+        return static_cast<Context*>(context);
+    }
+    for (auto c = main->pool->cleanup; c != nullptr; c = c->next) {
+        if (c->handler == destroy<Context>) {
+            ngx_http_set_ctx(main, c->data, ngx_http_oidc_module);
+            return static_cast<Context*>(c->data);
+        }
+    }
+    return nullptr;
+}
+
+Context& Context::get(ngx_http_request_t* r)
+{
+    auto context = find(r);
+    if (context == nullptr) {
+        context = make<Context>(r->pool, r->main);
+        ngx_http_set_ctx(r->main, context, ngx_http_oidc_module);
+    }
+    return *context;
+}
+
+const std::optional<oidc::Session>& Context::session(ProviderConf& provider)
+{
+    if (provider_ != &provider) {
+        provider_ = &provider;
+        session_ =
+            oidc::Session::open(visit_.cookies, provider.provider, ngx_time());
+    }
+    return session_;
+}
+
+ngx_int_t Context::begin_login(ProviderConf& provider)
+{
+    if (!driver_) {
+        prepare(provider);
+        start(
+            provider, std::make_unique<oidc::Gate>(provider.provider, visit_));
+    }
+    return run(provider);
+}
+
+ngx_int_t Context::handle_callback(ProviderConf& provider)
+{
+    if (!driver_) {
+        called_back_ = &provider;
+        query_ = text(r_->args);
+        visit_.query = query_;
+        hide_query(r_);
+        prepare(provider);
+        start(provider,
+            std::make_unique<oidc::Callback>(
+                provider.provider, visit_, session(provider)));
+    }
+    return run(provider);
+}
+
+// What a flow needs to know of the request; a session needs the cookies alone.
+void Context::prepare(ProviderConf& provider)
+{
+    visit_.method = view(r_->method_name);
+    visit_.target = view(r_->unparsed_uri);
+    visit_.origin = origin_of(r_);
+    visit_.cookie_room = cookie_room(r_);
+    if (provider.extra_auth_args != nullptr) {
+        visit_.extra_args = evaluate(r_, provider.extra_auth_args);
+    }
+}
+
+void Context::start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow)
+{
+    doing_ = flow->doing();
+    driver_.emplace(r_, provider, std::move(flow));
+}
+
+ngx_int_t Context::run(ProviderConf& provider)
+{
+    auto end = driver_->drive();
+    if (!end) {
+        return NGX_AGAIN;
+    }
+    driver_.reset();
+    return finish(provider, std::move(*end));
+}
+
+ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
+{
+    if (finish.error) {
+        log(provider, *finish.error);
+        error_ = std::move(finish.error);
+        return refuse(r_, *error_);
+    }
+    if (finish.session) {
+        session_ = std::move(finish.session);
+    }
+    return redirect(r_, finish);
+}
+
+void Context::log(const ProviderConf& provider, const oidc::Error& error)
+{
+    ngx_log_error(log_level(oidc::fault(error.code).level), r_->connection->log,
+        0, "oidc: %s while %*s, provider \"%s\"", error.detail.c_str(),
+        doing_.size(), doing_.data(), provider.name.c_str());
+}
+
+}
