@@ -203,9 +203,11 @@ ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
     return rc;
 }
 
-ngx_int_t Exchange::input_filter_init(void*)
+ngx_int_t Exchange::input_filter_init(void* data)
 {
-    return NGX_OK; // read_head has set u->length
+    auto sr = static_cast<ngx_http_request_t*>(data);
+    sr->upstream->length = of(sr)->expected();
+    return NGX_OK;
 }
 
 ngx_int_t Exchange::input_filter(void* data, ssize_t size)

@@ -61,6 +61,11 @@ protected:
     // Another address is tried: forget what was read.
     virtual void restart() = 0;
 
+    // Bytes that will follow the head as far as known, -1 for an end that only
+    // read_body() or the connection's will tell. (Not earlier: nginx resets
+    // u->length after the head.)
+    virtual off_t expected() const = 0;
+
     // Bytes that follow the head; sets u->length to 0 at the end of the answer
     // where it knows it.
     virtual ngx_int_t read_body(

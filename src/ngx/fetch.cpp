@@ -43,6 +43,7 @@ protected:
     std::string question() const override;
     ngx_int_t read_head(ngx_http_request_t* sr) override;
     void restart() override;
+    off_t expected() const override { return head_.length; }
     ngx_int_t read_body(
         ngx_http_request_t* sr, std::string_view bytes) override;
     void ended(End end) override;
@@ -186,12 +187,10 @@ ngx_int_t HttpExchange::end_of_head(ngx_http_request_t* sr)
     if (head_.length > static_cast<off_t>(request_.limit)) {
         return malformed("sent too large an answer");
     }
-    auto u = sr->upstream;
-    u->headers_in.status_n = static_cast<ngx_uint_t>(response_.status);
-    // Not in u->headers_in, where the in-memory path would hold it against
-    // subrequest_output_buffer_size.
-    u->length = head_.is_chunked ? 1 : head_.length;
-    u->keepalive = 0;
+    // The length stays out of u->headers_in, where the in-memory path would
+    // hold it against subrequest_output_buffer_size.
+    sr->upstream->headers_in.status_n =
+        static_cast<ngx_uint_t>(response_.status);
     return NGX_OK;
 }
 
