@@ -44,6 +44,9 @@ Step Callback::judge_state(const World& world)
         return stale(
             world, Errc::state_expired, "client sent a state that expired");
     }
+    if (binding.bound == Bound::others && session_) {
+        return go_home({});
+    }
     if (binding.bound == Bound::others) {
         return refuse(
             {Errc::state_foreign, "client sent the state of another browser"});
@@ -59,9 +62,9 @@ Step Callback::judge_state(const World& world)
     return claim(world, Ok{});
 }
 
-// A login page from the day before, or cookies cleared meanwhile: who is
-// logged in goes on; who is not begins once more, but not for ever, since a
-// browser may refuse cookies altogether.
+// A login page from the day before, cookies cleared meanwhile, or a connection
+// lost in the middle: who is logged in goes on; who is not begins once more,
+// but not for ever, since a browser may refuse cookies altogether.
 Step Callback::stale(const World& world, Errc code, const char* what)
 {
     if (session_) {
@@ -102,14 +105,18 @@ Step Callback::claim(const World& world, Check learnt)
         &Callback::claimed);
 }
 
-Step Callback::claimed(const World&, Claimed claimed)
+Step Callback::claimed(const World& world, Claimed claimed)
 {
-    if (!claimed.ours) {
+    constexpr auto used = "client sent a state that was used before";
+
+    if (claimed.whose == Claimed::vanished) {
+        return stale(world, Errc::state_used, used);
+    }
+    if (claimed.whose == Claimed::ended) {
         if (session_ || !claimed.cookies.empty()) {
             return go_home(std::move(claimed.cookies));
         }
-        return refuse(
-            {Errc::state_used, "client sent a state that was used before"});
+        return refuse({Errc::state_used, used});
     }
     auto outcome = check_outcome(reply_);
     if (!outcome) {
@@ -192,7 +199,7 @@ Finish Callback::go_home(std::vector<std::string> cookies)
     finish.by_page = provider_.client().cookie_same_site == "Strict";
     finish.cookies = std::move(cookies);
     finish.claimed = transaction.id;
-    for (auto& cookie : login_->clear(transaction)) {
+    for (auto& cookie : login_->clear()) {
         finish.cookies.push_back(std::move(cookie));
     }
     return finish;

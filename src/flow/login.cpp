@@ -13,6 +13,8 @@ constexpr std::size_t browser_size = 3;         // random bytes of a name
 constexpr std::size_t browser_text = 4;
 constexpr std::size_t longest_in_state = 1024;
 constexpr std::size_t longest_target = 4096;
+constexpr std::size_t most_bindings = 20;
+constexpr std::size_t most_deletions = 25; // in one answer
 
 bool is_binding(std::string_view suffix, std::string_view value)
 {
@@ -129,6 +131,8 @@ Finish Login::begin(
     finish.cookies.push_back(set_cookie(
         scope(browser->name), browser->value, client().pre_auth_timeout));
 
+    clear_surplus(finish.cookies);
+
     auto sealed =
         seal_state(*provider_, transaction, browser->value, world.random);
     finish.location = authorization_url(
@@ -138,22 +142,16 @@ Finish Login::begin(
 
 BrowserBinding Login::find_binding(const Transaction& transaction) const
 {
-    auto prefix = cookie_prefix();
     BrowserBinding binding{Bound::none, {}};
 
-    each_cookie(
-        visit_->cookies, [&](std::string_view name, std::string_view value) {
-            if (!name.starts_with(prefix) ||
-                !is_binding(name.substr(prefix.size()), value)) {
-                return false;
-            }
-            binding.bound = Bound::others;
-            if (name.substr(prefix.size()) == transaction.browser &&
-                equal(digest_of_binding(value), transaction.browser_digest)) {
-                binding = {Bound::ours, std::string(value)};
-            }
-            return binding.bound == Bound::ours;
-        });
+    each_binding([&](std::string_view name, std::string_view value) {
+        binding.bound = Bound::others;
+        if (name == transaction.browser &&
+            equal(digest_of_binding(value), transaction.browser_digest)) {
+            binding = {Bound::ours, std::string(value)};
+        }
+        return binding.bound == Bound::ours;
+    });
     return binding;
 }
 
@@ -163,9 +161,25 @@ std::string Login::return_location(const Transaction& transaction) const
         return_target(whole_target(transaction));
 }
 
-std::vector<std::string> Login::clear(const Transaction& transaction) const
+std::vector<std::string> Login::clear() const
 {
-    return clear_chunks(target_scope(transaction), visit_->cookies);
+    auto cookies = clear_chunks(target_scope(), visit_->cookies);
+    clear_surplus(cookies);
+    return cookies;
+}
+
+// A browser that restored a hundred tabs at once has a hundred bindings, and
+// nginx takes a request's cookies in one line of 8 KB only. A login that loses
+// its own ends at its page once another one of this browser has ended.
+void Login::clear_surplus(std::vector<std::string>& cookies) const
+{
+    std::size_t seen = 0;
+    each_binding([&](std::string_view name, std::string_view) {
+        if (++seen > most_bindings) {
+            cookies.push_back(clear_cookie(scope(name)));
+        }
+        return seen == most_bindings + most_deletions;
+    });
 }
 
 // __Host- (RFC 6265bis, 4.1.3.2): no other host can plant such a cookie.
@@ -188,34 +202,57 @@ CookieScope Login::scope(std::string_view suffix) const
         client().cookie_path, "Lax", secure_};
 }
 
+template <class Visit>
+void Login::each_binding(Visit visit) const
+{
+    auto prefix = cookie_prefix();
+
+    each_cookie(
+        visit_->cookies, [&](std::string_view name, std::string_view value) {
+            if (!name.starts_with(prefix)) {
+                return false;
+            }
+            name.remove_prefix(prefix.size());
+            return is_binding(name, value) && visit(name, value);
+        });
+}
+
 // The first binding that the browser sends: logins begun one after the other
 // share it.
 std::optional<Login::Browser> Login::known_browser() const
 {
-    auto prefix = cookie_prefix();
     std::optional<Browser> browser;
-
-    each_cookie(
-        visit_->cookies, [&](std::string_view name, std::string_view value) {
-            if (name.starts_with(prefix) &&
-                is_binding(name.substr(prefix.size()), value)) {
-                browser = Browser{std::string(name.substr(prefix.size())),
-                    std::string(value)};
-            }
-            return browser.has_value();
-        });
+    each_binding([&](std::string_view name, std::string_view value) {
+        browser = Browser{std::string(name), std::string(value)};
+        return true;
+    });
     return browser;
 }
 
-CookieScope Login::target_scope(const Transaction& transaction) const
+// One for all logins, the last one's: two could fill nginx's header buffer.
+CookieScope Login::target_scope() const
 {
-    return scope(transaction.browser + "_url");
+    return scope("target");
 }
 
 std::string Login::target_binding(const Transaction& transaction) const
 {
     return bind_fields(
         {provider_->state_binding(), "return target", transaction.id});
+}
+
+// Bytes of the cookies that come back with the next request in any case.
+std::size_t Login::size_of_others(std::string_view name) const
+{
+    std::size_t size = 0;
+    each_cookie(visit_->cookies,
+        [&](std::string_view its_name, std::string_view value) {
+            if (!its_name.starts_with(name)) {
+                size += its_name.size() + value.size() + sizeof("=;");
+            }
+            return false;
+        });
+    return size;
 }
 
 // Some providers bound the state: a long target travels in a cookie, and the
@@ -231,17 +268,21 @@ std::vector<std::string> Login::seal_target(
     if (whole.size() > longest_target) {
         return {};
     }
+    auto sealed = base64url(provider_->state_ring().seal(
+        whole, target_binding(transaction), world.random));
+    auto cookie = target_scope();
+    if (sealed.size() + size_of_others(cookie.name) > visit_->cookie_room) {
+        return {};
+    }
     transaction.target_elsewhere = true;
-    auto sealed = provider_->state_ring().seal(
-        whole, target_binding(transaction), world.random);
-    return set_chunks(target_scope(transaction), base64url(sealed),
-        visit_->cookies, client().pre_auth_timeout);
+    return set_chunks(
+        cookie, sealed, visit_->cookies, client().pre_auth_timeout);
 }
 
 std::optional<std::string> Login::open_target(
     const Transaction& transaction) const
 {
-    auto name = target_scope(transaction).name;
+    auto name = target_scope().name;
     auto head = find_cookie(visit_->cookies, name);
     auto value =
         head ? join_chunks(visit_->cookies, name, *head) : std::nullopt;

@@ -52,8 +52,8 @@ public:
     // Where a finished login goes: on our own origin, whatever the target.
     std::string return_location(const Transaction& transaction) const;
 
-    // Deletes what begin() set for this one transaction.
-    std::vector<std::string> clear(const Transaction& transaction) const;
+    // Deletes what a login that has ended leaves behind.
+    std::vector<std::string> clear() const;
 
 private:
     struct Browser {
@@ -74,7 +74,12 @@ private:
     CookieScope scope(std::string_view suffix) const;
     std::optional<Browser> known_browser() const;
 
-    CookieScope target_scope(const Transaction& transaction) const;
+    template <class Visit>
+    void each_binding(Visit visit) const;
+    void clear_surplus(std::vector<std::string>& cookies) const;
+
+    CookieScope target_scope() const;
+    std::size_t size_of_others(std::string_view name) const;
     std::string target_binding(const Transaction& transaction) const;
     std::vector<std::string> seal_target(
         Transaction& transaction, const World& world) const;

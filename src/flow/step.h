@@ -31,7 +31,7 @@ struct Visit {
     std::string origin; // scheme://authority, as the browser sees it
     std::vector<std::string_view> cookies;
     std::string extra_args;      // of the authorization request, a form
-    std::size_t cookie_room = 0; // bytes of cookies a session may take
+    std::size_t cookie_room = 0; // bytes that our cookies may take
 };
 
 // Ask this and resume with Result<HttpResponse>.
@@ -52,10 +52,11 @@ struct Claim {
     std::int64_t until; // when the state expires by itself
 };
 
-// Whoever took an id first: this callback, or another one, which may have
-// left its session's cookies for a copy of itself.
+// Whose an id is: this callback's, or another one's, which has come to an end
+// and may have left its session's cookies for copies of itself, or which
+// vanished without one.
 struct Claimed {
-    bool ours;
+    enum Whose { ours, ended, vanished } whose;
     std::vector<std::string> cookies;
 };
 

@@ -130,6 +130,7 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 ProviderConf::ProviderConf() : ProviderFields{}
 {
     pkce = NGX_CONF_UNSET;
+    code_challenge_method = NGX_CONF_UNSET_UINT;
     cookie_samesite = NGX_CONF_UNSET_UINT;
     session_timeout = NGX_CONF_UNSET;
     pre_auth_timeout = NGX_CONF_UNSET;

@@ -41,6 +41,7 @@ struct ProviderFields {
     ngx_array_t* scope;
     ngx_http_complex_value_t* extra_auth_args;
     ngx_flag_t pkce;
+    ngx_uint_t code_challenge_method; // S256, in Angie's words
     ngx_str_t cookie_name;
     ngx_str_t cookie_domain;
     ngx_str_t cookie_path;

@@ -1,5 +1,6 @@
 #include "ngx/context.h"
 
+#include "core/encode.h"
 #include "flow/callback.h"
 #include "flow/gate.h"
 #include "ngx/request.h"
@@ -102,7 +103,14 @@ void Context::start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow)
 
 ngx_int_t Context::run(ProviderConf& provider)
 {
-    auto end = driver_->drive();
+    std::optional<oidc::Finish> end;
+    try {
+        end = driver_->drive();
+    } catch (const std::exception& e) {
+        end.emplace();
+        end->error = oidc::Error{
+            oidc::Errc::internal, std::string("internal error, ") + e.what()};
+    }
     if (!end) {
         return NGX_AGAIN;
     }
@@ -113,9 +121,7 @@ ngx_int_t Context::run(ProviderConf& provider)
 ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
 {
     if (finish.error) {
-        log(provider, *finish.error);
-        error_ = std::move(finish.error);
-        return refuse(r_, *error_);
+        return fail(provider.name, std::move(*finish.error));
     }
     if (finish.session) {
         session_ = std::move(finish.session);
@@ -123,11 +129,18 @@ ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
     return redirect(r_, finish);
 }
 
-void Context::log(const ProviderConf& provider, const oidc::Error& error)
+ngx_int_t Context::fail(const std::string& provider, oidc::Error error)
 {
-    ngx_log_error(log_level(oidc::fault(error.code).level), r_->connection->log,
-        0, "oidc: %s while %*s, provider \"%s\"", error.detail.c_str(),
-        doing_.size(), doing_.data(), provider.name.c_str());
+    auto log = r_->connection->log;
+    // What nginx did last, in an upstream perhaps, is not what we do.
+    auto action = std::exchange(log->action, nullptr);
+    ngx_log_error(log_level(oidc::fault(error.code).level), log, 0,
+        "oidc: %s while %*s, provider %s", error.detail.c_str(), doing_.size(),
+        doing_.data(), oidc::quoted(provider).c_str());
+    log->action = action;
+
+    error_ = std::move(error);
+    return refuse(r_, *error_);
 }
 
 }

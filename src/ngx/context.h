@@ -39,12 +39,14 @@ public:
     ngx_int_t begin_login(ProviderConf& provider);
     ngx_int_t handle_callback(ProviderConf& provider);
 
+    // Ends the request with what an error gets, and logs it.
+    ngx_int_t fail(const std::string& provider, oidc::Error error);
+
 private:
     void prepare(ProviderConf& provider);
     void start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow);
     ngx_int_t run(ProviderConf& provider);
     ngx_int_t finish(ProviderConf& provider, oidc::Finish finish);
-    void log(const ProviderConf& provider, const oidc::Error& error);
 
     ngx_http_request_t* r_;
     oidc::Visit visit_;
@@ -54,7 +56,7 @@ private:
     std::optional<oidc::Session> session_;
 
     ProviderConf* called_back_ = nullptr;
-    std::string_view doing_;
+    std::string_view doing_ = "choosing a provider";
     std::optional<Driver> driver_;
     std::optional<oidc::Error> error_;
 };

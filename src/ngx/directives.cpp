@@ -61,7 +61,7 @@ ngx_conf_enum_t same_site_values[] = {
     {ngx_null_string, 0},
 };
 
-// Angie's spelling of "pkce on".
+// The one method there is, which Angie's configurations name.
 ngx_conf_enum_t challenge_methods[] = {
     {ngx_string("S256"), 1},
     {ngx_null_string, 0},
@@ -81,7 +81,7 @@ ngx_command_t provider_commands[] = {
     directive("scopes",             NGX_CONF_1MORE, set_words,               FIELD(scope)),
     directive("extra_auth_args",    NGX_CONF_TAKE1, set_complex,             FIELD(extra_auth_args)),
     directive("pkce",               NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(pkce)),
-    directive("code_challenge_method", NGX_CONF_TAKE1, ngx_conf_set_enum_slot, FIELD(pkce), challenge_methods),
+    directive("code_challenge_method", NGX_CONF_TAKE1, ngx_conf_set_enum_slot, FIELD(code_challenge_method), challenge_methods),
     directive("cookie_name",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_name)),
     directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
     directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),

@@ -75,7 +75,7 @@ Driver::~Driver()
         wake_waiting(*owned_, nullptr);
     }
     if (!claimed_.empty()) {
-        zone_of(r_).leave(claimed_, {}, ngx_time());
+        zone_of(r_).abandon(claimed_);
     }
 }
 
@@ -171,6 +171,18 @@ void Driver::ask_provider(oidc::Part part)
     wait_ = Wait::subrequest;
 }
 
+// What was known serves on, and no flow will complain.
+void Driver::log_kept(oidc::Part part, const oidc::Check& learnt)
+{
+    if (!learnt && provider_.provider.knows(part, ngx_time())) {
+        ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
+            "oidc: %s while renewing %s, provider \"%s\"",
+            learnt.error().detail.c_str(),
+            part == oidc::Part::metadata ? "metadata" : "keys",
+            provider_.name.c_str());
+    }
+}
+
 // Without an answer the waiting ask anew, the first of them for the others.
 void Driver::wake_waiting(Lookup& lookup, const oidc::Check* learnt)
 {
@@ -188,22 +200,32 @@ void Driver::wake_waiting(Lookup& lookup, const oidc::Check* learnt)
 
 bool Driver::perform(oidc::Claim& step)
 {
+    using oidc::Claimed;
     auto taking = zone_of(r_).take(step.id, ngx_time(), step.until);
 
-    if (taking.taken == Zone::Taken::ours) {
-        claimed_ = step.id;
-        answer_ = oidc::Claimed{true, {}};
-        return true;
-    }
     if (patience_until_ == 0) {
         patience_until_ = ngx_current_msec + 2 * provider_.outlet.patience();
     }
-    if (taking.taken == Zone::Taken::used || has_passed(patience_until_)) {
-        answer_ = oidc::Claimed{false, split(taking.left)};
+    switch (taking.taken) {
+    case Zone::Taken::ours:
+        claimed_ = step.id;
+        answer_ = Claimed{Claimed::ours, {}};
+        return true;
+    case Zone::Taken::ended:
+        answer_ = Claimed{Claimed::ended, split(taking.left)};
+        return true;
+    case Zone::Taken::busy:
+        // A copy of this callback is under way, maybe in another worker, which
+        // may have died.
+        if (!has_passed(patience_until_)) {
+            park(claim_interval);
+            return false;
+        }
+        [[fallthrough]];
+    case Zone::Taken::abandoned:
+        answer_ = Claimed{Claimed::vanished, {}};
         return true;
     }
-    // Another copy of this callback is under way, maybe in another worker.
-    park(claim_interval);
     return false;
 }
 

@@ -33,6 +33,7 @@ private:
     bool perform(oidc::Finish& step);
 
     void ask_provider(oidc::Part part);
+    void log_kept(oidc::Part part, const oidc::Check& learnt);
     void wake_waiting(Lookup& lookup, const oidc::Check* learnt);
     void park(ngx_msec_t timeout);
     void leave(const oidc::Finish& finish);

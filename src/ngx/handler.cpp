@@ -1,6 +1,5 @@
 #include "ngx/handler.h"
 
-#include "core/encode.h"
 #include "flow/callback.h"
 #include "ngx/request.h"
 
@@ -33,10 +32,9 @@ bool has_mode(const LocationConf& conf, Mode mode)
 ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
 {
     auto name = evaluate(r, location_conf(r)->auth_oidc);
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-        "oidc: \"auth_oidc\" has no oidc_provider %s",
-        oidc::quoted(name).c_str());
-    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return Context::get(r).fail(name,
+        {oidc::Errc::config_unusable,
+            "\"auth_oidc\" names an unknown oidc_provider"});
 }
 
 }

@@ -17,6 +17,7 @@ namespace ngx {
 namespace {
 
 constexpr std::size_t longest_file = 64 * 1024;
+constexpr std::size_t longest_bundle = 16 * 1024 * 1024;
 constexpr std::size_t most_session_keys = 16;
 constexpr time_t longest_skew = 3600;
 
@@ -43,7 +44,8 @@ std::vector<std::string> words(const ngx_array_t* array)
     return list;
 }
 
-std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name)
+std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name,
+    std::size_t longest = longest_file)
 {
     if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
         throw std::bad_alloc();
@@ -54,8 +56,9 @@ std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name)
     if (!file.is_open() || content.str().empty()) {
         invalid(directive, view(name), "it must be a file that can be read");
     }
-    if (content.str().size() > longest_file) {
-        invalid(directive, view(name), "the file is larger than 64k");
+    if (content.str().size() > longest) {
+        invalid(directive, view(name),
+            "the file is larger than " + std::to_string(longest / 1024) + "k");
     }
     return content.str();
 }
@@ -108,6 +111,9 @@ void check_client_id(const ProviderConf& conf)
 
 std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
 {
+    if (conf.client_secret.data != nullptr && conf.client_secret.len == 0) {
+        invalid("client_secret", "", "leave it out for a public client");
+    }
     if (conf.client_secret_file.len == 0) {
         return text(conf.client_secret);
     }
@@ -397,7 +403,23 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     client.clock_skew = conf.clock_skew;
 }
 
-void make_outlet(ngx_conf_t* cf, ProviderConf& conf)
+char* fail()
+{
+    return static_cast<char*>(NGX_CONF_ERROR);
+}
+
+// Before nginx reads it, whose complaint names no line of the configuration.
+void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
+    const std::string& label)
+{
+    if (file.len > 0 &&
+        read_file(cf, directive, file, longest_bundle)
+                .find("-----BEGIN " + label) == std::string::npos) {
+        invalid(directive, view(file), "it holds no " + label + " in PEM");
+    }
+}
+
+bool make_outlet(ngx_conf_t* cf, ProviderConf& conf)
 {
     auto main = static_cast<MainConf*>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
@@ -407,15 +429,12 @@ void make_outlet(ngx_conf_t* cf, ProviderConf& conf)
     outlet.upstream.read_timeout = conf.read_timeout;
     configure_outlet(cf, outlet);
 
-    if (!trust(
-            cf, outlet, conf.ssl_trusted_certificate, conf.ssl_verify_depth)) {
-        invalid("ssl_trusted_certificate", view(conf.ssl_trusted_certificate),
-            "it must be a file of certificates in PEM");
-    }
-    if (!set_revocations(cf, outlet, conf.ssl_crl)) {
-        invalid("ssl_crl", view(conf.ssl_crl),
-            "it must be a file of revocation lists in PEM");
-    }
+    check_pem(cf, "ssl_trusted_certificate", conf.ssl_trusted_certificate,
+        "CERTIFICATE");
+    check_pem(cf, "ssl_crl", conf.ssl_crl, "X509 CRL");
+    return trust(cf, outlet, conf.ssl_trusted_certificate,
+               conf.ssl_verify_depth) &&
+        set_revocations(cf, outlet, conf.ssl_crl);
 }
 
 }
@@ -426,12 +445,11 @@ char* complete_provider(ngx_conf_t* cf, ProviderConf& conf)
         set_defaults(conf);
         make_client(cf, conf);
         conf.session_keys = read_session_keys(cf, conf);
-        make_outlet(cf, conf);
+        return make_outlet(cf, conf) ? NGX_CONF_OK : fail();
     } catch (const Invalid& error) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.what());
-        return static_cast<char*>(NGX_CONF_ERROR);
+        return fail();
     }
-    return NGX_CONF_OK;
 }
 
 }

@@ -17,7 +17,7 @@ std::vector<std::string_view> cookies_of(ngx_http_request_t* r);
 // own, as it came.
 std::string origin_of(ngx_http_request_t* r);
 
-// Bytes that a session's cookies may take: what large_client_header_buffers
+// Bytes that our cookies may take: what large_client_header_buffers
 // leaves after 2 KB for all other cookies.
 std::size_t cookie_room(ngx_http_request_t* r);
 

@@ -61,7 +61,7 @@ struct Zone::Node {
     ngx_queue_t link;
     std::int64_t until;
     std::int64_t left_at;
-    bool busy;
+    Taken state;
     ngx_str_t left;
     u_char id[1];
 };
@@ -140,27 +140,24 @@ Zone::Taking Zone::take(
         node = insert(id);
         if (node != nullptr) { // else the provider's code stands guard
             node->until = until;
-            node->busy = true;
+            node->state = Taken::busy;
         }
         return {Taken::ours, {}};
     }
-    if (node->busy) {
-        return {Taken::busy, {}};
-    }
-    if (node->left.len <= left.capacity()) {
+    if (now < node->left_at + keep_left && node->left.len <= left.capacity()) {
         left.assign(view(node->left));
     }
-    return {Taken::used, std::move(left)};
+    return {node->state, std::move(left)};
 }
 
 void Zone::leave(std::string_view id, std::string_view text, std::int64_t now)
 {
     Lock lock(pool_);
     auto node = find(id);
-    if (node == nullptr || !node->busy) {
+    if (node == nullptr || node->state != Taken::busy) {
         return;
     }
-    node->busy = false;
+    node->state = Taken::ended;
     node->left_at = now;
     if (text.empty()) {
         return;
@@ -170,6 +167,15 @@ void Zone::leave(std::string_view id, std::string_view text, std::int64_t now)
     if (node->left.data != nullptr) {
         ngx_memcpy(node->left.data, text.data(), text.size());
         node->left.len = text.size();
+    }
+}
+
+void Zone::abandon(std::string_view id)
+{
+    Lock lock(pool_);
+    auto node = find(id);
+    if (node != nullptr && node->state == Taken::busy) {
+        node->state = Taken::abandoned;
     }
 }
 
@@ -217,7 +223,7 @@ void Zone::sweep(std::int64_t now)
         link = ngx_queue_prev(link);
         if (node->until <= now) {
             remove(node);
-        } else if (!node->busy && node->left.data != nullptr &&
+        } else if (node->left.data != nullptr &&
             node->left_at + keep_left <= now) {
             ngx_slab_free_locked(pool_, node->left.data);
             ngx_str_null(&node->left);

@@ -23,7 +23,7 @@ public:
     // 32 random bytes, made when the zone was.
     oidc::Secret key() const;
 
-    enum class Taken { ours, busy, used };
+    enum class Taken { ours, busy, ended, abandoned };
 
     struct Taking {
         Taken taken;
@@ -37,6 +37,9 @@ public:
     // Ends the taking of an id; `text` stays for 30 seconds for those who ask
     // for the same id, and may be empty.
     void leave(std::string_view id, std::string_view text, std::int64_t now);
+
+    // The one who took the id will not come to an end.
+    void abandon(std::string_view id);
 
 private:
     struct Shared;

@@ -4,6 +4,8 @@
 #include "core/fields.h"
 #include "oidc/claims.h"
 
+#include <algorithm>
+
 namespace oidc {
 namespace {
 
@@ -56,7 +58,8 @@ CookieScope session_scope(const Client& client, bool secure)
 {
     return {client.cookie_name, client.cookie_domain, client.cookie_path,
         client.cookie_same_site,
-        secure || client.cookie_name.starts_with("__")};
+        secure || client.cookie_name.starts_with("__") ||
+            client.cookie_same_site == "None"};
 }
 
 std::size_t size_in_request(std::size_t value, const std::string& name)
@@ -151,11 +154,15 @@ Result<std::vector<std::string>> Session::seal(const Provider& provider,
     auto value = base64url(provider.session_ring().seal(
         fields_, provider.session_binding(), random));
     auto size = size_in_request(value.size(), client.cookie_name);
+    most = std::min(most,
+        size_in_request(cookie_chunk * most_chunks - 1, client.cookie_name));
 
-    if (size > most || value.size() > cookie_chunk * most_chunks) {
+    if (size > most) {
         return Error{Errc::session_too_large,
-            "session needs " + std::to_string(size) + " bytes of cookies, " +
-                "large_client_header_buffers leaves " + std::to_string(most)};
+            "session needs " + std::to_string(size) +
+                " bytes of cookies, of which large_client_header_buffers or "
+                "nine cookies leave " +
+                std::to_string(most)};
     }
     return set_chunks(session_scope(client, secure), value, cookies);
 }
