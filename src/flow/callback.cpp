@@ -113,7 +113,10 @@ Step Callback::claimed(const World& world, Claimed claimed)
         return stale(world, Errc::state_used, used);
     }
     if (claimed.whose == Claimed::ended) {
-        if (session_ || !claimed.cookies.empty()) {
+        if (session_) {
+            return go_home({});
+        }
+        if (!claimed.cookies.empty()) {
             return go_home(std::move(claimed.cookies));
         }
         return refuse({Errc::state_used, used});

@@ -146,7 +146,7 @@ bool Driver::perform(oidc::Learn& step)
             "provider did not answer another request in time"});
         return true;
     }
-    park(patience);
+    park(patience_until_ - ngx_current_msec);
     lookup.waiting.push_back(this);
     awaited_ = &lookup;
     return false;
