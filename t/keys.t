@@ -1,0 +1,403 @@
+#!/usr/bin/perl
+
+# Tests for a provider's key set (RFC 7517): which of its keys may verify, when it is fetched and
+# fetched again, and what happens while it cannot be had. Every case has an oidc_provider of its own,
+# which has not met the provider yet.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::JWT qw/ to_json /;
+use Test::OIDC::Keys;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $alice = '200 alice';
+my $no_key = '403 id_token_key';
+my $bad_signature = '403 id_token_signature';
+
+my $ec = Test::OIDC::Keys::public_jwk('ec-256');
+my $rsa = Test::OIDC::Keys::public_jwk('rsa');
+my $rsa_2 = Test::OIDC::Keys::public_jwk('rsa-2');
+
+sub padded { return encode_base64url("\0" . decode_base64url(shift)) }
+sub no_usable { return "provider sent no usable key, the last one $_[0]" }
+
+# name of the case, jwks, recipe of the token, what the browser gets, log
+
+my @sets = (
+    ['a key without kid for a token without one', [{ key => 'rsa', kid => undef }],
+        { header => { kid => undef } }, $alice],
+    ['one key, no kid in the token', ['rsa'], { header => { kid => undef } }, $alice],
+    ['several keys, no kid in the token', [qw/ ec-256 rsa-2 rsa /],
+        { header => { kid => undef } }, $alice],
+    ['a kid given twice, the first', ['rsa', { key => 'rsa-2', kid => 'rsa' }], {}, $alice],
+    ['a kid given twice, the second', [{ key => 'rsa-2', kid => 'rsa' }, 'rsa'], {}, $alice],
+    ['a kid that keys of two kinds share',
+        [{ key => 'ec-256', kid => 'x' }, { key => 'rsa', kid => 'x' }],
+        { header => { kid => 'x' } }, $alice],
+    ['key_ops with verify', [{ key => 'rsa', use => undef, key_ops => [qw/ verify /] }], {}, $alice],
+    ['neither use nor key_ops', [{ key => 'rsa', use => undef }], {}, $alice],
+    ['the right alg', [{ key => 'rsa', alg => 'RS256' }], {}, $alice],
+    ['members nobody knows', [{ key => 'rsa', x5c => ['x'], x => {} }], {}, $alice],
+    ['a weak key beside a good one', [qw/ rsa-1024 rsa /], {}, $alice],
+    ['keys of unknown types beside a good one',
+        [{ kty => 'AKP', kid => 'a' }, { kid => 'b' }, { kty => 7 }, 'rsa'], {}, $alice],
+
+    ['another alg', [{ key => 'rsa', alg => 'RS512' }], {}, $no_key,
+        'id token is signed with RS256, for which the key set has no key'],
+    ['no key of the kind', [qw/ ec-256 ed25519 /], { header => { kid => undef } }, $no_key,
+        'id token is signed with RS256, for which the key set has no key'],
+    ['a token of the weak key', [qw/ rsa-1024 rsa /], { key => 'rsa-1024' }, $no_key,
+        'id token names an unknown key "rsa-1024"'],
+    ['a token of the key for encryption', ['rsa-2', { key => 'rsa', use => 'enc' }], {}, $no_key,
+        'id token names an unknown key "rsa"'],
+
+    ['only a weak key', ['rsa-1024'], { key => 'rsa-1024' }, '502 upstream_keys',
+        no_usable('of RSA with 1024 bits')],
+    ['a key for encryption', [{ key => 'rsa', use => 'enc' }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['use a number', [{ key => 'rsa', use => 1 }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['key_ops without verify', [{ key => 'rsa', key_ops => [qw/ encrypt wrapKey /] }], {},
+        '502 upstream_keys', no_usable('not meant for signatures')],
+    ['key_ops empty', [{ key => 'rsa', key_ops => [] }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['a private RSA key', [{ key => 'rsa', d => 'AQAB' }], {}, '502 upstream_keys',
+        no_usable('with private parts')],
+    ['a private EC key', [{ key => 'ec-256', d => 'AQAB' }], { alg => 'ES256' },
+        '502 upstream_keys', no_usable('with private parts')],
+    ['a private Ed25519 key', [{ key => 'ed25519', d => 'AQAB' }], { alg => 'EdDSA' },
+        '502 upstream_keys', no_usable('with private parts')],
+    ['a shared secret', [{ kty => 'oct', kid => 'rsa', k => 'AQAB' }], {}, '502 upstream_keys',
+        no_usable('of an unknown type')],
+    ['no kty', [{ key => 'rsa', kty => undef }], {}, '502 upstream_keys',
+        no_usable('of an unknown type')],
+    ['no modulus', [{ key => 'rsa', n => undef }], {}, '502 upstream_keys',
+        no_usable('that is malformed')],
+    ['a modulus that is a number', [{ key => 'rsa', n => 7 }], {}, '502 upstream_keys',
+        no_usable('that is malformed')],
+    ['no exponent', [{ key => 'rsa', e => undef }], {}, '502 upstream_keys',
+        no_usable('that is malformed')],
+    ['a modulus of 40,000 bits', [{ key => 'rsa', n => encode_base64url("\xc1" x 5000) }], {},
+        '502 upstream_keys', no_usable('of RSA with 40000 bits')],
+    ['a point that is not on its curve', [{ key => 'ec-256', y => $ec->{x} }], { alg => 'ES256' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['a point of another curve', [{ key => 'ec-384', crv => 'P-256' }], { alg => 'ES256' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['an unknown curve', [{ key => 'ec-256', crv => 'secp256k1' }], { alg => 'ES256' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['no point', [{ key => 'ec-256', x => undef, y => undef }], { alg => 'ES256' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['an Ed25519 key of 31 bytes', [{ key => 'ed25519', x => encode_base64url('x' x 31) }],
+        { alg => 'EdDSA' }, '502 upstream_keys', no_usable('that is malformed')],
+    ['an Ed25519 key without x', [{ key => 'ed25519', x => undef }], { alg => 'EdDSA' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['a key of X25519', [{ key => 'ed25519', crv => 'X25519' }], { alg => 'EdDSA' },
+        '502 upstream_keys', no_usable('that is malformed')],
+    ['no key at all', [], {}, '502 upstream_keys', 'provider sent an empty key set'],
+
+    # RFC 7518, 6.3.1.1: some write the sign byte of ASN.1 too
+    ['a modulus with a zero byte ahead', [{ key => 'rsa', n => padded($rsa->{n}) }], {}, $alice],
+);
+
+# name of the case, answer of /jwks, what the browser gets, log
+
+my @answers = (
+    ['chunked', { chunked => 100 }, $alice],
+    ['until the connection is closed', { headers => { 'Content-Length' => undef } }, $alice],
+    ['as application/jwk-set+json', { headers => { 'Content-Type' => 'application/jwk-set+json' } },
+        $alice],
+    ['with a charset', { headers => { 'Content-Type' => 'application/json; charset=utf-8' } }, $alice],
+    ['of nearly a megabyte', { pad => 1024 * 1024 }, $alice],
+
+    ['of more than a megabyte', { pad => 1024 * 1024 + 1 }, '502 upstream_answer',
+        'provider sent too large an answer at "%%jwks%%"'],
+    ['of more than a megabyte, chunked', { pad => 1024 * 1024 + 1, chunked => 8192 },
+        '502 upstream_answer', 'provider sent too large an answer at "%%jwks%%"'],
+    ['that does not end', { endless => 'body' }, '502 upstream_answer',
+        'provider sent too large an answer at "%%jwks%%"'],
+    ['cut short', { close => 'mid_body' }, '502 upstream_answer',
+        'provider sent an incomplete answer at "%%jwks%%"'],
+    ['as text/plain', { headers => { 'Content-Type' => 'text/plain' } }, '502 upstream_status',
+        'provider sent content type "text/plain" instead of JSON'],
+    ['with status 404', { status => 404 }, '502 upstream_status',
+        'provider answered with status 404'],
+    ['with status 503', { status => 503 }, '502 upstream_status',
+        'provider answered with status 503'],
+    ['with a redirect', { status => 302, headers => { Location => '/evil' } },
+        '502 upstream_status', 'provider answered with status 302'],
+    ['that is no JSON', { body => 'keys' }, '502 upstream_keys',
+        'provider sent a key set that is malformed JSON'],
+    ['that is an array', { body => '[%%keys%%]' }, '502 upstream_keys',
+        'provider sent a key set that is JSON that is not an object'],
+    ['with keys twice', { body => '{%%*%%,%%*%%}' }, '502 upstream_keys',
+        'provider sent a key set that is JSON with a duplicate member'],
+    ['nested too deep', { body => '{"keys":' . '[' x 100_000 }, '502 upstream_keys',
+        'provider sent a key set that is JSON nested too deep'],
+    ['without keys', { body => '{"x":%%keys%%}' }, '502 upstream_keys',
+        'provider sent a key set without "keys"'],
+    ['whose keys are an object', { body => '{"keys":{"rsa":%%keys%%}}' }, '502 upstream_keys',
+        'provider sent a key set without "keys"'],
+    ['whose keys are no objects', { body => '{"keys":[1,"x",null,[],true]}' }, '502 upstream_keys',
+        no_usable('of an unknown type')],
+);
+
+my $used = 0;
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(@sets + @answers
+    + grep({ @$_ > 4 } @sets) + grep({ @$_ > 3 } @answers) + 38);
+
+my $op = provider($t, 8081);
+
+my $fresh = @sets + @answers + 20;
+my $providers = join '', map { <<"EOF" } 1 .. $fresh;
+
+    oidc_provider p$_ {
+        issuer        http://127.0.0.1:8081;
+        client_id     client;
+        client_secret secret-of-at-least-thirty-two-bytes;
+        cookie_name   p$_;
+        redirect_uri  /callback/$_;
+        read_timeout  5s;
+    }
+EOF
+
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r);
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    error_log %%TESTDIR%%/error.log info;
+
+    %%PROVIDERS%%
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        add_header X-Error $oidc_error always;
+
+        proxy_set_header X-Sub $oidc_claim_sub;
+
+        location / {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8080/app;
+        }
+
+        location /app {
+            return 200 $http_x_sub;
+        }
+
+        location /keys/ {
+            default_type application/json;
+        }
+    }
+}
+
+EOF
+
+mkdir $t->testdir . '/keys';
+$t->write_file("keys/$_->[0].json", to_json({ keys => $_->[1] }))
+    for ['hundred', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 99), $rsa ]],
+        ['thousand', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 999), $rsa ]],
+        ['alike', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 10), $rsa ]];
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+$t->run();
+
+# Which keys may verify.
+
+for my $case (@sets) {
+    my ($name, $jwks, $recipe, $expected, $sentence) = @$case;
+
+    $op->reset->set(jwks => $jwks, id_token => $recipe);
+    gets($t, $name, $expected, $sentence);
+}
+
+for my $case (@answers) {
+    my ($name, $answer, $expected, $sentence) = @$case;
+
+    $op->reset->set(respond => { '/jwks' => $answer });
+    my $jwks = $op->issuer . '/jwks';
+    gets($t, "an answer $name", $expected, $sentence && $sentence =~ s/%%jwks%%/$jwks/r);
+}
+
+is($op->count('/evil'), 0, 'a redirect is not followed');
+
+# As many as there may be.
+
+my $base = 'http://127.0.0.1:' . port(8080);
+
+$op->reset->set(metadata => { jwks_uri => "$base/keys/hundred.json" });
+is(outcome(login(fresh())), $alice, 'the last of 100 keys');
+$op->set(metadata => { jwks_uri => "$base/keys/thousand.json" });
+is(outcome(login(fresh())), $no_key, 'keys beyond the hundredth are not looked at');
+$op->set(
+    metadata => { jwks_uri => "$base/keys/alike.json" },
+    id_token => { header => { kid => undef } });
+is(outcome(login(fresh())), $bad_signature, 'keys beyond the tenth are not tried');
+
+# The key set is fetched once, when the first token has come.
+
+$op->reset->clear;
+my $path = fresh();
+my $first = browser();
+my $sent = $first->follow($first->get($path));
+is($op->count('/jwks'), 0, 'no request for keys before there is a token');
+is(outcome($first->login($sent->{location})), $alice, 'first login');
+is($op->count('/jwks'), 1, 'keys asked for at the first token');
+is(outcome(login($path)), $alice, 'second login');
+is($op->count('/jwks'), 1, 'keys kept for the second login, in spite of no-store');
+
+$op->clear->set(metadata => { jwks_uri => $op->issuer . '/jwks?tenant=a&v=2' });
+is(outcome(login(fresh())), $alice, 'jwks_uri with a query');
+is(($op->requests('/jwks'))[0]{query}, 'tenant=a&v=2', 'jwks_uri with a query, which is kept');
+
+$op->reset->clear->set(respond => { '/jwks' => { headers => { 'Cache-Control' => 'max-age=0' } } });
+$path = fresh();
+login($path);
+is(outcome(login($path)) . ' ' . $op->count('/jwks'), "$alice 1", 'max-age=0 stands for a minute');
+
+# Logins that come at once share one request, and its failure.
+
+$op->reset->clear->set(respond => { '/jwks' => { hold => 1 } });
+is_deeply([ at_once($op, 10, fresh()) ], [ ($alice) x 10 ], 'ten logins at once');
+is($op->count('/jwks'), 1, 'ten logins at once, one request for keys');
+
+$op->reset->clear->set(respond => { '/jwks' => { hold => 1, status => 503 } });
+is_deeply([ at_once($op, 5, fresh()) ], [ ('502 upstream_status') x 5 ],
+    'five logins at once, the request fails');
+is($op->count('/jwks'), 1, 'five logins at once, one request that fails');
+
+# The one who asks for all may leave.
+
+$op->reset->clear->set(respond => { '/jwks' => { hold => 1 } });
+is_deeply([ at_once($op, 5, fresh(), 1) ], [ ($alice) x 4 ], 'the first of five logins leaves');
+
+# Rotation is followed at once (Core, 10.1.1).
+
+$op->reset->clear;
+$path = fresh();
+is(outcome(login($path)), $alice, 'before a rotation');
+$op->set(jwks => ['rsa-2'], id_token => { key => 'rsa-2' });
+is(outcome(login($path)), $alice, 'after a rotation');
+is($op->count('/jwks'), 2, 'after a rotation, one more request for keys');
+is(outcome(login($path)), $alice, 'after a rotation, once more');
+is($op->count('/jwks'), 2, 'after a rotation, the new keys are kept');
+
+$op->set(
+    jwks => [{ key => 'ec-256', kid => 'rsa-2' }],
+    id_token => { alg => 'ES256', header => { kid => 'rsa-2' } });
+is(outcome(login($path)), $alice, 'a rotation to another kind of key under the same kid');
+$op->set(
+    jwks => [{ key => 'ec-256-2', kid => 'rsa-2' }],
+    id_token => { alg => 'ES256', key => 'ec-256-2', header => { kid => 'rsa-2' } });
+is(outcome(login($path)), $alice, 'a rotation under the same kid');
+$op->set(jwks => [{ key => 'rsa', kid => undef }], id_token => { header => { kid => undef } });
+is(outcome(login($path)), $alice, 'a rotation without any kid');
+
+# Whoever makes tokens up cannot make us hammer the provider.
+
+$op->reset->clear;
+$path = fresh();
+login($path);
+is(outcome(login($path)), $alice, 'before a flood');
+$op->set(id_token => { header => { kid => 'made-up' } });
+is_deeply([ map { outcome(login($path)) } 1 .. 8 ], [ ($no_key) x 8 ], 'a flood of unknown kids');
+is($op->count('/jwks'), 5, 'a flood, four more requests for keys');
+$op->set(id_token => { signature => 'flip' });
+is(outcome(login($path)), $bad_signature, 'a flood, then a bad signature');
+is($op->count('/jwks'), 5, 'a flood, then a bad signature, no more requests');
+$op->set(id_token => {});
+is(outcome(login($path)), $alice, 'a flood, and who is right is let in');
+
+$op->clear->set(id_token => { header => { kid => 'made-up' } });
+login(fresh());
+is($op->count('/jwks'), 2, 'an unknown kid at the first login, one refetch at most');
+
+# A key set that cannot be had anew leaves the old one in use.
+
+for my $break ({ status => 503 }, { close => 'before_headers' }, { body => '{"keys":[]}' }) {
+    $op->reset->clear;
+    $path = fresh();
+    login($path);
+    $op->set(respond => { '/jwks' => $break }, id_token => { header => { kid => 'new' } });
+
+    my $name = 'a refetch fails, ' . join ' ', %$break;
+    is(outcome(login($path)), $no_key, $name);
+    $op->set(id_token => {});
+    is(outcome(login($path)), $alice, "$name, the old keys stay");
+}
+
+###############################################################################
+
+# The page of an oidc_provider that no case has used.
+sub fresh { return '/?op=p' . ++$used }
+
+sub gets {
+    my ($t, $name, $expected, $sentence) = @_;
+
+    log_mark($t);
+
+    is(outcome(login(fresh())), $expected, $name);
+    return unless defined $sentence;
+    ok(log_has($t, qr/oidc: \Q$sentence\E while handling the callback, provider "p$used"/),
+        "$name, logged");
+}
+
+# Callbacks of several browsers that wait for one answer; how many of the first give up meanwhile.
+sub at_once {
+    my ($op, $number, $path, $leaving) = @_;
+
+    my @browsers = map { browser() } 1 .. $number;
+    my @sent = map { $_->follow($_->get($path)) } @browsers;
+    my @requests;
+
+    for my $i (0 .. $#browsers) {
+        push @requests, $browsers[$i]->start($sent[$i]{location}, from => $sent[$i]{url});
+        $op->wait_for('/jwks', 1);
+    }
+    $op->wait_for('/token', $number);
+
+    for (1 .. $leaving || 0) {
+        my $gone = shift @browsers;
+        $gone->abort(shift @requests);
+    }
+
+    $op->reset;
+    return map { outcome(page_after($_, $_->finish(shift @requests))) } @browsers;
+}
+
+sub page_after {
+    my ($browser, $answer) = @_;
+
+    return $answer->{status} == 302 ? $browser->follow($answer) : $answer;
+}
+
+# "200 alice", or the status and $oidc_error.
+sub outcome {
+    my ($answer) = @_;
+
+    return "200 $answer->{body}" if $answer->{status} == 200;
+    return "$answer->{status} " . ($answer->{headers}{'x-error'} // '');
+}
+
+###############################################################################

@@ -1,0 +1,561 @@
+#!/usr/bin/perl
+
+# Tests for a provider's metadata (OpenID Connect Discovery 1.0): when it is asked for, what it has to
+# say, and what becomes of an HTTP answer that is not as it should be. Every case has an oidc_provider
+# of its own, which has not met the provider yet.
+
+use warnings;
+use strict;
+
+use Time::HiRes qw/ time /;
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::JWT qw/ to_json /;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $metadata = '/.well-known/openid-configuration';
+my $issuer = 'http://127.0.0.1:' . port(8081);
+my $at = qq{ at "$issuer$metadata"};
+
+my $document = to_json({
+    issuer => $issuer,
+    authorization_endpoint => "$issuer/authorize",
+    token_endpoint => "$issuer/token",
+    jwks_uri => "$issuer/jwks",
+});
+my $length = length $document;
+my $chunk = sprintf "%x\r\n%s\r\n", $length, $document;
+
+sub ok_with { return join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json', @_ }
+sub not_https { return "provider sent metadata whose $_[0] is no https URL" }
+sub not_json { return qq{provider sent content type "$_[0]" instead of JSON} }
+
+my $too_large = "provider sent too large an answer$at";
+my $incomplete = "provider sent an incomplete answer$at";
+my $unreachable = "provider could not be reached$at";
+my $bad_length = "provider sent a malformed Content-Length$at";
+my $bad_header = "provider sent a malformed header$at";
+my $bad_chunks = "provider sent malformed chunks$at";
+my $bad_coding = "provider sent an unknown Transfer-Encoding$at";
+my $no_http = "provider sent no HTTP answer$at";
+my $malformed = 'provider sent metadata that is malformed JSON';
+
+# name of the case, members changed, log; the browser gets 502 and upstream_metadata
+
+my @refused_members = (
+    ['issuer of another', { issuer => 'https://evil.example.com' },
+        qq{provider sent metadata of another issuer, "https://evil.example.com" instead of "$issuer"}],
+    ['issuer with a slash more', { issuer => "$issuer/" },
+        qq{provider sent metadata of another issuer, "$issuer/" instead of "$issuer"}],
+    ['issuer missing', { issuer => undef },
+        qq{provider sent metadata of another issuer, "" instead of "$issuer"}],
+    ['issuer an array', { issuer => [$issuer] },
+        qq{provider sent metadata of another issuer, "" instead of "$issuer"}],
+
+    (map { ["$_ missing", { $_ => undef }, "provider sent metadata without $_"] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+    (map { ["$_ a number", { $_ => 1 }, "provider sent metadata without $_"] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+    (map { ["$_ a path", { $_ => '/x' }, not_https(qq{$_ "/x"})] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+
+    ['an endpoint of another scheme', { token_endpoint => 'file:///etc/passwd' },
+        not_https('token_endpoint "file:///etc/passwd"')],
+    ['an endpoint with a script', { authorization_endpoint => 'javascript:alert(1)' },
+        not_https('authorization_endpoint "javascript:alert(1)"')],
+    ['an endpoint with a fragment', { authorization_endpoint => "$issuer/authorize#x" },
+        not_https(qq{authorization_endpoint "$issuer/authorize#x"})],
+    ['an endpoint with a line break', { token_endpoint => "$issuer/token\r\nX: y" },
+        not_https(qq{token_endpoint "$issuer/token\\x0D\\x0AX: y"})],
+    ['an endpoint with a space', { jwks_uri => "$issuer/jwks HTTP/1.1" },
+        not_https(qq{jwks_uri "$issuer/jwks HTTP/1.1"})],
+    ['an endpoint with a password', { token_endpoint => "http://user:word\@127.0.0.1/token" },
+        not_https('token_endpoint "http://user:word@127.0.0.1/token"')],
+    ['an endpoint with a backslash', { token_endpoint => "$issuer\\\@evil.example.com/" },
+        not_https(qq{token_endpoint "$issuer\\x5C\@evil.example.com/"})],
+    ['an endpoint without a host', { token_endpoint => 'http:///token' },
+        not_https('token_endpoint "http:///token"')],
+    ['an endpoint with port 0', { token_endpoint => 'http://127.0.0.1:0/token' },
+        not_https('token_endpoint "http://127.0.0.1:0/token"')],
+    ['an endpoint with port 65536', { token_endpoint => 'http://127.0.0.1:65536/token' },
+        not_https('token_endpoint "http://127.0.0.1:65536/token"')],
+);
+
+# name of the case, the answer, $oidc_error, log
+
+my @refused_answers = (
+    ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
+        upstream_status => not_json('text/html')],
+    ['the right document as text/plain', { headers => { 'Content-Type' => 'text/plain' } },
+        upstream_status => not_json('text/plain')],
+    ['the right document as something like JSON', { headers => { 'Content-Type' => 'application/jsonx' } },
+        upstream_status => not_json('application/jsonx')],
+    ['no content type', { headers => { 'Content-Type' => undef } }, upstream_status => not_json('')],
+    (map { ["status $_", { status => $_ }, upstream_status => "provider answered with status $_"] }
+        qw/ 201 203 204 304 400 404 500 503 /),
+    (map { ["a redirect, $_", { status => $_, headers => { Location => "$issuer/evil" } },
+        upstream_status => "provider answered with status $_"] } qw/ 301 302 303 307 308 /),
+
+    ['no JSON', { body => 'issuer=x' }, upstream_metadata => $malformed],
+    ['an empty body', { body => '' }, upstream_metadata => $malformed],
+    ['JSON cut short', { body => '{%%*%%' }, upstream_metadata => $malformed],
+    ['bytes behind the JSON', { body => '{%%*%%}{}' }, upstream_metadata => $malformed],
+    ['a byte order mark', { body => "\xef\xbb\xbf{%%*%%}" }, upstream_metadata => $malformed],
+    ['an array', { body => '[{%%*%%}]' },
+        upstream_metadata => 'provider sent metadata that is JSON that is not an object'],
+    ['a member twice', { body => '{%%*%%,"token_endpoint":"https://evil.example.com"}' },
+        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
+    ['nested 65 deep', { body => '{%%*%%,"x":' . '[' x 64 . ']' x 64 . '}' },
+        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
+    ['nested 100,000 deep', { body => '[' x 100_000 },
+        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
+    ['a NUL in a member', { body => '{%%*%%,"x":"\\u0000"}' }, upstream_metadata => $malformed],
+
+    ['too large', { pad => 1024 * 1024 + 1 }, upstream_answer => $too_large],
+    ['too large, chunked', { pad => 1024 * 1024 + 1, chunked => 8192 },
+        upstream_answer => $too_large],
+    ['too large, without a length', { pad => 1024 * 1024 + 1, headers => { 'Content-Length' => undef } },
+        upstream_answer => $too_large],
+    ['too large, as it says itself', { raw => ok_with('Content-Length: 1048577', '', '') },
+        upstream_answer => $too_large],
+    ['endless', { endless => 'body' }, upstream_answer => $too_large],
+    ['endless headers', { endless => 'headers' }, upstream_unreachable => $unreachable],
+    ['a header of 20,000 bytes', { headers => { X => 'x' x 20000 } },
+        upstream_unreachable => $unreachable],
+    ['interim answers without an end', { before => "HTTP/1.1 103 Early Hints\r\n\r\n" x 1000 },
+        upstream_unreachable => $unreachable],
+
+    ['cut before its headers', { close => 'before_headers' },
+        upstream_unreachable => $unreachable],
+    ['cut in its headers', { close => 'mid_headers' }, upstream_unreachable => $unreachable],
+    ['cut behind its headers', { close => 'after_headers' }, upstream_answer => $incomplete],
+    ['cut in its body', { close => 'mid_body' }, upstream_answer => $incomplete],
+    ['cut in its chunks', { chunked => 100, close => 'mid_body' }, upstream_answer => $incomplete],
+    ['cut before its last chunk', { raw => ok_with('Transfer-Encoding: chunked', '', $chunk) },
+        upstream_answer => $incomplete],
+    ['reset before its headers', { reset => 'before_headers' },
+        upstream_unreachable => $unreachable],
+    ['reset in its body', { reset => 'mid_body' }, upstream_answer => $incomplete],
+
+    ['compressed', { headers => { 'Content-Encoding' => 'gzip' } },
+        upstream_answer => "provider sent a compressed answer, which was not asked for$at"],
+    ['compressed for transfer', { raw => ok_with('Transfer-Encoding: gzip, chunked', '', '') },
+        upstream_answer => $bad_coding],
+    ['chunked and with a length', { chunked => 100, headers => { 'Content-Length' => 5 } },
+        upstream_answer => "provider sent both Content-Length and Transfer-Encoding$at"],
+    ['two lengths', { headers => { 'Content-Length' => [$length, $length + 1] } },
+        upstream_answer => $bad_length],
+    (map { ["the length \"$_\"", { headers => { 'Content-Length' => $_ } },
+        upstream_answer => $bad_length] } '', 'x', '-1', '1 2', '5, 5', '99999999999999999999'),
+    ['chunks of no size', { raw => ok_with('Transfer-Encoding: chunked', '', "x\r\n$document") },
+        upstream_answer => $bad_chunks],
+    ['chunks of a size beyond all numbers',
+        { raw => ok_with('Transfer-Encoding: chunked', '', 'f' x 40 . "\r\n$document") },
+        upstream_answer => $bad_chunks],
+    ['a chunk longer than it says',
+        { raw => ok_with('Transfer-Encoding: chunked', '', "5\r\n$document\r\n0\r\n\r\n") },
+        upstream_answer => $bad_chunks],
+    ['a NUL in a header', { raw => ok_with("X: a\0b", '', $document) }, upstream_answer => $bad_header],
+    ['no colon in a header', { raw => ok_with("a \x01b", '', $document) },
+        upstream_answer => $bad_header],
+    ['the greeting of another protocol', { raw => "SSH-2.0-OpenSSH_9.2\r\n" },
+        upstream_answer => $no_http],
+    ['a TLS alert', { raw => "\x15\x03\x03\x00\x02\x02\x28" }, upstream_answer => $no_http],
+    ['a body without headers', { raw => $document }, upstream_answer => $no_http],
+    ['bytes ahead', { before => 'x' }, upstream_answer => $no_http],
+);
+
+# name of the case, the answer
+
+my @accepted_answers = (
+    ['in chunks of a byte', { chunked => 1 }],
+    ['in chunks of a hundred bytes', { chunked => 100 }],
+    ['in chunks with extensions and a trailer',
+        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf "%X;a=b\r\n%s\r\n0;c\r\nX: y\r\n\r\n",
+            $length, $document) }],
+    ['until the connection is closed', { headers => { 'Content-Length' => undef } }],
+    ['HTTP/1.0', { raw => "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n$document" }],
+    ['no reason phrase',
+        { raw => "HTTP/1.1 200\r\nContent-Type: application/json\r\n\r\n$document" }],
+    ['lines that end in LF',
+        { raw => "HTTP/1.1 200 OK\nContent-Type: application/json\n\n$document" }],
+    ['headers in small letters',
+        { raw => join "\r\n", 'HTTP/1.1 200 OK', 'content-type:application/json',
+            "content-length:$length", '', $document }],
+    ['bytes behind the end', { after => "HTTP/1.1 200 OK\r\n\r\n{}" }],
+    ['bytes behind the last chunk', { chunked => 100, after => 'x' }],
+    ['100 ahead', { before => "HTTP/1.1 100 Continue\r\n\r\n" }],
+    ['103 with headers ahead, ten times',
+        { before => "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 9\r\n\r\n" x 10 }],
+    ['a charset', { headers => { 'Content-Type' => 'Application/JSON;charset=UTF-8' } }],
+    ['identity', { headers => { 'Content-Encoding' => 'identity' } }],
+    ['10,000 bytes of headers', { headers => { 'Set-Cookie' => [ ('a=' . 'x' x 950) x 10 ] } }],
+    ['nearly a megabyte', { pad => 1024 * 1024 }],
+    ['nearly a megabyte, chunked', { pad => 1024 * 1024, chunked => 4096 }],
+    ['in small pieces', { drip => [100, 0.01] }],
+    ['nested 64 deep', { body => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
+    ['members nobody knows', { body => '{%%*%%,"x":[1,"y",null,{}]}' }],
+);
+
+# name of the case, members changed, what the authorization request says of PKCE
+
+my @challenges = (
+    ['S256 offered', { code_challenge_methods_supported => [qw/ plain S256 /] }, 'S256'],
+    ['nothing said of PKCE', { code_challenge_methods_supported => undef }, 'S256'],
+    ['only plain offered', { code_challenge_methods_supported => ['plain'] }, 'none'],
+    ['no method offered', { code_challenge_methods_supported => [] }, 'none'],
+);
+
+my $used = 0;
+
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)
+    ->plan(2 * @refused_members + 2 * @refused_answers + @accepted_answers + 2 * @challenges + 57);
+
+my $op = provider($t, 8081);
+my $realm = provider($t, 8082, path => '/realms/a');
+my $slash = provider($t, 8083, path => '/realms/b/');
+
+my $ca = certificate_authority($t, 'ca');
+my $tls = provider($t, 8084, host => 'localhost', tls => $ca->issue('op'));
+
+my $count = @refused_members + @refused_answers + @accepted_answers + @challenges + 30;
+my $providers = join '', map { <<"EOF" } 1 .. $count;
+
+    oidc_provider p$_ {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        cookie_name     p$_;
+        redirect_uri    /callback/$_;
+    }
+EOF
+
+$t->write_file('metadata.json', $document);
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r);
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    error_log %%TESTDIR%%/error.log info;
+
+    %%PROVIDERS%%
+
+    oidc_provider realm {
+        issuer          http://127.0.0.1:8082/realms/a;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/realm;
+    }
+
+    oidc_provider slash {
+        issuer          http://127.0.0.1:8083/realms/b/;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/slash;
+    }
+
+    oidc_provider elsewhere {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        config_url      http://127.0.0.1:8080/metadata.json?policy=b2c;
+        redirect_uri    /callback/elsewhere;
+    }
+
+    oidc_provider plain {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        pkce            off;
+        redirect_uri    /callback/plain;
+    }
+
+    oidc_provider impatient {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        connect_timeout 200ms;
+        read_timeout    200ms;
+        redirect_uri    /callback/impatient;
+    }
+
+    oidc_provider tls {
+        issuer          https://localhost:%%PORT_8084%%;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/tls;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        add_header X-Error $oidc_error always;
+
+        location / {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8080/open;
+        }
+
+        location /tight/ {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8080/open;
+
+            client_body_buffer_size       1k;
+            client_max_body_size          200k;
+            subrequest_output_buffer_size 1k;
+        }
+
+        location /open {
+            return 200 in;
+        }
+
+        location = /metadata.json {
+            default_type application/json;
+            add_header   X-Query $args always;
+        }
+    }
+}
+
+EOF
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+# Nothing is asked before a login, so nginx starts without the provider.
+
+$op->stop;
+$t->run();
+
+is(browser()->get('/open')->{status}, 200, 'provider down, an open page');
+log_mark($t);
+my $path = fresh();
+my $res = browser()->get($path);
+is(outcome($res), '502 upstream_unreachable', 'provider down, a protected page');
+ok($res->{headers}{'retry-after'}, 'provider down, Retry-After');
+ok(log_has($t, qr/oidc: \Q$unreachable\E while beginning a login, provider "p1"/),
+    'provider down, logged');
+
+$op->start;
+is($op->count($metadata), 0, 'provider up, nothing asked');
+is(browser()->get('/open')->{status} . $op->count($metadata), 2000,
+    'provider up, an open page, nothing asked');
+is(outcome(login($path)), '200', 'provider up, a login');
+is($op->count($metadata), 1, 'provider up, metadata asked for once');
+is(outcome(login($path)), '200', 'provider up, another login');
+is($op->count($metadata), 1, 'provider up, metadata kept, in spite of no-store');
+
+# A failure is not kept.
+
+$op->clear->set(respond => { $metadata => { status => 503, times => 1 } });
+$path = fresh();
+is(outcome(browser()->get($path)), '502 upstream_status', 'the first request fails');
+is(outcome(login($path)), '200', 'the second does not');
+is($op->count($metadata), 2, 'two requests');
+
+# What the document says.
+
+for my $case (@refused_members) {
+    my ($name, $members, $sentence) = @$case;
+
+    $op->reset->set(metadata => $members);
+    refused($t, $name, upstream_metadata => $sentence);
+}
+
+for my $case (@challenges) {
+    my ($name, $members, $method) = @$case;
+
+    $op->reset->clear->set(metadata => $members);
+    my $answer = login(fresh());
+    my $asked = query($answer->{hops}[0]{location});
+    is($asked->{code_challenge_method} // 'none', $method, $name);
+    is(outcome($answer), '200', "$name, a login");
+}
+
+$op->reset->clear;
+$res = login('/?op=plain');
+is(query($res->{hops}[0]{location})->{code_challenge}, undef, 'pkce off');
+is(outcome($res), '200', 'pkce off, a login');
+is(($op->requests('/token'))[0]{params}{code_verifier}, undef, 'pkce off, no verifier');
+
+# RFC 6749, 3.1: a query that an endpoint has already is kept.
+
+for my $query ('', 'tenant=a%20b&v=2', 'tenant=a&') {
+    $op->reset->clear->set(metadata => { authorization_endpoint => "$issuer/authorize?$query" });
+    $path = fresh();
+    is(outcome(login($path)), '200', "authorization_endpoint with ?$query, a login");
+
+    my $kept = $query =~ s/[^&]\K$/&/r;
+    my $location = browser()->get($path)->{location};
+    like($location, qr{/authorize\?\Q$kept\Eresponse_type=code&}, "authorization_endpoint with ?$query");
+}
+
+# The issuer's path.
+
+is(outcome(login('/?op=realm')), '200', 'an issuer with a path');
+is(($realm->requests($metadata))[0]{path}, "/realms/a$metadata", 'an issuer with a path, its metadata');
+is(outcome(login('/?op=slash')), '200', 'an issuer with a slash behind');
+is(($slash->requests($metadata))[0]{path}, "/realms/b$metadata",
+    'an issuer with a slash behind, its metadata');
+
+$op->reset->clear;
+is(outcome(login('/?op=elsewhere')), '200', 'config_url');
+is($op->count($metadata), 0, 'config_url, and not the usual one');
+like($t->read_file('access.log'), qr{"GET /metadata\.json\?policy=b2c HTTP/1\.1" 200},
+    'config_url, with its query');
+
+# An issuer of https has no endpoint of http.
+
+for my $name (qw/ authorization_endpoint token_endpoint jwks_uri /) {
+    log_mark($t);
+    my $endpoint = 'http://127.0.0.1:' . port(8081) . '/x';
+    $tls->reset->set(metadata => { $name => $endpoint });
+    is(outcome(browser()->get('/?op=tls')), '502 upstream_metadata', "$name of http, issuer of https");
+    ok(log_has($t, qr/oidc: \Q@{[ not_https(qq{$name "$endpoint"}) ]}\E while beginning a login/),
+        "$name of http, issuer of https, logged");
+}
+
+$tls->reset;
+is(outcome(login('/?op=tls')), '200', 'all endpoints of https');
+
+# The answer itself.
+
+$op->clear;
+for my $case (@refused_answers) {
+    my ($name, $answer, $word, $sentence) = @$case;
+
+    $op->reset->set(respond => { $metadata => $answer });
+    refused($t, "an answer, $name", $word, $sentence);
+}
+
+is($op->count('/evil'), 0, 'no redirect is followed');
+
+for my $case (@accepted_answers) {
+    my ($name, $answer) = @$case;
+
+    $op->reset->set(respond => { $metadata => $answer });
+    is(outcome(browser()->get(fresh())), '302', "an answer, $name");
+}
+
+# What ends an answer is its length or its last chunk, not the connection.
+
+for my $coding ('a length', 'chunks') {
+    $op->reset->set(respond => { $metadata => {
+        drip => [60_000, 4], $coding eq 'chunks' ? (chunked => 100) : () } });
+    my $began = time;
+    is(outcome(browser()->get(fresh())), '302', "an answer of $coding, the connection left open");
+    cmp_ok(time - $began, '<', 2, "an answer of $coding, nobody waits for the connection's end");
+}
+
+# Requests that come at once share one question and its answer.
+
+$op->reset->clear->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 20, fresh()) ], [ ('302') x 20 ], 'twenty requests at once');
+is($op->count($metadata), 1, 'twenty requests at once, one question');
+
+$op->clear->set(respond => { $metadata => { hold => 1, status => 500 } });
+is_deeply([ at_once($op, 20, fresh()) ], [ ('502 upstream_status') x 20 ],
+    'twenty requests at once, a failure');
+is($op->count($metadata), 1, 'twenty requests at once, one failure');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 5, fresh(), 0) ], [ ('302') x 4 ], 'the first of five leaves');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 5, fresh(), 1, 3) ], [ ('302') x 3 ], 'two of five who wait leave');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+$path = fresh();
+at_once($op, 5, $path, 0 .. 4);
+is(outcome(browser()->get($path)), '302', 'all of five leave, a sixth comes');
+
+# Nobody waits for ever, and nobody else waits meanwhile.
+
+$op->clear->set(respond => { $metadata => { hold => 1 } });
+my @waiting = map { my $b = browser(); [ $b, $b->start('/?op=impatient') ] } 1 .. 5;
+$op->wait_for($metadata, 1);
+is(browser()->get('/open')->{status}, 200, 'an open page while the provider is silent');
+
+my $start = time;
+log_mark($t);
+is_deeply([ map { outcome($_->[0]->finish($_->[1])) } @waiting ], [ ('504 upstream_timeout') x 5 ],
+    'a provider that is silent');
+cmp_ok(time - $start, '<', 3, 'a provider that is silent, within the timeout');
+ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while beginning a login/),
+    'a provider that is silent, logged');
+
+$op->reset;
+is(outcome(browser()->get('/?op=impatient')), '302', 'a provider that speaks again');
+
+# The settings and the body of the request that happens to come first have no say.
+
+$op->clear->set(respond => { $metadata => { pad => 100_000 }, '/jwks' => { pad => 100_000 } });
+$path = '/tight' . fresh();
+is(outcome(browser()->post($path, 'x' x 100_000)), '302', 'the first request a large POST');
+is(($op->requests($metadata))[0]{body}, '', 'the first request a large POST, its body stays here');
+is(outcome(login($path)), '200', 'the first request a large POST, a login');
+is(outcome(login('/tight' . fresh())), '200', 'small buffers of the location');
+
+###############################################################################
+
+# The page of an oidc_provider that no case has used.
+sub fresh { return '/?op=p' . ++$used }
+
+# A login does not even begin.
+sub refused {
+    my ($t, $name, $word, $sentence) = @_;
+
+    log_mark($t);
+    my $answer = browser()->get(fresh());
+    is(outcome($answer), "502 $word", $name);
+    ok(log_has($t, qr/oidc: \Q$sentence\E while beginning a login, provider "p$used"/),
+        "$name, logged");
+}
+
+# Requests of several browsers that wait for one answer; which of them give up meanwhile.
+sub at_once {
+    my ($op, $number, $path, @leaving) = @_;
+
+    my @waiting;
+    my $asked = $op->count($metadata);
+    for (1 .. $number) {
+        my $browser = browser();
+        push @waiting, [ $browser, $browser->start($path) ];
+        $op->wait_for($metadata, $asked + 1);
+    }
+    browser()->get('/open');    # by now nginx has read all of them
+
+    for my $gone (reverse @leaving) {
+        my ($browser, $request) = @{ splice @waiting, $gone, 1 };
+        $browser->abort($request);
+    }
+    browser()->get('/open');
+
+    $op->reset;
+    return map { outcome($_->[0]->finish($_->[1])) } @waiting;
+}
+
+# The status, and $oidc_error where there is one.
+sub outcome {
+    my ($answer) = @_;
+
+    return join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
+}
+
+###############################################################################

@@ -1,0 +1,473 @@
+#!/usr/bin/perl
+
+# Tests for the token request (OpenID Connect Core, 3.1.3; RFC 6749, 2.3 and 4.1.3): what the provider
+# is sent, and what becomes of an answer that is late, cut short or not what was asked for.
+
+use warnings;
+use strict;
+
+use MIME::Base64 qw/ decode_base64 /;
+use Time::HiRes qw/ time /;
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $at = ' at "http://127.0.0.1:' . port(8081) . '/token"';
+
+my $no_access_token = 'provider sent a token response without an access token';
+my $no_id_token = 'provider sent a token response without an id token';
+my $not_bearer = 'provider sent a token response whose token type is not Bearer';
+my $malformed = 'provider sent a token response that is malformed JSON';
+my $too_large = "provider sent too large an answer$at";
+my $incomplete = "provider sent an incomplete answer$at";
+my $unreachable = "provider could not be reached$at";
+
+sub answered { return 'provider answered with error ' . join ', ', map { qq{"$_"} } @_ }
+sub status { return "provider answered with status $_[0]" }
+
+# An error as RFC 6749, 5.2 has it.
+sub error_response {
+    my ($status, $error, $description) = @_;
+
+    my %body = (error => $error, defined $description ? (error_description => $description) : ());
+    return { status => $status, body => \%body };
+}
+
+# name of the case, the answer to the token request, what the browser gets, log
+
+my @refused_answers = (
+    ['invalid_grant', error_response(400, 'invalid_grant', 'code expired'),
+        '400 provider_invalid_grant', answered('invalid_grant', 'code expired')],
+    ['invalid_grant without a description', error_response(400, 'invalid_grant'),
+        '400 provider_invalid_grant', answered('invalid_grant')],
+    ['invalid_client', error_response(401, 'invalid_client', 'wrong secret'),
+        '400 provider_invalid_client', answered('invalid_client', 'wrong secret')],
+    ['invalid_request', error_response(400, 'invalid_request'),
+        '400 provider_invalid_request', answered('invalid_request')],
+    ['unauthorized_client', error_response(400, 'unauthorized_client'),
+        '400 provider_unauthorized_client', answered('unauthorized_client')],
+    ['invalid_scope', error_response(400, 'invalid_scope'),
+        '400 provider_invalid_scope', answered('invalid_scope')],
+    ['access_denied', error_response(400, 'access_denied'),
+        '403 provider_access_denied', answered('access_denied')],
+    ['an error that nobody knows', error_response(400, 'teapot'),
+        '400 provider_error', answered('teapot')],
+    ['an empty error', error_response(400, ''), '400 provider_error', answered('')],
+    ['a description with line breaks and quotes',
+        error_response(400, 'invalid_grant', "a\r\n\"b\" \x{e9}"), '400 provider_invalid_grant',
+        answered('invalid_grant', 'a\x0D\x0A\x22b\x22 \xC3\xA9')],
+    ['an error of 10,000 characters', error_response(400, 'e' x 10_000), '400 provider_error',
+        answered('e' x 128) . '...'],
+    ['an error that is a number', error_response(400, 1), '502 upstream_status', status(400)],
+    ['400 without JSON', { status => 400, body => 'no' }, '502 upstream_status', status(400)],
+    ['401 without JSON', { status => 401, body => '' }, '502 upstream_status', status(401)],
+    ['400 with an array', { status => 400, body => '["error"]' }, '502 upstream_status', status(400)],
+    (map { ["status $_", { status => $_ }, '502 upstream_status', status($_)] }
+        qw/ 201 204 302 307 403 404 429 500 503 /),
+    ['a redirect', { status => 307, headers => { Location => '/evil' } },
+        '502 upstream_status', status(307)],
+
+    ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
+        '502 upstream_status', 'provider sent content type "text/html" instead of JSON'],
+    ['a form',
+        { headers => { 'Content-Type' => 'application/x-www-form-urlencoded' }, body => 'a=b' },
+        '502 upstream_status',
+        'provider sent content type "application/x-www-form-urlencoded" instead of JSON'],
+    ['an error with status 200', { body => { error => 'bad_verification_code' } },
+        '502 upstream_token', $no_access_token],
+    ['no JSON', { body => 'access_token=x' }, '502 upstream_token', $malformed],
+    ['JSON cut short', { body => '{%%*%%' }, '502 upstream_token', $malformed],
+    ['a NUL behind the token', { body => '{%%*%%,"x":"a\\u0000"}' }, '502 upstream_token', $malformed],
+    ['an array', { body => '[{%%*%%}]' }, '502 upstream_token',
+        'provider sent a token response that is JSON that is not an object'],
+    ['a member twice', { body => '{%%*%%,"id_token":"x"}' }, '502 upstream_token',
+        'provider sent a token response that is JSON with a duplicate member'],
+    ['nested too deep', { body => '{"x":' . '[' x 60_000 }, '502 upstream_token',
+        'provider sent a token response that is JSON nested too deep'],
+
+    ['more than 64 KB', { pad => 64 * 1024 + 1 }, '502 upstream_answer', $too_large],
+    ['more than 64 KB, chunked', { pad => 64 * 1024 + 1, chunked => 1000 },
+        '502 upstream_answer', $too_large],
+    ['an answer without an end', { endless => 'body' }, '502 upstream_answer', $too_large],
+    ['headers without an end', { endless => 'headers' }, '502 upstream_unreachable', $unreachable],
+    ['compressed', { headers => { 'Content-Encoding' => 'gzip' } }, '502 upstream_answer',
+        "provider sent a compressed answer, which was not asked for$at"],
+    ['no HTTP', { raw => "* OK IMAP4rev1\r\n" }, '502 upstream_answer',
+        "provider sent no HTTP answer$at"],
+    ['closed before headers', { close => 'before_headers' }, '502 upstream_unreachable', $unreachable],
+    ['closed in headers', { close => 'mid_headers' }, '502 upstream_unreachable', $unreachable],
+    ['closed behind headers', { close => 'after_headers' }, '502 upstream_answer', $incomplete],
+    ['closed in the body', { close => 'mid_body' }, '502 upstream_answer', $incomplete],
+    ['closed in a chunk', { close => 'mid_body', chunked => 100 }, '502 upstream_answer', $incomplete],
+    ['reset before headers', { reset => 'before_headers' }, '502 upstream_unreachable', $unreachable],
+    ['reset in headers', { reset => 'mid_headers' }, '502 upstream_unreachable', $unreachable],
+    ['reset in the body', { reset => 'mid_body' }, '502 upstream_answer', $incomplete],
+);
+
+# name of the case, members of the token response, what the browser gets, log
+
+my @refused_members = (
+    ['no access_token', { access_token => undef }, '502 upstream_token', $no_access_token],
+    ['an empty access_token', { access_token => '' }, '502 upstream_token', $no_access_token],
+    ['access_token a number', { access_token => 1 }, '502 upstream_token', $no_access_token],
+    ['no token_type', { token_type => undef }, '502 upstream_token', $not_bearer],
+    ['an empty token_type', { token_type => '' }, '502 upstream_token', $not_bearer],
+    ['token_type a number', { token_type => 1 }, '502 upstream_token', $not_bearer],
+    ['token_type DPoP', { token_type => 'DPoP' }, '502 upstream_token', $not_bearer],
+    ['token_type Bearers', { token_type => 'Bearers' }, '502 upstream_token', $not_bearer],
+    ['token_type Bear', { token_type => 'Bear' }, '502 upstream_token', $not_bearer],
+    ['no id_token', { id_token => undef }, '403 id_token_missing', $no_id_token],
+    ['an empty id_token', { id_token => '' }, '403 id_token_missing', $no_id_token],
+    ['id_token a number', { id_token => 1 }, '403 id_token_missing', $no_id_token],
+    ['id_token an object', { id_token => { sub => 'alice' } }, '403 id_token_missing', $no_id_token],
+);
+
+# name of the case, knobs of the provider
+
+my @accepted = (
+    (map { ["token_type $_", { token => { token_type => $_ } }] } qw/ bearer Bearer BEARER bEARER /),
+    ['no expires_in', { token => { expires_in => undef } }],
+    (map { ["expires_in $_", { token => { expires_in => $_ } }] } 0, -1, 1.5, 1e300),
+    ['expires_in a string', { token => { expires_in => '3600' } }],
+    ['members nobody knows', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
+    ['an ID token of 8 KB', { id_token => { claims => { groups => 'g' x 6000 } } }],
+    ['an ID token of 40 KB', { id_token => { claims => { groups => 'g' x 30_000 } } }],
+    ['an access token of 8 KB', { access_token => 'a' x 8192 }],
+    ['exactly 64 KB', { respond => { '/token' => { pad => 64 * 1024 } } }],
+    ['in small chunks', { respond => { '/token' => { chunked => 7 } } }],
+    ['until the connection is closed',
+        { respond => { '/token' => { headers => { 'Content-Length' => undef } } } }],
+    ['behind an interim answer',
+        { respond => { '/token' => { before => "HTTP/1.1 100 Continue\r\n\r\n" } } }],
+    ['in small pieces', { respond => { '/token' => { drip => [200, 0.01] } } }],
+);
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
+    ->plan(4 * (@refused_answers + @refused_members) + 2 * @accepted + 48);
+
+my $op = provider($t, 8081);
+
+my $odd_id = 'cli:ent id+%&=/?"';
+my $odd_secret = q{s:e c+r%e&t=/?"ü};
+
+$t->write_file_expand('nginx.conf', <<'EOF');
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    error_log %%TESTDIR%%/error.log info;
+
+    oidc_provider op {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+    }
+
+    oidc_provider noisy {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/noisy;
+    }
+
+    oidc_provider odd {
+        issuer          http://127.0.0.1:8081;
+        client_id       'cli:ent id+%&=/?"';
+        client_secret   's:e c+r%e&t=/?"ü';
+        redirect_uri    /callback/odd;
+    }
+
+    oidc_provider odd_post {
+        issuer          http://127.0.0.1:8081;
+        client_id       'cli:ent id+%&=/?"';
+        client_secret   's:e c+r%e&t=/?"ü';
+        redirect_uri    /callback/odd_post;
+    }
+
+    oidc_provider default {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/default;
+    }
+
+    oidc_provider post {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/post;
+    }
+
+    oidc_provider neither {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/neither;
+    }
+
+    oidc_provider public {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        redirect_uri    /callback/public;
+    }
+
+    oidc_provider gone {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/gone;
+    }
+
+    oidc_provider query {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/query;
+    }
+
+    oidc_provider impatient {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/impatient;
+        connect_timeout 200ms;
+        read_timeout    600ms;
+    }
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        add_header X-Error $oidc_error always;
+
+        location / {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8080/open;
+        }
+
+        location /open {
+            return 200 in;
+        }
+    }
+}
+
+EOF
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+$t->run();
+
+my $client = 'http://localhost:' . port(8080);
+my $provider = '127.0.0.1:' . port(8081);
+
+# What the provider receives, whatever the client sends.
+
+my %noise = (
+    'Accept-Encoding' => 'gzip, br', 'Accept-Language' => 'tlh', Authorization => 'Bearer secret',
+    'Content-Type' => 'text/plain', Expect => 'nothing', Forwarded => 'for=secret',
+    'If-Modified-Since' => 'Thu, 01 Jan 1970 00:00:00 GMT', 'If-None-Match' => '"x"',
+    Origin => 'https://evil.example.com', Proxy => 'http://evil.example.com', Range => 'bytes=0-1',
+    Referer => 'https://evil.example.com/', TE => 'trailers', 'User-Agent' => 'secret',
+    'X-Custom' => 'secret', 'X-Forwarded-For' => '192.0.2.1', 'X-HTTP-Method-Override' => 'PUT',
+);
+my %usual = (
+    host => $provider, connection => 'close', 'user-agent' => 'ngx_http_oidc_module',
+    accept => 'application/json', 'accept-encoding' => 'identity',
+);
+
+my $browser = browser()->set_cookie('app=secret; Path=/');
+my $sent = $browser->follow($browser->get('/?op=noisy', headers => \%noise, content => 'secret'));
+my $res = $browser->get($sent->{location}, headers => \%noise, content => 'secret');
+is(outcome($browser->follow($res)), '200', 'a noisy client, a login');
+
+my ($asked) = $op->requests('/.well-known/openid-configuration');
+is_deeply($asked->{headers}, \%usual, 'headers of the metadata request');
+is("$asked->{method} $asked->{body}", 'GET ', 'no body in the metadata request');
+($asked) = $op->requests('/jwks');
+is_deeply($asked->{headers}, \%usual, 'headers of the request for keys');
+is("$asked->{method} $asked->{body}", 'GET ', 'no body in the request for keys');
+
+($asked) = $op->requests('/token');
+my %params = %{ $asked->{params} };
+is_deeply($asked->{headers}, {
+    %usual, 'content-type' => 'application/x-www-form-urlencoded',
+    'content-length' => length $asked->{body}, authorization => $asked->{headers}{authorization},
+}, 'headers of the token request');
+is("$asked->{method} $asked->{path}?$asked->{query}", 'POST /token?', 'a POST');
+is(basic($asked), 'client:secret-of-at-least-thirty-two-bytes', 'client_secret_basic');
+is_deeply([ sort keys %params ], [qw/ code code_verifier grant_type redirect_uri /], 'parameters');
+is($params{grant_type}, 'authorization_code', 'grant_type');
+is($params{code}, query($sent->{location})->{code}, 'code');
+is($params{redirect_uri}, "$client/callback/noisy", 'redirect_uri');
+like($params{code_verifier}, qr/^[\w-]{43}$/, 'code_verifier');
+
+# How the client names itself.
+
+my ($outcome, $request) = asked_by($op, 'odd',
+    client_id => $odd_id, client_secret => $odd_secret);
+is($outcome, '200', 'client_secret_basic with odd characters');
+is(basic($request), 'cli%3Aent%20id%2B%25%26%3D%2F%3F%22:s%3Ae%20c%2Br%25e%26t%3D%2F%3F%22%C3%BC',
+    'client_secret_basic, both parts form-urlencoded');
+
+($outcome, $request) = asked_by($op, 'odd_post', client_auth => ['client_secret_post'],
+    client_id => $odd_id, client_secret => $odd_secret);
+is($outcome, '200', 'client_secret_post with odd characters');
+
+($outcome, $request) = asked_by($op, 'default', client_auth => undef);
+is($outcome, '200', 'no method offered');
+is(basic($request), 'client:secret-of-at-least-thirty-two-bytes', 'no method offered, client_secret_basic');
+
+($outcome, $request) = asked_by($op, 'post', client_auth => [qw/ private_key_jwt client_secret_post /]);
+is($outcome, '200', 'client_secret_post');
+is($request->{headers}{authorization}, undef, 'client_secret_post, no Authorization');
+is("$request->{params}{client_id} $request->{params}{client_secret}",
+    'client secret-of-at-least-thirty-two-bytes', 'client_secret_post, its parameters');
+
+($outcome, $request) = asked_by($op, 'public', client_auth => ['none']);
+is($outcome, '200', 'a public client');
+is($request->{headers}{authorization}, undef, 'a public client, no Authorization');
+is_deeply([ sort keys %{ $request->{params} } ],
+    [qw/ client_id code code_verifier grant_type redirect_uri /], 'a public client, its parameters');
+
+log_mark($t);
+($outcome, $request) = asked_by($op, 'neither', client_auth => [qw/ private_key_jwt tls_client_auth /]);
+is($outcome, '500 config_unusable', 'only methods we do not know');
+is($request, undef, 'only methods we do not know, no token request');
+my $neither = 'provider takes neither client_secret_basic nor client_secret_post';
+ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"/),
+    'only methods we do not know, logged');
+
+($outcome, $request) = asked_by($op, 'query',
+    metadata => { token_endpoint => "http://$provider/token?tenant=a%20b" });
+is("$outcome $request->{query}", '200 tenant=a%20b', 'token_endpoint with a query');
+
+log_mark($t);
+my $closed = port(8089);
+($outcome) = asked_by($op, 'gone',
+    metadata => { token_endpoint => "http://127.0.0.1:$closed/token" });
+is($outcome, '502 upstream_unreachable', 'token_endpoint where nobody listens');
+ok(log_has($t, qr/oidc: provider could not be reached at "http:..127.0.0.1:$closed.token" while/),
+    'token_endpoint where nobody listens, logged');
+
+# Answers that end in no session.
+
+refused($t, $op, $_->[0], { respond => { '/token' => $_->[1] } }, @$_[2, 3]) for @refused_answers;
+refused($t, $op, $_->[0], { token => $_->[1] }, @$_[2, 3]) for @refused_members;
+
+is($op->count('/evil'), 0, 'no redirect is followed');
+is($op->count('/jwks'), 0, 'no keys asked for without a token');
+
+for my $case (@accepted) {
+    my ($name, $knobs) = @$case;
+
+    $op->reset->clear->set(%$knobs);
+    is(outcome(login('/?op=op')), '200', $name);
+    is($op->count('/token'), 1, "$name, one token request");
+}
+
+# Timeouts, one by one and in all.
+
+my @slow = (
+    ['silent', { delay => 3 }],
+    ['slow in its headers', { drip => [10, 0.1] }],
+    ['slow in its body, but faster than read_timeout', { drip => [300, 0.4] }],
+);
+
+for my $case (@slow) {
+    my ($name, $answer) = @$case;
+
+    $op->reset->clear->set(respond => { '/token' => $answer });
+    log_mark($t);
+
+    my $began = time;
+    my $late = login('/?op=impatient');
+    is(outcome($late), '504 upstream_timeout', "a provider that is $name");
+    cmp_ok(time - $began, '<', 2, "a provider that is $name, bounded");
+    ok($late->{headers}{'retry-after'}, "a provider that is $name, Retry-After");
+    ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while handling the callback/),
+        "a provider that is $name, logged");
+}
+
+# Nobody else waits meanwhile.
+
+$op->reset->clear;
+my $member = login('/?op=op')->{browser};
+$op->clear->set(respond => { '/token' => { hold => 1 } });
+$browser = browser();
+$sent = $browser->follow($browser->get('/?op=op'));
+my $waiting = $browser->start($sent->{location}, from => $sent->{url});
+$op->wait_for('/token', 1);
+
+is(browser()->get('/open')->{status}, 200, 'while a login waits, an open page');
+is($member->get('/?op=op')->{status}, 200, 'while a login waits, a page with a session');
+is(browser()->get('/?op=op')->{status}, 302, 'while a login waits, another login');
+
+$op->reset;
+is(outcome($browser->follow($browser->finish($waiting))), '200', 'the login goes on');
+
+###############################################################################
+
+sub refused {
+    my ($t, $op, $name, $knobs, $expected, $sentence) = @_;
+
+    log_mark($t);
+    $op->reset->clear->set(%$knobs);
+
+    my $browser = browser();
+    my $sent = $browser->follow($browser->get('/?op=op'));
+    my $answer = $browser->follow($sent);
+
+    is(outcome($answer), $expected, $name);
+    is($answer->{headers}{'retry-after'} // 'none', $expected =~ /^50[24]/ ? 5 : 'none',
+        "$name, Retry-After");
+    ok(log_has($t, qr/oidc: \Q$sentence\E while handling the callback, provider "op"/),
+        "$name, logged");
+
+    # neither by the same callback once more nor by what the browser holds now
+    my $again = $browser->follow($sent);
+    my $page = $browser->get('/?op=op');
+    my $sessions = grep { $_->{name} !~ /login/ } $browser->cookies;
+    is("$again->{status} $page->{status} $sessions " . $op->count('/token'), '400 302 0 1',
+        "$name, nothing kept");
+}
+
+# A login with an oidc_provider: what came of it, and the token request.
+sub asked_by {
+    my ($op, $name, %knobs) = @_;
+
+    $op->reset->clear->set(%knobs);
+    my $answer = login("/?op=$name");
+    my ($request) = $op->requests('/token');
+    return (outcome($answer), $request);
+}
+
+# The pair behind Basic.
+sub basic {
+    my ($request) = @_;
+
+    return decode_base64(($request->{headers}{authorization} // '') =~ s/^Basic //r);
+}
+
+# The status, and $oidc_error where there is one.
+sub outcome {
+    my ($answer) = @_;
+
+    return join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
+}
+
+###############################################################################

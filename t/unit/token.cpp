@@ -1,0 +1,232 @@
+#include "oidc/token.h"
+
+#include "core/encode.h"
+#include "play.h"
+
+#include <gtest/gtest.h>
+
+namespace oidc::test {
+namespace {
+
+using namespace std::string_literals;
+
+constexpr auto callback_uri = "https://app.example/oidc_callback";
+
+Metadata metadata_of(bool basic, bool post)
+{
+    Metadata metadata;
+    metadata.token_endpoint = "https://op.example/token?a=b";
+    metadata.basic_auth = basic;
+    metadata.post_auth = post;
+    return metadata;
+}
+
+HttpRequest request_of(const Client& client, const Metadata& metadata,
+    std::string_view verifier = "verifier")
+{
+    auto request =
+        code_request(client, metadata, "a+b", callback_uri, verifier);
+    EXPECT_EQ(complaint(request), "");
+    return std::move(*request);
+}
+
+constexpr std::string_view code_body =
+    "grant_type=authorization_code&code=a%2Bb"
+    "&redirect_uri=https%3A%2F%2Fapp.example%2Foidc_callback"
+    "&code_verifier=verifier";
+
+// RFC 6749, 2.3.1
+TEST(CodeRequest, NamesTheClientByBasic)
+{
+    auto client = example_client();
+    client.client_id = "s6BhdRkqt3";
+    client.client_secret = Secret("7Fjfp0ZBr1KtDRbnfVdmIw"s);
+    auto request = request_of(client, metadata_of(true, false));
+    EXPECT_EQ(request.url, "https://op.example/token?a=b");
+    EXPECT_EQ(request.authorization,
+        "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3");
+    EXPECT_EQ(request.body, code_body);
+    EXPECT_EQ(request.limit, 64u * 1024);
+}
+
+TEST(CodeRequest, EncodesIdAndSecretBeforeBasic)
+{
+    auto client = example_client();
+    client.client_id = "https://app:1";
+    client.client_secret = Secret("a:b%c+d e\xc3\xa9"s);
+    EXPECT_EQ(request_of(client, metadata_of(true, false)).authorization,
+        "Basic " + base64("https%3A%2F%2Fapp%3A1:a%3Ab%25c%2Bd%20e%C3%A9"));
+}
+
+// OpenID Connect Core, 9: never by two methods at once.
+TEST(CodeRequest, NamesTheClientByPostWhereBasicIsNotTaken)
+{
+    auto client = example_client();
+    client.client_secret = Secret("s&c"s);
+    auto request = request_of(client, metadata_of(false, true));
+    EXPECT_EQ(request.authorization, "");
+    EXPECT_EQ(request.body,
+        std::string(code_body) + "&client_id=app&client_secret=s%26c");
+
+    auto both = request_of(client, metadata_of(true, true));
+    EXPECT_NE(both.authorization, "");
+    EXPECT_EQ(both.body, code_body);
+}
+
+TEST(CodeRequest, OfAPublicClientHasItsIdAlone)
+{
+    auto client = example_client();
+    client.client_secret = Secret();
+    auto request = request_of(client, metadata_of(false, false));
+    EXPECT_EQ(request.authorization, "");
+    EXPECT_EQ(request.body, std::string(code_body) + "&client_id=app");
+}
+
+TEST(CodeRequest, HasNoVerifierWithoutPkce)
+{
+    auto request = request_of(example_client(), metadata_of(true, false), "");
+    EXPECT_EQ(request.body.find("code_verifier"), std::string::npos);
+}
+
+TEST(CodeRequest, NeedsAWayToNameTheClient)
+{
+    EXPECT_EQ(complaint(code_request(example_client(),
+                  metadata_of(false, false), "a", callback_uri, "v")),
+        "config_unusable: provider takes neither client_secret_basic nor "
+        "client_secret_post");
+}
+
+Members good_response()
+{
+    return {{"access_token", R"("at")"}, {"token_type", R"("Bearer")"},
+        {"expires_in", "300"}, {"id_token", R"("a.b.c")"}};
+}
+
+Result<Tokens> parse(const Members& changes)
+{
+    return parse_tokens(json_answer(object(changed(good_response(), changes))));
+}
+
+TEST(TokenResponse, HoldsTheTokens)
+{
+    auto tokens = parse({{"refresh_token", "\"rt\""}, {"scope", "7"}});
+    ASSERT_EQ(complaint(tokens), "");
+    EXPECT_EQ(tokens->access_token, "at");
+    EXPECT_EQ(tokens->id_token, "a.b.c");
+    EXPECT_EQ(tokens->expires_in, 300);
+}
+
+// RFC 6749, 5.1
+TEST(TokenResponse, TakesBearerInAnyCase)
+{
+    for (auto type : {"bearer", "BEARER", "bEaReR"}) {
+        EXPECT_TRUE(parse({{"token_type", "\""s + type + "\""}})) << type;
+    }
+    for (auto type : {"", "null", "1", "\"\"", "\"MAC\"", "\"DPoP\"",
+             "\"Bearer \"", "\"Beare\"", "\"Bearers\""}) {
+        EXPECT_EQ(complaint(parse({{"token_type", type}})),
+            "upstream_token: provider sent a token response whose token type "
+            "is not Bearer")
+            << type;
+    }
+}
+
+TEST(TokenResponse, NeedsBothTokens)
+{
+    for (auto value : {"", "null", "\"\"", "1", "[\"a\"]", "{}"}) {
+        EXPECT_EQ(complaint(parse({{"access_token", value}})),
+            "upstream_token: provider sent a token response without an access "
+            "token")
+            << value;
+        EXPECT_EQ(complaint(parse({{"id_token", value}})),
+            "id_token_missing: provider sent a token response without an id "
+            "token")
+            << value;
+    }
+}
+
+// RFC 6749, A.12: visible ASCII and spaces. Anything else would reach the
+// application in a header by $oidc_access_token.
+TEST(TokenResponse, RefusesAnAccessTokenThatIsNoHeaderValue)
+{
+    for (auto token : {R"("a\r\nX-Admin: 1")", R"("a\nb")", R"("a\u007fb")",
+             R"("\u0001")", "\"\xc3\xa9\""}) {
+        EXPECT_FALSE(parse({{"access_token", token}})) << token;
+    }
+    EXPECT_TRUE(parse({{"access_token", R"("!a b~")"}}));
+}
+
+TEST(TokenResponse, ReadsALifetimeWithinReason)
+{
+    constexpr struct {
+        const char* text;
+        std::int64_t seconds;
+    } lifetimes[] = {
+        {"", 0},
+        {"0", 0},
+        {"300", 300},
+        {"300.9", 300},
+        {"-1", 0},
+        {"\"300\"", 0},
+        {"null", 0},
+        {"315360000", 315360000},
+        {"315360001", 315360000},
+        {"9223372036854775807", 0},
+    };
+    for (const auto& [text, seconds] : lifetimes) {
+        EXPECT_EQ(parse({{"expires_in", text}})->expires_in, seconds) << text;
+    }
+}
+
+// RFC 6749, 5.2
+TEST(TokenResponse, MayBeARefusal)
+{
+    auto refused = [](int status, std::string body) {
+        return complaint(
+            parse_tokens({status, "application/json", "", std::move(body)}));
+    };
+    for (int status : {400, 401}) {
+        EXPECT_EQ(refused(status, R"({"error":"invalid_grant"})"),
+            "provider_invalid_grant: provider answered with error "
+            "\"invalid_grant\"");
+        EXPECT_EQ(
+            refused(status,
+                R"({"error":"invalid_client","error_description":"a\n"})"),
+            "provider_invalid_client: provider answered with error "
+            "\"invalid_client\", \"a\\x0A\"");
+        EXPECT_EQ(refused(status, R"({"error":"unheard_of"})"),
+            "provider_error: provider answered with error \"unheard_of\"");
+        for (auto body : {"", "<html>", "{}", R"({"error":1})", "[]"}) {
+            EXPECT_EQ(refused(status, body),
+                "upstream_status: provider answered with status " +
+                    std::to_string(status));
+        }
+    }
+    EXPECT_EQ(refused(403, R"({"error":"invalid_grant"})"),
+        "upstream_status: provider answered with status 403");
+}
+
+TEST(TokenResponse, IsA200OfJson)
+{
+    auto good = object(good_response());
+    auto refused = [](HttpResponse response) {
+        return complaint(parse_tokens(response));
+    };
+    for (int status : {0, 201, 302, 404, 500, 503}) {
+        EXPECT_EQ(refused({status, "application/json", "", good}),
+            "upstream_status: provider answered with status " +
+                std::to_string(status));
+    }
+    EXPECT_EQ(refused({200, "text/html", "", good}),
+        "upstream_status: provider sent content type \"text/html\" instead of "
+        "JSON");
+    EXPECT_EQ(refused(json_answer("{")),
+        "upstream_token: provider sent a token response that is malformed "
+        "JSON");
+    EXPECT_EQ(refused(json_answer(R"({"id_token":"a","id_token":"b"})")),
+        "upstream_token: provider sent a token response that is JSON with a "
+        "duplicate member");
+}
+
+}
+}
