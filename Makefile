@@ -117,10 +117,11 @@ prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*.t throug
 
 comma := ,
 
-# What the tests run as nginx: the sanitizers' runtime must be loaded first.
+# What the tests run as nginx: the sanitizers' runtime must be loaded first, and
+# with it the C++ one, or it finds no way to throw.
 $(out)/nginx: Makefile | $(goal)
 	@{ echo '#!/bin/sh'; \
-	   $(if $(BUILD),echo 'export LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so)"'; \
+	   $(if $(BUILD),echo 'export LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so.6)"'; \
 	   echo 'export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1'; \
 	   echo 'export UBSAN_OPTIONS=print_stacktrace=1'; \
 	   echo 'export LSAN_OPTIONS=suppressions=$(top)/t/lsan.supp:print_suppressions=0';) \

@@ -21,7 +21,7 @@ select STDOUT; $| = 1;
 
 my $at = ' at "http://127.0.0.1:' . port(8081) . '/token"';
 
-my $no_access_token = 'provider sent a token response without an access token';
+my $no_access_token = 'provider sent a token response without a proper access token';
 my $no_id_token = 'provider sent a token response without an id token';
 my $not_bearer = 'provider sent a token response whose token type is not Bearer';
 my $malformed = 'provider sent a token response that is malformed JSON';
@@ -96,18 +96,18 @@ my @refused_answers = (
     ['more than 64 KB, chunked', { pad => 64 * 1024 + 1, chunked => 1000 },
         '502 upstream_answer', $too_large],
     ['an answer without an end', { endless => 'body' }, '502 upstream_answer', $too_large],
-    ['headers without an end', { endless => 'headers' }, '502 upstream_unreachable', $unreachable],
+    ['headers without an end', { endless => 'headers' }, '502 upstream_answer', $incomplete],
     ['compressed', { headers => { 'Content-Encoding' => 'gzip' } }, '502 upstream_answer',
         "provider sent a compressed answer, which was not asked for$at"],
     ['no HTTP', { raw => "* OK IMAP4rev1\r\n" }, '502 upstream_answer',
         "provider sent no HTTP answer$at"],
     ['closed before headers', { close => 'before_headers' }, '502 upstream_unreachable', $unreachable],
-    ['closed in headers', { close => 'mid_headers' }, '502 upstream_unreachable', $unreachable],
+    ['closed in headers', { close => 'mid_headers' }, '502 upstream_answer', $incomplete],
     ['closed behind headers', { close => 'after_headers' }, '502 upstream_answer', $incomplete],
     ['closed in the body', { close => 'mid_body' }, '502 upstream_answer', $incomplete],
     ['closed in a chunk', { close => 'mid_body', chunked => 100 }, '502 upstream_answer', $incomplete],
     ['reset before headers', { reset => 'before_headers' }, '502 upstream_unreachable', $unreachable],
-    ['reset in headers', { reset => 'mid_headers' }, '502 upstream_unreachable', $unreachable],
+    ['reset in headers', { reset => 'mid_headers' }, '502 upstream_answer', $incomplete],
     ['reset in the body', { reset => 'mid_body' }, '502 upstream_answer', $incomplete],
 );
 

@@ -81,6 +81,8 @@ bool has_media_type(const HttpResponse& response, std::string_view type)
 std::int64_t cache_lifetime(std::string_view cache_control, std::int64_t least,
     std::int64_t most, std::int64_t otherwise)
 {
+    auto lifetime = otherwise;
+
     while (!cache_control.empty()) {
         auto end = cache_control.find(',');
         auto directive = trim(cache_control.substr(0, end));
@@ -92,10 +94,10 @@ std::int64_t cache_lifetime(std::string_view cache_control, std::int64_t least,
             return least;
         }
         if (auto seconds = seconds_of(directive)) {
-            return std::clamp(*seconds, least, most);
+            lifetime = std::clamp(*seconds, least, most);
         }
     }
-    return otherwise;
+    return lifetime;
 }
 
 std::optional<std::string_view> find_cookie(

@@ -11,7 +11,7 @@ using enum Level;
 constexpr Fault faults[] = {
     {internal, "internal", 500, error},
     {config_unusable, "config_unusable", 500, error},
-    {request_host, "request_host", 400, error},
+    {request_host, "request_host", 400, warn},
     {session_too_large, "session_too_large", 500, error},
 
     {state_missing, "state_missing", 400, warn},

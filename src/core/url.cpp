@@ -76,8 +76,8 @@ bool parse_authority(std::string_view text, Url& url)
     }
     url.host = lower(host);
     url.port = default_port(url.scheme);
-    if (rest.empty()) {
-        return true;
+    if (rest.empty() || rest == ":") {
+        return true; // RFC 3986, 3.2.3: an empty port is the scheme's own
     }
     auto port = parse_port(rest.substr(1));
     url.port = port.value_or(0);

@@ -202,7 +202,7 @@ Finish Callback::go_home(std::vector<std::string> cookies)
     finish.by_page = provider_.client().cookie_same_site == "Strict";
     finish.cookies = std::move(cookies);
     finish.claimed = transaction.id;
-    for (auto& cookie : login_->clear()) {
+    for (auto& cookie : login_->clear(transaction)) {
         finish.cookies.push_back(std::move(cookie));
     }
     return finish;

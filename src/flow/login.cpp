@@ -18,8 +18,8 @@ constexpr std::size_t most_deletions = 25; // in one answer
 
 bool is_binding(std::string_view suffix, std::string_view value)
 {
-    return suffix.size() == browser_text && value.size() == binding_text &&
-        base64url_decode(value).has_value();
+    return suffix.size() == browser_text && base64url_decode(suffix) &&
+        value.size() == binding_text && base64url_decode(value);
 }
 
 // RFC 6265, 5.1.3
@@ -161,9 +161,12 @@ std::string Login::return_location(const Transaction& transaction) const
         return_target(whole_target(transaction));
 }
 
-std::vector<std::string> Login::clear() const
+std::vector<std::string> Login::clear(const Transaction& transaction) const
 {
-    auto cookies = clear_chunks(target_scope(), visit_->cookies);
+    std::vector<std::string> cookies;
+    if (transaction.target_elsewhere && open_target(transaction)) {
+        cookies = clear_chunks(target_scope(), visit_->cookies);
+    }
     clear_surplus(cookies);
     return cookies;
 }

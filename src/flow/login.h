@@ -53,7 +53,7 @@ public:
     std::string return_location(const Transaction& transaction) const;
 
     // Deletes what a login that has ended leaves behind.
-    std::vector<std::string> clear() const;
+    std::vector<std::string> clear(const Transaction& transaction) const;
 
 private:
     struct Browser {

@@ -83,6 +83,7 @@ struct MainConf {
     std::size_t zone_size = 0;
     Zone* zone = nullptr;
     Names names;
+    SystemTrust system_trust;
 
     ProviderConf* find(std::string_view name) const;
 };

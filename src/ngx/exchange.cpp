@@ -37,19 +37,32 @@ void configure_outlet(ngx_conf_t* cf, Outlet& outlet)
     u.ssl_session_reuse = 0;
 }
 
-bool trust(
+X509_STORE* SystemTrust::get()
+{
+    if (store_ == nullptr) {
+        store_ = X509_STORE_new();
+        if (store_ == nullptr) {
+            throw std::bad_alloc();
+        }
+        X509_STORE_set_default_paths(store_);
+        ERR_clear_error();
+    }
+    return store_;
+}
+
+void trust_system(Outlet& outlet, SystemTrust& system, ngx_uint_t depth)
+{
+    auto ctx = outlet.upstream.ssl->ctx;
+    SSL_CTX_set1_cert_store(ctx, system.get());
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
+    SSL_CTX_set_verify_depth(ctx, static_cast<int>(depth));
+}
+
+bool trust_file(
     ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth)
 {
-    auto ssl = outlet.upstream.ssl;
-    if (certificates.len > 0) {
-        return ngx_ssl_trusted_certificate(cf, ssl, &certificates,
-                   static_cast<ngx_int_t>(depth)) == NGX_OK;
-    }
-    SSL_CTX_set_default_verify_paths(ssl->ctx);
-    SSL_CTX_set_verify(ssl->ctx, SSL_VERIFY_PEER, nullptr);
-    SSL_CTX_set_verify_depth(ssl->ctx, static_cast<int>(depth));
-    ERR_clear_error();
-    return true;
+    return ngx_ssl_trusted_certificate(cf, outlet.upstream.ssl, &certificates,
+               static_cast<ngx_int_t>(depth)) == NGX_OK;
 }
 
 bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists)
@@ -197,10 +210,9 @@ ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
     if (self->is_late()) {
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
-    auto rc = guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
+    self->heard_ = true;
+    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
         [self, sr] { return self->read_head(sr); });
-    self->answered_ = rc == NGX_OK;
-    return rc;
 }
 
 ngx_int_t Exchange::input_filter_init(void* data)
@@ -264,7 +276,7 @@ Exchange::End Exchange::end_of(ngx_int_t rc) const
         verdict_ == NGX_ETIMEDOUT || rc == NGX_HTTP_GATEWAY_TIME_OUT) {
         return End::timeout;
     }
-    if (!answered_) {
+    if (!heard_) {
         return End::unreachable;
     }
     return verdict_ == NGX_OK ? End::complete : End::broken;

@@ -25,12 +25,26 @@ struct Outlet {
 // Prepares an outlet whose timeouts are set: TLS is always verified.
 void configure_outlet(ngx_conf_t* cf, Outlet& outlet);
 
-// Whom to trust: the certificates of a file, or the system's where it is
-// empty. False for a file that is none; nginx has logged why.
-bool trust(
+// The system's certificates, read once for all who trust them.
+class SystemTrust {
+public:
+    ~SystemTrust() { X509_STORE_free(store_); }
+    X509_STORE* get();
+
+private:
+    X509_STORE* store_ = nullptr;
+};
+
+// Trusts the system's certificates.
+void trust_system(Outlet& outlet, SystemTrust& system, ngx_uint_t depth);
+
+// Trusts the certificates of a file; false for one that has none, which nginx
+// has logged.
+bool trust_file(
     ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth);
 
-// Revocation lists of a file, none where it is empty.
+// Checks for revocation with the lists of a file. Trust comes first: the lists
+// become part of it.
 bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists);
 
 class Exchange {
@@ -99,7 +113,7 @@ private:
     ngx_msec_t deadline_ = 0;
     ngx_int_t verdict_ = NGX_ERROR;
     bool late_ = false;
-    bool answered_ = false;
+    bool heard_ = false; // any byte at all
 };
 
 }

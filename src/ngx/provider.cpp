@@ -429,12 +429,20 @@ bool make_outlet(ngx_conf_t* cf, ProviderConf& conf)
     outlet.upstream.read_timeout = conf.read_timeout;
     configure_outlet(cf, outlet);
 
+    auto depth = conf.ssl_verify_depth;
     check_pem(cf, "ssl_trusted_certificate", conf.ssl_trusted_certificate,
         "CERTIFICATE");
     check_pem(cf, "ssl_crl", conf.ssl_crl, "X509 CRL");
-    return trust(cf, outlet, conf.ssl_trusted_certificate,
-               conf.ssl_verify_depth) &&
-        set_revocations(cf, outlet, conf.ssl_crl);
+
+    if (conf.ssl_crl.len > 0 && conf.ssl_trusted_certificate.len == 0) {
+        // Lists of its own ask for a store of its own.
+        trust_system(outlet, *make<SystemTrust>(cf->pool), depth);
+    } else if (conf.ssl_trusted_certificate.len == 0) {
+        trust_system(outlet, main->system_trust, depth);
+    } else if (!trust_file(cf, outlet, conf.ssl_trusted_certificate, depth)) {
+        return false;
+    }
+    return set_revocations(cf, outlet, conf.ssl_crl);
 }
 
 }

@@ -21,6 +21,8 @@ enum Tag : unsigned char {
     tag_claim, // size of the name (1 byte), name, text
     tag_id_token,
     tag_access_token,
+    tag_absent_claim, // the name of one that the token did not have
+    tag_all_claims,   // any that is not here was not in the token
 };
 
 void write_claim(
@@ -38,19 +40,25 @@ void write_claim(
 
 void write_claims(FieldWriter& fields, JsonValue claims, const Needs& needs)
 {
-    auto write = [&](const std::string& name) {
+    for (const auto& name : needs.claims) {
         if (auto text = claim_text(find_claim(claims, name))) {
             write_claim(fields, name, *text);
+        } else {
+            fields.text(tag_absent_claim, name);
         }
-    };
+    }
     if (!needs.all_claims) {
-        for (const auto& name : needs.claims) {
-            write(name);
-        }
         return;
     }
+    fields.text(tag_all_claims, "");
     for (const auto& name : claims.names()) {
-        write(lower_case(name));
+        auto low = lower_case(name);
+        auto text = claim_text(find_claim(claims, low));
+        if (text &&
+            !std::binary_search(
+                needs.claims.begin(), needs.claims.end(), low)) {
+            write_claim(fields, low, *text);
+        }
     }
 }
 
@@ -141,7 +149,7 @@ std::optional<Session> Session::open_value(
     }
     Session session(std::move(opened->plain));
     if (!session.read() || session.expires_ <= now ||
-        session.find(tag_needs) != provider.client().needs_mark) {
+        !session.serves(provider.client())) {
         return {};
     }
     return session;
@@ -184,6 +192,35 @@ bool Session::read()
         }
     }
     return fields.complete();
+}
+
+// A configuration that uses more than the session was sealed for needs a new
+// one; the mark spares all others the comparison.
+bool Session::serves(const Client& client) const
+{
+    const auto& needs = client.needs;
+    if (find(tag_needs) == client.needs_mark) {
+        return true;
+    }
+    auto all = find(tag_all_claims).has_value();
+    if ((needs.all_claims && !all) || (needs.id_token && !id_token()) ||
+        (needs.access_token && !access_token())) {
+        return false;
+    }
+    return all ||
+        std::all_of(needs.claims.begin(), needs.claims.end(),
+            [this](const std::string& name) { return knows_of(name); });
+}
+
+bool Session::knows_of(std::string_view claim_name) const
+{
+    FieldReader fields(fields_);
+    while (auto field = fields.next()) {
+        if (field->tag == tag_absent_claim && field->bytes == claim_name) {
+            return true;
+        }
+    }
+    return claim(claim_name).has_value();
 }
 
 std::string Session::handle() const

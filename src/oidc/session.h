@@ -52,6 +52,8 @@ private:
         std::string_view value, const Provider& provider, std::int64_t now);
 
     bool read();
+    bool serves(const Client& client) const;
+    bool knows_of(std::string_view claim_name) const;
     std::optional<std::string_view> find(unsigned char tag) const;
 
     std::string fields_;

@@ -34,6 +34,14 @@ Error refusal(const HttpResponse& response)
     return {provider_errc(*error), std::move(detail)};
 }
 
+// RFC 6749, A.12. It may go into a header of a request to the application.
+bool is_access_token(std::string_view token)
+{
+    return !token.empty() &&
+        std::all_of(token.begin(), token.end(),
+            [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 bool is_bearer(std::string_view type)
 {
     constexpr std::string_view bearer = "bearer";
@@ -95,8 +103,8 @@ Result<Tokens> parse_tokens(const HttpResponse& response)
     }
 
     auto access_token = (*document)["access_token"].string();
-    if (!access_token || access_token->empty()) {
-        return incomplete("without an access token");
+    if (!is_access_token(access_token.value_or(""))) {
+        return incomplete("without a proper access token");
     }
     if (!is_bearer((*document)["token_type"].string().value_or(""))) {
         return incomplete("whose token type is not Bearer");

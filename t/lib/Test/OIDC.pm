@@ -132,6 +132,10 @@ sub config_error {
 
     $t->write_file_expand('nginx.conf', $conf);
     my ($error) = $t->dump_config =~ /\[emerg\] (?:\d+#\d+: )?(.*)/;
+
+    # nginx -T leaves an empty one, which a later run() would read
+    my $pid = $t->testdir . '/nginx.pid';
+    unlink $pid if -z $pid;
     return $error // '';
 }
 
