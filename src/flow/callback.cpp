@@ -113,11 +113,11 @@ Step Callback::claimed(const World& world, Claimed claimed)
         return stale(world, Errc::state_used, used);
     }
     if (claimed.whose == Claimed::ended) {
+        if (!claimed.cookies.empty() && !has_newer_session()) {
+            return go_home(std::move(claimed.cookies));
+        }
         if (session_) {
             return go_home({});
-        }
-        if (!claimed.cookies.empty()) {
-            return go_home(std::move(claimed.cookies));
         }
         return refuse({Errc::state_used, used});
     }
@@ -133,6 +133,15 @@ Step Callback::claimed(const World& world, Claimed claimed)
         return refuse(std::move(request).error());
     }
     return ask(Fetch{std::move(*request)}, &Callback::tokens);
+}
+
+// A session of a login that ended after this one began, not to be replaced by
+// this one's.
+bool Callback::has_newer_session() const
+{
+    return session_ &&
+        session_->expires() - provider_.client().session_timeout >=
+        state_.transaction.started;
 }
 
 Step Callback::tokens(const World& world, Result<HttpResponse> response)

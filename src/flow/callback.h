@@ -31,6 +31,7 @@ private:
     Step restart(const World& world, Check learnt);
     Step claim(const World& world, Check learnt);
     Step claimed(const World& world, Claimed claimed);
+    bool has_newer_session() const;
     Step tokens(const World& world, Result<HttpResponse> response);
     Step verify(const World& world, Check learnt);
     Step judge_error(const World& world, Error error);

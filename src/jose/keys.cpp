@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include <bit>
+
 namespace oidc {
 namespace {
 
@@ -62,6 +64,19 @@ std::optional<Kty> kty_of(JsonValue jwk)
         return Kty::okp;
     }
     return {};
+}
+
+// Of the modulus, to the bit: cjose tells whole bytes.
+std::size_t rsa_bits(JsonValue jwk)
+{
+    auto modulus = base64url_decode(jwk["n"].string().value_or(""));
+    auto start = modulus ? modulus->find_first_not_of('\0') : std::string::npos;
+    if (start == std::string::npos) {
+        return 0;
+    }
+    auto first = static_cast<unsigned char>((*modulus)[start]);
+    return (modulus->size() - start - 1) * 8 +
+        static_cast<std::size_t>(std::bit_width(first));
 }
 
 // RFC 8037, 2
@@ -146,7 +161,7 @@ std::optional<VerifyingKey> VerifyingKey::import(
     }
 
     if (*kty == Kty::rsa) {
-        key.size_ = cjose_jwk_get_keysize(handle->jwk.get(), nullptr);
+        key.size_ = rsa_bits(jwk);
         if (key.size_ < least_rsa_bits || key.size_ > most_rsa_bits) {
             why = "of RSA with " + std::to_string(key.size_) + " bits";
             return {};

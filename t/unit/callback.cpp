@@ -431,6 +431,26 @@ TEST_F(CallbackTest, ThatIsACopyTakesTheCookiesOfTheFirst)
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
 
+TEST_F(CallbackTest, ThatIsACopyLeavesANewerSessionAlone)
+{
+    play.session = sign_in();
+    auto before = play.jar.cookies;
+    play.claimed = {Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    EXPECT_EQ(play.callback().location, "/page?a=%20b");
+    EXPECT_EQ(play.jar.cookies, before);
+}
+
+// Somebody else signed in anew, and the first copy's answer got lost.
+TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
+{
+    play.session = sign_in();
+    play.now += 1;
+    play.gate("/page?a=%20b");
+    play.claimed = {Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    EXPECT_EQ(play.callback().location, "/page?a=%20b");
+    EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
+}
+
 // The first copy of this callback lost its client, its code may be spent.
 TEST_F(CallbackTest, WhoseFirstCopyVanishedBeginsAgainOnce)
 {

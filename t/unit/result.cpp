@@ -48,13 +48,13 @@ TEST(Fault, HasAWordOfItsOwn)
     }
 }
 
-// Anybody can send a state; only an operator can mend the rest.
+// Anybody can send a state or a host; only an operator can mend the rest.
 TEST(Fault, OfAVisitorIsAWarning)
 {
     for (std::size_t i = 0; i < codes; i++) {
         const auto& row = fault(static_cast<Errc>(i));
         auto visitors = row.word.starts_with("state_") ||
-            row.word == "callback_malformed" ||
+            row.word == "request_host" || row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
         EXPECT_EQ(row.level, visitors ? Level::warn : Level::error) << row.word;
     }
