@@ -154,7 +154,7 @@ my @answers = (
 my $used = 0;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(@sets + @answers
-    + grep({ @$_ > 4 } @sets) + grep({ @$_ > 3 } @answers) + 38);
+    + grep({ @$_ > 4 } @sets) + grep({ @$_ > 3 } @answers) + 41);
 
 my $op = provider($t, 8081);
 
@@ -345,6 +345,8 @@ for my $break ({ status => 503 }, { close => 'before_headers' }, { body => '{"ke
     is(outcome(login($path)), $no_key, $name);
     $op->set(id_token => {});
     is(outcome(login($path)), $alice, "$name, the old keys stay");
+    ok(log_has($t, qr/\[error\].* oidc: provider .+ while renewing keys, provider "\w+"/),
+        "$name, logged");
 }
 
 ###############################################################################

@@ -159,6 +159,7 @@ void Driver::ask_provider(oidc::Part part)
         [this, part, &lookup](oidc::Result<oidc::HttpResponse> response) {
             auto learnt =
                 provider_.provider.learn(part, std::move(response), ngx_time());
+            log_kept(part, learnt);
             wake_waiting(lookup, &learnt);
             wait_ = Wait::none;
             answer_ = std::move(learnt);
