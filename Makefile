@@ -88,6 +88,7 @@ endif
 ifneq ($(NGINX_SRC),)
 $(out)/objs/nginx: $(out)/configured $(headers) $(sources)
 	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s binary
+	@[ -e $@ ] || ln -s angie $@    # that is its name there
 	@mkdir -p $(out)/prefix/logs && echo "built $@"
 endif
 
@@ -106,7 +107,9 @@ deps-test:
 	@t/deps build test browser
 
 binary := $(if $(NGINX_SRC),$(top)/$(out)/objs/nginx,/usr/sbin/nginx)
-global := $(if $(STATIC),,load_module $(top)/$(module);)
+# Workers must be able to read lsan.supp wherever the checkout is.
+global := $(if $(STATIC),,load_module $(top)/$(module);) \
+          $(if $(BUILD),$(if $(filter 0,$(shell id -u)),user root;))
 TESTS  := t
 
 .PHONY: prove

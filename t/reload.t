@@ -162,7 +162,9 @@ for my $where ('/.well-known/openid-configuration', '/token') {
 
     log_mark($t);
     $t->reload();
-    is($browser->finish($_)->{status}, 0, "$where: cut off by worker_shutdown_timeout") for @requests;
+    # nginx closes the connection, Angie answers first
+    like($browser->finish($_)->{status}, qr/^(?:0|502)$/, "$where: cut off by worker_shutdown_timeout")
+        for @requests;
     ok(worker_ended($t), 'and the old worker ends');
     release();
     is(login('/page')->{status}, 204, 'the new one works');

@@ -8,6 +8,17 @@ constexpr ngx_uint_t most_addresses = 3;
 
 ngx_str_t subrequest_uri = ngx_string("/oidc");
 
+// Asked by its function, since Angie keeps its list of servers in another form.
+bool has_servers(ngx_resolver_t* resolver)
+{
+    auto ctx = ngx_resolve_start(resolver, nullptr);
+    if (ctx == nullptr || ctx == NGX_NO_RESOLVER) {
+        return false;
+    }
+    ngx_resolve_name_done(ctx);
+    return true;
+}
+
 }
 
 void configure_outlet(ngx_conf_t* cf, Outlet& outlet)
@@ -118,8 +129,7 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
     // nginx puts an empty resolver where none is configured.
-    if (clcf->resolver->connections.nelts == 0 &&
-        outlet_.names->resolver() != nullptr) {
+    if (!has_servers(clcf->resolver) && outlet_.names->resolver() != nullptr) {
         clcf->resolver = outlet_.names->resolver();
     }
     clcf->resolver_timeout =
