@@ -179,7 +179,7 @@ enabled   := $(DESTDIR)/etc/nginx/modules-enabled
 
 .PHONY: install
 install: $(module) ## the module and its load_module line, where Debian's nginx looks
-	@install -D -m 644 $(module) $(modules)/ngx_http_oidc_module.so
+	@install -D -s -m 644 $(module) $(modules)/ngx_http_oidc_module.so
 	@mkdir -p $(available) $(enabled)
 	@echo "load_module modules/ngx_http_oidc_module.so;" \
 	    > $(available)/mod-http-oidc.conf

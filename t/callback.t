@@ -390,8 +390,9 @@ my %word = map { ($_ => $_) } qw/ account_selection_required consent_required in
 $word{$_} = 'error' for 'something_new', '<b>', '';
 
 for my $error (sort keys %word) {
+    my $logged = $error =~ s/([<>])/sprintf '\x%02X', ord $1/gre;
     refused($t, "error \"$error\"", {code => undef, error => $error},
-        "400 provider_$word{$error}", "provider answered with error \"$error\"");
+        "400 provider_$word{$error}", "provider answered with error \"$logged\"");
 }
 
 refused($t, 'error "access_denied"', {code => undef, error => 'access_denied'},

@@ -234,7 +234,7 @@ fails($t, $op, 'main', @$_) for (
         '403 provider_access_denied', 'warn',
         qr/provider answered with error "access_denied", "Not \\x22you\\x22\\x0A"/],
     ['provider: a word of its own', { error => '<b>no</b>' },
-        '400 provider_error', 'error', qr/provider answered with error "<b>no<\/b>"/],
+        '400 provider_error', 'error', qr/provider answered with error "\\x3Cb\\x3Eno\\x3C\/b\\x3E"/],
 );
 
 fails($t, $op, 'large', 'session too large', { id_token => { claims => { filler => 'x' x 8000 } } },

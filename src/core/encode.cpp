@@ -224,10 +224,11 @@ void append_parameter(
 std::string quoted(std::string_view text)
 {
     constexpr std::size_t most = 128;
+    constexpr std::string_view risky = "\"\\<>"; // in a log, or in a page
     std::string safe = "\"";
 
     for (char c : text.substr(0, most)) {
-        if (c == '"' || c == '\\' || c < 0x20 || c > 0x7e) {
+        if (c < 0x20 || c > 0x7e || risky.find(c) != risky.npos) {
             safe += "\\x";
             append_hex(safe, c);
         } else {

@@ -40,8 +40,9 @@ Result<std::vector<Parameter>> parse_form(
 void append_parameter(
     std::string& form, std::string_view name, std::string_view value);
 
-// What came from outside, for a sentence in a log: in double quotes, at most
-// 128 characters of it, everything but printable ASCII escaped.
+// What came from outside, for a sentence in a log, or in a page that shows
+// $oidc_error_description: in double quotes, at most 128 characters of it,
+// everything but printable ASCII escaped, and the signs of markup.
 std::string quoted(std::string_view text);
 
 }

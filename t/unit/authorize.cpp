@@ -391,7 +391,7 @@ TEST(ReplyOutcome, IsACodeOrAnError)
         "provider_login_required: provider answered with error "
         "\"login_required\", \"a\\x22\\x0Ab\"");
     EXPECT_EQ(outcome("&error=%3Cscript%3E"),
-        "provider_error: provider answered with error \"<script>\"");
+        "provider_error: provider answered with error \"\\x3Cscript\\x3E\"");
     EXPECT_EQ(outcome("&error="),
         "provider_error: provider answered with error \"\"");
 }

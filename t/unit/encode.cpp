@@ -173,6 +173,7 @@ TEST(Quoted, LetsNothingOutOfTheQuotes)
     EXPECT_EQ(oidc::quoted("plain text ~"), "\"plain text ~\"");
     EXPECT_EQ(oidc::quoted("a\"b\\c\r\n\x7f\xc3\xa9"),
         R"("a\x22b\x5Cc\x0D\x0A\x7F\xC3\xA9")");
+    EXPECT_EQ(oidc::quoted("<b>"), R"("\x3Cb\x3E")");
     EXPECT_EQ(oidc::quoted("\0"s), "\"\\x00\"");
     EXPECT_EQ(oidc::quoted(""), "\"\"");
 }
