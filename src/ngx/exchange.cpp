@@ -217,12 +217,20 @@ ngx_int_t Exchange::reinit_request(ngx_http_request_t* sr)
 ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
 {
     auto self = of(sr);
-    if (self->is_late()) {
+    if (self->is_late() || !self->is_protected(sr)) {
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
     self->heard_ = true;
     return guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
         [self, sr] { return self->read_head(sr); });
+}
+
+// Some versions of nginx read what comes before the TLS handshake as if it were
+// the answer (CVE-2026-1642).
+bool Exchange::is_protected(ngx_http_request_t* sr) const
+{
+    auto c = sr->upstream->peer.connection;
+    return !url_.secure() || (c->ssl != nullptr && c->ssl->handshaked);
 }
 
 ngx_int_t Exchange::input_filter_init(void* data)

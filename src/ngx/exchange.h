@@ -106,6 +106,7 @@ private:
     ngx_int_t set_upstream(ngx_http_request_t* sr);
     void set_location(ngx_http_request_t* sr, ngx_http_request_t* parent);
     bool is_late();
+    bool is_protected(ngx_http_request_t* sr) const;
     End end_of(ngx_int_t rc) const;
 
     const Outlet& outlet_;
