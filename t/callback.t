@@ -19,7 +19,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(236);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(268);
 
 my $op = provider($t, 8081);
 
@@ -244,7 +244,7 @@ my ($victim, $attacker) = (browser(), browser());
 refused($t, 'garbage', {state => 'garbage'}, '400 state_invalid', 'client sent a state not ours');
 refused($t, 'no base64url', {state => '!*'}, '400 state_invalid', 'client sent a state not ours');
 
-for my $place (0, 30, 100, -1) {
+for my $place (8, 30, 100, -1) {
     refused_url($t, "byte $place of it changed", sub { tampered(shift, $place) },
         '400 state_invalid', 'client sent a state not ours');
 }
@@ -255,6 +255,24 @@ refused_url($t, 'cut', sub { shift =~ s/(&state=.*)....(&|$)/$1$2/r },
 my (undef, $others) = begin('/page/other');
 refused($t, 'of another provider', {state => query($others)->{state}}, '400 state_invalid',
     'client sent a state not ours');
+
+# Sealed with a key that is not ours, as a state of before an upgrade or of another node is: its browser
+# may begin again, which other pages than the callback see to.
+
+($browser, $callback) = begin('/page/');
+$op->clear;
+is(join(' ', map { summary($browser->get(tampered($callback, 0))) } 1 .. 5), join(' ', ('302 to /') x 5),
+    'of other keys: to the start');
+refused_url($t, 'of other keys, but not for ever', sub { tampered(shift, 0) }, '400 state_invalid',
+    'client sent a state not ours', $browser, $callback);
+log_mark($t);
+is(summary($browser->get('/page/')), '400 login_loop', 'nor do its pages send it on');
+ok(log_has($t, qr/oidc: client went through 5 logins and did not keep a session's cookie while beginning/),
+    'is logged');
+
+($browser, $callback) = begin('/page/');
+refused_url($t, 'of other keys, without the cookie of a login', sub { tampered(shift, 0) },
+    '400 state_invalid', 'client sent a state not ours', browser(), $callback);
 
 (undef, my $foreign) = begin('/page/', browser => $attacker);
 refused($t, 'of another browser', {state => query($foreign)->{state}}, '400 state_foreign',
@@ -280,6 +298,11 @@ isnt($bob->cookie('NGX_OIDC_SESSION'), $alice->cookie('NGX_OIDC_SESSION'), 'two 
 refused($t, 'a code of another login', {code => query($stolen)->{code}},
     '400 provider_invalid_grant token',
     'provider answered with error "invalid_grant", "wrong code_verifier"');
+
+my ($earlier, $spent) = begin('/page/');
+$earlier->get($spent);
+refused($t, 'a code used before', {code => query($spent)->{code}}, '400 provider_invalid_grant token',
+    'provider answered with error "invalid_grant", "unknown or used code"');
 
 (undef, $stolen) = begin('/page/no_pkce');
 ($browser, $callback) = begin('/page/no_pkce');
@@ -358,9 +381,45 @@ is(summary($late->get($callback)), '400 state_expired', 'but not for ever');
 ok(log_has($t, qr/oidc: client sent a state that expired while handling the callback, provider "brief"/),
     'is logged');
 
+is(summary($late->clear->get($late_callback)), '302 to provider', 'expired, and no cookies: once more');
 is($in_time->login('/page/brief')->{status}, 204, 'logged in meanwhile');
 $op->clear;
 is(summary($in_time->get($late_callback)), '302 to /page/brief', 'expired: to the page');
+
+# bookmarks of a callback, pages that a browser restores: whoever is logged in goes on
+
+(undef, my $strangers) = begin('/page/', browser => $attacker);
+
+for my $case (
+    ['nothing', sub { '/oidc_callback' }, '400 state_missing'],
+    ['no code', sub { changed(shift, code => undef) }, '400 callback_malformed', '/page/'],
+    ['a code alone', sub { '/oidc_callback?code=' . query(shift)->{code} }, '400 state_missing'],
+    ['an error alone', sub { '/oidc_callback?error=login_required' }, '400 state_missing'],
+    ['a state that is none', sub { changed(shift, state => 'x') }, '400 state_invalid'],
+    ['a state that was changed', sub { tampered(shift, 30) }, '400 state_invalid'],
+    ['a code twice', sub { changed(shift, code => ['x', 'x']) }, '400 callback_malformed'],
+    ['too long a code', sub { changed(shift, code => 'x' x 5000) }, '400 callback_malformed'],
+    ['a broken escape', sub { shift() . '%' }, '400 callback_malformed'],
+    ['a callback of another browser', sub { $strangers }, '400 state_foreign', '/page/'])
+{
+    my ($what, $bookmark, $answer, $page) = @$case;
+
+    ($browser, $callback) = begin('/page/');
+    my $url = $bookmark->($callback);
+    $op->clear;
+    is(summary($browser->clone->get($url)), $answer, "a bookmark with $what");
+
+    $browser->login('/page/');
+    $op->clear;
+    is(summary($browser->get($url)), '302 to ' . ($page || '/'), 'logged in: to a page');
+}
+
+($browser, $callback) = begin('/page/');
+$browser->login($callback);
+$op->clear;
+is(summary($browser->request('POST', $callback, content => 'a=b')), '303 to /',
+    'logged in: a callback by POST, too');
+is($browser->get('/page/')->{status}, 204, 'still logged in');
 
 # the issuer
 
@@ -564,9 +623,9 @@ sub refused {
 }
 
 sub refused_url {
-    my ($t, $what, $change, $answer, $sentence) = @_;
+    my ($t, $what, $change, $answer, $sentence, $browser, $callback) = @_;
 
-    my ($browser, $callback) = begin('/page/');
+    ($browser, $callback) = begin('/page/', browser => $browser) unless defined $callback;
     $op->clear;
     log_mark($t);
 

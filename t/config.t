@@ -116,7 +116,7 @@ my @in_provider = (
         qr/invalid "extra_auth_args" "prompt=login&nonce=x", "nonce" is set by the module itself/],
     ['extra_auth_args, a reserved name, escaped', 'extra_auth_args st%61te=x;',
         qr/invalid "extra_auth_args" "st%61te=x", "state" is set by the module itself/],
-    ['code_challenge_method', 'code_challenge_method plain;', qr/invalid value "plain"/],
+    ['code_challenge_method', 'code_challenge_method plain;', qr/invalid "code_challenge_method" value "plain", use one of: S256/],
     ['redirect_uri, absolute, a path with an escape', 'redirect_uri https://app.example.com/caf%C3%A9;',
         qr/invalid "redirect_uri" "https:.*\/caf%C3%A9", .+/],
     ['pkce', 'pkce S256;', qr/invalid value "S256" in "pkce" directive, it must be "on" or "off"/],
@@ -142,7 +142,7 @@ my @in_provider = (
         qr/invalid "cookie_path" "\/app", redirect_uri "\/oidc_callback" is not below it/],
     ['cookie_path, the callback beside it', "redirect_uri /app2;\ncookie_path /app;",
         qr/invalid "cookie_path" "\/app", redirect_uri "\/app2" is not below it/],
-    ['cookie_samesite', 'cookie_samesite yes;', qr/invalid value "yes"/],
+    ['cookie_samesite', 'cookie_samesite yes;', qr/invalid "cookie_samesite" value "yes", use one of: lax, strict, none/],
 
     ['session_key, absent', 'session_key absent;', qr/invalid "session_key" "\S+absent", $readable/],
     ['session_key, empty', 'session_key empty;', qr/invalid "session_key" "\S+empty", $readable/],
@@ -228,7 +228,7 @@ my @in_http = (
     ['unknown provider, in another letter case', "server {\nauth_oidc IDP; # here\n}",
         qr/unknown oidc_provider "IDP" in "auth_oidc" AT$define/],
 
-    ['auth_oidc_mode', "server {\nauth_oidc_mode on; # here\n}", qr/invalid value "on" AT/],
+    ['auth_oidc_mode', "server {\nauth_oidc_mode on; # here\n}", qr/invalid "auth_oidc_mode" value "on", use one of: require, verify, off AT/],
     ['oidc_state_zone too small', 'oidc_state_zone 63k; # here',
         qr/invalid "oidc_state_zone" size "63k", $zone AT/],
     ['oidc_state_zone, no size', 'oidc_state_zone large; # here',

@@ -7,8 +7,6 @@
 use warnings;
 use strict;
 
-use File::Basename qw/ dirname /;
-use File::Path qw/ mkpath /;
 use Test::More;
 use FindBin;
 
@@ -16,6 +14,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Examples qw/ examples_of localize /;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -52,27 +51,6 @@ sub with_parties {
     return $text =~ s{https://accounts\.example\.com}{http://127.0.0.1:8081}r =~ s/^\}\n/$application}\n/mr;
 }
 
-# The blocks that a page marks as nginx's, with the indent of lists taken away.
-sub examples_of {
-    my ($page) = @_;
-
-    open my $in, '<', "$top/$page" or die "$page: $!\n";
-    my (@found, $indent);
-    while (my $line = <$in>) {
-        if ($line =~ /^(\s*)```nginx$/) {
-            $indent = $1;
-            push @found, { place => "$page:$.", text => '' };
-        }
-        elsif (defined $indent && $line =~ /^\s*```$/) {
-            undef $indent;
-        }
-        elsif (defined $indent) {
-            $found[-1]{text} .= $line =~ s/^$indent//r;
-        }
-    }
-    return @found;
-}
-
 # What nginx has against an example; nothing where it is taken.
 sub verdict {
     my ($t, $example) = @_;
@@ -81,30 +59,6 @@ sub verdict {
     my $said = $t->dump_config;
     return '' if $said =~ /test is successful/;
     return $said =~ /\[emerg\] (?:\d+#\d+: )?(.*)/ ? $1 : "nginx said: $said";
-}
-
-# Ports that are free, files that exist; the module is loaded already.
-sub localize {
-    my ($t, $text) = @_;
-
-    my $dir = $t->testdir;
-    $text =~ s/^\s*load_module [^;]*ngx_http_oidc_module\.so;//mg;
-    $text =~ s/\blisten( +)443 ssl/listen${1}127.0.0.1:8443 ssl/g;
-    $text =~ s/\blisten( +)80\b/listen${1}127.0.0.1:8080/g;
-    $text =~ s{\b(ssl_certificate|ssl_trusted_certificate)( +)/\S+;}{$1$2$dir/site.crt;}g;
-    $text =~ s{\b(ssl_certificate_key)( +)/\S+;}{$1$2$dir/site.key;}g;
-    $text =~ s{\b(session_key|client_secret_file)( +)(/\S+);}{"$1$2" . secret_file($t, $3) . ';'}ge;
-    $text =~ s{\baccess_log( +)/\S+}{access_log${1}$dir/access.log}g;
-    $text =~ s{\b127\.0\.0\.1:3000\b}{127.0.0.1:8083}g;
-    return $text;
-}
-
-sub secret_file {
-    my ($t, $path) = @_;
-
-    mkpath($t->testdir . dirname($path));
-    $t->write_file($path, '0123456789abcdef' x 4 . "\n");
-    return $t->testdir . $path;
 }
 
 sub complete {

@@ -18,17 +18,19 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(275);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(284);
 
 my $op = provider($t, 8081, client_id => 'client');
 
-# Each is at /NAME/, with a cookie NAME and a callback /callback/NAME. The first three know only as much
-# of the provider as is not broken when they are used.
+# Each is at /NAME/, with a cookie NAME and a callback /callback/NAME. Those with a number know only as
+# much of the provider as is not broken when they are used: one for each case, since a provider that
+# failed twice is not asked again for a while.
 my %provider = (
-    fresh => '',
-    keyless => '',
+    (map { ("fresh_$_" => '') } 1 .. 8),
+    (map { ("keyless_$_" => '') } 1 .. 3),
     methods => '',
     main => '',
+    silent => 'read_timeout 500ms;',
     slow => 'read_timeout 500ms;',
     brief => 'pre_auth_timeout 1s;',
     large => 'session_claims all;',
@@ -119,7 +121,9 @@ my $aside = { alg => 'RS256', key => 'rsa-2', header => { kid => 'nobody' } };
 
 # At /NAME/ with these knobs: status and word, level, sentence.
 
-fails($t, $op, 'fresh', @$_) for (
+my $used = 0;
+
+fails($t, $op, 'fresh_' . ++$used, @$_) for (
     ['metadata: status', { respond => { $discovery => { status => 503 } } },
         '502 upstream_status', 'error', qr/provider answered with status 503/],
     ['metadata: no JSON type', { respond => { $discovery => { headers => { 'Content-Type' => 'text/html' } } } },
@@ -138,7 +142,7 @@ fails($t, $op, 'fresh', @$_) for (
         '502 upstream_answer', 'error', qr/provider sent no HTTP answer at "$http\/\S+"/],
 );
 
-fails($t, $op, 'slow', 'metadata: too slow', { respond => { $discovery => { hold => 1 } } },
+fails($t, $op, 'silent', 'metadata: too slow', { respond => { $discovery => { hold => 1 } } },
     '504 upstream_timeout', 'error', qr/provider did not answer in time at "$http$discovery"/);
 
 fails($t, $op, 'closed', 'metadata: connection refused', {},
@@ -148,9 +152,11 @@ fails($t, $op, 'elsewhere', 'a host that shares no cookie with redirect_uri', {}
     qr/client asked for host "\S+", which shares no cookie with redirect_uri "https:\/\/login.example.com\S+"/);
 
 fails($t, $op, 'methods', 'client authentication', { client_auth => ['private_key_jwt'] },
-    '500 config_unusable', 'error', qr/provider takes neither client_secret_basic nor client_secret_post/);
+    '500 config_unusable', 'error', qr/provider takes no method by which a client_secret can be sent/);
 
-fails($t, $op, 'keyless', @$_) for (
+$used = 0;
+
+fails($t, $op, 'keyless_' . ++$used, @$_) for (
     ['keys: status', { respond => { '/jwks' => { status => 500 } } },
         '502 upstream_status', 'error', qr/provider answered with status 500/],
     ['keys: none', { respond => { '/jwks' => { body => '{}' } } },
@@ -302,6 +308,23 @@ my $answer = browser()->raw("GET /main/ HTTP/1.1\r\nHost: local!host\r\nConnecti
 refuses($t, 'main', 'a Host that is none', $answer, '400 request_host', 'warn', qr/.*"http:\/\/local!host".*/,
     'beginning a login');
 
+# A browser that logs in again and again, and keeps no session.
+
+my ($looping, $paged) = (browser(), browser(base => 'http://page.localhost:' . port(8080)));
+for my $circles ($looping, $paged) {
+    my @logins = map { $circles->forget('main')->login('/main/')->{body} } 1 .. 5;
+    is("@logins", join(' ', ('application') x 5), 'five logins, one after the other');
+}
+log_mark($t);
+$answer = $looping->forget('main')->get('/main/');
+refuses($t, 'main', 'a sixth', $answer, '400 login_loop', 'warn',
+    qr/client went through 5 logins and did not keep a session's cookie/, 'beginning a login');
+like($answer->{body}, qr/The login goes round in circles.*cookies/s, 'a page that names the cause');
+is($answer->{headers}{'content-type'}, 'text/html', 'as HTML');
+is($paged->forget('main')->get('/main/')->{body}, 'sorry: ', 'an error_page goes before it');
+is($looping->forget('main_login_rounds')->login('/main/')->{body}, 'application',
+    'after a while it may try again');
+
 # A failure leaves nothing behind.
 
 my $well = browser();
@@ -404,7 +427,8 @@ sub remember {
         push @secrets, grep { defined && length > 8 } @$params{qw/ code code_verifier state nonce client_secret /},
             $request->{headers}{authorization} // '';
     }
-    push @secrets, map { $_->{value} } map { $_->cookies } @browsers;
+    push @secrets, map { $_->{value} } grep { $_->{name} !~ /_login_rounds$/ }
+        map { $_->cookies } @browsers;
 
     %seen = map { $_ => 1 } grep { length } @secrets;
     @secrets = keys %seen;

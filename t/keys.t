@@ -2,11 +2,12 @@
 
 # Tests for a provider's key set (RFC 7517): which of its keys may verify, when it is fetched and
 # fetched again, and what happens while it cannot be had. Every case has an oidc_provider of its own,
-# which has not met the provider yet.
+# which has not met the provider yet; two workers share what they learn.
 
 use warnings;
 use strict;
 
+use Time::HiRes qw/ time /;
 use Test::More;
 use FindBin;
 
@@ -71,8 +72,26 @@ my @sets = (
         '502 upstream_keys', no_usable('not meant for signatures')],
     ['key_ops empty', [{ key => 'rsa', key_ops => [] }], {}, '502 upstream_keys',
         no_usable('not meant for signatures')],
-    ['a private RSA key', [{ key => 'rsa', d => 'AQAB' }], {}, '502 upstream_keys',
+    (map { ["an RSA key with $_", [{ key => 'rsa', $_ => 'AQAB' }], {}, '502 upstream_keys',
+        no_usable('with private parts')] } qw/ d p q dp dq qi oth k /),
+    ['a private part that is null', [{ key => 'rsa', d => {} }], {}, '502 upstream_keys',
         no_usable('with private parts')],
+    (map { ["use $_", [{ key => 'rsa', use => $_ }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')] } '', 'SIG', 'sig enc'),
+    ['key_ops a string', [{ key => 'rsa', key_ops => 'verify' }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['use for signatures, key_ops for encryption',
+        [{ key => 'rsa', use => 'sig', key_ops => ['encrypt'] }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['use for encryption, key_ops for signatures',
+        [{ key => 'rsa', use => 'enc', key_ops => ['verify'] }], {}, '502 upstream_keys',
+        no_usable('not meant for signatures')],
+    ['kty in small letters', [{ key => 'rsa', kty => 'rsa' }], {}, '502 upstream_keys',
+        no_usable('of an unknown type')],
+    ['kty of another kind', [{ key => 'rsa', kty => 'EC' }], {}, '502 upstream_keys',
+        no_usable('that is malformed')],
+    ['an EC key as OKP', [{ key => 'ec-256', kty => 'OKP' }], { alg => 'ES256' }, '502 upstream_keys',
+        no_usable('that is malformed')],
     ['a private EC key', [{ key => 'ec-256', d => 'AQAB' }], { alg => 'ES256' },
         '502 upstream_keys', no_usable('with private parts')],
     ['a private Ed25519 key', [{ key => 'ed25519', d => 'AQAB' }], { alg => 'EdDSA' },
@@ -87,6 +106,25 @@ my @sets = (
         no_usable('that is malformed')],
     ['no exponent', [{ key => 'rsa', e => undef }], {}, '502 upstream_keys',
         no_usable('that is malformed')],
+    (map { my $member = $_; map { ["$member \"$_\"", [{ key => 'rsa', $member => $_ }], {},
+        '502 upstream_keys', no_usable('that is malformed')] }
+        'A=AA', 'A===', '====', 'A', 'AQA=B', '!', 'AQ AB', "AQAB\n", 'AQ+/' } qw/ n e /),
+    (map { my $member = $_; map { ["$member \"$_\"", [{ key => 'ec-256', $member => $_ }],
+        { alg => 'ES256' }, '502 upstream_keys', no_usable('that is malformed')] }
+        '', 'A=AA', 'A', '!', "$ec->{x}A", substr($ec->{x}, 0, -2), "$ec->{x}=", [], {}, 1 } qw/ x y /),
+    (map { ["an Ed25519 key with x \"$_\"", [{ key => 'ed25519', x => $_ }], { alg => 'EdDSA' },
+        '502 upstream_keys', no_usable('that is malformed')] }
+        '', 'A=AA', 'A', '!', encode_base64url('x' x 33), encode_base64url('x' x 32) . '='),
+    ['no curve', [{ key => 'ec-256', crv => undef }], { alg => 'ES256' }, '502 upstream_keys',
+        no_usable('that is malformed')],
+    ['a modulus of 1 bit', [{ key => 'rsa', n => 'AQ' }], {}, '502 upstream_keys',
+        no_usable('of RSA with 1 bits')],
+    ['a modulus of zeros', [{ key => 'rsa', n => encode_base64url("\0" x 256) }], {},
+        '502 upstream_keys', no_usable('of RSA with 0 bits')],
+    ['a modulus of 2,047 bits', [{ key => 'rsa', n => encode_base64url("\x7f" . "\xff" x 255) }], {},
+        '502 upstream_keys', no_usable('of RSA with 2047 bits')],
+    ['a kid that is a number', [{ key => 'rsa', kid => 1 }], {}, $no_key,
+        'id token names an unknown key "rsa"'],
     ['a modulus of 40,000 bits', [{ key => 'rsa', n => encode_base64url("\xc1" x 5000) }], {},
         '502 upstream_keys', no_usable('of RSA with 40000 bits')],
     ['a point that is not on its curve', [{ key => 'ec-256', y => $ec->{x} }], { alg => 'ES256' },
@@ -125,16 +163,43 @@ my @answers = (
         '502 upstream_answer', 'provider sent too large an answer at "%%jwks%%"'],
     ['that does not end', { endless => 'body' }, '502 upstream_answer',
         'provider sent too large an answer at "%%jwks%%"'],
-    ['cut short', { close => 'mid_body' }, '502 upstream_answer',
+    ['of a chunk that does not end', { endless => 'body', body => "fffffffff\r\n",
+        headers => { 'Transfer-Encoding' => 'chunked' } }, '502 upstream_answer',
+        'provider sent too large an answer at "%%jwks%%"'],
+    (map { ["$_ before its headers", { $_ => 'before_headers' }, '502 upstream_unreachable',
+        'provider could not be reached at "%%jwks%%"'] } qw/ close reset /),
+    (map { my $how = $_; map { ["$how, $_", { $how => $_ }, '502 upstream_answer',
+        'provider sent an incomplete answer at "%%jwks%%"'] }
+        qw/ mid_headers after_headers mid_body / } qw/ close reset /),
+    ['cut short in chunks', { chunked => 100, close => 'mid_body' }, '502 upstream_answer',
         'provider sent an incomplete answer at "%%jwks%%"'],
     ['as text/plain', { headers => { 'Content-Type' => 'text/plain' } }, '502 upstream_status',
         'provider sent content type "text/plain" instead of JSON'],
-    ['with status 404', { status => 404 }, '502 upstream_status',
-        'provider answered with status 404'],
-    ['with status 503', { status => 503 }, '502 upstream_status',
-        'provider answered with status 503'],
-    ['with a redirect', { status => 302, headers => { Location => '/evil' } },
-        '502 upstream_status', 'provider answered with status 302'],
+    (map { ["with status $_", { status => $_ }, '502 upstream_status',
+        "provider answered with status $_"] } qw/ 201 204 206 304 400 401 404 429 500 503 999 /),
+    (map { ["with a redirect, $_", { status => $_, headers => { Location => '/evil' } },
+        '502 upstream_status', "provider answered with status $_"] } 300 .. 303, 305 .. 308),
+    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
+        'provider sent a compressed answer, which was not asked for at "%%jwks%%"'] }
+        qw/ gzip br deflate /),
+    ['without a status line', { raw => '{"keys":[]}' }, '502 upstream_answer',
+        'provider sent no HTTP answer at "%%jwks%%"'],
+    ['that announces two lengths', { headers => { 'Content-Length' => [5, 6] } }, '502 upstream_answer',
+        'provider sent a malformed Content-Length at "%%jwks%%"'],
+    ['behind interim answers without an end', { before => "HTTP/1.1 103 Early Hints\r\n\r\n" x 5000 },
+        '502 upstream_answer', 'provider sent an incomplete answer at "%%jwks%%"'],
+    ['as HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' }, '502 upstream_status',
+        'provider sent content type "text/html" instead of JSON'],
+    ['that is empty', { body => '' }, '502 upstream_keys',
+        'provider sent a key set that is malformed JSON'],
+    ['with a NUL byte', { body => "{%%*%%,\"x\":\"a\0\"}" }, '502 upstream_keys',
+        'provider sent a key set that is malformed JSON'],
+    ['that is no UTF-8', { body => "{%%*%%,\"x\":\"\xff\"}" }, '502 upstream_keys',
+        'provider sent a key set that is malformed JSON'],
+    ['with a member of a key twice', { body => '{"keys":[{"kty":"RSA","kid":"a","kid":"b"}]}' },
+        '502 upstream_keys', 'provider sent a key set that is JSON with a duplicate member'],
+    ['of keys nested 20,000 deep', { body => '{"keys":[{"x":' . '[' x 20_000 . ']' x 20_000 . '}]}' },
+        '502 upstream_keys', 'provider sent a key set that is JSON nested too deep'],
     ['that is no JSON', { body => 'keys' }, '502 upstream_keys',
         'provider sent a key set that is malformed JSON'],
     ['that is an array', { body => '[%%keys%%]' }, '502 upstream_keys',
@@ -154,7 +219,7 @@ my @answers = (
 my $used = 0;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(@sets + @answers
-    + grep({ @$_ > 4 } @sets) + grep({ @$_ > 3 } @answers) + 41);
+    + 3 * grep({ @$_ > 4 } @sets) + 3 * grep({ @$_ > 3 } @answers) + 60);
 
 my $op = provider($t, 8081);
 
@@ -171,11 +236,25 @@ my $providers = join '', map { <<"EOF" } 1 .. $fresh;
     }
 EOF
 
+$providers .= join '', map { <<"EOF" } 1 .. 3;
+
+    oidc_provider hasty$_ {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        cookie_name     hasty$_;
+        redirect_uri    /callback/hasty$_;
+        connect_timeout 100ms;
+        read_timeout    700ms;    # nginx is lazy to set a timer anew for less than 300ms
+    }
+EOF
+
 $t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r);
 
 %%TEST_GLOBALS%%
 
 daemon off;
+worker_processes 2;
 
 events {
 }
@@ -215,8 +294,12 @@ EOF
 mkdir $t->testdir . '/keys';
 $t->write_file("keys/$_->[0].json", to_json({ keys => $_->[1] }))
     for ['hundred', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 99), $rsa ]],
-        ['thousand', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 999), $rsa ]],
+        (map { ["thousand-$_", of_a_thousand($_)] } 1, 100, 101, 1000),
         ['alike', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 10), $rsa ]];
+
+$t->write_file('keys/none.json', '{"keys":[{}' . ',{}' x 300_000 . ']}');
+$t->write_file('keys/members.json', '{"keys":[' . to_json($rsa) . ']'
+    . join('', map { sprintf ',"%x":0', $_ } 1 .. 100_000) . '}');
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
 $ENV{SSL_CERT_FILE} = '/dev/null';
@@ -230,6 +313,7 @@ for my $case (@sets) {
 
     $op->reset->set(jwks => $jwks, id_token => $recipe);
     gets($t, $name, $expected, $sentence);
+    recovers($op, $name) if defined $sentence;
 }
 
 for my $case (@answers) {
@@ -238,6 +322,7 @@ for my $case (@answers) {
     $op->reset->set(respond => { '/jwks' => $answer });
     my $jwks = $op->issuer . '/jwks';
     gets($t, "an answer $name", $expected, $sentence && $sentence =~ s/%%jwks%%/$jwks/r);
+    recovers($op, "an answer $name") if defined $sentence;
 }
 
 is($op->count('/evil'), 0, 'a redirect is not followed');
@@ -248,12 +333,23 @@ my $base = 'http://127.0.0.1:' . port(8080);
 
 $op->reset->set(metadata => { jwks_uri => "$base/keys/hundred.json" });
 is(outcome(login(fresh())), $alice, 'the last of 100 keys');
-$op->set(metadata => { jwks_uri => "$base/keys/thousand.json" });
-is(outcome(login(fresh())), $no_key, 'keys beyond the hundredth are not looked at');
+
+for my $case ([1, $alice], [100, $alice], [101, $no_key], [1000, $no_key]) {
+    my ($place, $expected) = @$case;
+
+    $op->set(metadata => { jwks_uri => "$base/keys/thousand-$place.json" });
+    is(outcome(login(fresh())), $expected, "of 1,000 keys, the one at place $place");
+}
+
 $op->set(
     metadata => { jwks_uri => "$base/keys/alike.json" },
     id_token => { header => { kid => undef } });
 is(outcome(login(fresh())), $bad_signature, 'keys beyond the tenth are not tried');
+
+$op->reset->set(metadata => { jwks_uri => "$base/keys/none.json" });
+gets($t, '300,000 keys that are none', '502 upstream_keys', no_usable('of an unknown type'));
+$op->set(metadata => { jwks_uri => "$base/keys/members.json" });
+gets($t, 'a key set with 100,000 members', $alice);
 
 # The key set is fetched once, when the first token has come.
 
@@ -291,6 +387,30 @@ is($op->count('/jwks'), 1, 'five logins at once, one request that fails');
 
 $op->reset->clear->set(respond => { '/jwks' => { hold => 1 } });
 is_deeply([ at_once($op, 5, fresh(), 1) ], [ ($alice) x 4 ], 'the first of five logins leaves');
+
+# Whoever is slow keeps nobody waiting beyond the timeouts.
+
+my @slow = (
+    ['silent', { delay => 3 }],
+    ['slow in its headers', { drip => [10, 0.05] }],
+    ['slow in its body', { headers => { X => 'x' x 300 }, drip => [60, 0.05] }],
+);
+
+for my $number (1 .. @slow) {
+    my ($name, $answer) = @{ $slow[$number - 1] };
+
+    $op->reset->set(respond => { '/jwks' => $answer });
+    log_mark($t);
+
+    my $began = time;
+    is(outcome(login("/?op=hasty$number")), '504 upstream_timeout', "a key set that is $name");
+    cmp_ok(time - $began, '<', 2, "a key set that is $name, within the timeouts");
+    ok(log_has($t, qr/oidc: provider did not answer in time at "[^"]+jwks" while handling the callback/),
+        "a key set that is $name, logged");
+
+    $op->reset;
+    is(outcome(login("/?op=hasty$number")), $alice, "a key set that is $name, and well the next time");
+}
 
 # Rotation is followed at once (Core, 10.1.1).
 
@@ -351,6 +471,13 @@ for my $break ({ status => 503 }, { close => 'before_headers' }, { body => '{"ke
 
 ###############################################################################
 
+# A thousand keys, with the one that fits at this place.
+sub of_a_thousand {
+    my ($place) = @_;
+
+    return [ map { $_ == $place ? $rsa : { %$rsa_2, kid => "k$_" } } 1 .. 1000 ];
+}
+
 # The page of an oidc_provider that no case has used.
 sub fresh { return '/?op=p' . ++$used }
 
@@ -359,10 +486,23 @@ sub gets {
 
     log_mark($t);
 
-    is(outcome(login(fresh())), $expected, $name);
+    my $answer = login(fresh());
+    is(outcome($answer), $expected, $name);
     return unless defined $sentence;
+
+    my $after = $answer->{headers}{'retry-after'} // 'never';
+    my $sessions = grep { $_->{name} !~ /login/ } $answer->{browser}->cookies;
+    is("$after $sessions", $expected =~ /^50[24]/ ? '5 0' : 'never 0', "$name, Retry-After and no session");
     ok(log_has($t, qr/oidc: \Q$sentence\E while handling the callback, provider "p$used"/),
         "$name, logged");
+}
+
+# The next login at the same oidc_provider, once its key set is good.
+sub recovers {
+    my ($op, $name) = @_;
+
+    $op->reset;
+    is(outcome(login("/?op=p$used")), $alice, "$name, and well the next time");
 }
 
 # Callbacks of several browsers that wait for one answer; how many of the first give up meanwhile.

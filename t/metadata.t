@@ -33,6 +33,13 @@ my $document = to_json({
 my $length = length $document;
 my $chunk = sprintf "%x\r\n%s\r\n", $length, $document;
 
+# The right metadata, and as many members more as will fit.
+sub members {
+    my ($number, $last) = @_;
+
+    return '{%%*%%' . join('', map { sprintf ',"%x":0', $_ } 1 .. $number) . "$last}";
+}
+
 sub ok_with { return join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json', @_ }
 sub not_https { return "provider sent metadata whose $_[0] is no https URL" }
 sub not_json { return qq{provider sent content type "$_[0]" instead of JSON} }
@@ -54,6 +61,10 @@ my @refused_members = (
         qq{provider sent metadata of another issuer, "https://evil.example.com" instead of "$issuer"}],
     ['issuer with a slash more', { issuer => "$issuer/" },
         qq{provider sent metadata of another issuer, "$issuer/" instead of "$issuer"}],
+    ['issuer in another case', { issuer => uc $issuer },
+        qq{provider sent metadata of another issuer, "@{[ uc $issuer ]}" instead of "$issuer"}],
+    ['issuer with more behind', { issuer => "$issuer.evil.example.com" },
+        qq{provider sent metadata of another issuer, "$issuer.evil.example.com" instead of "$issuer"}],
     ['issuer missing', { issuer => undef },
         qq{provider sent metadata of another issuer, "" instead of "$issuer"}],
     ['issuer an array', { issuer => [$issuer] },
@@ -99,9 +110,9 @@ my @refused_answers = (
         upstream_status => not_json('application/jsonx')],
     ['no content type', { headers => { 'Content-Type' => undef } }, upstream_status => not_json('')],
     (map { ["status $_", { status => $_ }, upstream_status => "provider answered with status $_"] }
-        qw/ 201 203 204 304 400 404 500 503 /),
+        qw/ 201 203 204 206 304 400 401 404 500 503 999 /),
     (map { ["a redirect, $_", { status => $_, headers => { Location => "$issuer/evil" } },
-        upstream_status => "provider answered with status $_"] } qw/ 301 302 303 307 308 /),
+        upstream_status => "provider answered with status $_"] } 300 .. 303, 305 .. 308),
 
     ['no JSON', { body => 'issuer=x' }, upstream_metadata => $malformed],
     ['an empty body', { body => '' }, upstream_metadata => $malformed],
@@ -116,7 +127,25 @@ my @refused_answers = (
         upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
     ['nested 100,000 deep', { body => '[' x 100_000 },
         upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
+    ['nested 20,000 deep', { body => '{%%*%%,"x":' . '[' x 20_000 . ']' x 20_000 . '}' },
+        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
+    ['objects nested 20,000 deep', { body => '{"x":' x 20_000 . '1' . '}' x 20_000 },
+        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
+    ['a member twice, once escaped',
+        { body => '{%%*%%,"token_endp\\u006fint":"https://evil.example.com"}' },
+        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
+    ['the last of 10,000 members twice', { body => members(10_000, ',"2710":0') },
+        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
     ['a NUL in a member', { body => '{%%*%%,"x":"\\u0000"}' }, upstream_metadata => $malformed],
+    ['a NUL byte', { body => "{%%*%%,\"x\":\"a\0b\"}" }, upstream_metadata => $malformed],
+    ['a NUL behind the JSON', { body => "{%%*%%}\0" }, upstream_metadata => $malformed],
+    (map { ["bytes that are no UTF-8, " . unpack('H*', $_), { body => "{%%*%%,\"x\":\"$_\"}" },
+        upstream_metadata => $malformed] } "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80"),
+    ['UTF-16', { body => "{\0\"\0i\0\"\0:\0001\0}\0" }, upstream_metadata => $malformed],
+    ['a lone surrogate', { body => '{%%*%%,"x":"\\ud800"}' }, upstream_metadata => $malformed],
+    ['a number beyond all numbers', { body => '{%%*%%,"x":1e400}' }, upstream_metadata => $malformed],
+    ['an integer beyond 64 bits', { body => '{%%*%%,"x":' . '9' x 1000 . '}' },
+        upstream_metadata => $malformed],
 
     ['too large', { pad => 1024 * 1024 + 1 }, upstream_answer => $too_large],
     ['too large, chunked', { pad => 1024 * 1024 + 1, chunked => 8192 },
@@ -142,18 +171,54 @@ my @refused_answers = (
         upstream_answer => $incomplete],
     ['reset before its headers', { reset => 'before_headers' },
         upstream_unreachable => $unreachable],
+    ['reset in its headers', { reset => 'mid_headers' }, upstream_answer => $incomplete],
+    ['reset behind its headers', { reset => 'after_headers' }, upstream_answer => $incomplete],
     ['reset in its body', { reset => 'mid_body' }, upstream_answer => $incomplete],
+    ['cut in the size of a chunk',
+        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf '%x', $length) },
+        upstream_answer => $incomplete],
+    ['a chunk without an end', { endless => 'body', body => "fffffffff\r\n",
+        headers => { 'Transfer-Encoding' => 'chunked' } }, upstream_answer => $too_large],
+    ['a header of 64 KB', { headers => { X => 'x' x 65536 } }, upstream_answer => $incomplete],
+    ['a name of a header of 64 KB', { headers => { 'x' x 65536 => 1 } }, upstream_answer => $incomplete],
+    ['300 headers of 100 bytes', { headers => { X => [ ('x' x 97) x 300 ] } },
+        upstream_answer => $incomplete],
+    ['a carriage return in a header', { raw => ok_with("X: a\rContent-Length: 5", '', $document) },
+        upstream_answer => $bad_header],
+    ['another protocol to switch to', { status => 101 }, upstream_answer => $no_http],
+    ['a status of zeros', { raw => "HTTP/1.1 000 Zero\r\n\r\n" }, upstream_status =>
+        'provider answered with status 0'],
+    ['the greeting of HTTP/2', { raw => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" }, upstream_answer => $no_http],
 
-    ['compressed', { headers => { 'Content-Encoding' => 'gzip' } },
-        upstream_answer => "provider sent a compressed answer, which was not asked for$at"],
-    ['compressed for transfer', { raw => ok_with('Transfer-Encoding: gzip, chunked', '', '') },
-        upstream_answer => $bad_coding],
+    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } },
+        upstream_answer => "provider sent a compressed answer, which was not asked for$at"] }
+        'gzip', 'GZIP', 'br', 'deflate', 'zstd', 'identity, gzip'),
+    (map { ["the transfer coding \"$_\"", { raw => ok_with("Transfer-Encoding: $_", '', $chunk) },
+        upstream_answer => $bad_coding] }
+        'gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'chunkedx', ''),
     ['chunked and with a length', { chunked => 100, headers => { 'Content-Length' => 5 } },
         upstream_answer => "provider sent both Content-Length and Transfer-Encoding$at"],
     ['two lengths', { headers => { 'Content-Length' => [$length, $length + 1] } },
         upstream_answer => $bad_length],
+    ['one length, twice', { headers => { 'Content-Length' => [$length, $length] } },
+        upstream_answer => $bad_length],
     (map { ["the length \"$_\"", { headers => { 'Content-Length' => $_ } },
-        upstream_answer => $bad_length] } '', 'x', '-1', '1 2', '5, 5', '99999999999999999999'),
+        upstream_answer => $bad_length] } '', 'x', '-1', '1 2', '5, 5', '99999999999999999999',
+        "+$length", "$length.0", "$length;", "$length, $length", '1e3', sprintf '0x%x', $length),
+    ['a length too small', { headers => { 'Content-Length' => $length - 1 }, body => $document },
+        upstream_metadata => $malformed],
+    ['the length 0', { headers => { 'Content-Length' => 0 } }, upstream_metadata => $malformed],
+    ['a length too large', { headers => { 'Content-Length' => $length + 1 }, body => $document },
+        upstream_answer => $incomplete],
+    ['a length of an interim answer alone',
+        { before => "HTTP/1.1 103 Early Hints\r\nContent-Length: $length\r\n\r\n", raw => $document },
+        upstream_answer => $no_http],
+    ['a space before a colon', { raw => ok_with("Content-Length : $length", '', $document) },
+        upstream_answer => $bad_header],
+    ['a folded header', { raw => ok_with('X: a', ' b', '', $document) }, upstream_answer => $bad_header],
+    ['chunks with a negative size',
+        { raw => ok_with('Transfer-Encoding: chunked', '', "-1\r\n$document\r\n0\r\n\r\n") },
+        upstream_answer => $bad_chunks],
     ['chunks of no size', { raw => ok_with('Transfer-Encoding: chunked', '', "x\r\n$document") },
         upstream_answer => $bad_chunks],
     ['chunks of a size beyond all numbers',
@@ -168,7 +233,12 @@ my @refused_answers = (
     ['the greeting of another protocol', { raw => "SSH-2.0-OpenSSH_9.2\r\n" },
         upstream_answer => $no_http],
     ['a TLS alert', { raw => "\x15\x03\x03\x00\x02\x02\x28" }, upstream_answer => $no_http],
-    ['a body without headers', { raw => $document }, upstream_answer => $no_http],
+    ['a body without headers, as in HTTP/0.9', { raw => $document }, upstream_answer => $no_http],
+    (map { ["the status line \"$_\"", { raw => "$_\r\n\r\n$document" }, upstream_answer => $no_http] }
+        'HTTP/1.1', 'HTTP/1.1 OK', 'HTTP/1.1 20 OK', 'HTTP/1.1 2000 OK', 'HTTP/1.1 -200 OK', 'HTTP/x.1 200 OK',
+        'ICY 200 OK', ' HTTP/1.1 200 OK'),
+    ['the frames of HTTP/2', { raw => "\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64" },
+        upstream_answer => $no_http],
     ['bytes ahead', { before => 'x' }, upstream_answer => $no_http],
 );
 
@@ -202,6 +272,11 @@ my @accepted_answers = (
     ['in small pieces', { drip => [100, 0.01] }],
     ['nested 64 deep', { body => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
     ['members nobody knows', { body => '{%%*%%,"x":[1,"y",null,{}]}' }],
+    ['300 headers', { headers => { X => [ ('x') x 300 ] } }],
+    ['100,000 members', { body => members(100_000, '') }],
+    ['100,000 methods', { body => '{' . join(',', map({ qq{"$_":%%$_%%} }
+        qw/ issuer authorization_endpoint token_endpoint jwks_uri /),
+        '"token_endpoint_auth_methods_supported":["client_secret_post"' . ',"x"' x 100_000 . ']}') }],
 );
 
 # name of the case, members changed, what the authorization request says of PKCE
@@ -216,7 +291,7 @@ my @challenges = (
 my $used = 0;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)
-    ->plan(2 * @refused_members + 2 * @refused_answers + @accepted_answers + 2 * @challenges + 57);
+    ->plan(4 * @refused_members + 4 * @refused_answers + @accepted_answers + 2 * @challenges + 76);
 
 my $op = provider($t, 8081);
 my $realm = provider($t, 8082, path => '/realms/a');
@@ -237,8 +312,34 @@ my $providers = join '', map { <<"EOF" } 1 .. $count;
     }
 EOF
 
+my $tls_providers = join '', map { <<"EOF" } 1 .. 6;
+
+    oidc_provider tls_$_ {
+        issuer          https://localhost:%%PORT_8084%%;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        redirect_uri    /callback/tls_$_;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+EOF
+
+my $drip_providers = join '', map { <<"EOF" } 1 .. 5;
+
+    oidc_provider drip_$_ {
+        issuer          http://127.0.0.1:8081;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        connect_timeout 100ms;
+        read_timeout    700ms;    # nginx is lazy to set a timer anew for less than 300ms
+        redirect_uri    /callback/drip_$_;
+    }
+EOF
+
+my $blocks = "$providers$tls_providers$drip_providers";
+
 $t->write_file('metadata.json', $document);
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r);
+$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$blocks/r);
 
 %%TEST_GLOBALS%%
 
@@ -291,15 +392,6 @@ http {
         connect_timeout 200ms;
         read_timeout    200ms;
         redirect_uri    /callback/impatient;
-    }
-
-    oidc_provider tls {
-        issuer          https://localhost:%%PORT_8084%%;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/tls;
-
-        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
     }
 
     server {
@@ -375,7 +467,7 @@ for my $case (@refused_members) {
     my ($name, $members, $sentence) = @$case;
 
     $op->reset->set(metadata => $members);
-    refused($t, $name, upstream_metadata => $sentence);
+    refused($t, $op, $name, upstream_metadata => $sentence);
 }
 
 for my $case (@challenges) {
@@ -422,17 +514,22 @@ like($t->read_file('access.log'), qr{"GET /metadata\.json\?policy=b2c HTTP/1\.1"
 
 # An issuer of https has no endpoint of http.
 
-for my $name (qw/ authorization_endpoint token_endpoint jwks_uri /) {
+my $number = 0;
+
+for my $name (qw/ authorization_endpoint token_endpoint jwks_uri userinfo_endpoint
+    pushed_authorization_request_endpoint /)
+{
+    $number++;
     log_mark($t);
     my $endpoint = 'http://127.0.0.1:' . port(8081) . '/x';
     $tls->reset->set(metadata => { $name => $endpoint });
-    is(outcome(browser()->get('/?op=tls')), '502 upstream_metadata', "$name of http, issuer of https");
+    is(outcome(browser()->get("/?op=tls_$number")), '502 upstream_metadata', "$name of http, issuer of https");
     ok(log_has($t, qr/oidc: \Q@{[ not_https(qq{$name "$endpoint"}) ]}\E while beginning a login/),
         "$name of http, issuer of https, logged");
 }
 
 $tls->reset;
-is(outcome(login('/?op=tls')), '200', 'all endpoints of https');
+is(outcome(login('/?op=tls_6')), '200', 'all endpoints of https');
 
 # The answer itself.
 
@@ -441,7 +538,7 @@ for my $case (@refused_answers) {
     my ($name, $answer, $word, $sentence) = @$case;
 
     $op->reset->set(respond => { $metadata => $answer });
-    refused($t, "an answer, $name", $word, $sentence);
+    refused($t, $op, "an answer, $name", $word, $sentence);
 }
 
 is($op->count('/evil'), 0, 'no redirect is followed');
@@ -450,7 +547,9 @@ for my $case (@accepted_answers) {
     my ($name, $answer) = @$case;
 
     $op->reset->set(respond => { $metadata => $answer });
-    is(outcome(browser()->get(fresh())), '302', "an answer, $name");
+    my $began = time;
+    my $got = outcome(browser()->get(fresh()));
+    is($got . (time - $began < 3 ? '' : ' too late'), '302', "an answer, $name");
 }
 
 # What ends an answer is its length or its last chunk, not the connection.
@@ -503,6 +602,31 @@ ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while beginning a
 $op->reset;
 is(outcome(browser()->get('/?op=impatient')), '302', 'a provider that speaks again');
 
+# Not even who sends something all the time can keep anybody waiting.
+
+my $number_of_drips = 0;
+
+for my $case (
+    ['headers', { drip => [10, 0.05] }],
+    ['chunks', { chunked => 1, drip => [30, 0.05] }],
+    ['interim answers', { raw => "HTTP/1.1 103 Early Hints\r\n\r\n" x 40, drip => [28, 0.05] }],
+    ['extensions of a chunk',
+        { raw => ok_with('Transfer-Encoding: chunked', '', '5' . ';a=b' x 100), drip => [20, 0.05] }],
+    ['trailers', { raw => ok_with('Transfer-Encoding: chunked', '', "${chunk}0\r\n" . "X: y\r\n" x 200),
+        drip => [60, 0.05] }])
+{
+    my ($what, $answer) = @$case;
+
+    $op->reset->clear->set(respond => { $metadata => $answer });
+    log_mark($t);
+    my $since = time;
+    is(outcome(browser()->get('/?op=drip_' . ++$number_of_drips)), '504 upstream_timeout',
+        "$what without an end");
+    cmp_ok(time - $since, '<', 1.5, "$what without an end, within the timeout");
+    ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while beginning a login/),
+        "$what without an end, logged");
+}
+
 # The settings and the body of the request that happens to come first have no say.
 
 $op->clear->set(respond => { $metadata => { pad => 100_000 }, '/jwks' => { pad => 100_000 } });
@@ -517,15 +641,21 @@ is(outcome(login('/tight' . fresh())), '200', 'small buffers of the location');
 # The page of an oidc_provider that no case has used.
 sub fresh { return '/?op=p' . ++$used }
 
-# A login does not even begin.
+# A login does not even begin, but the next one does.
 sub refused {
-    my ($t, $name, $word, $sentence) = @_;
+    my ($t, $op, $name, $word, $sentence) = @_;
 
     log_mark($t);
-    my $answer = browser()->get(fresh());
+    my $path = fresh();
+    my $answer = browser()->get($path);
     is(outcome($answer), "502 $word", $name);
+    is("$answer->{headers}{'retry-after'} @{ $answer->{set_cookie} }", '5 ',
+        "$name, Retry-After and no cookie");
     ok(log_has($t, qr/oidc: \Q$sentence\E while beginning a login, provider "p$used"/),
         "$name, logged");
+
+    $op->reset;
+    is(outcome(browser()->get($path)), '302', "$name, and well the next time");
 }
 
 # Requests of several browsers that wait for one answer; which of them give up meanwhile.

@@ -20,7 +20,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 # That a worker was killed is an alert: the others are looked for at the end.
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(46)->todo_alerts();
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(52)->todo_alerts();
 
 my $op = provider($t, 8081);
 
@@ -53,6 +53,8 @@ http {
         read_timeout    500ms;
     }
 
+    FRESH
+
     HTTP
 
     add_header X-Error $oidc_error always;
@@ -70,6 +72,11 @@ http {
             auth_oidc  hasty;
             proxy_pass http://127.0.0.1:8082;
         }
+
+        location /fresh_ {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8082;
+        }
     }
 
     server {
@@ -80,6 +87,17 @@ http {
     }
 }
 
+EOF
+
+# What is known of a provider outlives a worker: these have not asked yet.
+my $fresh = join '', map { <<"EOF" } 1 .. 4;
+
+    oidc_provider fresh_$_ {
+        issuer        http://127.0.0.1:8081;
+        client_id     client;
+        client_secret secret-of-at-least-thirty-two-bytes;
+        cookie_name   fresh_$_;
+    }
 EOF
 
 configure($t);
@@ -124,8 +142,8 @@ is($op->count('/token'), 0, 'and makes no token request');
 reload($t);
 hold('/.well-known/openid-configuration');
 my @browsers = map { browser() } 1 .. 3;
-my @requests = map { $_->start('/metadata') } @browsers;
-$op->wait_for('/.well-known/openid-configuration', 1);
+my @requests = map { $_->start(fresh(1)) } @browsers;
+is($op->wait_for('/.well-known/openid-configuration', 1), 1, 'metadata is asked for once');
 reload($t);
 release();
 
@@ -155,10 +173,10 @@ reload($t);
 ok(worker_ended($t), 'a reload');
 
 for my $where ('/.well-known/openid-configuration', '/token') {
-    my ($browser, $url) = $where eq '/token' ? begin('/page') : (browser(), '/page');
+    my ($browser, $url) = $where eq '/token' ? begin('/page') : (browser(), fresh(2));
     hold($where);
     my @requests = map { $browser->start($url) } 1, 2;
-    $op->wait_for($where, 1);
+    is($op->wait_for($where, 1), 1, "$where: one asks");
 
     log_mark($t);
     $t->reload();
@@ -178,12 +196,13 @@ ok(worker_ended($t), 'a reload');
 
 hold('/.well-known/openid-configuration');
 $browser = browser();
-$request = $browser->start('/page');
-$op->wait_for('/.well-known/openid-configuration', 1);
+$request = $browser->start(fresh(3));
+is($op->wait_for('/.well-known/openid-configuration', 1), 1, 'a worker asks for metadata');
 kill_worker($t);
-is($browser->finish($request)->{status}, 0, 'killed while it asks for metadata');
+is($browser->finish($request)->{status}, 0, 'and is killed');
 release();
-is($browser->login('/page')->{status}, 204, 'the next request logs in');
+is($browser->login(fresh(3))->{status}, 204, 'the next request logs in');
+is($op->count('/.well-known/openid-configuration'), 2, 'and does not wait for the dead');
 
 $op->set(id_token => { claims => { iss => 'http://evil.example.com' } });
 ($refused, $used) = begin('/used');
@@ -217,8 +236,8 @@ is($browser->login('/hasty')->{status}, 204, 'the next request logs in');
 ($browser, $callback) = begin('/quit');
 reload($t);
 hold('/.well-known/openid-configuration', '/token');
-@requests = map { $browser->start($_) } $callback, $callback, '/other', '/another';
-$op->wait_for('/.well-known/openid-configuration', 1);
+@requests = map { $browser->start($_) } $callback, $callback, fresh(4), fresh(4);
+is($op->wait_for('/.well-known/openid-configuration', 1), 1, 'metadata is asked for');
 log_mark($t);
 
 release_when_shutting_down($t);
@@ -238,8 +257,12 @@ is(join("\n", grep { !/exited on signal 9/ } @alerts), '', 'and no other alert')
 sub configure {
     my ($t, %part) = @_;
 
-    $t->write_file_expand('nginx.conf', $conf =~ s/\b(MAIN|HTTP)$/$part{$1} || ''/gemr);
+    $part{FRESH} = $fresh;
+    $t->write_file_expand('nginx.conf', $conf =~ s/\b(MAIN|HTTP|FRESH)$/$part{$1} || ''/gemr);
 }
+
+# The page of an oidc_provider that has met no provider yet.
+sub fresh { my ($number) = @_; return "/fresh_$number?op=fresh_$number" }
 
 # A login up to the callback: the browser, and the URL that the provider sends it to.
 sub begin {

@@ -188,7 +188,7 @@ sub wrong_ends {
 sub login_cookies {
     my ($browser) = @_;
 
-    my @names = sort grep { /_login_/ } map { $_->{name} } $browser->cookies;
+    my @names = sort grep { /_login_(?!rounds$)/ } map { $_->{name} } $browser->cookies;
     return @names;
 }
 

@@ -40,6 +40,14 @@ sub error_response {
     return { status => $status, body => \%body };
 }
 
+# The right token response with a member's JSON replaced.
+sub fill_in {
+    my ($name, $json) = @_;
+
+    my @members = grep { $_ ne $name } qw/ access_token token_type id_token expires_in /;
+    return '{' . join(',', map({ qq{"$_":%%$_%%} } @members), qq{"$name":$json}) . '}';
+}
+
 # name of the case, the answer to the token request, what the browser gets, log
 
 my @refused_answers = (
@@ -55,6 +63,16 @@ my @refused_answers = (
         '400 provider_unauthorized_client', answered('unauthorized_client')],
     ['invalid_scope', error_response(400, 'invalid_scope'),
         '400 provider_invalid_scope', answered('invalid_scope')],
+    ['unsupported_grant_type', error_response(400, 'unsupported_grant_type'),
+        '400 provider_error', answered('unsupported_grant_type')],
+    ['401 with WWW-Authenticate', { %{ error_response(401, 'invalid_client') },
+        headers => { 'WWW-Authenticate' => 'Basic realm="op", error="invalid_client"' } },
+        '400 provider_invalid_client', answered('invalid_client')],
+    ['an error as text/plain', { %{ error_response(400, 'invalid_grant') },
+        headers => { 'Content-Type' => 'text/plain' } },
+        '400 provider_invalid_grant', answered('invalid_grant')],
+    ['a description that is an object', error_response(400, 'invalid_grant', { a => 1 }),
+        '400 provider_invalid_grant', answered('invalid_grant')],
     ['access_denied', error_response(400, 'access_denied'),
         '403 provider_access_denied', answered('access_denied')],
     ['an error that nobody knows', error_response(400, 'teapot'),
@@ -65,14 +83,27 @@ my @refused_answers = (
         answered('invalid_grant', 'a\x0D\x0A\x22b\x22 \xC3\xA9')],
     ['an error of 10,000 characters', error_response(400, 'e' x 10_000), '400 provider_error',
         answered('e' x 128) . '...'],
-    ['an error that is a number', error_response(400, 1), '502 upstream_status', status(400)],
+    (map { ["an error that is $_->[0]", error_response(400, $_->[1]), '502 upstream_status', status(400)] }
+        ['a number', 1], ['true', \1], ['an array', ['invalid_grant']], ['an object', { error => 'x' }]),
+    ['an error that is null', { status => 400, body => '{"error":null}' }, '502 upstream_status',
+        status(400)],
+    ['an error twice', { status => 400, body => '{"error":"invalid_grant","error":"x"}' },
+        '502 upstream_status', status(400)],
+    ['an error nested too deep', { status => 400, body => '{"error":"x","y":' . '[' x 20_000 },
+        '502 upstream_status', status(400)],
+    ['an error that is not UTF-8', { status => 400, body => "{\"error\":\"\xff\"}" },
+        '502 upstream_status', status(400)],
+    ['an error that ends early', { %{ error_response(400, 'invalid_grant') }, close => 'mid_body' },
+        '502 upstream_answer', $incomplete],
+    ['an error of more than 64 KB', { %{ error_response(400, 'invalid_grant') }, pad => 64 * 1024 + 1 },
+        '502 upstream_answer', $too_large],
     ['400 without JSON', { status => 400, body => 'no' }, '502 upstream_status', status(400)],
     ['401 without JSON', { status => 401, body => '' }, '502 upstream_status', status(401)],
     ['400 with an array', { status => 400, body => '["error"]' }, '502 upstream_status', status(400)],
     (map { ["status $_", { status => $_ }, '502 upstream_status', status($_)] }
-        qw/ 201 204 302 307 403 404 429 500 503 /),
-    ['a redirect', { status => 307, headers => { Location => '/evil' } },
-        '502 upstream_status', status(307)],
+        qw/ 201 204 206 304 403 404 429 500 503 /),
+    (map { ["a redirect, $_", { status => $_, headers => { Location => '/evil' } },
+        '502 upstream_status', status($_)] } 300 .. 303, 305 .. 308),
 
     ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
         '502 upstream_status', 'provider sent content type "text/html" instead of JSON'],
@@ -89,16 +120,33 @@ my @refused_answers = (
         'provider sent a token response that is JSON that is not an object'],
     ['a member twice', { body => '{%%*%%,"id_token":"x"}' }, '502 upstream_token',
         'provider sent a token response that is JSON with a duplicate member'],
-    ['nested too deep', { body => '{"x":' . '[' x 60_000 }, '502 upstream_token',
-        'provider sent a token response that is JSON nested too deep'],
+    (map { ["nested $_->[0]", { body => $_->[1] }, '502 upstream_token',
+        'provider sent a token response that is JSON nested too deep'] }
+        ['60,000 deep, without an end', '{"x":' . '[' x 60_000],
+        ['20,000 deep', '{%%*%%,"x":' . '[' x 20_000 . ']' x 20_000 . '}'],
+        ['6,000 objects deep', '{%%*%%,"x":' . '{"x":' x 6_000 . '1' . '}' x 6_001]),
+    ['a NUL byte', { body => "{%%*%%,\"x\":\"a\0b\"}" }, '502 upstream_token', $malformed],
+    ['a NUL in a name', { body => '{%%*%%,"x\\u0000":1}' }, '502 upstream_token', $malformed],
+    (map { ["bytes that are no UTF-8, " . unpack('H*', $_), { body => "{%%*%%,\"x\":\"$_\"}" },
+        '502 upstream_token', $malformed] }
+        "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"),
+    ['a lone surrogate', { body => '{%%*%%,"x":"\\udc00"}' }, '502 upstream_token', $malformed],
+    ['a number beyond all numbers', { body => '{%%*%%,"x":1e400}' }, '502 upstream_token', $malformed],
+    ['an integer beyond 64 bits', { body => '{%%*%%,"x":99999999999999999999}' }, '502 upstream_token',
+        $malformed],
+    ['an empty body', { body => '' }, '502 upstream_token', $malformed],
 
     ['more than 64 KB', { pad => 64 * 1024 + 1 }, '502 upstream_answer', $too_large],
     ['more than 64 KB, chunked', { pad => 64 * 1024 + 1, chunked => 1000 },
         '502 upstream_answer', $too_large],
     ['an answer without an end', { endless => 'body' }, '502 upstream_answer', $too_large],
     ['headers without an end', { endless => 'headers' }, '502 upstream_answer', $incomplete],
-    ['compressed', { headers => { 'Content-Encoding' => 'gzip' } }, '502 upstream_answer',
-        "provider sent a compressed answer, which was not asked for$at"],
+    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
+        "provider sent a compressed answer, which was not asked for$at"] } qw/ gzip br deflate zstd /),
+    ['interim answers without an end', { before => "HTTP/1.1 100 Continue\r\n\r\n" x 5000 },
+        '502 upstream_answer', $incomplete],
+    ['HTTP/0.9', { raw => '{"access_token":"x","token_type":"Bearer"}' }, '502 upstream_answer',
+        "provider sent no HTTP answer$at"],
     ['no HTTP', { raw => "* OK IMAP4rev1\r\n" }, '502 upstream_answer',
         "provider sent no HTTP answer$at"],
     ['closed before headers', { close => 'before_headers' }, '502 upstream_unreachable', $unreachable],
@@ -108,7 +156,22 @@ my @refused_answers = (
     ['closed in a chunk', { close => 'mid_body', chunked => 100 }, '502 upstream_answer', $incomplete],
     ['reset before headers', { reset => 'before_headers' }, '502 upstream_unreachable', $unreachable],
     ['reset in headers', { reset => 'mid_headers' }, '502 upstream_answer', $incomplete],
+    ['reset behind headers', { reset => 'after_headers' }, '502 upstream_answer', $incomplete],
     ['reset in the body', { reset => 'mid_body' }, '502 upstream_answer', $incomplete],
+    ['a chunk without an end', { endless => 'body', body => "fffffffff\r\n",
+        headers => { 'Transfer-Encoding' => 'chunked' } }, '502 upstream_answer', $too_large],
+    ['300 headers of 100 bytes', { headers => { X => [ ('x' x 97) x 300 ] } }, '502 upstream_answer',
+        $incomplete],
+    ['a NUL in a header', { headers => { X => "a\0b" } }, '502 upstream_answer',
+        "provider sent a malformed header$at"],
+    ['a carriage return in a header', { headers => { X => "a\rb" } }, '502 upstream_answer',
+        "provider sent a malformed header$at"],
+    ['two lengths', { headers => { 'Content-Length' => [5, 6] } }, '502 upstream_answer',
+        "provider sent a malformed Content-Length$at"],
+    ['chunked and compressed for transfer', { headers => { 'Transfer-Encoding' => 'gzip, chunked' } },
+        '502 upstream_answer', "provider sent an unknown Transfer-Encoding$at"],
+    ['chunks of no size', { headers => { 'Transfer-Encoding' => 'chunked', 'Content-Length' => undef } },
+        '502 upstream_answer', "provider sent malformed chunks$at"],
 );
 
 # name of the case, members of the token response, what the browser gets, log
@@ -117,6 +180,10 @@ my @refused_members = (
     ['no access_token', { access_token => undef }, '502 upstream_token', $no_access_token],
     ['an empty access_token', { access_token => '' }, '502 upstream_token', $no_access_token],
     ['access_token a number', { access_token => 1 }, '502 upstream_token', $no_access_token],
+    ['access_token an array', { access_token => ['x'] }, '502 upstream_token', $no_access_token],
+    ['access_token with a line break', { access_token => "x\r\nX-Admin: yes" }, '502 upstream_token',
+        $no_access_token],
+    ['access_token not ASCII', { access_token => "\x{e4}" }, '502 upstream_token', $no_access_token],
     ['no token_type', { token_type => undef }, '502 upstream_token', $not_bearer],
     ['an empty token_type', { token_type => '' }, '502 upstream_token', $not_bearer],
     ['token_type a number', { token_type => 1 }, '502 upstream_token', $not_bearer],
@@ -136,6 +203,11 @@ my @accepted = (
     ['no expires_in', { token => { expires_in => undef } }],
     (map { ["expires_in $_", { token => { expires_in => $_ } }] } 0, -1, 1.5, 1e300),
     ['expires_in a string', { token => { expires_in => '3600' } }],
+    ['expires_in an array', { token => { expires_in => [3600] } }],
+    (map { ["expires_in $_", { respond => { '/token' => { body => fill_in(expires_in => $_) } } }] }
+        '9223372036854775807', '-9223372036854775808', 'null'),
+    ['4,000 members', { respond => { '/token' => {
+        body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
     ['members nobody knows', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
     ['an ID token of 8 KB', { id_token => { claims => { groups => 'g' x 6000 } } }],
     ['an ID token of 40 KB', { id_token => { claims => { groups => 'g' x 30_000 } } }],
@@ -150,7 +222,7 @@ my @accepted = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(4 * (@refused_answers + @refused_members) + 2 * @accepted + 48);
+    ->plan(6 * (@refused_answers + @refused_members) + 2 * @accepted + 52);
 
 my $op = provider($t, 8081);
 
@@ -348,7 +420,7 @@ log_mark($t);
 ($outcome, $request) = asked_by($op, 'neither', client_auth => [qw/ private_key_jwt tls_client_auth /]);
 is($outcome, '500 config_unusable', 'only methods we do not know');
 is($request, undef, 'only methods we do not know, no token request');
-my $neither = 'provider takes neither client_secret_basic nor client_secret_post';
+my $neither = 'provider takes no method by which a client_secret can be sent';
 ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"/),
     'only methods we do not know, logged');
 
@@ -368,9 +440,6 @@ ok(log_has($t, qr/oidc: provider could not be reached at "http:..127.0.0.1:$clos
 
 refused($t, $op, $_->[0], { respond => { '/token' => $_->[1] } }, @$_[2, 3]) for @refused_answers;
 refused($t, $op, $_->[0], { token => $_->[1] }, @$_[2, 3]) for @refused_members;
-
-is($op->count('/evil'), 0, 'no redirect is followed');
-is($op->count('/jwks'), 0, 'no keys asked for without a token');
 
 for my $case (@accepted) {
     my ($name, $knobs) = @$case;
@@ -401,6 +470,12 @@ for my $case (@slow) {
     ok($late->{headers}{'retry-after'}, "a provider that is $name, Retry-After");
     ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while handling the callback/),
         "a provider that is $name, logged");
+    is(join(' ', grep { !/login/ } map { $_->{name} } $late->{browser}->cookies), '',
+        "a provider that is $name, no session");
+
+    $op->reset;
+    is(outcome($late->{browser}->login('/?op=impatient')), '200',
+        "a provider that is $name, and well the next time");
 }
 
 # Nobody else waits meanwhile.
@@ -444,6 +519,10 @@ sub refused {
     my $sessions = grep { $_->{name} !~ /login/ } $browser->cookies;
     is("$again->{status} $page->{status} $sessions " . $op->count('/token'), '400 302 0 1',
         "$name, nothing kept");
+    is(join(' ', map { $op->count($_) } '/evil', '/jwks'), '0 0', "$name, and nothing else asked");
+
+    $op->reset;
+    is(outcome($browser->login('/?op=op')), '200', "$name, and well the next time");
 }
 
 # A login with an oidc_provider: what came of it, and the token request.

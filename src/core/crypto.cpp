@@ -1,5 +1,6 @@
 #include "core/crypto.h"
 
+#include <algorithm>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -292,6 +293,14 @@ std::optional<KeyRing::Opened> KeyRing::open(
         }
     }
     return {};
+}
+
+bool KeyRing::is_foreign(std::string_view sealed) const
+{
+    return sealed.size() >= id_size + nonce_size + tag_size &&
+        std::none_of(keys_.begin(), keys_.end(), [&](const auto& key) {
+            return key->id == sealed.substr(0, id_size);
+        });
 }
 
 std::string KeyRing::derive(

@@ -75,6 +75,9 @@ public:
     std::optional<Opened> open(
         std::string_view sealed, std::string_view associated) const;
 
+    // True for what is as long as a seal but names no key of the ring.
+    bool is_foreign(std::string_view sealed) const;
+
     // A value only the holder of that key can compute.
     std::string derive(
         std::size_t key, std::string_view info, std::size_t size) const;

@@ -91,6 +91,9 @@ std::optional<std::string> form_decode(std::string_view text)
     plain.reserve(text.size());
 
     for (std::size_t i = 0; i < text.size(); i++) {
+        if (text[i] == '\0') {
+            return {};
+        }
         if (text[i] != '%') {
             plain += text[i] == '+' ? ' ' : text[i];
             continue;

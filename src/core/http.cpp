@@ -6,10 +6,15 @@
 namespace oidc {
 namespace {
 
+char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
 bool same_ignoring_case(std::string_view a, std::string_view b)
 {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-        [](char x, char y) { return (x | 0x20) == (y | 0x20); });
+        [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view trim(std::string_view text)
@@ -150,7 +155,7 @@ std::vector<std::string> set_chunks(const CookieScope& scope,
         chunk.name = chunk_name(scope.name, i);
         std::string part(value.substr(i * cookie_chunk, cookie_chunk));
         if (i == 0 && count > 1) {
-            part = std::to_string(count) + "." + part;
+            part.insert(0, std::to_string(count) + ".");
         }
         cookies.push_back(set_cookie(chunk, part, max_age));
     }

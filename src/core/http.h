@@ -17,6 +17,7 @@ struct HttpRequest {
     std::string body;              // non-empty: a POST of a form
     std::string authorization;     // value of that header, may be empty
     std::size_t limit = 64 * 1024; // bytes of the answer's body
+    std::string_view accept = "application/json";
 };
 
 struct HttpResponse {

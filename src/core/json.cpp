@@ -200,4 +200,17 @@ std::optional<Json> Json::parse(std::string_view text)
     return parse(text, why);
 }
 
+std::string json_object(std::initializer_list<JsonMember> members)
+{
+    std::unique_ptr<json_t, decltype(&json_decref)> object(
+        ::json_object(), json_decref);
+    for (const auto& [name, value] : members) {
+        auto text = std::get_if<std::string_view>(&value);
+        json_object_set_new(object.get(), name,
+            text != nullptr ? json_stringn(text->data(), text->size()) :
+                              json_integer(std::get<std::int64_t>(value)));
+    }
+    return JsonValue(object.get()).dump();
+}
+
 }

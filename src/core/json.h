@@ -6,10 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 struct json_t;
@@ -71,5 +73,13 @@ private:
 
     std::unique_ptr<json_t, Release> root_;
 };
+
+// One object as compact JSON. Its strings are UTF-8.
+struct JsonMember {
+    const char* name;
+    std::variant<std::string_view, std::int64_t> value;
+};
+
+std::string json_object(std::initializer_list<JsonMember> members);
 
 }

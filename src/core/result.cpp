@@ -13,6 +13,7 @@ constexpr Fault faults[] = {
     {config_unusable, "config_unusable", 500, error},
     {request_host, "request_host", 400, warn},
     {session_too_large, "session_too_large", 500, error},
+    {login_loop, "login_loop", 400, warn},
 
     {state_missing, "state_missing", 400, warn},
     {state_invalid, "state_invalid", 400, warn},
@@ -44,6 +45,7 @@ constexpr Fault faults[] = {
 
     {id_token_missing, "id_token_missing", 403, error},
     {id_token_malformed, "id_token_malformed", 403, error},
+    {id_token_encryption, "id_token_encryption", 403, error},
     {id_token_alg, "id_token_alg", 403, error},
     {id_token_crit, "id_token_crit", 403, error},
     {id_token_key, "id_token_key", 403, error},
@@ -58,6 +60,15 @@ constexpr Fault faults[] = {
     {id_token_nonce, "id_token_nonce", 403, error},
     {id_token_at_hash, "id_token_at_hash", 403, error},
 
+    {userinfo_malformed, "userinfo_malformed", 403, error},
+    {userinfo_alg, "userinfo_alg", 403, error},
+    {userinfo_crit, "userinfo_crit", 403, error},
+    {userinfo_key, "userinfo_key", 403, error},
+    {userinfo_signature, "userinfo_signature", 403, error},
+    {userinfo_issuer, "userinfo_issuer", 403, error},
+    {userinfo_audience, "userinfo_audience", 403, error},
+    {userinfo_subject, "userinfo_subject", 403, error},
+
     {upstream_unreachable, "upstream_unreachable", 502, error},
     {upstream_timeout, "upstream_timeout", 504, error},
     {upstream_answer, "upstream_answer", 502, error},
@@ -65,6 +76,8 @@ constexpr Fault faults[] = {
     {upstream_metadata, "upstream_metadata", 502, error},
     {upstream_keys, "upstream_keys", 502, error},
     {upstream_token, "upstream_token", 502, error},
+    {upstream_pushed_authorization, "upstream_pushed_authorization", 502,
+        error},
 };
 
 constexpr bool in_order()
@@ -74,7 +87,8 @@ constexpr bool in_order()
             return false;
         }
     }
-    return std::size(faults) == static_cast<std::size_t>(upstream_token) + 1;
+    return std::size(faults) ==
+        static_cast<std::size_t>(upstream_pushed_authorization) + 1;
 }
 
 static_assert(in_order(), "a row for every Errc, in its order");

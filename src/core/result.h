@@ -15,6 +15,7 @@ enum class Errc {
     config_unusable,
     request_host,
     session_too_large,
+    login_loop,
 
     state_missing,
     state_invalid,
@@ -42,6 +43,7 @@ enum class Errc {
 
     id_token_missing,
     id_token_malformed,
+    id_token_encryption,
     id_token_alg,
     id_token_crit,
     id_token_key,
@@ -56,6 +58,15 @@ enum class Errc {
     id_token_nonce,
     id_token_at_hash,
 
+    userinfo_malformed,
+    userinfo_alg,
+    userinfo_crit,
+    userinfo_key,
+    userinfo_signature,
+    userinfo_issuer,
+    userinfo_audience,
+    userinfo_subject,
+
     upstream_unreachable,
     upstream_timeout,
     upstream_answer,
@@ -63,6 +74,7 @@ enum class Errc {
     upstream_metadata,
     upstream_keys,
     upstream_token,
+    upstream_pushed_authorization,
 };
 
 enum class Level { warn, error };

@@ -1,28 +1,43 @@
 #include "flow/callback.h"
 
+#include "oidc/client_auth.h"
+
 namespace oidc {
 
-bool Callback::is_for(const Provider& provider, std::string_view query)
+bool Callback::is_for(const Provider& provider, std::string_view form)
 {
-    auto reply = parse_reply(query);
+    auto reply = parse_reply(form);
     return reply && open_state(provider, reply->state);
+}
+
+// A callback that only goes astray becomes a login.
+Step Callback::resume(const World& world, Answer answer)
+{
+    return gate_ ? gate_->resume(world, std::move(answer)) :
+                   Conversation::resume(world, std::move(answer));
+}
+
+std::string_view Callback::doing() const
+{
+    return gate_ ? gate_->doing() : "handling the callback";
 }
 
 Step Callback::start(const World& world)
 {
-    if (visit_.method != "GET") {
-        return refuse({Errc::callback_malformed,
+    auto posted = provider_.client().response_mode == ResponseMode::form_post;
+    if (visit_.method != (posted ? "POST" : "GET")) {
+        return no_callback({Errc::callback_malformed,
             "client sent method " + quoted(visit_.method)});
     }
-    auto reply = parse_reply(visit_.query);
+    auto reply = parse_reply(visit_.reply);
     if (!reply) {
-        return refuse(std::move(reply).error());
+        return no_callback(std::move(reply).error());
     }
     reply_ = std::move(*reply);
 
     auto state = open_state(provider_, reply_.state);
     if (!state) {
-        return refuse({Errc::state_invalid, "client sent a state not ours"});
+        return no_state({Errc::state_invalid, "client sent a state not ours"});
     }
     state_ = std::move(*state);
 
@@ -34,6 +49,33 @@ Step Callback::start(const World& world)
     return judge_state(world);
 }
 
+// A bookmark, a page that was restored: who is logged in goes on.
+Step Callback::no_callback(Error error)
+{
+    if (!session_) {
+        return refuse(std::move(error));
+    }
+    Finish finish;
+    finish.location = "/";
+    return finish;
+}
+
+// A browser that began a login here may come back to other keys than it left,
+// after an upgrade or at another node.
+Step Callback::no_state(Error error)
+{
+    auto login = Login::at(provider_, visit_);
+    if (session_ || !login || !login->knows_browser() ||
+        !is_of_other_keys(provider_, reply_.state) ||
+        login->rounds() >= Login::most_rounds) {
+        return no_callback(std::move(error));
+    }
+    Finish finish;
+    finish.location = "/";
+    finish.cookies.push_back(login->set_rounds(login->rounds() + 1));
+    return finish;
+}
+
 Step Callback::judge_state(const World& world)
 {
     const auto& transaction = state_.transaction;
@@ -42,7 +84,7 @@ Step Callback::judge_state(const World& world)
     if (world.now >=
         transaction.started + provider_.client().pre_auth_timeout) {
         return stale(
-            world, Errc::state_expired, "client sent a state that expired");
+            world, {Errc::state_expired, "client sent a state that expired"});
     }
     if (binding.bound == Bound::others && session_) {
         return go_home({});
@@ -52,47 +94,34 @@ Step Callback::judge_state(const World& world)
             {Errc::state_foreign, "client sent the state of another browser"});
     }
     if (binding.bound == Bound::none) {
-        return stale(world, Errc::state_cookie,
-            "client sent a state without the cookie of its login");
+        return stale(world,
+            {Errc::state_cookie,
+                "client sent a state without the cookie of its login"});
     }
     derived_ = derive(provider_, state_, binding.value);
-    if (provider_.metadata(world.now) == nullptr) {
-        return ask(Learn{Part::metadata}, &Callback::claim);
-    }
-    return claim(world, Ok{});
+    return ask(Learn{Part::metadata}, &Callback::claim);
 }
 
 // A login page from the day before, cookies cleared meanwhile, or a connection
 // lost in the middle: who is logged in goes on; who is not begins once more,
 // but not for ever, since a browser may refuse cookies altogether.
-Step Callback::stale(const World& world, Errc code, const char* what)
+Step Callback::stale(const World& world, Error error)
 {
     if (session_) {
         return go_home({});
     }
     if (state_.transaction.attempt > 0) {
-        return refuse({code, what});
+        return refuse(std::move(error));
     }
-    if (provider_.metadata(world.now) == nullptr) {
-        return ask(Learn{Part::metadata}, &Callback::restart);
-    }
-    return restart(world, Ok{});
-}
-
-Step Callback::restart(const World& world, Check learnt)
-{
-    auto metadata = provider_.metadata(world.now);
-    if (metadata == nullptr) {
-        return refuse(std::move(learnt).error());
-    }
-    return login_->begin_again(*metadata, state_.transaction, world);
+    gate_.emplace(provider_, visit_, state_.transaction);
+    return gate_->start(world);
 }
 
 Step Callback::claim(const World& world, Check learnt)
 {
     auto metadata = provider_.metadata(world.now);
     if (metadata == nullptr) {
-        return refuse(std::move(learnt).error());
+        return refuse_unknown(std::move(learnt));
     }
     auto from_issuer = check_issuer(reply_, provider_.client(), *metadata);
     if (!from_issuer) {
@@ -110,7 +139,7 @@ Step Callback::claimed(const World& world, Claimed claimed)
     constexpr auto used = "client sent a state that was used before";
 
     if (claimed.whose == Claimed::vanished) {
-        return stale(world, Errc::state_used, used);
+        return stale(world, {Errc::state_used, used});
     }
     if (claimed.whose == Claimed::ended) {
         if (!claimed.cookies.empty() && !has_newer_session()) {
@@ -125,14 +154,21 @@ Step Callback::claimed(const World& world, Claimed claimed)
     if (!outcome) {
         return refuse(std::move(outcome).error());
     }
+    return redeem(world);
+}
+
+Step Callback::redeem(const World& world)
+{
     const auto& client = provider_.client();
     auto pkce = client.pkce && metadata_.s256;
-    auto request = code_request(client, metadata_, *reply_.code,
-        login_->redirect_uri(), pkce ? derived_.verifier : "");
-    if (!request) {
-        return refuse(std::move(request).error());
+    auto request = code_request(metadata_, *reply_.code, login_->redirect_uri(),
+        pkce ? derived_.verifier : "");
+    auto proven =
+        authenticate(request, client, metadata_, world.now, world.random);
+    if (!proven) {
+        return refuse(std::move(proven).error());
     }
-    return ask(Fetch{std::move(*request)}, &Callback::tokens);
+    return ask(Fetch{std::move(request)}, &Callback::tokens);
 }
 
 // A session of a login that ended after this one began, not to be replaced by
@@ -144,57 +180,99 @@ bool Callback::has_newer_session() const
         state_.transaction.started;
 }
 
-Step Callback::tokens(const World& world, Result<HttpResponse> response)
+Step Callback::tokens(const World&, Result<HttpResponse> response)
 {
     if (!response) {
         return refuse(std::move(response).error());
     }
     auto tokens = parse_tokens(*response);
     if (!tokens) {
-        return refuse(std::move(tokens).error());
+        // Used before, perhaps before an upgrade that forgot it.
+        auto is_old = tokens.error().code == Errc::provider_invalid_grant;
+        return is_old && has_newer_session() ?
+            go_home({}) :
+            refuse(std::move(tokens).error());
     }
     tokens_ = std::move(*tokens);
-    if (provider_.keys(world.now) == nullptr) {
-        return ask(Learn{Part::keys}, &Callback::verify);
-    }
-    return verify(world, Ok{});
+    return ask(Learn{Part::keys}, &Callback::verify);
 }
 
 Step Callback::verify(const World& world, Check learnt)
 {
     auto keys = provider_.keys(world.now);
     if (keys == nullptr) {
-        return refuse(std::move(learnt).error());
+        return refuse_unknown(std::move(learnt));
     }
     auto token = IdToken::verify(tokens_.id_token,
         {provider_.client(), *keys, derived_.nonce, tokens_.access_token,
             world.now});
     if (!token) {
-        return judge_error(world, std::move(token).error());
+        return judge_error(std::move(token).error(), &Callback::verify);
     }
-    return finish(world, *token);
+    token_ = std::move(*token);
+    if (!provider_.client().userinfo) {
+        return finish(world);
+    }
+    return ask(Fetch{userinfo_request(metadata_, tokens_.access_token)},
+        &Callback::take_userinfo);
+}
+
+Step Callback::take_userinfo(const World& world, Result<HttpResponse> response)
+{
+    if (!response) {
+        return refuse(std::move(response).error());
+    }
+    response_ = std::move(*response);
+    return verify_userinfo(world, Ok{});
+}
+
+Step Callback::verify_userinfo(const World& world, Check learnt)
+{
+    auto keys = provider_.keys(world.now);
+    if (keys == nullptr) {
+        return refuse_unknown(std::move(learnt));
+    }
+    auto userinfo = UserInfo::verify(
+        response_, {provider_.client(), *keys, token_->subject()});
+    if (!userinfo) {
+        return judge_error(
+            std::move(userinfo).error(), &Callback::verify_userinfo);
+    }
+    userinfo_ = std::move(*userinfo);
+    return finish(world);
 }
 
 // The provider may have changed its keys since we last asked: ask again, once.
-Step Callback::judge_error(const World& world, Error error)
+Step Callback::judge_error(Error error, Next<Check> again)
 {
-    if (!wants_newer_keys(error) || renewed_keys_ ||
-        !provider_.may_renew_keys(world.now)) {
+    if (!wants_newer_keys(error) || renewed_keys_) {
         return refuse(std::move(error));
     }
     renewed_keys_ = true;
-    provider_.forget_keys();
-    return ask(Learn{Part::keys}, &Callback::verify);
+    doubt_ = std::move(error);
+    verify_again_ = again;
+    return ask(Learn{Part::keys, true}, &Callback::renewed);
 }
 
-Step Callback::finish(const World& world, const IdToken& token)
+Step Callback::renewed(const World& world, Check learnt)
 {
-    auto session = Session::begin(
-        token, tokens_, provider_.client(), world.now, world.random);
+    if (!learnt) {
+        return refuse(std::move(*doubt_));
+    }
+    return (this->*verify_again_)(world, std::move(learnt));
+}
+
+Step Callback::finish(const World& world)
+{
+    auto session = Session::begin(*token_, userinfo_, tokens_,
+        provider_.client(), world.now, world.random);
     auto cookies = session.seal(provider_, visit_.cookies, login_->secure(),
         visit_.cookie_room, world.random);
     if (!cookies) {
         return refuse(std::move(cookies).error());
+    }
+    if (!session_) {
+        cookies->push_back(login_->set_rounds(login_->rounds() + 1));
     }
     auto end = go_home(std::move(*cookies));
     end.session = std::move(session);

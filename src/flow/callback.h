@@ -1,17 +1,20 @@
-// The provider sends the browser back: code -> tokens -> IdToken -> Session.
+// The provider sends the browser back: code -> tokens -> IdToken, user info ->
+// Session.
 // Nothing is stored or set before all of it holds.
 #pragma once
 
+#include "flow/gate.h"
 #include "flow/login.h"
 #include "flow/step.h"
 #include "oidc/token.h"
+#include "oidc/userinfo.h"
 
 namespace oidc {
 
 class Callback : public Conversation<Callback> {
 public:
     // `session` is the one the browser already has, if any.
-    Callback(Provider& provider, const Visit& visit,
+    Callback(const Provider& provider, const Visit& visit,
         const std::optional<Session>& session) :
         provider_(provider),
         visit_(visit), session_(session)
@@ -20,35 +23,48 @@ public:
 
     // True when the state is one that this provider's keys sealed: how the
     // right one is found where several share a callback path.
-    static bool is_for(const Provider& provider, std::string_view query);
+    static bool is_for(const Provider& provider, std::string_view form);
 
     Step start(const World& world) override;
-    std::string_view doing() const override { return "handling the callback"; }
+    Step resume(const World& world, Answer answer) override;
+    std::string_view doing() const override;
 
 private:
+    Step no_callback(Error error);
+    Step no_state(Error error);
     Step judge_state(const World& world);
-    Step stale(const World& world, Errc code, const char* what);
-    Step restart(const World& world, Check learnt);
+    Step stale(const World& world, Error error);
     Step claim(const World& world, Check learnt);
     Step claimed(const World& world, Claimed claimed);
     bool has_newer_session() const;
+    Step redeem(const World& world);
     Step tokens(const World& world, Result<HttpResponse> response);
     Step verify(const World& world, Check learnt);
-    Step judge_error(const World& world, Error error);
-    Step finish(const World& world, const IdToken& token);
+    Step take_userinfo(const World& world, Result<HttpResponse> response);
+    Step verify_userinfo(const World& world, Check learnt);
+    Step judge_error(Error error, Next<Check> again);
+    Step renewed(const World& world, Check learnt);
+    Step finish(const World& world);
     Finish go_home(std::vector<std::string> cookies);
 
-    Provider& provider_;
+    const Provider& provider_;
     const Visit& visit_;
     const std::optional<Session>& session_;
 
     AuthorizationReply reply_;
     OpenedState state_;
     std::optional<Login> login_;
+    std::optional<Gate> gate_; // what became of a stale login
     Derived derived_;
     Metadata metadata_; // as it was when the reply was judged
     Tokens tokens_;
+    std::optional<IdToken> token_;
+    HttpResponse response_; // with the user info
+    std::optional<UserInfo> userinfo_;
+
     bool renewed_keys_ = false;
+    std::optional<Error> doubt_; // that newer keys may settle
+    Next<Check> verify_again_ = nullptr;
 };
 
 }

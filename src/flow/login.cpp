@@ -3,6 +3,8 @@
 #include "core/encode.h"
 #include "core/url.h"
 
+#include <algorithm>
+
 namespace oidc {
 namespace {
 
@@ -15,6 +17,7 @@ constexpr std::size_t longest_in_state = 1024;
 constexpr std::size_t longest_target = 4096;
 constexpr std::size_t most_bindings = 20;
 constexpr std::size_t most_deletions = 25; // in one answer
+constexpr std::int64_t longest_round = 20; // seconds
 
 bool is_binding(std::string_view suffix, std::string_view value)
 {
@@ -91,7 +94,7 @@ Check Login::find_place(std::string_view origin)
     return Ok{};
 }
 
-Finish Login::begin(const Metadata& metadata, const World& world) const
+Login::Request Login::begin(const Metadata& metadata, const World& world) const
 {
     Transaction transaction;
     transaction.page = page_;
@@ -99,8 +102,8 @@ Finish Login::begin(const Metadata& metadata, const World& world) const
     return begin(metadata, std::move(transaction), world);
 }
 
-Finish Login::begin_again(const Metadata& metadata, const Transaction& stale,
-    const World& world) const
+Login::Request Login::begin_again(const Metadata& metadata,
+    const Transaction& stale, const World& world) const
 {
     Transaction transaction;
     transaction.page = stale.page;
@@ -109,7 +112,7 @@ Finish Login::begin_again(const Metadata& metadata, const Transaction& stale,
     return begin(metadata, std::move(transaction), world);
 }
 
-Finish Login::begin(
+Login::Request Login::begin(
     const Metadata& metadata, Transaction transaction, const World& world) const
 {
     // A name of its own for every new browser, so that tabs that start at once
@@ -124,20 +127,20 @@ Finish Login::begin(
     transaction.browser = browser->name;
     transaction.browser_digest = digest_of_binding(browser->value);
 
-    Finish finish;
+    Request request;
     if (transaction.target.size() > longest_in_state) {
-        finish.cookies = seal_target(transaction, world);
+        request.cookies = seal_target(transaction, world);
     }
-    finish.cookies.push_back(set_cookie(
+    request.cookies.push_back(set_cookie(
         scope(browser->name), browser->value, client().pre_auth_timeout));
 
-    clear_surplus(finish.cookies);
+    clear_surplus(request.cookies);
 
     auto sealed =
         seal_state(*provider_, transaction, browser->value, world.random);
-    finish.location = authorization_url(
-        *provider_, metadata, redirect_uri_, sealed, visit_->extra_args);
-    return finish;
+    request.parameters = authorization_parameters(
+        client(), metadata, redirect_uri_, sealed, visit_->extra_args);
+    return request;
 }
 
 BrowserBinding Login::find_binding(const Transaction& transaction) const
@@ -199,10 +202,34 @@ std::string Login::cookie_prefix() const
     return (hosted ? "__Host-" : "") + std::string(name) + "_login_";
 }
 
+// A form that the provider's page posts is a cross-site POST, to which browsers
+// give None cookies alone, and those only if they are Secure.
 CookieScope Login::scope(std::string_view suffix) const
 {
+    auto posted = client().response_mode == ResponseMode::form_post;
     return {cookie_prefix().append(suffix), client().cookie_domain,
-        client().cookie_path, "Lax", secure_};
+        client().cookie_path, posted ? "None" : "Lax", secure_ || posted};
+}
+
+CookieScope Login::rounds_scope() const
+{
+    return scope("rounds");
+}
+
+unsigned Login::rounds() const
+{
+    auto value = find_cookie(visit_->cookies, rounds_scope().name);
+    if (!value || value->size() != 1 || (*value)[0] < '0' ||
+        (*value)[0] > '9') {
+        return 0;
+    }
+    return static_cast<unsigned>((*value)[0] - '0');
+}
+
+std::string Login::set_rounds(unsigned rounds) const
+{
+    return set_cookie(rounds_scope(),
+        std::to_string(std::min(rounds, most_rounds)), longest_round);
 }
 
 template <class Visit>

@@ -39,13 +39,28 @@ public:
     // The browser is on https.
     bool secure() const { return secure_; }
 
-    // Sends the browser to the authorization endpoint, to return to this
-    // request's target.
-    Finish begin(const Metadata& metadata, const World& world) const;
+    // An authorization request, and what the browser is to keep meanwhile.
+    struct Request {
+        std::string parameters; // a form
+        std::vector<std::string> cookies;
+    };
+
+    // A login that returns to this request's target.
+    Request begin(const Metadata& metadata, const World& world) const;
 
     // The same for a transaction that went stale.
-    Finish begin_again(const Metadata& metadata, const Transaction& stale,
+    Request begin_again(const Metadata& metadata, const Transaction& stale,
         const World& world) const;
+
+    // True for a browser that has begun a login here.
+    bool knows_browser() const { return known_browser().has_value(); }
+
+    // How often this browser went round lately: a cookie counts the logins
+    // that ended without a session that comes back, as long as each follows
+    // the one before within seconds.
+    unsigned rounds() const;
+    std::string set_rounds(unsigned rounds) const;
+    static constexpr unsigned most_rounds = 5;
 
     BrowserBinding find_binding(const Transaction& transaction) const;
 
@@ -67,7 +82,7 @@ private:
     }
 
     Check find_place(std::string_view page);
-    Finish begin(const Metadata& metadata, Transaction transaction,
+    Request begin(const Metadata& metadata, Transaction transaction,
         const World& world) const;
 
     std::string cookie_prefix() const;
@@ -78,6 +93,7 @@ private:
     void each_binding(Visit visit) const;
     void clear_surplus(std::vector<std::string>& cookies) const;
 
+    CookieScope rounds_scope() const;
     CookieScope target_scope() const;
     std::size_t size_of_others(std::string_view name) const;
     std::string target_binding(const Transaction& transaction) const;

@@ -27,8 +27,8 @@ struct World {
 struct Visit {
     std::string_view method;
     std::string_view target; // raw request target: path and query
-    std::string_view query;
-    std::string origin; // scheme://authority, as the browser sees it
+    std::string_view reply;  // of the provider, in a callback: a form
+    std::string origin;      // scheme://authority, as the browser sees it
     std::vector<std::string_view> cookies;
     std::string extra_args;      // of the authorization request, a form
     std::size_t cookie_room = 0; // bytes that our cookies may take
@@ -40,9 +40,11 @@ struct Fetch {
 };
 
 // See to it that the provider's part is known, by one question for all who
-// need it meanwhile; resume with Check.
+// need it meanwhile; resume with Check. With `anew`, that it is newer than it
+// was: an error where it cannot be had, or was asked for too often.
 struct Learn {
     Part part;
+    bool anew = false;
 };
 
 // Take the id of a state, so that it serves one callback only; resume with
@@ -131,6 +133,15 @@ protected:
         Finish finish;
         finish.error = std::move(error);
         return finish;
+    }
+
+    // For a part that is not known: what was learnt says why, unless time has
+    // run over it meanwhile.
+    static Step refuse_unknown(Check learnt)
+    {
+        return refuse(learnt ? Error{Errc::upstream_timeout,
+                                   "provider did not answer in time"} :
+                               std::move(learnt).error());
     }
 
 private:

@@ -9,16 +9,20 @@ namespace {
 
 constexpr std::size_t longest_kid = 1024;
 
-Error malformed(const std::string& what)
+Error error_of(
+    const TokenKind& kind, Errc TokenKind::*code, const std::string& what)
 {
-    return {Errc::id_token_malformed, "id token " + what};
+    return {kind.*code, std::string(kind.name) + " " + what};
 }
 
 }
 
-Result<Jws> Jws::parse(
-    std::string_view compact, std::span<const std::string> allowed)
+Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
+    std::span<const std::string> allowed)
 {
+    auto malformed = [&](const std::string& what) {
+        return error_of(kind, &TokenKind::malformed, what);
+    };
     if (std::count(compact.begin(), compact.end(), '.') != 2) {
         return malformed("is not a JWS of three parts");
     }
@@ -44,12 +48,12 @@ Result<Jws> Jws::parse(
     auto algorithm = find_algorithm(*alg);
     if (algorithm == nullptr ||
         std::find(allowed.begin(), allowed.end(), *alg) == allowed.end()) {
-        return Error{Errc::id_token_alg,
-            "id token is signed with " + quoted(*alg) +
-                ", which id_token_alg does not list"};
+        return error_of(kind, &TokenKind::alg,
+            "is signed with " + quoted(*alg) +
+                ", which id_token_alg does not list");
     }
     if ((*header)["crit"].exists()) {
-        return Error{Errc::id_token_crit, "id token has a critical extension"};
+        return error_of(kind, &TokenKind::crit, "has a critical extension");
     }
     // RFC 7797: without "crit" it would be ignored, but nobody means that.
     if ((*header)["b64"].exists() || (*header)["enc"].exists()) {
@@ -60,7 +64,7 @@ Result<Jws> Jws::parse(
         return malformed("has a kid that is no string of sane length");
     }
 
-    Jws jws;
+    Jws jws(kind);
     jws.compact_ = compact;
     jws.payload_ = std::move(*payload);
     jws.algorithm_ = algorithm;
@@ -74,7 +78,7 @@ Result<Jws> Jws::parse(
 Result<std::string> Jws::verify(
     const KeySet& keys, std::string_view secret) const
 {
-    Error bad{Errc::id_token_signature, "id token has a bad signature"};
+    auto bad = error_of(*kind_, &TokenKind::signature, "has a bad signature");
 
     if (algorithm_->signature != 0 &&
         algorithm_->signature != signature_size_) {
@@ -83,20 +87,21 @@ Result<std::string> Jws::verify(
     if (algorithm_->kty == Kty::oct) {
         auto key = VerifyingKey::from_secret(secret);
         if (!key.fits(*algorithm_)) {
-            return Error{Errc::id_token_key,
-                "id token is signed with a client_secret shorter than " +
-                    std::to_string(algorithm_->least_secret) + " bytes"};
+            return error_of(*kind_, &TokenKind::key,
+                "is signed with a client_secret shorter than " +
+                    std::to_string(algorithm_->least_secret) + " bytes");
         }
         return key.verify(*algorithm_, compact_) ?
             Result<std::string>(payload_) :
             bad;
     }
 
-    auto candidates = keys.choose(*algorithm_, kid_);
-    if (!candidates) {
-        return std::move(candidates).error();
+    std::string why;
+    auto candidates = keys.choose(*algorithm_, kid_, why);
+    if (candidates.empty()) {
+        return error_of(*kind_, &TokenKind::key, why);
     }
-    for (auto key : *candidates) {
+    for (auto key : candidates) {
         if (key->verify(*algorithm_, compact_)) {
             return payload_;
         }

@@ -13,28 +13,39 @@
 
 namespace oidc {
 
+// What a token is: the name and the codes of what can be wrong with one.
+struct TokenKind {
+    std::string_view name;
+    Errc malformed;
+    Errc alg;
+    Errc crit;
+    Errc key;
+    Errc signature;
+};
+
 // A token as it came. Its payload has no way out but verify().
 class Jws {
 public:
-    // id_token_malformed for anything but three strict base64url parts with a
-    // JSON header; id_token_alg for an algorithm that is not `allowed`, "none"
-    // always among those; id_token_crit for any critical extension, since we
-    // understand none (RFC 7515, 4.1.11). Keys and URLs in the header (jwk,
-    // jku, x5u, x5c) are not read at all.
-    static Result<Jws> parse(
-        std::string_view compact, std::span<const std::string> allowed);
+    // Malformed is anything but three strict base64url parts with a JSON
+    // header; alg an algorithm that is not `allowed`, "none" always among
+    // those; crit any critical extension, since we understand none (RFC 7515,
+    // 4.1.11). Keys and URLs in the header (jwk, jku, x5u, x5c) are not read
+    // at all. The kind must be a constant.
+    static Result<Jws> parse(const TokenKind& kind, std::string_view compact,
+        std::span<const std::string> allowed);
 
     const Algorithm& algorithm() const { return *algorithm_; }
     const std::optional<std::string>& kid() const { return kid_; }
 
     // The payload, if a key of `keys`, or for the HS algorithms the secret,
-    // made the signature. id_token_key, id_token_signature.
+    // made the signature; else the kind's key or signature.
     Result<std::string> verify(
         const KeySet& keys, std::string_view secret) const;
 
 private:
-    Jws() = default;
+    explicit Jws(const TokenKind& kind) : kind_(&kind) {}
 
+    const TokenKind* kind_;
     std::string compact_;
     std::string payload_;
     const Algorithm* algorithm_ = nullptr;

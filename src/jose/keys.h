@@ -54,10 +54,10 @@ public:
     static Result<KeySet> parse(std::string_view json);
 
     // The keys that can have made a signature with `algorithm`: of that kid,
-    // or, for a token without one, up to ten of the right kind. id_token_key
-    // with the reason when there is none.
-    Result<std::vector<const VerifyingKey*>> choose(const Algorithm& algorithm,
-        const std::optional<std::string>& kid) const;
+    // or, for a token without one, up to ten of the right kind. Where there is
+    // none `why` tells it, as a phrase after "the token".
+    std::vector<const VerifyingKey*> choose(const Algorithm& algorithm,
+        const std::optional<std::string>& kid, std::string& why) const;
 
 private:
     std::vector<VerifyingKey> keys_;

@@ -105,6 +105,7 @@ oidc::Needs used_by_variables(ngx_conf_t* cf)
         }
         needs.id_token |= name == "oidc_id_token";
         needs.access_token |= name == "oidc_access_token";
+        needs.userinfo |= name == "oidc_userinfo";
     }
     return needs;
 }
@@ -129,7 +130,11 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 
 ProviderConf::ProviderConf() : ProviderFields{}
 {
+    client_auth = NGX_CONF_UNSET_UINT;
     pkce = NGX_CONF_UNSET;
+    response_mode = NGX_CONF_UNSET_UINT;
+    pushed_authorization = NGX_CONF_UNSET_UINT;
+    userinfo = NGX_CONF_UNSET;
     code_challenge_method = NGX_CONF_UNSET_UINT;
     cookie_samesite = NGX_CONF_UNSET_UINT;
     session_timeout = NGX_CONF_UNSET;
@@ -250,6 +255,7 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
     for (auto provider : conf.providers) {
         auto& needs = provider->client.needs;
         needs = used;
+        needs.userinfo &= provider->client.userinfo;
         add_claim(needs.claims, "sub");
         add_session_claims(*provider, needs);
         std::sort(needs.claims.begin(), needs.claims.end());
@@ -270,6 +276,7 @@ ngx_int_t init_module(ngx_cycle_t* cycle)
             if (keys.empty()) {
                 keys.push_back(conf->zone->key());
             }
+            provider->zone = conf->zone;
             provider->provider.configure(std::move(provider->client), keys);
         }
         return static_cast<ngx_int_t>(NGX_OK);

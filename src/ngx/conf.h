@@ -3,24 +3,16 @@
 #pragma once
 
 #include "ngx/exchange.h"
+#include "ngx/lookup.h"
 #include "ngx/names.h"
 #include "ngx/ngx.h"
 #include "ngx/zone.h"
 #include "oidc/provider.h"
 
-#include <list>
 #include <string>
 #include <vector>
 
 namespace ngx {
-
-class Driver;
-
-// A question to the provider that several requests of a worker wait for.
-struct Lookup {
-    Driver* owner = nullptr; // null: nobody is asking
-    std::list<Driver*> waiting;
-};
 
 // Where a directive stands, for what is found out only later.
 struct Position {
@@ -36,12 +28,24 @@ struct ProviderFields {
     ngx_str_t client_id;
     ngx_str_t client_secret;
     ngx_str_t client_secret_file;
+    ngx_uint_t client_auth;
+    ngx_str_t client_key;
+    ngx_str_t client_certificate;
+    ngx_str_t client_certificate_key;
     ngx_str_t config_url;
+    ngx_str_t authorization_endpoint;
+    ngx_str_t token_endpoint;
+    ngx_str_t userinfo_endpoint;
+    ngx_str_t jwks_uri;
+    ngx_str_t pushed_authorization_request_endpoint;
     ngx_str_t redirect_uri;
     ngx_array_t* scope;
     ngx_http_complex_value_t* extra_auth_args;
     ngx_flag_t pkce;
     ngx_uint_t code_challenge_method; // S256, in Angie's words
+    ngx_uint_t response_mode;
+    ngx_uint_t pushed_authorization;
+    ngx_flag_t userinfo;
     ngx_str_t cookie_name;
     ngx_str_t cookie_domain;
     ngx_str_t cookie_path;
@@ -52,6 +56,8 @@ struct ProviderFields {
     time_t pre_auth_timeout;
     time_t clock_skew;
     ngx_array_t* id_token_alg;
+    ngx_array_t* id_token_encrypted_alg;
+    ngx_array_t* audience;
     ngx_str_t ssl_trusted_certificate;
     ngx_str_t ssl_crl;
     ngx_uint_t ssl_verify_depth;
@@ -69,8 +75,9 @@ struct ProviderConf : ProviderFields {
 
     oidc::Provider provider;
     Outlet outlet;
-    Lookup metadata;
-    Lookup keys;
+    Zone* zone = nullptr;
+    Lookup metadata{*this, oidc::Part::metadata};
+    Lookup keys{*this, oidc::Part::keys};
 
     Lookup& lookup(oidc::Part part)
     {

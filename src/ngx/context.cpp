@@ -68,18 +68,17 @@ ngx_int_t Context::begin_login(ProviderConf& provider)
     return run(provider);
 }
 
-ngx_int_t Context::handle_callback(ProviderConf& provider)
+ngx_int_t Context::handle_callback(
+    ProviderConf& provider, std::string_view reply)
 {
-    if (!driver_) {
-        called_back_ = &provider;
-        query_ = text(r_->args);
-        visit_.query = query_;
-        hide_query(r_);
-        prepare(provider);
-        start(provider,
-            std::make_unique<oidc::Callback>(
-                provider.provider, visit_, session(provider)));
-    }
+    called_back_ = &provider;
+    reply_ = reply;
+    visit_.reply = reply_;
+    hide_query(r_);
+    prepare(provider);
+    start(provider,
+        std::make_unique<oidc::Callback>(
+            provider.provider, visit_, session(provider)));
     return run(provider);
 }
 
@@ -97,7 +96,6 @@ void Context::prepare(ProviderConf& provider)
 
 void Context::start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow)
 {
-    doing_ = flow->doing();
     driver_.emplace(r_, provider, std::move(flow));
 }
 
@@ -114,6 +112,7 @@ ngx_int_t Context::run(ProviderConf& provider)
     if (!end) {
         return NGX_AGAIN;
     }
+    doing_ = driver_->doing();
     driver_.reset();
     return finish(provider, std::move(*end));
 }
@@ -126,7 +125,10 @@ ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
     if (finish.session) {
         session_ = std::move(finish.session);
     }
-    return redirect(r_, finish);
+    // RFC 9700, 4.12: a form of the provider's is not to be posted on.
+    auto posted = called_back_ != nullptr && r_->method == NGX_HTTP_POST;
+    return redirect(
+        r_, finish, posted ? NGX_HTTP_SEE_OTHER : NGX_HTTP_MOVED_TEMPORARILY);
 }
 
 ngx_int_t Context::fail(const std::string& provider, oidc::Error error)

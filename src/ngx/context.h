@@ -37,7 +37,10 @@ public:
     // Phase handlers: they run the flow to its end, over as many calls as it
     // takes, and return what the phase returns.
     ngx_int_t begin_login(ProviderConf& provider);
-    ngx_int_t handle_callback(ProviderConf& provider);
+    ngx_int_t handle_callback(ProviderConf& provider, std::string_view reply);
+
+    // What handle_callback() began.
+    ngx_int_t go_on(ProviderConf& provider) { return run(provider); }
 
     // Ends the request with what an error gets, and logs it.
     ngx_int_t fail(const std::string& provider, oidc::Error error);
@@ -50,7 +53,7 @@ private:
 
     ngx_http_request_t* r_;
     oidc::Visit visit_;
-    std::string query_; // of a callback, which nothing else may see
+    std::string reply_; // of a callback, which nothing else may see
 
     ProviderConf* provider_ = nullptr;
     std::optional<oidc::Session> session_;

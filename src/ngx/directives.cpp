@@ -54,6 +54,33 @@ char* set_complex(ngx_conf_t* cf, ngx_command_t* command, void* conf)
     return ngx_http_set_complex_value_slot(cf, command, conf);
 }
 
+// As nginx's own, which names neither the directive nor what it takes.
+char* set_enum(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    auto& field = *reinterpret_cast<ngx_uint_t*>(
+        static_cast<char*>(conf) + command->offset);
+    if (field != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    auto& value = argument(cf, 1);
+    auto entries = static_cast<ngx_conf_enum_t*>(command->post);
+    return guard(cf, fail(), [&] {
+        std::string values;
+        for (auto entry = entries; entry->name.len > 0; entry++) {
+            if (entry->name.len == value.len &&
+                ngx_strncasecmp(entry->name.data, value.data, value.len) == 0) {
+                field = entry->value;
+                return static_cast<char*>(NGX_CONF_OK);
+            }
+            values += (values.empty() ? "" : ", ") + text(entry->name);
+        }
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid \"%V\" value \"%V\", use one of: %s", &command->name,
+            &value, values.c_str());
+        return fail();
+    });
+}
+
 ngx_conf_enum_t same_site_values[] = {
     {ngx_string("lax"), 0},
     {ngx_string("strict"), 1},
@@ -67,6 +94,40 @@ ngx_conf_enum_t challenge_methods[] = {
     {ngx_null_string, 0},
 };
 
+ngx_conf_enum_t client_auth_values[] = {
+    {ngx_string("auto"), static_cast<ngx_uint_t>(oidc::ClientAuth::automatic)},
+    {ngx_string("client_secret_basic"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_basic)},
+    {ngx_string("client_secret_post"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_post)},
+    {ngx_string("client_secret_jwt"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_jwt)},
+    {ngx_string("private_key_jwt"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::private_key_jwt)},
+    {ngx_string("tls_client_auth"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::tls_client_auth)},
+    {ngx_string("self_signed_tls_client_auth"),
+        static_cast<ngx_uint_t>(oidc::ClientAuth::self_signed_tls_client_auth)},
+    {ngx_string("none"), static_cast<ngx_uint_t>(oidc::ClientAuth::none)},
+    {ngx_null_string, 0},
+};
+
+ngx_conf_enum_t response_modes[] = {
+    {ngx_string("query"), static_cast<ngx_uint_t>(oidc::ResponseMode::query)},
+    {ngx_string("form_post"),
+        static_cast<ngx_uint_t>(oidc::ResponseMode::form_post)},
+    {ngx_null_string, 0},
+};
+
+ngx_conf_enum_t pushed_values[] = {
+    {ngx_string("auto"),
+        static_cast<ngx_uint_t>(oidc::PushedAuthorization::automatic)},
+    {ngx_string("on"), static_cast<ngx_uint_t>(oidc::PushedAuthorization::on)},
+    {ngx_string("off"),
+        static_cast<ngx_uint_t>(oidc::PushedAuthorization::off)},
+    {ngx_null_string, 0},
+};
+
 #define FIELD(name) 0, offsetof(ProviderFields, name)
 
 // clang-format off
@@ -75,23 +136,37 @@ ngx_command_t provider_commands[] = {
     directive("client_id",          NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_id)),
     directive("client_secret",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret)),
     directive("client_secret_file", NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret_file)),
+    directive("client_auth",        NGX_CONF_TAKE1, set_enum,  FIELD(client_auth), client_auth_values),
+    directive("client_key",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_key)),
+    directive("client_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_certificate)),
+    directive("client_certificate_key", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(client_certificate_key)),
+    directive("authorization_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(authorization_endpoint)),
+    directive("token_endpoint",     NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(token_endpoint)),
+    directive("userinfo_endpoint",  NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(userinfo_endpoint)),
+    directive("jwks_uri",           NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(jwks_uri)),
+    directive("pushed_authorization_request_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(pushed_authorization_request_endpoint)),
     directive("config_url",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(config_url)),
     directive("redirect_uri",       NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(redirect_uri)),
     directive("scope",              NGX_CONF_1MORE, set_words,               FIELD(scope)),
     directive("scopes",             NGX_CONF_1MORE, set_words,               FIELD(scope)),
     directive("extra_auth_args",    NGX_CONF_TAKE1, set_complex,             FIELD(extra_auth_args)),
     directive("pkce",               NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(pkce)),
-    directive("code_challenge_method", NGX_CONF_TAKE1, ngx_conf_set_enum_slot, FIELD(code_challenge_method), challenge_methods),
+    directive("code_challenge_method", NGX_CONF_TAKE1, set_enum, FIELD(code_challenge_method), challenge_methods),
+    directive("response_mode",      NGX_CONF_TAKE1, set_enum,  FIELD(response_mode), response_modes),
+    directive("pushed_authorization", NGX_CONF_TAKE1, set_enum, FIELD(pushed_authorization), pushed_values),
+    directive("userinfo",           NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(userinfo)),
     directive("cookie_name",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_name)),
     directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
     directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),
-    directive("cookie_samesite",    NGX_CONF_TAKE1, ngx_conf_set_enum_slot,  FIELD(cookie_samesite), same_site_values),
+    directive("cookie_samesite",    NGX_CONF_TAKE1, set_enum,  FIELD(cookie_samesite), same_site_values),
     directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
     directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
     directive("session_claims",     NGX_CONF_1MORE, set_words,               FIELD(session_claims)),
     directive("pre_auth_timeout",   NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(pre_auth_timeout)),
     directive("clock_skew",         NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(clock_skew)),
     directive("id_token_alg",       NGX_CONF_1MORE, set_words,               FIELD(id_token_alg)),
+    directive("id_token_encrypted_alg", NGX_CONF_1MORE, set_words,           FIELD(id_token_encrypted_alg)),
+    directive("audience",           NGX_CONF_1MORE, set_words,               FIELD(audience)),
     directive("ssl_trusted_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(ssl_trusted_certificate)),
     directive("ssl_crl",            NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(ssl_crl)),
     directive("ssl_verify_depth",   NGX_CONF_TAKE1, ngx_conf_set_num_slot,   FIELD(ssl_verify_depth)),
@@ -251,7 +326,7 @@ ngx_command_t commands[] = {
     directive("oidc_provider",   NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_provider, NGX_HTTP_MAIN_CONF_OFFSET),
     directive("oidc_state_zone", NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, set_zone_size, NGX_HTTP_MAIN_CONF_OFFSET),
     directive("auth_oidc",       anywhere|NGX_CONF_TAKE1, set_auth_oidc, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, auth_oidc)),
-    directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, ngx_conf_set_enum_slot, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),
+    directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, set_enum, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),
     directive("oidc_base_url",   anywhere|NGX_CONF_TAKE1, set_base_url, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, base_url)),
     ngx_null_command
 };

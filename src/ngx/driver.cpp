@@ -9,7 +9,7 @@ namespace {
 using oidc::Errc;
 using oidc::Error;
 
-constexpr ngx_msec_t claim_interval = 50; // ms between looks at the zone
+constexpr ngx_msec_t interval = 50; // ms between looks at the zone
 
 oidc::World world()
 {
@@ -71,9 +71,6 @@ Driver::~Driver()
     if (awaited_ != nullptr) {
         awaited_->waiting.remove(this);
     }
-    if (owned_ != nullptr) {
-        wake_waiting(*owned_, nullptr);
-    }
     if (!claimed_.empty()) {
         zone_of(r_).abandon(claimed_);
     }
@@ -112,6 +109,7 @@ bool Driver::perform(oidc::Finish&)
 bool Driver::perform(oidc::Fetch& step)
 {
     auto rc = fetch(r_, provider_.outlet, std::move(step.request),
+        Exchange::Manner::waited,
         [this](oidc::Result<oidc::HttpResponse> response) {
             wait_ = Wait::none;
             answer_ = std::move(response);
@@ -126,77 +124,46 @@ bool Driver::perform(oidc::Fetch& step)
 bool Driver::perform(oidc::Learn& step)
 {
     auto& lookup = provider_.lookup(step.part);
-    auto& provider = provider_.provider;
-
-    if (provider.knows(step.part, ngx_time())) {
-        answer_ = oidc::Check(oidc::Ok{});
+    auto is_first = patience_until_ == 0;
+    if (is_first) {
+        known_ = lookup.count();
+    }
+    answer_ = lookup.consult(r_, step.anew, known_);
+    if (answer_) {
         return true;
     }
-    if (lookup.owner == nullptr) {
-        ask_provider(step.part);
-        return false;
-    }
-    // Somebody asks already. Whoever asks is bound by the same timeouts.
-    auto patience = 2 * provider_.outlet.patience();
-    if (patience_until_ == 0) {
-        patience_until_ = ngx_current_msec + patience;
-    }
-    if (has_passed(patience_until_)) {
+    if (!has_patience()) {
         answer_ = oidc::Check(Error{Errc::upstream_timeout,
             "provider did not answer another request in time"});
         return true;
     }
-    park(patience_until_ - ngx_current_msec);
-    lookup.waiting.push_back(this);
-    awaited_ = &lookup;
+    if (lookup.is_asking()) {
+        lookup.waiting.push_back(this);
+        awaited_ = &lookup;
+        park(patience_until_ - ngx_current_msec);
+    } else {
+        park(interval); // another worker asks
+    }
     return false;
 }
 
-void Driver::ask_provider(oidc::Part part)
+void Driver::wake_from_lookup(const oidc::Check* learnt)
 {
-    auto& lookup = provider_.lookup(part);
-    auto rc = fetch(r_, provider_.outlet, provider_.provider.request(part),
-        [this, part, &lookup](oidc::Result<oidc::HttpResponse> response) {
-            auto learnt =
-                provider_.provider.learn(part, std::move(response), ngx_time());
-            log_kept(part, learnt);
-            wake_waiting(lookup, &learnt);
-            wait_ = Wait::none;
-            answer_ = std::move(learnt);
-        });
-    if (rc != NGX_OK) {
-        throw std::runtime_error("could not start a subrequest");
+    if (learnt != nullptr) {
+        answer_ = *learnt;
     }
-    lookup.owner = this;
-    owned_ = &lookup;
-    wait_ = Wait::subrequest;
+    awaited_ = nullptr;
+    ngx_post_event(&event_, &ngx_posted_events);
 }
 
-// What was known serves on, and no flow will complain.
-void Driver::log_kept(oidc::Part part, const oidc::Check& learnt)
+// Whoever asks is bound by the outlet's patience; so are those who wait for
+// two of them, one after the other.
+bool Driver::has_patience()
 {
-    if (!learnt && provider_.provider.knows(part, ngx_time())) {
-        ngx_log_error(NGX_LOG_ERR, r_->connection->log, 0,
-            "oidc: %s while renewing %s, provider \"%s\"",
-            learnt.error().detail.c_str(),
-            part == oidc::Part::metadata ? "metadata" : "keys",
-            provider_.name.c_str());
+    if (patience_until_ == 0) {
+        patience_until_ = ngx_current_msec + 2 * provider_.outlet.patience();
     }
-}
-
-// Without an answer the waiting ask anew, the first of them for the others.
-void Driver::wake_waiting(Lookup& lookup, const oidc::Check* learnt)
-{
-    lookup.owner = nullptr;
-    owned_ = nullptr;
-    for (auto waiting : lookup.waiting) {
-        if (learnt != nullptr) {
-            waiting->answer_ = *learnt;
-        }
-        waiting->awaited_ = nullptr;
-        ngx_post_event(&waiting->event_, &ngx_posted_events);
-    }
-    lookup.waiting.clear();
+    return !has_passed(patience_until_);
 }
 
 bool Driver::perform(oidc::Claim& step)
@@ -204,9 +171,6 @@ bool Driver::perform(oidc::Claim& step)
     using oidc::Claimed;
     auto taking = zone_of(r_).take(step.id, ngx_time(), step.until);
 
-    if (patience_until_ == 0) {
-        patience_until_ = ngx_current_msec + 2 * provider_.outlet.patience();
-    }
     switch (taking.taken) {
     case Zone::Taken::ours:
         claimed_ = step.id;
@@ -218,8 +182,8 @@ bool Driver::perform(oidc::Claim& step)
     case Zone::Taken::busy:
         // A copy of this callback is under way, maybe in another worker, which
         // may have died.
-        if (!has_passed(patience_until_)) {
-            park(claim_interval);
+        if (has_patience()) {
+            park(interval);
             return false;
         }
         [[fallthrough]];

@@ -23,6 +23,11 @@ public:
     // which nginx runs the request's phases again.
     std::optional<oidc::Finish> drive();
 
+    std::string_view doing() const { return flow_->doing(); }
+
+    // What a lookup waits for has come, or whoever asked has gone.
+    void wake_from_lookup(const oidc::Check* learnt);
+
 private:
     enum class Wait { none, subrequest, event };
 
@@ -32,9 +37,7 @@ private:
     bool perform(oidc::Claim& step);
     bool perform(oidc::Finish& step);
 
-    void ask_provider(oidc::Part part);
-    void log_kept(oidc::Part part, const oidc::Check& learnt);
-    void wake_waiting(Lookup& lookup, const oidc::Check* learnt);
+    bool has_patience();
     void park(ngx_msec_t timeout);
     void leave(const oidc::Finish& finish);
 
@@ -50,9 +53,9 @@ private:
 
     ngx_event_t event_{};
     ngx_msec_t patience_until_ = 0; // of a wait for others; 0: none yet
-    Lookup* owned_ = nullptr;
     Lookup* awaited_ = nullptr;
-    std::string claimed_; // an id we took and have not left
+    ngx_uint_t known_ = 0; // documents, when a newer one was asked for
+    std::string claimed_;  // an id we took and have not left
 };
 
 }

@@ -81,13 +81,27 @@ bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists)
     return ngx_ssl_crl(cf, outlet.upstream.ssl, &lists) == NGX_OK;
 }
 
+bool present_certificate(
+    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificate, ngx_str_t key)
+{
+    return ngx_ssl_certificate(
+               cf, outlet.upstream.ssl, &certificate, &key, nullptr) == NGX_OK;
+}
+
 Exchange* Exchange::of(ngx_http_request_t* sr)
 {
     return static_cast<Exchange*>(
         ngx_http_get_module_ctx(sr, ngx_http_oidc_module));
 }
 
-ngx_int_t Exchange::begin(ngx_http_request_t* r)
+Exchange::~Exchange()
+{
+    if (deadline_.timer_set) {
+        ngx_del_timer(&deadline_);
+    }
+}
+
+ngx_int_t Exchange::begin(ngx_http_request_t* r, Manner manner)
 {
     auto post = allocate<ngx_http_post_subrequest_t>(r->pool);
     post->handler = post_subrequest;
@@ -95,7 +109,9 @@ ngx_int_t Exchange::begin(ngx_http_request_t* r)
 
     ngx_http_request_t* sr;
     if (ngx_http_subrequest(r, &subrequest_uri, nullptr, &sr, post,
-            NGX_HTTP_SUBREQUEST_IN_MEMORY | NGX_HTTP_SUBREQUEST_WAITED) !=
+            NGX_HTTP_SUBREQUEST_IN_MEMORY |
+                (manner == Manner::waited ? NGX_HTTP_SUBREQUEST_WAITED :
+                                            NGX_HTTP_SUBREQUEST_BACKGROUND)) !=
         NGX_OK) {
         return NGX_ERROR;
     }
@@ -110,7 +126,9 @@ ngx_int_t Exchange::begin(ngx_http_request_t* r)
 
     // In place of ngx_http_handler: no phase runs.
     sr->write_event_handler = start;
-    deadline_ = ngx_current_msec + outlet_.patience();
+    deadline_.handler = give_up;
+    deadline_.data = sr;
+    deadline_.log = r->connection->log;
     return NGX_OK;
 }
 
@@ -150,9 +168,30 @@ void Exchange::start(ngx_http_request_t* sr)
         ngx_http_finalize_request(sr, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
+    // nginx's own timers start anew with every address and every byte.
+    auto self = of(sr);
+    ngx_add_timer(&self->deadline_, self->outlet_.patience());
     sr->main->count++;
     ngx_http_upstream_init(sr);
     ngx_http_finalize_request(sr, NGX_DONE);
+}
+
+// As nginx itself ends an upstream whose request is torn down; the subrequest
+// then ends by a count of its own.
+void Exchange::give_up(ngx_event_t* event)
+{
+    auto sr = static_cast<ngx_http_request_t*>(event->data);
+    auto c = sr->connection;
+    auto u = sr->upstream;
+    if (u == nullptr || u->cleanup == nullptr) {
+        return;
+    }
+    of(sr)->late_ = true;
+    ngx_http_set_log_request(c->log, sr);
+    sr->main->count++;
+    (*u->cleanup)(sr);
+    ngx_http_finalize_request(sr, NGX_HTTP_GATEWAY_TIME_OUT);
+    ngx_http_run_posted_requests(c);
 }
 
 ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
@@ -217,7 +256,7 @@ ngx_int_t Exchange::reinit_request(ngx_http_request_t* sr)
 ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
 {
     auto self = of(sr);
-    if (self->is_late() || !self->is_protected(sr)) {
+    if (!self->is_protected(sr)) {
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
     self->heard_ = true;
@@ -236,7 +275,7 @@ bool Exchange::is_protected(ngx_http_request_t* sr) const
 ngx_int_t Exchange::input_filter_init(void* data)
 {
     auto sr = static_cast<ngx_http_request_t*>(data);
-    sr->upstream->length = of(sr)->expected();
+    sr->upstream->length = -1; // read_body() and the connection's end tell
     return NGX_OK;
 }
 
@@ -244,9 +283,6 @@ ngx_int_t Exchange::input_filter(void* data, ssize_t size)
 {
     auto sr = static_cast<ngx_http_request_t*>(data);
     auto self = of(sr);
-    if (self->is_late()) {
-        return NGX_ERROR;
-    }
     // The bytes stand behind buffer.last, which stays: none is kept there.
     std::string_view bytes(
         reinterpret_cast<const char*>(sr->upstream->buffer.last),
@@ -268,6 +304,9 @@ ngx_int_t Exchange::post_subrequest(
     ngx_http_request_t* sr, void* data, ngx_int_t rc)
 {
     auto self = static_cast<Exchange*>(data);
+    if (self->deadline_.timer_set) {
+        ngx_del_timer(&self->deadline_);
+    }
     guard(sr, 0, [&] {
         self->ended(self->end_of(rc));
         return 0;
@@ -278,14 +317,6 @@ ngx_int_t Exchange::post_subrequest(
         return rc;
     }
     return NGX_OK;
-}
-
-bool Exchange::is_late()
-{
-    // A server that sends a byte at a time never meets nginx's own timers.
-    late_ =
-        late_ || static_cast<ngx_msec_int_t>(ngx_current_msec - deadline_) > 0;
-    return late_;
 }
 
 Exchange::End Exchange::end_of(ngx_int_t rc) const

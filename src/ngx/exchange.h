@@ -47,20 +47,29 @@ bool trust_file(
 // become part of it.
 bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists);
 
+// Shows a certificate of our own to the server (RFC 8705, 2).
+bool present_certificate(
+    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificate, ngx_str_t key);
+
 class Exchange {
 public:
     Exchange(const Outlet& outlet, oidc::Url url) :
         outlet_(outlet), url_(std::move(url))
     {
     }
-    virtual ~Exchange() = default;
+    virtual ~Exchange();
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
+    enum class Manner {
+        waited,    // the request then runs its phases again
+        background // the request goes on, and may end before
+    };
+
     // Starts. The exchange must live in the request's pool. NGX_OK means that
-    // ended() will be called, in the end of a subrequest, and that the request
-    // then runs its phases again.
-    ngx_int_t begin(ngx_http_request_t* r);
+    // ended() will be called, in the end of a subrequest, no later than the
+    // outlet's patience allows, unless the request is torn down before.
+    ngx_int_t begin(ngx_http_request_t* r, Manner manner);
 
     const oidc::Url& url() const { return url_; }
 
@@ -75,13 +84,8 @@ protected:
     // Another address is tried: forget what was read.
     virtual void restart() = 0;
 
-    // Bytes that will follow the head as far as known, -1 for an end that only
-    // read_body() or the connection's will tell. (Not earlier: nginx resets
-    // u->length after the head.)
-    virtual off_t expected() const = 0;
-
-    // Bytes that follow the head; sets u->length to 0 at the end of the answer
-    // where it knows it.
+    // Bytes that follow the head; sets u->length, which is -1 before, to 0 at
+    // the end of the answer where it knows it.
     virtual ngx_int_t read_body(
         ngx_http_request_t* sr, std::string_view bytes) = 0;
 
@@ -93,6 +97,7 @@ private:
     static Exchange* of(ngx_http_request_t* sr);
 
     static void start(ngx_http_request_t* sr);
+    static void give_up(ngx_event_t* event);
     static ngx_int_t create_request(ngx_http_request_t* sr);
     static ngx_int_t reinit_request(ngx_http_request_t* sr);
     static ngx_int_t process_header(ngx_http_request_t* sr);
@@ -105,15 +110,14 @@ private:
 
     ngx_int_t set_upstream(ngx_http_request_t* sr);
     void set_location(ngx_http_request_t* sr, ngx_http_request_t* parent);
-    bool is_late();
     bool is_protected(ngx_http_request_t* sr) const;
     End end_of(ngx_int_t rc) const;
 
     const Outlet& outlet_;
     oidc::Url url_;
-    ngx_msec_t deadline_ = 0;
+    ngx_event_t deadline_{};
     ngx_int_t verdict_ = NGX_ERROR;
-    bool late_ = false;
+    bool late_ = false;  // the deadline has passed
     bool heard_ = false; // any byte at all
 };
 

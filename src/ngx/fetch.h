@@ -12,10 +12,10 @@ namespace ngx {
 
 using Done = std::function<void(oidc::Result<oidc::HttpResponse>)>;
 
-// Asks, and calls `done` once while the request lives; it fails, rather than
-// to call, with NGX_ERROR. upstream_unreachable, upstream_timeout,
+// Asks, and calls `done` at most once, while the request lives; it fails,
+// rather than to call, with NGX_ERROR. upstream_unreachable, upstream_timeout,
 // upstream_answer for what is no bounded and complete HTTP answer.
 ngx_int_t fetch(ngx_http_request_t* r, const Outlet& outlet,
-    oidc::HttpRequest request, Done done);
+    oidc::HttpRequest request, Exchange::Manner manner, Done done);
 
 }

@@ -6,6 +6,7 @@
 #include "core/encode.h"
 #include "core/url.h"
 #include "jose/algorithm.h"
+#include "jose/jwe.h"
 #include "oidc/authorize.h"
 
 #include <algorithm>
@@ -130,14 +131,96 @@ std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
     return secret;
 }
 
-std::string check_config_url(const ProviderConf& conf)
+std::string check_endpoint(const char* directive, const ngx_str_t& value)
 {
-    auto url = oidc::parse_url(view(conf.config_url));
-    if (conf.config_url.len > 0 && (!url || !is_safe(*url))) {
-        invalid("config_url", view(conf.config_url),
+    auto url = oidc::parse_url(view(value));
+    if (value.len > 0 && (!url || !is_safe(*url))) {
+        invalid(directive, view(value),
             "it must be an https URL, or http on a loopback host");
     }
-    return text(conf.config_url);
+    return text(value);
+}
+
+oidc::Endpoints check_endpoints(const ProviderConf& conf)
+{
+    return {
+        check_endpoint("authorization_endpoint", conf.authorization_endpoint),
+        check_endpoint("token_endpoint", conf.token_endpoint),
+        check_endpoint("jwks_uri", conf.jwks_uri),
+        check_endpoint("userinfo_endpoint", conf.userinfo_endpoint),
+        check_endpoint("pushed_authorization_request_endpoint",
+            conf.pushed_authorization_request_endpoint),
+    };
+}
+
+std::optional<oidc::PrivateKey> read_client_key(
+    ngx_conf_t* cf, const ProviderConf& conf)
+{
+    if (conf.client_key.len == 0) {
+        return {};
+    }
+    std::string why;
+    oidc::Secret content(read_file(cf, "client_key", conf.client_key));
+    auto key = oidc::PrivateKey::parse(content.reveal(), why);
+    if (!key) {
+        invalid("client_key", view(conf.client_key),
+            "it must be a private key in PEM or as a JWK, this one is a key " +
+                why);
+    }
+    return key;
+}
+
+// A method can be chosen before what it needs is there, but not used.
+void check_client_auth(const oidc::Client& client)
+{
+    using oidc::ClientAuth;
+    auto auth = client.client_auth;
+    auto complain = [&](std::string_view advice) {
+        throw Invalid("oidc_provider \"" + client.name +
+            "\" has a \"client_auth\" that needs " + std::string(advice));
+    };
+    if ((auth == ClientAuth::client_secret_basic ||
+            auth == ClientAuth::client_secret_post ||
+            auth == ClientAuth::client_secret_jwt) &&
+        client.client_secret.empty()) {
+        complain("a \"client_secret\"");
+    }
+    auto least = oidc::find_algorithm("HS256")->least_secret;
+    if (auth == ClientAuth::client_secret_jwt &&
+        client.client_secret.reveal().size() < least) {
+        complain("a \"client_secret\" of at least " + std::to_string(least) +
+            " bytes");
+    }
+    if (auth == ClientAuth::private_key_jwt &&
+        (!client.key || client.key->algorithm({}) == nullptr)) {
+        complain("a \"client_key\" that can sign");
+    }
+    if (oidc::is_tls(auth) && !client.has_certificate) {
+        complain("a \"client_certificate\"");
+    }
+}
+
+std::vector<std::string> make_encrypted_algs(const ProviderConf& conf)
+{
+    const auto& client = conf.client;
+    auto algs = words(conf.id_token_encrypted_alg);
+    for (const auto& alg : algs) {
+        if (!oidc::is_known_encryption_alg(alg)) {
+            invalid(
+                "id_token_encrypted_alg", alg, "use RSA-OAEP, ECDH-ES or dir");
+        }
+        if (alg != "dir" && (!client.key || client.key->encryption() != alg)) {
+            invalid("id_token_encrypted_alg", alg,
+                "it needs a client_key of RSA for RSA-OAEP, of EC for ECDH-ES");
+        }
+        if (alg == "dir" &&
+            client.client_secret.reveal().size() < oidc::least_dir_secret) {
+            invalid("id_token_encrypted_alg", alg,
+                "it needs a client_secret of at least " +
+                    std::to_string(oidc::least_dir_secret) + " bytes");
+        }
+    }
+    return algs;
 }
 
 // The path that nginx would make of it, or none: no request ever shows a path
@@ -356,7 +439,11 @@ void check_times(const ProviderConf& conf)
 
 void set_defaults(ProviderConf& conf)
 {
+    ngx_conf_init_uint_value(conf.client_auth, 0);
     ngx_conf_init_value(conf.pkce, 1);
+    ngx_conf_init_uint_value(conf.response_mode, 0);
+    ngx_conf_init_uint_value(conf.pushed_authorization, 0);
+    ngx_conf_init_value(conf.userinfo, 0);
     ngx_conf_init_uint_value(conf.cookie_samesite, 0);
     ngx_conf_init_value(conf.session_timeout, 8 * 3600);
     ngx_conf_init_value(conf.pre_auth_timeout, 600);
@@ -382,13 +469,24 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     client.issuer = text(conf.issuer);
     client.client_id = text(conf.client_id);
     client.client_secret = oidc::Secret(read_client_secret(cf, conf));
-    client.config_url = check_config_url(conf);
+    client.client_auth = static_cast<oidc::ClientAuth>(conf.client_auth);
+    client.key = read_client_key(cf, conf);
+    client.has_certificate = conf.client_certificate.len > 0;
+    check_client_auth(client);
+    client.config_url = check_endpoint("config_url", conf.config_url);
+    client.endpoints = check_endpoints(conf);
     client.redirect_uri = text_or(conf.redirect_uri, "/oidc_callback");
     conf.callback_path = check_redirect_uri(client.redirect_uri);
     client.scope = make_scope(conf);
     check_extra_args(conf);
     client.pkce = conf.pkce;
+    client.response_mode = static_cast<oidc::ResponseMode>(conf.response_mode);
+    client.pushed_authorization =
+        static_cast<oidc::PushedAuthorization>(conf.pushed_authorization);
+    client.userinfo = conf.userinfo;
     client.id_token_algs = make_algs(conf);
+    client.id_token_encrypted_algs = make_encrypted_algs(conf);
+    client.audiences = words(conf.audience);
 
     client.cookie_name = text_or(conf.cookie_name, "NGX_OIDC_SESSION");
     client.cookie_domain = text(conf.cookie_domain);
@@ -419,6 +517,23 @@ void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
     }
 }
 
+bool set_client_certificate(ngx_conf_t* cf, ProviderConf& conf)
+{
+    if (conf.client_certificate.len == 0 &&
+        conf.client_certificate_key.len == 0) {
+        return true;
+    }
+    if (conf.client_certificate.len == 0 ||
+        conf.client_certificate_key.len == 0) {
+        throw Invalid("oidc_provider \"" + conf.name +
+            "\" needs both \"client_certificate\" and "
+            "\"client_certificate_key\"");
+    }
+    check_pem(cf, "client_certificate", conf.client_certificate, "CERTIFICATE");
+    return present_certificate(
+        cf, conf.outlet, conf.client_certificate, conf.client_certificate_key);
+}
+
 bool make_outlet(ngx_conf_t* cf, ProviderConf& conf)
 {
     auto main = static_cast<MainConf*>(
@@ -433,6 +548,9 @@ bool make_outlet(ngx_conf_t* cf, ProviderConf& conf)
     check_pem(cf, "ssl_trusted_certificate", conf.ssl_trusted_certificate,
         "CERTIFICATE");
     check_pem(cf, "ssl_crl", conf.ssl_crl, "X509 CRL");
+    if (!set_client_certificate(cf, conf)) {
+        return false;
+    }
 
     if (conf.ssl_crl.len > 0 && conf.ssl_trusted_certificate.len == 0) {
         // Lists of its own ask for a store of its own.

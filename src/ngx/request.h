@@ -30,8 +30,19 @@ void add_header(
 // of everything that logs and variables show of the request.
 void hide_query(ngx_http_request_t* r);
 
+// The request announces a body that is no form of ours.
+bool is_too_large(ngx_http_request_t* r);
+
+// Reads the body of a request; the phases then run again. A body of unknown
+// length is bounded by client_max_body_size.
+ngx_int_t read_form(ngx_http_request_t* r);
+
+// A body that was read, as far as it is a form of at most 32 KB; else empty.
+std::string form_of(ngx_http_request_t* r);
+
 // What to return from a phase for an end that is no pass.
-ngx_int_t redirect(ngx_http_request_t* r, const oidc::Finish& finish);
+ngx_int_t redirect(
+    ngx_http_request_t* r, const oidc::Finish& finish, ngx_int_t status);
 ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error);
 
 }

@@ -109,6 +109,12 @@ ngx_int_t access_token(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     return set_kept(r, v, session.access_token());
 }
 
+ngx_int_t userinfo(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+    const Session& session, uintptr_t)
+{
+    return set_kept(r, v, session.userinfo());
+}
+
 ngx_int_t session_id(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     const Session& session, uintptr_t)
 {
@@ -165,12 +171,6 @@ ngx_int_t error_description(ngx_http_request_t* r, ngx_http_variable_value_t* v)
     return set_copy(r, v, context->error()->detail);
 }
 
-// For what only features to come will fill.
-ngx_int_t nothing(ngx_http_request_t*, ngx_http_variable_value_t* v)
-{
-    return set_none(v);
-}
-
 struct Variable {
     std::string_view name;
     Get get;
@@ -186,7 +186,7 @@ constexpr Variable variables[] = {
     {"oidc_id_token",             get<id_token>, later},
     {"oidc_access_token",         get<access_token>, later},
     {"oidc_access_token_expires", get<access_token_expires>, later},
-    {"oidc_userinfo",             get<nothing>, later},
+    {"oidc_userinfo",             get<userinfo>, later},
     {"oidc_authenticated",        get<authenticated>, later},
     {"oidc_provider",             get<provider>, later},
     {"oidc_session_id",           get<session_id>, later},

@@ -1,10 +1,14 @@
 #include "ngx/zone.h"
 
+#include <csignal>
+
 namespace ngx {
 namespace {
 
 constexpr std::size_t key_size = 32;
 constexpr std::int64_t keep_left = 30; // seconds
+constexpr std::size_t longest_detail = 256;
+constexpr std::size_t most_documents = 256;
 
 ngx_str_t zone_name = ngx_string("ngx_http_oidc_state");
 
@@ -47,23 +51,51 @@ ngx_str_t str(std::string_view s)
 
 // Changes of its layout need a new version, which ends what an older one left.
 struct Zone::Shared {
-    static constexpr ngx_uint_t current = 1;
+    static constexpr ngx_uint_t current = 2;
 
     ngx_uint_t version;
     u_char key[key_size];
     ngx_rbtree_t tree;
     ngx_rbtree_node_t sentinel;
-    ngx_queue_t taken; // newest first
+    ngx_queue_t taken;     // newest first
+    ngx_queue_t left;      // those of them with a text, newest first
+    ngx_queue_t documents; // last used first
+    ngx_uint_t count;      // of documents
+    ngx_uint_t serial;     // last one given
 };
 
 struct Zone::Node {
     ngx_str_node_t by_id;
     ngx_queue_t link;
+    ngx_queue_t left_link; // while there is a text
     std::int64_t until;
     std::int64_t left_at;
     Taken state;
     ngx_str_t left;
     u_char id[1];
+};
+
+struct Zone::Document {
+    ngx_queue_t link;
+    u_char id[document_id_size];
+    oidc::Schedule schedule;
+    ngx_uint_t serial;
+    ngx_str_t body;
+
+    ngx_pid_t asker; // 0: nobody
+    std::int64_t asked_until;
+
+    bool has_failed;
+    oidc::Errc code;
+    ngx_uint_t detail_size;
+    char detail[longest_detail];
+
+    bool is_asked(std::int64_t now) const
+    {
+        // A worker that was killed asks no more.
+        return asker != 0 && now < asked_until &&
+            (asker == ngx_pid || kill(asker, 0) == 0 || errno != ESRCH);
+    }
 };
 
 Zone* Zone::add(ngx_conf_t* cf, std::size_t size)
@@ -107,6 +139,8 @@ ngx_int_t Zone::create(ngx_shm_zone_t* zone)
     ngx_rbtree_init(
         &shared->tree, &shared->sentinel, ngx_str_rbtree_insert_value);
     ngx_queue_init(&shared->taken);
+    ngx_queue_init(&shared->left);
+    ngx_queue_init(&shared->documents);
 
     auto cycle = const_cast<ngx_cycle_t*>(ngx_cycle);
     return guard(cycle, static_cast<ngx_int_t>(NGX_ERROR), [&] {
@@ -162,11 +196,14 @@ void Zone::leave(std::string_view id, std::string_view text, std::int64_t now)
     if (text.empty()) {
         return;
     }
-    node->left.data =
-        static_cast<u_char*>(ngx_slab_alloc_locked(pool_, text.size()));
-    if (node->left.data != nullptr) {
-        ngx_memcpy(node->left.data, text.data(), text.size());
-        node->left.len = text.size();
+    // Out of the way of allocate(), which removes the oldest.
+    ngx_queue_remove(&node->link);
+    auto data = static_cast<u_char*>(allocate(text.size()));
+    ngx_queue_insert_head(&shared_->taken, &node->link);
+    if (data != nullptr) {
+        ngx_memcpy(data, text.data(), text.size());
+        node->left = {text.size(), data};
+        ngx_queue_insert_head(&shared_->left, &node->left_link);
     }
 }
 
@@ -207,27 +244,37 @@ void Zone::remove(Node* node)
 {
     ngx_queue_remove(&node->link);
     ngx_rbtree_delete(&shared_->tree, &node->by_id.node);
-    if (node->left.data != nullptr) {
-        ngx_slab_free_locked(pool_, node->left.data);
-    }
+    forget_left(node);
     ngx_slab_free_locked(pool_, node);
+}
+
+void Zone::forget_left(Node* node)
+{
+    if (node->left.data != nullptr) {
+        ngx_queue_remove(&node->left_link);
+        ngx_slab_free_locked(pool_, node->left.data);
+        ngx_str_null(&node->left);
+    }
 }
 
 // Looks at the few oldest only, so that a request pays for about one other.
 void Zone::sweep(std::int64_t now)
 {
-    auto link = ngx_queue_last(&shared_->taken);
-
-    for (int i = 0; i < 4 && link != &shared_->taken; i++) {
-        auto node = ngx_queue_data(link, Node, link);
-        link = ngx_queue_prev(link);
-        if (node->until <= now) {
-            remove(node);
-        } else if (node->left.data != nullptr &&
-            node->left_at + keep_left <= now) {
-            ngx_slab_free_locked(pool_, node->left.data);
-            ngx_str_null(&node->left);
+    for (int i = 0; i < 4 && !ngx_queue_empty(&shared_->left); i++) {
+        auto oldest = ngx_queue_last(&shared_->left);
+        auto node = ngx_queue_data(oldest, Node, left_link);
+        if (now < node->left_at + keep_left) {
+            break;
         }
+        forget_left(node);
+    }
+    for (int i = 0; i < 4 && !ngx_queue_empty(&shared_->taken); i++) {
+        auto oldest = ngx_queue_last(&shared_->taken);
+        auto node = ngx_queue_data(oldest, Node, link);
+        if (now < node->until) {
+            break;
+        }
+        remove(node);
     }
 }
 
@@ -240,6 +287,155 @@ void* Zone::allocate(std::size_t size)
         memory = ngx_slab_alloc_locked(pool_, size);
     }
     return memory;
+}
+
+Zone::Sight Zone::look(std::string_view id, ngx_uint_t known, std::int64_t now)
+{
+    Lock lock(pool_);
+    Sight sight;
+    auto document = find_document(id);
+    if (document == nullptr) {
+        return sight;
+    }
+    sight.schedule = document->schedule;
+    sight.serial = document->serial;
+    if (document->serial != known) {
+        sight.body = view(document->body);
+    }
+    sight.is_asked = document->is_asked(now);
+    if (document->has_failed) {
+        sight.failure = oidc::Error{document->code,
+            std::string(document->detail, document->detail_size)};
+    }
+    return sight;
+}
+
+Zone::Asking Zone::ask(
+    std::string_view id, bool anew, std::int64_t now, std::int64_t until)
+{
+    Lock lock(pool_);
+    auto document = get_document(id);
+    if (document == nullptr) {
+        return Asking::ours; // no room even for that: everybody asks alone
+    }
+    if (document->is_asked(now)) {
+        return Asking::others;
+    }
+    // What there was no room for is known to the worker alone that asked.
+    auto homeless = document->serial == 0 && !document->has_failed;
+    auto may = anew ? document->schedule.take_renewal(now) :
+                      document->schedule.due(now) || homeless;
+    if (!may) {
+        return Asking::vain;
+    }
+    document->asker = ngx_pid;
+    document->asked_until = until;
+    return Asking::ours;
+}
+
+ngx_uint_t Zone::answer(
+    std::string_view id, std::string_view body, std::int64_t fresh_until)
+{
+    Lock lock(pool_);
+    auto document = find_document(id);
+    if (document == nullptr) {
+        return 0;
+    }
+    document->asker = 0;
+    document->has_failed = false;
+    document->schedule.succeed(fresh_until);
+    if (document->serial != 0 && view(document->body) == body) {
+        return document->serial;
+    }
+    if (document->body.data != nullptr) {
+        ngx_slab_free_locked(pool_, document->body.data);
+    }
+    document->serial = 0;
+    document->body.len = 0;
+    document->body.data = static_cast<u_char*>(allocate(body.size()));
+    if (document->body.data == nullptr) {
+        return 0;
+    }
+    ngx_memcpy(document->body.data, body.data(), body.size());
+    document->body.len = body.size();
+    return document->serial = ++shared_->serial;
+}
+
+void Zone::fail(
+    std::string_view id, const oidc::Error& failure, std::int64_t now)
+{
+    Lock lock(pool_);
+    auto document = find_document(id);
+    if (document == nullptr) {
+        return;
+    }
+    document->asker = 0;
+    document->schedule.fail(now);
+    document->has_failed = true;
+    document->code = failure.code;
+    document->detail_size = ngx_min(failure.detail.size(), longest_detail);
+    ngx_memcpy(document->detail, failure.detail.data(), document->detail_size);
+}
+
+void Zone::release(std::string_view id)
+{
+    Lock lock(pool_);
+    auto document = find_document(id);
+    if (document != nullptr) {
+        document->asker = 0;
+    }
+}
+
+Zone::Document* Zone::find_document(std::string_view id)
+{
+    auto& queue = shared_->documents;
+    for (auto link = ngx_queue_head(&queue); link != ngx_queue_sentinel(&queue);
+         link = ngx_queue_next(link)) {
+        auto document = ngx_queue_data(link, Document, link);
+        if (ngx_memcmp(document->id, id.data(), document_id_size) == 0) {
+            ngx_queue_remove(link);
+            ngx_queue_insert_head(&queue, link);
+            return document;
+        }
+    }
+    return nullptr;
+}
+
+Zone::Document* Zone::get_document(std::string_view id)
+{
+    if (auto known = find_document(id)) {
+        return known;
+    }
+    limit_documents();
+    auto document = static_cast<Document*>(allocate(sizeof(Document)));
+    if (document == nullptr) {
+        return nullptr;
+    }
+    ngx_memzero(static_cast<void*>(document), sizeof(Document));
+    ngx_memcpy(document->id, id.data(), document_id_size);
+    ngx_queue_insert_head(&shared_->documents, &document->link);
+    shared_->count++;
+    return document;
+}
+
+// Those of earlier configurations, and of a provider that moves its keys
+// about, go in the end.
+void Zone::limit_documents()
+{
+    while (shared_->count >= most_documents) {
+        auto oldest = ngx_queue_last(&shared_->documents);
+        remove(ngx_queue_data(oldest, Document, link));
+    }
+}
+
+void Zone::remove(Document* document)
+{
+    ngx_queue_remove(&document->link);
+    shared_->count--;
+    if (document->body.data != nullptr) {
+        ngx_slab_free_locked(pool_, document->body.data);
+    }
+    ngx_slab_free_locked(pool_, document);
 }
 
 }

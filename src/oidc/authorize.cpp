@@ -1,6 +1,8 @@
 #include "oidc/authorize.h"
 
 #include "core/fields.h"
+#include "core/json.h"
+#include "oidc/token.h"
 
 #include <algorithm>
 #include <array>
@@ -9,6 +11,7 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t derived_size = 32;
+constexpr std::size_t longest_request_uri = 1024;
 
 // What the parameters of a reply may measure, in bytes.
 struct Limit {
@@ -180,6 +183,12 @@ std::optional<OpenedState> open_state(
     return OpenedState{std::move(*transaction), opened->key};
 }
 
+bool is_of_other_keys(const Provider& provider, std::string_view state)
+{
+    auto sealed = base64url_decode(state);
+    return sealed && provider.state_ring().is_foreign(*sealed);
+}
+
 Derived derive(const Provider& provider, const OpenedState& state,
     std::string_view binding)
 {
@@ -191,14 +200,16 @@ std::string code_challenge(std::string_view verifier)
     return base64url(digest(Hash::sha256, verifier));
 }
 
-std::string authorization_url(const Provider& provider,
+std::string authorization_parameters(const Client& client,
     const Metadata& metadata, std::string_view redirect_uri,
     const SealedState& sealed, std::string_view extra)
 {
-    const auto& client = provider.client();
     std::string query;
 
     append_parameter(query, "response_type", "code");
+    if (client.response_mode == ResponseMode::form_post) {
+        append_parameter(query, "response_mode", "form_post");
+    }
     append_parameter(query, "scope", client.scope);
     append_parameter(query, "client_id", client.client_id);
     append_parameter(query, "redirect_uri", redirect_uri);
@@ -210,11 +221,66 @@ std::string authorization_url(const Provider& provider,
         append_parameter(query, "code_challenge_method", "S256");
     }
     append_extra(query, extra);
+    return query;
+}
 
+std::string authorization_url(
+    const Metadata& metadata, std::string_view parameters)
+{
     // RFC 6749, 3.1: the endpoint's own query is retained.
     auto url = metadata.authorization_endpoint;
     url += separator(url);
-    return url + query;
+    return url.append(parameters);
+}
+
+bool pushes_request(const Client& client, const Metadata& metadata)
+{
+    return client.pushed_authorization == PushedAuthorization::on ||
+        (client.pushed_authorization == PushedAuthorization::automatic &&
+            metadata.requires_pushed_authorization);
+}
+
+Result<HttpRequest> pushed_request(
+    const Metadata& metadata, std::string parameters)
+{
+    HttpRequest request;
+    request.url = metadata.pushed_authorization_request_endpoint;
+    request.body = std::move(parameters);
+    if (request.url.empty()) {
+        return Error{Errc::upstream_metadata,
+            "provider sent metadata without "
+            "pushed_authorization_request_endpoint"};
+    }
+    return request;
+}
+
+Result<std::string> parse_pushed(
+    const Client& client, const HttpResponse& response)
+{
+    if (is_refusal(response)) {
+        return refusal(response);
+    }
+    if (response.status != 201 && response.status != 200) {
+        return Error{Errc::upstream_status,
+            "provider answered with status " + std::to_string(response.status)};
+    }
+    std::string why;
+    auto document = Json::parse(response.body, why);
+    if (!document) {
+        return Error{Errc::upstream_pushed_authorization,
+            "provider sent a pushed authorization response that is " + why};
+    }
+    auto request_uri = (*document)["request_uri"].string();
+    if (!request_uri || request_uri->empty() ||
+        request_uri->size() > longest_request_uri) {
+        return Error{Errc::upstream_pushed_authorization,
+            "provider sent a pushed authorization response without a "
+            "request_uri of sane length"};
+    }
+    std::string parameters;
+    append_parameter(parameters, "client_id", client.client_id);
+    append_parameter(parameters, "request_uri", *request_uri);
+    return parameters;
 }
 
 bool is_reserved_parameter(std::string_view name)
@@ -223,9 +289,9 @@ bool is_reserved_parameter(std::string_view name)
         std::end(reserved);
 }
 
-Result<AuthorizationReply> parse_reply(std::string_view query)
+Result<AuthorizationReply> parse_reply(std::string_view form)
 {
-    auto parameters = parse_form(query);
+    auto parameters = parse_form(form);
     if (!parameters) {
         return std::move(parameters).error();
     }

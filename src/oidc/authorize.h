@@ -46,12 +46,15 @@ SealedState seal_state(const Provider& provider, const Transaction& transaction,
 
 struct OpenedState {
     Transaction transaction;
-    std::size_t key;
+    std::size_t key = 0;
 };
 
 // Nothing for what this provider's keys did not seal.
 std::optional<OpenedState> open_state(
     const Provider& provider, std::string_view state);
+
+// True for what has the form of a state, but names a key that is not ours.
+bool is_of_other_keys(const Provider& provider, std::string_view state);
 
 Derived derive(const Provider& provider, const OpenedState& state,
     std::string_view binding);
@@ -59,11 +62,29 @@ Derived derive(const Provider& provider, const OpenedState& state,
 // RFC 7636, 4.2, S256
 std::string code_challenge(std::string_view verifier);
 
-// The URL to send the browser to. `extra` is a form whose parameters are added
-// unless they are ours to set.
-std::string authorization_url(const Provider& provider,
+// The parameters of an authorization request, as a form. `extra` is a form
+// whose parameters are added unless they are ours to set.
+std::string authorization_parameters(const Client& client,
     const Metadata& metadata, std::string_view redirect_uri,
     const SealedState& sealed, std::string_view extra);
+
+// The URL to send the browser to.
+std::string authorization_url(
+    const Metadata& metadata, std::string_view parameters);
+
+// RFC 9126, 4: true where the request is pushed to the provider, and the
+// browser carries a reference to it alone.
+bool pushes_request(const Client& client, const Metadata& metadata);
+
+// Yet without the client's proof, see client_auth.h. upstream_metadata where
+// the provider has no endpoint for it.
+Result<HttpRequest> pushed_request(
+    const Metadata& metadata, std::string parameters);
+
+// The parameters that are left: client_id and request_uri. provider_*,
+// upstream_status, upstream_pushed_authorization.
+Result<std::string> parse_pushed(
+    const Client& client, const HttpResponse& response);
 
 // True for a parameter that extra_auth_args cannot set.
 bool is_reserved_parameter(std::string_view name);
@@ -78,7 +99,8 @@ struct AuthorizationReply {
 
 // callback_malformed for a parameter of ours that comes twice or is too long
 // (8 KB the state, 4 KB the code, 1 KB the others); state_missing.
-Result<AuthorizationReply> parse_reply(std::string_view query);
+// In response_mode form_post the form is a body.
+Result<AuthorizationReply> parse_reply(std::string_view form);
 
 // RFC 9207, 2.4; then either a code or an error: callback_issuer,
 // callback_malformed, provider_*.

@@ -51,25 +51,18 @@ std::string lower_case(std::string_view name)
     return low;
 }
 
-JsonValue find_claim(JsonValue claims, std::string_view name)
+ClaimsByName claims_by_name(JsonValue claims)
 {
-    std::string wanted(name);
-    auto exact = claims[wanted.c_str()];
-    if (exact.exists()) {
-        return exact;
-    }
-
-    JsonValue found;
-    for (const auto& candidate : claims.names()) {
-        if (lower_case(candidate) != wanted) {
-            continue;
+    ClaimsByName all;
+    for (const auto& name : claims.names()) {
+        auto low = lower_case(name);
+        auto exact = claims[low.c_str()];
+        auto [entry, is_first] = all.emplace(low, claims[name.c_str()]);
+        if (!is_first || exact.exists()) {
+            entry->second = exact; // absent where two differ in case alone
         }
-        if (found.exists()) {
-            return {};
-        }
-        found = claims[candidate.c_str()];
     }
-    return found;
+    return all;
 }
 
 std::optional<std::string> claim_text(JsonValue value)

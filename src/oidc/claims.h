@@ -3,6 +3,7 @@
 
 #include "core/json.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,10 +12,12 @@ namespace oidc {
 
 std::string lower_case(std::string_view name);
 
-// The claim of that name, which is in lower case as nginx keeps the names of
-// variables: the member of exactly that name, else the only one that differs
-// in case alone.
-JsonValue find_claim(JsonValue claims, std::string_view name);
+// Claims by their names in lower case, as nginx keeps the names of variables:
+// the member of exactly that name, else the only one that differs in case
+// alone.
+using ClaimsByName = std::map<std::string, JsonValue, std::less<>>;
+
+ClaimsByName claims_by_name(JsonValue claims);
 
 // Strings as they are, numbers and booleans as written, arrays of scalars
 // joined by commas, anything else as JSON. Nothing for null, and for text with

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "core/crypto.h"
+#include "jose/private_key.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,32 @@ struct Needs {
     bool all_claims = false;
     bool id_token = false;
     bool access_token = false;
+    bool userinfo = false;
+};
+
+// How the client names itself (OpenID Connect Core, 9; RFC 8705, 2).
+enum class ClientAuth {
+    automatic,
+    client_secret_basic,
+    client_secret_post,
+    client_secret_jwt,
+    private_key_jwt,
+    tls_client_auth,
+    self_signed_tls_client_auth,
+    none,
+};
+
+enum class ResponseMode { query, form_post };
+
+enum class PushedAuthorization { automatic, on, off };
+
+// Where a provider is asked; empty: not known.
+struct Endpoints {
+    std::string authorization_endpoint;
+    std::string token_endpoint;
+    std::string jwks_uri;
+    std::string userinfo_endpoint;
+    std::string pushed_authorization_request_endpoint;
 };
 
 // Times are in seconds.
@@ -23,12 +51,23 @@ struct Client {
     std::string name; // of the oidc_provider block
     std::string issuer;
     std::string client_id;
-    Secret client_secret;     // empty: a public client
-    std::string config_url;   // empty: derived from the issuer
+    Secret client_secret; // empty: none
+    ClientAuth client_auth = ClientAuth::automatic;
+    std::optional<PrivateKey> key;
+    bool has_certificate = false; // for TLS
+
+    std::string config_url; // empty: derived from the issuer
+    Endpoints endpoints;    // set by hand, before what the metadata say
+
     std::string redirect_uri; // a path, or an absolute URL
     std::string scope;
     bool pkce = true;
+    ResponseMode response_mode = ResponseMode::query;
+    PushedAuthorization pushed_authorization = PushedAuthorization::automatic;
+    bool userinfo = false;
     std::vector<std::string> id_token_algs;
+    std::vector<std::string> id_token_encrypted_algs;
+    std::vector<std::string> audiences; // that are trusted beside client_id
 
     std::string cookie_name;
     std::string cookie_domain;
@@ -49,6 +88,22 @@ inline std::string binding(const Client& client, std::string_view purpose)
 {
     return bind_fields({purpose, client.name, client.issuer, client.client_id,
         client.cookie_name});
+}
+
+// RFC 8705, 2: the certificate of the TLS connection is the proof.
+inline bool is_tls(ClientAuth auth)
+{
+    return auth == ClientAuth::tls_client_auth ||
+        auth == ClientAuth::self_signed_tls_client_auth;
+}
+
+// The same where nothing else than a certificate is there to be chosen.
+inline bool proves_by_tls(const Client& client)
+{
+    return is_tls(client.client_auth) ||
+        (client.client_auth == ClientAuth::automatic &&
+            client.client_secret.empty() && !client.key &&
+            client.has_certificate);
 }
 
 }

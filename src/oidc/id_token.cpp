@@ -1,12 +1,17 @@
 #include "oidc/id_token.h"
 
 #include "core/encode.h"
+#include "jose/jwe.h"
 #include "jose/jws.h"
 
 #include <algorithm>
 
 namespace oidc {
 namespace {
+
+constexpr TokenKind kind{"id token", Errc::id_token_malformed,
+    Errc::id_token_alg, Errc::id_token_crit, Errc::id_token_key,
+    Errc::id_token_signature};
 
 using Rule = Check (*)(const Json& claims, const Expectation& expected);
 
@@ -36,7 +41,14 @@ Check check_subject(const Json& claims, const Expectation&)
     return Ok{};
 }
 
-// 3.1.3.7, 3: we trust no other audience, so there must be none.
+bool is_trusted(std::optional<std::string_view> aud, const Client& client)
+{
+    const auto& others = client.audiences;
+    return aud == client.client_id ||
+        (aud && std::find(others.begin(), others.end(), *aud) != others.end());
+}
+
+// 3.1.3.7, 3: of the audiences we must be one and trust all.
 Check check_audience(const Json& claims, const Expectation& expected)
 {
     auto aud = claims["aud"];
@@ -51,7 +63,7 @@ Check check_audience(const Json& claims, const Expectation& expected)
             "id token is for another audience, " + quoted(aud.dump())};
     }
     for (std::size_t i = 0; i < aud.size(); i++) {
-        if (aud.at(i).string() != us) {
+        if (!is_trusted(aud.at(i).string(), expected.client)) {
             return Error{Errc::id_token_audience,
                 "id token is for an untrusted audience too, " +
                     quoted(aud.dump())};
@@ -165,6 +177,38 @@ Check check_at_hash(
     return Ok{};
 }
 
+// Where none are configured: what the client's key opens.
+std::vector<std::string> encryption_algs(const Client& client)
+{
+    if (client.id_token_encrypted_algs.empty() && client.key &&
+        !client.key->encryption().empty()) {
+        return {std::string(client.key->encryption())};
+    }
+    return client.id_token_encrypted_algs;
+}
+
+// 3.1.3.7, 1. The signed token within, or the token itself where encryption
+// was not agreed on.
+Result<std::string> decrypt(std::string_view compact, const Client& client)
+{
+    auto algs = encryption_algs(client);
+    if (!is_jwe(compact) || algs.empty()) {
+        if (client.id_token_encrypted_algs.empty()) {
+            return std::string(compact);
+        }
+        return Error{Errc::id_token_encryption,
+            "id token is not encrypted, as id_token_encrypted_alg demands"};
+    }
+    std::string why;
+    auto plain = oidc::decrypt(compact,
+        {client.key ? &*client.key : nullptr, client.client_secret.reveal()},
+        algs, why);
+    if (!plain) {
+        return Error{Errc::id_token_encryption, "id token " + why};
+    }
+    return std::move(*plain);
+}
+
 }
 
 Result<IdToken> IdToken::verify(
@@ -172,7 +216,11 @@ Result<IdToken> IdToken::verify(
 {
     const auto& client = expected.client;
 
-    auto jws = Jws::parse(compact, client.id_token_algs);
+    auto signed_token = decrypt(compact, client);
+    if (!signed_token) {
+        return std::move(signed_token).error();
+    }
+    auto jws = Jws::parse(kind, *signed_token, client.id_token_algs);
     if (!jws) {
         return std::move(jws).error();
     }
@@ -194,13 +242,15 @@ Result<IdToken> IdToken::verify(
     if (!checked) {
         return std::move(checked).error();
     }
-    return IdToken(compact, std::move(*claims));
+    return IdToken(std::move(*signed_token), std::move(*claims));
 }
 
 bool wants_newer_keys(const Error& error)
 {
     return error.code == Errc::id_token_key ||
-        error.code == Errc::id_token_signature;
+        error.code == Errc::id_token_signature ||
+        error.code == Errc::userinfo_key ||
+        error.code == Errc::userinfo_signature;
 }
 
 }

@@ -26,21 +26,22 @@ struct Expectation {
 
 class IdToken {
 public:
-    // Every rule, the signature first; an id_token_* error names the one that
-    // failed.
+    // Every rule, decryption and signature first; an id_token_* error names the
+    // one that failed.
     static Result<IdToken> verify(
         std::string_view compact, const Expectation& expected);
 
     JsonValue claims() const { return claims_.root(); }
     const std::string& compact() const { return compact_; }
+    std::string_view subject() const { return *claims_["sub"].string(); }
     std::optional<std::int64_t> auth_time() const
     {
         return claims_["auth_time"].date();
     }
 
 private:
-    IdToken(std::string_view compact, Json claims) :
-        compact_(compact), claims_(std::move(claims))
+    IdToken(std::string compact, Json claims) :
+        compact_(std::move(compact)), claims_(std::move(claims))
     {
     }
 
@@ -48,7 +49,7 @@ private:
     Json claims_;
 };
 
-// True when verify() refused because the key set may be out of date.
+// True when a token was refused because the key set may be out of date.
 bool wants_newer_keys(const Error& error);
 
 }

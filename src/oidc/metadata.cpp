@@ -9,36 +9,99 @@ namespace {
 
 constexpr std::string_view well_known = "/.well-known/openid-configuration";
 constexpr std::size_t document_limit = 1024 * 1024;
+constexpr std::size_t most_listed = 32;
+
+struct Endpoint {
+    const char* name;
+    std::string Endpoints::*url;
+    bool proves_client; // a client is asked to prove who it is there
+    bool (*is_needed)(const Client& client);
+};
+
+bool always(const Client&)
+{
+    return true;
+}
+
+constexpr Endpoint endpoints[] = {
+    {"authorization_endpoint", &Endpoints::authorization_endpoint, false,
+        always},
+    {"token_endpoint", &Endpoints::token_endpoint, true, always},
+    {"jwks_uri", &Endpoints::jwks_uri, false, always},
+    {"userinfo_endpoint", &Endpoints::userinfo_endpoint, true,
+        [](const Client& client) { return client.userinfo; }},
+    {"pushed_authorization_request_endpoint",
+        &Endpoints::pushed_authorization_request_endpoint, true,
+        [](const Client& client) {
+            return client.pushed_authorization == PushedAuthorization::on;
+        }},
+};
 
 Error refuse(const std::string& what)
 {
-    return {Errc::upstream_metadata, "provider " + what};
+    return {Errc::upstream_metadata, "provider sent metadata " + what};
 }
 
-// Reads a required endpoint into `url`; gives the complaint, if any.
-std::string read_endpoint(
-    const Json& document, const char* name, bool insecure, std::string& url)
+// RFC 8705, 5: a client with a certificate asks where one is asked for.
+JsonValue find_endpoint(
+    const Endpoint& endpoint, const Json& document, const Client& client)
 {
-    auto value = document[name].string();
-    if (!value) {
-        return "sent metadata without " + std::string(name);
-    }
-    if (!is_endpoint(*value, insecure)) {
-        return "sent metadata whose " + std::string(name) + " " +
-            quoted(*value) + " is no https URL";
-    }
-    url = *value;
-    return {};
+    auto alias = document["mtls_endpoint_aliases"][endpoint.name];
+    return endpoint.proves_client && proves_by_tls(client) && alias.exists() ?
+        alias :
+        document[endpoint.name];
 }
 
-// RFC 8414, 2: an absent list means client_secret_basic.
+Check read_endpoint(const Endpoint& endpoint, const Json& document,
+    const Client& client, Metadata& metadata)
+{
+    auto& url = metadata.*endpoint.url;
+    url = client.endpoints.*endpoint.url;
+    if (!url.empty()) {
+        return Ok{};
+    }
+    std::string name = endpoint.name;
+    auto value = find_endpoint(endpoint, document, client);
+    if (!value.string() && !endpoint.is_needed(client)) {
+        return Ok{};
+    }
+    if (!value.string()) {
+        return refuse("without " + name);
+    }
+    if (!is_endpoint(*value.string(), client.issuer.starts_with("http:"))) {
+        return refuse("whose " + name + " " + quoted(*value.string()) +
+            " is no https URL");
+    }
+    url = *value.string();
+    return Ok{};
+}
+
+std::vector<std::string> strings(JsonValue list)
+{
+    std::vector<std::string> all;
+    for (std::size_t i = 0; i < list.size() && all.size() < most_listed; i++) {
+        if (auto text = list.at(i).string()) {
+            all.emplace_back(*text);
+        }
+    }
+    return all;
+}
+
 void read_client_auth(const Json& document, Metadata& metadata)
 {
     auto methods = document["token_endpoint_auth_methods_supported"];
     if (methods.is_array()) {
-        metadata.basic_auth = methods.has_string("client_secret_basic");
-        metadata.post_auth = methods.has_string("client_secret_post");
+        metadata.client_auth_methods = strings(methods);
     }
+    auto algs = document["token_endpoint_auth_signing_alg_values_supported"];
+    if (algs.is_array()) {
+        metadata.client_auth_algs = strings(algs);
+    }
+}
+
+bool says_true(const Json& document, const char* name)
+{
+    return document[name].boolean().value_or(false);
 }
 
 }
@@ -62,6 +125,19 @@ std::string refuse_document(const HttpResponse& response)
     return {};
 }
 
+std::optional<Metadata> configured_metadata(const Client& client)
+{
+    Metadata metadata;
+    for (const auto& endpoint : endpoints) {
+        const auto& url = client.endpoints.*endpoint.url;
+        if (url.empty() && endpoint.is_needed(client)) {
+            return {};
+        }
+        metadata.*endpoint.url = url;
+    }
+    return metadata;
+}
+
 HttpRequest metadata_request(const Client& client)
 {
     if (!client.config_url.empty()) {
@@ -75,48 +151,33 @@ HttpRequest metadata_request(const Client& client)
     return {std::move(url), "", "", document_limit};
 }
 
-Result<Metadata> parse_metadata(
-    const HttpResponse& response, const Client& client)
+Result<Metadata> parse_metadata(std::string_view json, const Client& client)
 {
-    if (auto reason = refuse_document(response); !reason.empty()) {
-        return Error{Errc::upstream_status, "provider " + reason};
-    }
     std::string why;
-    auto document = Json::parse(response.body, why);
+    auto document = Json::parse(json, why);
     if (!document) {
-        return refuse("sent metadata that is " + why);
+        return refuse("that is " + why);
     }
     auto issuer = (*document)["issuer"].string();
     if (issuer != client.issuer) {
-        return refuse("sent metadata of another issuer, " +
-            quoted(issuer.value_or("")) + " instead of " +
-            quoted(client.issuer));
+        return refuse("of another issuer, " + quoted(issuer.value_or("")) +
+            " instead of " + quoted(client.issuer));
     }
 
     Metadata metadata;
-    auto insecure = client.issuer.starts_with("http:");
-    struct {
-        const char* name;
-        std::string& url;
-    } endpoints[] = {
-        {"authorization_endpoint", metadata.authorization_endpoint},
-        {"token_endpoint", metadata.token_endpoint},
-        {"jwks_uri", metadata.jwks_uri},
-    };
-    for (auto& [name, url] : endpoints) {
-        auto complaint = read_endpoint(*document, name, insecure, url);
-        if (!complaint.empty()) {
-            return refuse(complaint);
+    for (const auto& endpoint : endpoints) {
+        auto read = read_endpoint(endpoint, *document, client, metadata);
+        if (!read) {
+            return std::move(read).error();
         }
     }
-
     read_client_auth(*document, metadata);
     auto challenges = (*document)["code_challenge_methods_supported"];
     metadata.s256 = !challenges.is_array() || challenges.has_string("S256");
     metadata.promises_iss =
-        (*document)["authorization_response_iss_parameter_supported"]
-            .boolean()
-            .value_or(false);
+        says_true(*document, "authorization_response_iss_parameter_supported");
+    metadata.requires_pushed_authorization =
+        says_true(*document, "require_pushed_authorization_requests");
     return metadata;
 }
 

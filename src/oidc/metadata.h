@@ -5,28 +5,34 @@
 #include "core/result.h"
 #include "oidc/client.h"
 
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace oidc {
 
-struct Metadata {
-    std::string authorization_endpoint;
-    std::string token_endpoint;
-    std::string jwks_uri;
-    bool basic_auth = true;    // client_secret_basic, or nothing said
-    bool post_auth = false;    // client_secret_post
+struct Metadata : Endpoints {
+    // token_endpoint_auth_methods_supported; an absent list means this one
+    std::vector<std::string> client_auth_methods = {"client_secret_basic"};
+    // token_endpoint_auth_signing_alg_values_supported
+    std::vector<std::string> client_auth_algs;
     bool s256 = true;          // false only where the document excludes it
     bool promises_iss = false; // RFC 9207, 3
+    bool requires_pushed_authorization = false; // RFC 9126, 5
 };
+
+// What the configuration says of a provider whose endpoints are all set by
+// hand; nothing where one that is needed is not.
+std::optional<Metadata> configured_metadata(const Client& client);
 
 // Discovery, 4.1: where the document is.
 HttpRequest metadata_request(const Client& client);
 
 // Discovery, 4.3: the issuer must be the configured one to the letter; and
 // every endpoint must be https, unless the issuer itself is http (which the
-// configuration allows on loopback hosts alone). upstream_metadata.
-Result<Metadata> parse_metadata(
-    const HttpResponse& response, const Client& client);
+// configuration allows on loopback hosts alone). Endpoints set by hand take
+// the place of the document's. upstream_metadata.
+Result<Metadata> parse_metadata(std::string_view json, const Client& client);
 
 // An https URL, or http where `insecure` allows it.
 bool is_endpoint(std::string_view url, bool insecure);

@@ -1,6 +1,6 @@
 #include "oidc/provider.h"
 
-#include <algorithm>
+#include <limits>
 
 namespace oidc {
 namespace {
@@ -8,18 +8,12 @@ namespace {
 constexpr std::int64_t shortest_life = 60;
 constexpr std::int64_t longest_life = 24 * 3600;
 constexpr std::int64_t usual_life = 3600;
-constexpr std::int64_t extension = 30;
-
-constexpr std::int64_t most_renewals = 4;
-constexpr std::int64_t renewal_interval = 15;
 
 constexpr std::size_t keys_limit = 1024 * 1024;
 
-std::int64_t fresh_until(const HttpResponse& response, std::int64_t now)
+std::size_t index(Part part)
 {
-    return now +
-        cache_lifetime(
-            response.cache_control, shortest_life, longest_life, usual_life);
+    return static_cast<std::size_t>(part);
 }
 
 }
@@ -31,22 +25,33 @@ void Provider::configure(Client client, std::span<const Secret> masters)
     state_ring_ = KeyRing(masters, "state");
     session_binding_ = binding(client_, "session");
     state_binding_ = binding(client_, "state");
+
+    metadata_ = configured_metadata(client_);
+    is_configured_ = metadata_.has_value();
+    usable_until_[index(Part::metadata)] =
+        is_configured_ ? std::numeric_limits<std::int64_t>::max() : 0;
 }
 
 const Metadata* Provider::metadata(std::int64_t now) const
 {
-    return metadata_ && now < metadata_until_ ? &*metadata_ : nullptr;
+    return knows(Part::metadata, now) ? &*metadata_ : nullptr;
 }
 
 const KeySet* Provider::keys(std::int64_t now) const
 {
-    return keys_ && now < keys_until_ ? &*keys_ : nullptr;
+    return knows(Part::keys, now) ? &*keys_ : nullptr;
 }
 
 bool Provider::knows(Part part, std::int64_t now) const
 {
-    return part == Part::metadata ? metadata(now) != nullptr :
-                                    keys(now) != nullptr;
+    auto is_there =
+        part == Part::metadata ? metadata_.has_value() : keys_.has_value();
+    return is_there && now < usable_until_[index(part)];
+}
+
+bool Provider::is_configured(Part part) const
+{
+    return part == Part::metadata && is_configured_;
 }
 
 HttpRequest Provider::request(Part part) const
@@ -57,23 +62,36 @@ HttpRequest Provider::request(Part part) const
     return {metadata_->jwks_uri, "", "", keys_limit};
 }
 
-Check Provider::learn(
-    Part part, Result<HttpResponse> response, std::int64_t now)
+Result<Provider::Document> Provider::judge(
+    const HttpResponse& response, std::int64_t now)
 {
-    if (!response) {
-        return keep_known(part, std::move(response).error(), now);
+    if (auto reason = refuse_document(response); !reason.empty()) {
+        return Error{Errc::upstream_status, "provider " + reason};
     }
-    auto learnt = part == Part::metadata ? learn_metadata(*response, now) :
-                                           learn_keys(*response, now);
-    if (!learnt) {
-        return keep_known(part, std::move(learnt).error(), now);
-    }
-    return Ok{};
+    auto life = cache_lifetime(
+        response.cache_control, shortest_life, longest_life, usual_life);
+    return Document{response.body, now + life};
 }
 
-Check Provider::learn_metadata(const HttpResponse& response, std::int64_t now)
+Check Provider::adopt(
+    Part part, std::string_view body, std::int64_t usable_until)
 {
-    auto metadata = parse_metadata(response, client_);
+    auto adopted =
+        part == Part::metadata ? adopt_metadata(body) : adopt_keys(body);
+    if (adopted) {
+        prolong(part, usable_until);
+    }
+    return adopted;
+}
+
+void Provider::prolong(Part part, std::int64_t usable_until)
+{
+    usable_until_[index(part)] = usable_until;
+}
+
+Check Provider::adopt_metadata(std::string_view body)
+{
+    auto metadata = parse_metadata(body, client_);
     if (!metadata) {
         return std::move(metadata).error();
     }
@@ -81,47 +99,17 @@ Check Provider::learn_metadata(const HttpResponse& response, std::int64_t now)
         keys_.reset();
     }
     metadata_ = std::move(*metadata);
-    metadata_until_ = fresh_until(response, now);
     return Ok{};
 }
 
-Check Provider::learn_keys(const HttpResponse& response, std::int64_t now)
+Check Provider::adopt_keys(std::string_view body)
 {
-    if (auto reason = refuse_document(response); !reason.empty()) {
-        return Error{Errc::upstream_status, "provider " + reason};
-    }
-    auto keys = KeySet::parse(response.body);
+    auto keys = KeySet::parse(body);
     if (!keys) {
         return std::move(keys).error();
     }
     keys_ = std::move(*keys);
-    keys_until_ = fresh_until(response, now);
     return Ok{};
-}
-
-Check Provider::keep_known(Part part, Error error, std::int64_t now)
-{
-    if (part == Part::metadata && metadata_) {
-        metadata_until_ = now + extension;
-    }
-    if (part == Part::keys && keys_) {
-        keys_until_ = now + extension;
-    }
-    return error;
-}
-
-bool Provider::may_renew_keys(std::int64_t now)
-{
-    auto refilled = (now - renewals_since_) / renewal_interval;
-    if (refilled > 0) {
-        renewals_ = std::max<std::int64_t>(0, renewals_ - refilled);
-        renewals_since_ += refilled * renewal_interval;
-    }
-    if (renewals_ >= most_renewals) {
-        return false;
-    }
-    renewals_++;
-    return true;
 }
 
 }

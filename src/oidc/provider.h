@@ -1,5 +1,6 @@
-// What we know of a provider now, and when each part may be fetched again. One
-// of these lives in every worker for every oidc_provider block.
+// A provider as one worker knows it: our registration there, the keys of what
+// we seal for it, and its metadata and key set, parsed. One of these lives in
+// every worker for every oidc_provider block.
 #pragma once
 
 #include "core/crypto.h"
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace oidc {
 
@@ -28,31 +30,38 @@ public:
     const std::string& session_binding() const { return session_binding_; }
     const std::string& state_binding() const { return state_binding_; }
 
-    // Null when not known, or no longer fresh.
+    // Null when not known, or no longer usable.
     const Metadata* metadata(std::int64_t now) const;
     const KeySet* keys(std::int64_t now) const;
 
     bool knows(Part part, std::int64_t now) const;
 
+    // True where the configuration says all of it, and nothing is asked.
+    bool is_configured(Part part) const;
+
     // How to ask for a part; for the keys, metadata must be known.
     HttpRequest request(Part part) const;
 
-    // Takes an answer in. A part that was known stays in use, for half a
-    // minute more each time, when its renewal fails.
-    Check learn(Part part, Result<HttpResponse> response, std::int64_t now);
+    // The document that an answer holds, and until when it is fresh.
+    struct Document {
+        std::string_view body;
+        std::int64_t fresh_until;
+    };
 
-    // An unknown key was named: may the key set be fetched anew? Four times at
-    // once and then once in 15 seconds, so that a rotation is followed at
-    // once and nobody can make us hammer the provider.
-    bool may_renew_keys(std::int64_t now);
+    // Judges an answer; the view is into it. upstream_status.
+    static Result<Document> judge(
+        const HttpResponse& response, std::int64_t now);
 
-    // The key set counts as unknown until it is fetched anew.
-    void forget_keys() { keys_until_ = 0; }
+    // Takes a part in as it was received, by this worker or another one, for
+    // use until then. What was known stays when this fails.
+    Check adopt(Part part, std::string_view body, std::int64_t usable_until);
+
+    // What is known was found fresh again.
+    void prolong(Part part, std::int64_t usable_until);
 
 private:
-    Check learn_metadata(const HttpResponse& response, std::int64_t now);
-    Check learn_keys(const HttpResponse& response, std::int64_t now);
-    Check keep_known(Part part, Error error, std::int64_t now);
+    Check adopt_metadata(std::string_view body);
+    Check adopt_keys(std::string_view body);
 
     Client client_;
     KeyRing session_ring_;
@@ -60,13 +69,10 @@ private:
     std::string session_binding_;
     std::string state_binding_;
 
+    bool is_configured_ = false;
     std::optional<Metadata> metadata_;
     std::optional<KeySet> keys_;
-    std::int64_t metadata_until_ = 0;
-    std::int64_t keys_until_ = 0;
-
-    std::int64_t renewals_ = 0; // tokens taken from the bucket
-    std::int64_t renewals_since_ = 0;
+    std::int64_t usable_until_[2] = {};
 };
 
 }

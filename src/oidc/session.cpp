@@ -5,6 +5,7 @@
 #include "oidc/claims.h"
 
 #include <algorithm>
+#include <map>
 
 namespace oidc {
 namespace {
@@ -23,6 +24,7 @@ enum Tag : unsigned char {
     tag_access_token,
     tag_absent_claim, // the name of one that the token did not have
     tag_all_claims,   // any that is not here was not in the token
+    tag_userinfo,
 };
 
 void write_claim(
@@ -38,11 +40,32 @@ void write_claim(
     fields.text(tag_claim, field);
 }
 
-void write_claims(FieldWriter& fields, JsonValue claims, const Needs& needs)
+// What is known of the user, in text: the ID token's claims go before the user
+// info's.
+using ClaimTexts = std::map<std::string, std::string>;
+
+ClaimTexts texts_of(
+    const IdToken& token, const std::optional<UserInfo>& userinfo)
+{
+    ClaimTexts texts;
+    for (auto source :
+        {token.claims(), userinfo ? userinfo->claims() : JsonValue()}) {
+        for (const auto& [name, value] : claims_by_name(source)) {
+            if (auto text = claim_text(value)) {
+                texts.emplace(name, std::move(*text));
+            }
+        }
+    }
+    return texts;
+}
+
+void write_claims(
+    FieldWriter& fields, const ClaimTexts& claims, const Needs& needs)
 {
     for (const auto& name : needs.claims) {
-        if (auto text = claim_text(find_claim(claims, name))) {
-            write_claim(fields, name, *text);
+        auto claim = claims.find(name);
+        if (claim != claims.end()) {
+            write_claim(fields, name, claim->second);
         } else {
             fields.text(tag_absent_claim, name);
         }
@@ -51,13 +74,10 @@ void write_claims(FieldWriter& fields, JsonValue claims, const Needs& needs)
         return;
     }
     fields.text(tag_all_claims, "");
-    for (const auto& name : claims.names()) {
-        auto low = lower_case(name);
-        auto text = claim_text(find_claim(claims, low));
-        if (text &&
-            !std::binary_search(
-                needs.claims.begin(), needs.claims.end(), low)) {
-            write_claim(fields, low, *text);
+    for (const auto& [name, text] : claims) {
+        if (!std::binary_search(
+                needs.claims.begin(), needs.claims.end(), name)) {
+            write_claim(fields, name, text);
         }
     }
 }
@@ -81,14 +101,16 @@ std::size_t size_in_request(std::size_t value, const std::string& name)
 std::string mark_of(const Needs& needs)
 {
     std::string list = bind_fields({needs.all_claims ? "all" : "some",
-        needs.id_token ? "id" : "", needs.access_token ? "access" : ""});
+        needs.id_token ? "id" : "", needs.access_token ? "access" : "",
+        needs.userinfo ? "userinfo" : ""});
     for (const auto& name : needs.claims) {
         list += bind_fields({name});
     }
     return digest(Hash::sha256, list).substr(0, mark_size);
 }
 
-Session Session::begin(const IdToken& token, const Tokens& tokens,
+Session Session::begin(const IdToken& token,
+    const std::optional<UserInfo>& userinfo, const Tokens& tokens,
     const Client& client, std::int64_t now, Random random)
 {
     FieldWriter fields;
@@ -98,12 +120,15 @@ Session Session::begin(const IdToken& token, const Tokens& tokens,
     if (auto auth_time = token.auth_time()) {
         fields.number(tag_auth_time, *auth_time);
     }
-    write_claims(fields, token.claims(), client.needs);
+    write_claims(fields, texts_of(token, userinfo), client.needs);
     if (client.needs.id_token) {
         fields.text(tag_id_token, token.compact());
     }
     if (client.needs.access_token) {
         fields.text(tag_access_token, tokens.access_token);
+    }
+    if (client.needs.userinfo && userinfo) {
+        fields.text(tag_userinfo, userinfo->claims().dump());
     }
     if (tokens.expires_in > 0) {
         fields.number(tag_access_expires, now + tokens.expires_in);
@@ -204,7 +229,8 @@ bool Session::serves(const Client& client) const
     }
     auto all = find(tag_all_claims).has_value();
     if ((needs.all_claims && !all) || (needs.id_token && !id_token()) ||
-        (needs.access_token && !access_token())) {
+        (needs.access_token && !access_token()) ||
+        (needs.userinfo && !userinfo())) {
         return false;
     }
     return all ||
@@ -252,6 +278,11 @@ std::optional<std::string_view> Session::id_token() const
 std::optional<std::string_view> Session::access_token() const
 {
     return find(tag_access_token);
+}
+
+std::optional<std::string_view> Session::userinfo() const
+{
+    return find(tag_userinfo);
 }
 
 std::optional<std::string_view> Session::find(unsigned char tag) const

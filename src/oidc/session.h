@@ -8,6 +8,7 @@
 #include "oidc/id_token.h"
 #include "oidc/provider.h"
 #include "oidc/token.h"
+#include "oidc/userinfo.h"
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +21,8 @@ namespace oidc {
 class Session {
 public:
     // Keeps only what the client's Needs name.
-    static Session begin(const IdToken& token, const Tokens& tokens,
+    static Session begin(const IdToken& token,
+        const std::optional<UserInfo>& userinfo, const Tokens& tokens,
         const Client& client, std::int64_t now, Random random);
 
     // Of the request's cookies; nothing for none, a tampered, foreign or ended
@@ -44,6 +46,7 @@ public:
     std::optional<std::string_view> claim(std::string_view name) const;
     std::optional<std::string_view> id_token() const;
     std::optional<std::string_view> access_token() const;
+    std::optional<std::string_view> userinfo() const; // JSON
 
 private:
     explicit Session(std::string fields) : fields_(std::move(fields)) {}

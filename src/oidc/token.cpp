@@ -10,30 +10,6 @@ namespace {
 
 constexpr std::int64_t longest_life = 10 * 365 * 86400LL;
 
-// RFC 6749, 2.3.1: both are form-urlencoded before they become a password.
-std::string basic(const Client& client)
-{
-    return "Basic " +
-        base64(percent_encode(client.client_id) + ":" +
-            percent_encode(client.client_secret.reveal()));
-}
-
-// RFC 6749, 5.2: a refusal is JSON with 400, or 401 for the client itself.
-Error refusal(const HttpResponse& response)
-{
-    auto document = Json::parse(response.body);
-    auto error = document ? (*document)["error"].string() : std::nullopt;
-    if (!error) {
-        return {Errc::upstream_status,
-            "provider answered with status " + std::to_string(response.status)};
-    }
-    std::string detail = "provider answered with error " + quoted(*error);
-    if (auto description = (*document)["error_description"].string()) {
-        detail += ", " + quoted(*description);
-    }
-    return {provider_errc(*error), std::move(detail)};
-}
-
 // RFC 6749, A.12. It may go into a header of a request to the application.
 bool is_access_token(std::string_view token)
 {
@@ -57,9 +33,8 @@ Error incomplete(const char* what)
 
 }
 
-Result<HttpRequest> code_request(const Client& client, const Metadata& metadata,
-    std::string_view code, std::string_view redirect_uri,
-    std::string_view verifier)
+HttpRequest code_request(const Metadata& metadata, std::string_view code,
+    std::string_view redirect_uri, std::string_view verifier)
 {
     HttpRequest request;
     request.url = metadata.token_endpoint;
@@ -70,26 +45,33 @@ Result<HttpRequest> code_request(const Client& client, const Metadata& metadata,
     if (!verifier.empty()) {
         append_parameter(request.body, "code_verifier", verifier);
     }
-
-    if (client.client_secret.empty()) {
-        append_parameter(request.body, "client_id", client.client_id);
-    } else if (metadata.basic_auth) {
-        request.authorization = basic(client);
-    } else if (metadata.post_auth) {
-        append_parameter(request.body, "client_id", client.client_id);
-        append_parameter(
-            request.body, "client_secret", client.client_secret.reveal());
-    } else {
-        return Error{Errc::config_unusable,
-            "provider takes neither client_secret_basic nor "
-            "client_secret_post"};
-    }
     return request;
+}
+
+// JSON with 400, or 401 for the client itself.
+bool is_refusal(const HttpResponse& response)
+{
+    return response.status == 400 || response.status == 401;
+}
+
+Error refusal(const HttpResponse& response)
+{
+    auto document = Json::parse(response.body);
+    auto error = document ? (*document)["error"].string() : std::nullopt;
+    if (!error) {
+        return {Errc::upstream_status,
+            "provider answered with status " + std::to_string(response.status)};
+    }
+    std::string detail = "provider answered with error " + quoted(*error);
+    if (auto description = (*document)["error_description"].string()) {
+        detail += ", " + quoted(*description);
+    }
+    return {provider_errc(*error), std::move(detail)};
 }
 
 Result<Tokens> parse_tokens(const HttpResponse& response)
 {
-    if (response.status == 400 || response.status == 401) {
+    if (is_refusal(response)) {
         return refusal(response);
     }
     if (auto reason = refuse_document(response); !reason.empty()) {

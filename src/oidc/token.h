@@ -1,10 +1,9 @@
 // The token request with an authorization code, and the answer to it
-// (OpenID Connect Core, 3.1.3; RFC 6749, 2.3, 4.1.3 and 5).
+// (OpenID Connect Core, 3.1.3; RFC 6749, 4.1.3 and 5).
 #pragma once
 
 #include "core/http.h"
 #include "core/result.h"
-#include "oidc/client.h"
 #include "oidc/metadata.h"
 
 #include <cstdint>
@@ -13,11 +12,17 @@
 
 namespace oidc {
 
-// An empty verifier sends none. config_unusable where the provider takes
-// neither of the ways in which a client with a secret can name itself.
-Result<HttpRequest> code_request(const Client& client, const Metadata& metadata,
-    std::string_view code, std::string_view redirect_uri,
-    std::string_view verifier);
+// Yet without the client's proof, see client_auth.h. An empty verifier sends
+// none.
+HttpRequest code_request(const Metadata& metadata, std::string_view code,
+    std::string_view redirect_uri, std::string_view verifier);
+
+// The error that an endpoint refused a client's request with (RFC 6749, 5.2;
+// RFC 9126, 2.3): provider_*, or upstream_status for what is no such answer.
+Error refusal(const HttpResponse& response);
+
+// True for the status of a refusal.
+bool is_refusal(const HttpResponse& response);
 
 struct Tokens {
     std::string id_token;

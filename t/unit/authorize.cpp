@@ -127,6 +127,20 @@ TEST(State, IsNotAnotherSealOfOurs)
     }
 }
 
+TEST(State, MayBeOfOtherKeys)
+{
+    auto client = example_client();
+    auto ours = provider_of(client, 1);
+    auto theirs = state_of(provider_of(client, 2));
+    EXPECT_TRUE(is_of_other_keys(ours, theirs));
+    auto tampered = state_of(ours);
+    tampered.back() = tampered.back() == 'A' ? 'B' : 'A';
+    for (const auto& text : {state_of(ours), tampered, ""s, "x"s, theirs + "=",
+             std::string(40, 'A')}) {
+        EXPECT_FALSE(is_of_other_keys(ours, text)) << text;
+    }
+}
+
 TEST(Derived, AreNewForEveryLoginBrowserAndPurpose)
 {
     auto provider = provider_of(example_client());
@@ -174,8 +188,9 @@ Metadata endpoint(const char* url)
 std::string url_of(
     const Client& client, const Metadata& metadata, std::string_view extra = "")
 {
-    return authorization_url(provider_of(client), metadata,
-        "https://app.example/oidc_callback", sealed_state(), extra);
+    return authorization_url(metadata,
+        authorization_parameters(client, metadata,
+            "https://app.example/oidc_callback", sealed_state(), extra));
 }
 
 constexpr auto op = "https://op.example/authorize";
@@ -394,6 +409,117 @@ TEST(ReplyOutcome, IsACodeOrAnError)
         "provider_error: provider answered with error \"\\x3Cscript\\x3E\"");
     EXPECT_EQ(outcome("&error="),
         "provider_error: provider answered with error \"\"");
+}
+
+TEST(AuthorizationParameters, NameTheResponseModeWhereItIsNotTheUsualOne)
+{
+    auto client = example_client();
+    EXPECT_FALSE(
+        parameters(url_of(client, endpoint(op))).count("response_mode"));
+    client.response_mode = ResponseMode::form_post;
+    auto sent = parameters(
+        url_of(client, endpoint(op), "response_mode=query&prompt=login"));
+    EXPECT_EQ(sent.at("response_mode"), "form_post");
+    EXPECT_EQ(sent.at("prompt"), "login");
+}
+
+TEST(PushedAuthorization, IsUsedWhereItIsOnOrRequired)
+{
+    auto client = example_client();
+    Metadata metadata;
+    using enum PushedAuthorization;
+    for (auto [setting, required, pushed] :
+        {std::tuple{automatic, false, false}, {automatic, true, true},
+            {on, false, true}, {on, true, true}, {off, false, false},
+            {off, true, false}}) {
+        client.pushed_authorization = setting;
+        metadata.requires_pushed_authorization = required;
+        EXPECT_EQ(pushes_request(client, metadata), pushed);
+    }
+}
+
+TEST(PushedAuthorization, GoesToItsEndpoint)
+{
+    Metadata metadata;
+    EXPECT_EQ(complaint(pushed_request(metadata, "a=b")),
+        "upstream_metadata: provider sent metadata without "
+        "pushed_authorization_request_endpoint");
+    metadata.pushed_authorization_request_endpoint = "https://op.example/par";
+    auto request = pushed_request(metadata, "a=b");
+    ASSERT_EQ(complaint(request), "");
+    EXPECT_EQ(request->url, "https://op.example/par");
+    EXPECT_EQ(request->body, "a=b");
+    EXPECT_EQ(request->authorization, "");
+}
+
+std::string pushed(int status, const std::string& body)
+{
+    auto client = example_client();
+    client.client_id = "a&b";
+    auto left = parse_pushed(client, {status, "application/json", "", body});
+    return left ? *left : complaint(left);
+}
+
+// RFC 9126, 2.2 and 4
+TEST(PushedAuthorization, LeavesAReferenceToTheRequest)
+{
+    for (int status : {201, 200}) { // some answer 200
+        EXPECT_EQ(
+            pushed(status, R"({"request_uri":"urn:a:b&c","expires_in":9})"),
+            "client_id=a%26b&request_uri=urn%3Aa%3Ab%26c");
+    }
+    auto longest = std::string(1024, 'u');
+    EXPECT_EQ(pushed(201, R"({"request_uri":")" + longest + "\"}"),
+        "client_id=a%26b&request_uri=" + longest);
+}
+
+// RFC 9126, 2.3
+TEST(PushedAuthorization, MayBeRefused)
+{
+    for (int status : {400, 401}) {
+        EXPECT_EQ(pushed(status,
+                      R"({"error":"invalid_request",)"
+                      R"("error_description":"no\n"})"),
+            "provider_invalid_request: provider answered with error "
+            "\"invalid_request\", \"no\\x0A\"");
+        EXPECT_EQ(pushed(status, R"({"error":"invalid_client"})"),
+            "provider_invalid_client: provider answered with error "
+            "\"invalid_client\"");
+        EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
+            "upstream_status: provider answered with status " +
+                std::to_string(status));
+    }
+    for (int status : {0, 202, 204, 301, 302, 403, 404, 405, 413, 429, 500}) {
+        EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
+            "upstream_status: provider answered with status " +
+                std::to_string(status));
+    }
+}
+
+TEST(PushedAuthorization, NeedsASaneRequestUri)
+{
+    constexpr auto none =
+        "upstream_pushed_authorization: provider sent a pushed authorization "
+        "response without a request_uri of sane length";
+    for (const auto& value : {"null"s, "1"s, "[]"s, "\"\""s, R"(["urn:a"])"s,
+             "\"" + std::string(1025, 'u') + "\""}) {
+        EXPECT_EQ(pushed(201, "{\"request_uri\":" + value + "}"), none);
+    }
+    EXPECT_EQ(pushed(201, "{}"), none);
+    const std::pair<std::string, std::string> cases[] = {
+        {"", "malformed JSON"},
+        {"<html>", "malformed JSON"},
+        {"[]", "JSON that is not an object"},
+        {R"({"request_uri":"a","request_uri":"b"})",
+            "JSON with a duplicate member"},
+        {R"({"request_uri":"a\u0000b"})", "malformed JSON"},
+    };
+    for (const auto& [body, what] : cases) {
+        EXPECT_EQ(pushed(201, body),
+            "upstream_pushed_authorization: provider sent a pushed "
+            "authorization response that is " +
+                what);
+    }
 }
 
 }

@@ -15,6 +15,7 @@ using namespace std::string_literals;
 using Asked = std::vector<std::string>;
 
 constexpr auto session_cookie = "NGX_OIDC_SESSION";
+constexpr auto rounds_cookie = "__Host-NGX_OIDC_SESSION_login_rounds";
 
 // A login under way: the browser stands at the provider's login page.
 class CallbackTest : public testing::Test {
@@ -83,7 +84,7 @@ TEST_F(CallbackTest, ClaimsTheStateForAsLongAsItLives)
 TEST_F(CallbackTest, SendsCodeAndVerifierToTheTokenEndpoint)
 {
     play.callback();
-    const auto& request = play.token_request;
+    const auto& request = play.requests.at("token");
     EXPECT_EQ(request.url, "https://op.example/token");
     EXPECT_TRUE(request.authorization.starts_with("Basic "));
     auto form = parameters(request.body);
@@ -103,7 +104,8 @@ TEST_F(CallbackTest, SendsNoVerifierWherePkceIsExcluded)
     play.gate();
     EXPECT_FALSE(play.sent.count("code_challenge"));
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_FALSE(parameters(play.token_request.body).count("code_verifier"));
+    EXPECT_FALSE(
+        parameters(play.requests.at("token").body).count("code_verifier"));
 }
 
 TEST_F(CallbackTest, SendsNoVerifierWherePkceIsOff)
@@ -113,7 +115,8 @@ TEST_F(CallbackTest, SendsNoVerifierWherePkceIsOff)
     Play off(client);
     off.gate();
     EXPECT_EQ(complaint(off.callback()), "");
-    EXPECT_FALSE(parameters(off.token_request.body).count("code_verifier"));
+    EXPECT_FALSE(
+        parameters(off.requests.at("token").body).count("code_verifier"));
 }
 
 TEST_F(CallbackTest, UsesWhatItKnows)
@@ -184,7 +187,7 @@ TEST_F(CallbackTest, TakesNothingFromItsOwnHost)
     play.origin = "https://evil.example";
     auto end = play.callback();
     EXPECT_EQ(end.location, "/page?a=%20b");
-    EXPECT_EQ(parameters(play.token_request.body).at("redirect_uri"),
+    EXPECT_EQ(parameters(play.requests.at("token").body).at("redirect_uri"),
         "https://app.example/oidc_callback");
 }
 
@@ -227,13 +230,137 @@ TEST_F(CallbackTest, OfBadFormIsRefused)
             "form-urlencoded"},
         {state + "&code=" + std::string(4097, 'c'),
             "callback_malformed: client sent too long a parameter code"},
-        {"code=a&state=x", "state_invalid: client sent a state not ours"},
-        {state + "x&code=a", "state_invalid: client sent a state not ours"},
     };
     for (const auto& [query, why] : cases) {
         expect_refusal(play.callback(query), why);
     }
     EXPECT_EQ(complaint(play.callback()), "");
+}
+
+// A bookmark of the callback, a page that was restored.
+TEST_F(CallbackTest, OfBadFormGoesHomeWithASession)
+{
+    play.session = sign_in();
+    auto jar = play.jar;
+    auto state = "state=" + play.sent.at("state");
+    auto expect_home = [&](const std::string& reply) {
+        auto end = play.callback(reply);
+        EXPECT_EQ(complaint(end), "");
+        EXPECT_EQ(end.location, "/");
+        EXPECT_EQ(play.asked, Asked{});
+        EXPECT_FALSE(end.session);
+        EXPECT_TRUE(end.cookies.empty());
+    };
+    for (const auto& reply : {""s, "code=a"s, "code=%"s, "code=a&state=x"s,
+             state + "x&code=a", state + "&" + state}) {
+        expect_home(reply);
+    }
+    play.method = "POST";
+    expect_home(play.good_reply());
+    EXPECT_EQ(play.jar.cookies, jar.cookies);
+}
+
+TEST_F(CallbackTest, OfNoStateOfOursIsRefused)
+{
+    auto tampered = play.good_reply();
+    tampered.back() = tampered.back() == 'A' ? 'B' : 'A';
+    for (const auto& bad :
+        {"code=a&state=x"s, tampered, play.good_reply() + "x"}) {
+        expect_refusal(
+            play.callback(bad), "state_invalid: client sent a state not ours");
+    }
+}
+
+// A reply with a state of other keys than ours.
+std::string reply_of_other_keys()
+{
+    Play other;
+    Secret masters[] = {master_key(2)};
+    other.provider.configure(example_client(), masters);
+    other.gate();
+    return other.good_reply();
+}
+
+// Its state was sealed before an upgrade, or by another node.
+TEST_F(CallbackTest, OfOtherKeysBeginsAgainForABrowserWeKnow)
+{
+    auto end = play.callback(reply_of_other_keys());
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.location, "/");
+    EXPECT_EQ(play.asked, Asked{});
+    EXPECT_FALSE(end.session);
+    EXPECT_EQ(end.claimed, "");
+    EXPECT_EQ(end.cookies,
+        std::vector<std::string>{rounds_cookie +
+            "=1; Path=/; Max-Age=20; HttpOnly; SameSite=Lax; Secure"s});
+
+    EXPECT_EQ(complaint(play.gate("/")), "");
+    EXPECT_EQ(play.callback().location, "/");
+    EXPECT_TRUE(has_session());
+}
+
+TEST_F(CallbackTest, OfOtherKeysBeginsAgainFiveTimes)
+{
+    auto reply = reply_of_other_keys();
+    for (int i = 0; i < 5; i++) {
+        EXPECT_EQ(play.callback(reply).location, "/") << i;
+    }
+    expect_refusal(
+        play.callback(reply), "state_invalid: client sent a state not ours");
+    play.jar.cookies.erase(rounds_cookie);
+    EXPECT_EQ(play.callback(reply).location, "/");
+}
+
+// With the login that follows each time, as a browser goes.
+TEST_F(CallbackTest, OfOtherKeysEndsItsLoop)
+{
+    auto reply = reply_of_other_keys();
+    int rounds = 0;
+    Finish finish;
+    for (; rounds < 20 && !finish.error; rounds++) {
+        finish = play.callback(reply);
+        if (!finish.error) {
+            finish = play.gate("/");
+        }
+    }
+    EXPECT_EQ(rounds, 5);
+    EXPECT_TRUE(complaint(finish).starts_with("login_loop: "));
+}
+
+TEST_F(CallbackTest, OfOtherKeysFromAStrangerIsRefused)
+{
+    auto reply = reply_of_other_keys();
+    play.jar.cookies = {{rounds_cookie, "1"}, {"other", "x"}};
+    expect_refusal(
+        play.callback(reply), "state_invalid: client sent a state not ours");
+}
+
+TEST_F(CallbackTest, OfOtherKeysFromAnUnusableHostIsRefused)
+{
+    auto reply = reply_of_other_keys();
+    play.origin = "";
+    expect_refusal(
+        play.callback(reply), "state_invalid: client sent a state not ours");
+}
+
+TEST_F(CallbackTest, OfOtherKeysGoesHomeWithASession)
+{
+    play.session = sign_in();
+    auto end = play.callback(reply_of_other_keys());
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.location, "/");
+    EXPECT_TRUE(end.cookies.empty());
+}
+
+// One who is logged in and logs in anew keeps his cookies.
+TEST_F(CallbackTest, CountsNoRoundWhereThereIsASession)
+{
+    auto first = play.callback();
+    EXPECT_NE(cookie_of(first.cookies, rounds_cookie), "");
+    play.session = first.session;
+    play.jar.cookies.erase(rounds_cookie);
+    play.gate();
+    EXPECT_EQ(cookie_of(play.callback().cookies, rounds_cookie), "");
 }
 
 TEST_F(CallbackTest, IsForTheProviderThatSealedItsState)
@@ -383,11 +510,7 @@ TEST_F(CallbackTest, ThatIsStaleNeedsMetadataToBeginAgain)
 
     Play down;
     down.gate();
-    Provider fresh;
-    Secret masters[] = {master_key(1)};
-    fresh.configure(example_client(), masters);
-    down.provider = fresh;
-    down.jar = Jar();
+    down.now += 2 * 86400;
     down.metadata = Error{Errc::upstream_unreachable, "no provider"};
     EXPECT_EQ(complaint(down.callback()), "upstream_unreachable: no provider");
 }
@@ -532,18 +655,15 @@ TEST_F(CallbackTest, MayBeAnError)
 TEST_F(CallbackTest, NeedsMetadata)
 {
     auto client = example_client();
-    client.pre_auth_timeout = 86400;
+    client.pre_auth_timeout = 30 * 86400;
     Play slow(client);
     slow.gate();
     slow.now += 3600;
     EXPECT_EQ(complaint(slow.callback()), "");
     EXPECT_EQ(slow.asked, (Asked{"metadata", "claim", "token", "keys"}));
 
-    Provider fresh;
-    Secret masters[] = {master_key(1)};
-    fresh.configure(client, masters);
     slow.gate();
-    slow.provider = fresh;
+    slow.now += 2 * 86400;
     slow.metadata = Error{Errc::upstream_timeout, "provider timed out"};
     EXPECT_EQ(
         complaint(slow.callback()), "upstream_timeout: provider timed out");
@@ -559,8 +679,8 @@ TEST_F(CallbackTest, NeedsAWayToNameTheClient)
     play.now += 3600;
     play.gate();
     expect_refusal(play.callback(),
-        "config_unusable: provider takes neither client_secret_basic nor "
-        "client_secret_post",
+        "config_unusable: provider takes no method by which a client_secret "
+        "can be sent",
         {"claim"});
 }
 
@@ -763,6 +883,270 @@ TEST_F(CallbackTest, SaysWhatItIsDoing)
     auto visit = play.visit("/oidc_callback");
     EXPECT_EQ(Callback(play.provider, visit, play.session).doing(),
         "handling the callback");
+
+    auto reply = play.good_reply();
+    visit.reply = reply;
+    visit.cookies = {};
+    Callback stale(play.provider, visit, play.session);
+    stale.start({noon, random_bytes});
+    EXPECT_EQ(stale.doing(), "beginning a login");
+}
+
+// A login that went stale is begun anew as any other is.
+TEST_F(CallbackTest, ThatIsStalePushesItsRequest)
+{
+    auto client = example_client();
+    client.pushed_authorization = PushedAuthorization::on;
+    Play pushing(client);
+    pushing.gate("/page");
+    pushing.now += 600;
+    auto again = pushing.callback();
+    EXPECT_EQ(complaint(again), "");
+    EXPECT_EQ(pushing.asked, Asked{"par"});
+    EXPECT_EQ(again.location,
+        "https://op.example/authorize?client_id=app"
+        "&request_uri=urn%3Apushed%3A1");
+    EXPECT_EQ(pushing.callback().location, "/page");
+
+    pushing.gate("/page");
+    pushing.now += 600;
+    pushing.pushed = Error{Errc::upstream_timeout, "provider timed out"};
+    EXPECT_EQ(
+        complaint(pushing.callback()), "upstream_timeout: provider timed out");
+}
+
+TEST_F(CallbackTest, ThatIsStaleEndsALoop)
+{
+    play.jar.cookies[rounds_cookie] = "5";
+    play.now += 600;
+    EXPECT_EQ(complaint(play.callback()),
+        "login_loop: client went through 5 logins and did not keep a "
+        "session's cookie");
+    EXPECT_EQ(play.asked, Asked{});
+}
+
+TEST_F(CallbackTest, ProvesTheClientAtTheTokenEndpoint)
+{
+    auto client = example_client();
+    client.client_auth = ClientAuth::private_key_jwt;
+    std::string why;
+    client.key = PrivateKey::parse(Signer::ec("P-256").pem(), why);
+    Play keyed(client);
+    keyed.gate();
+    EXPECT_EQ(complaint(keyed.callback()), "");
+    const auto& request = keyed.requests.at("token");
+    EXPECT_EQ(request.authorization, "");
+    auto form = parameters(request.body);
+    EXPECT_EQ(form.size(), 7u);
+    EXPECT_EQ(form.at("client_id"), "app");
+    EXPECT_EQ(form.count("client_assertion"), 1u);
+    EXPECT_EQ(form.count("client_secret"), 0u);
+}
+
+// response_mode form_post
+
+class PostedCallback : public testing::Test {
+public:
+    static Client posting_client()
+    {
+        auto client = example_client();
+        client.response_mode = ResponseMode::form_post;
+        return client;
+    }
+
+    PostedCallback() : play(posting_client()) { play.gate("/page?a=%20b"); }
+
+    Play play;
+};
+
+TEST_F(PostedCallback, SignsTheBrowserIn)
+{
+    EXPECT_EQ(play.sent.at("response_mode"), "form_post");
+    auto end = play.callback();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.location, "/page?a=%20b");
+    EXPECT_TRUE(end.session);
+    EXPECT_TRUE(cookie_of(end.cookies, session_cookie)
+                    .ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"));
+}
+
+TEST_F(PostedCallback, IsAPost)
+{
+    for (auto method : {"GET", "HEAD", "PUT", "post", ""}) {
+        play.method = method;
+        EXPECT_EQ(complaint(play.callback()),
+            "callback_malformed: client sent method \""s + method + "\"");
+        EXPECT_EQ(play.asked, Asked{});
+    }
+}
+
+TEST_F(PostedCallback, ThatIsStaleBeginsAgain)
+{
+    play.now += 600;
+    auto again = play.callback();
+    EXPECT_EQ(complaint(again), "");
+    EXPECT_TRUE(again.location.starts_with("https://op.example/authorize?"));
+    for (const auto& cookie : again.cookies) {
+        EXPECT_NE(cookie.find("; SameSite=None; Secure"), cookie.npos);
+    }
+    EXPECT_EQ(play.callback().location, "/page?a=%20b");
+}
+
+// User info
+
+class UserInfoCallback : public testing::Test {
+public:
+    static Client curious_client()
+    {
+        auto client = example_client();
+        client.userinfo = true;
+        client.needs.claims = {"email", "nickname", "sub"};
+        client.needs.userinfo = true;
+        client.needs_mark = mark_of(client.needs);
+        return client;
+    }
+
+    UserInfoCallback() : play(curious_client()) { play.gate(); }
+
+    static HttpResponse token(const Signer& signer, const char* alg,
+        std::string_view header = R"("kid":"k1")")
+    {
+        return {200, "application/jwt", "",
+            signer.sign(alg,
+                R"({"iss":"https://op.example","aud":"app","sub":"user-1",)"
+                R"("nickname":"Jane"})",
+                header)};
+    }
+
+    void expect_refusal(const std::string& why, const Asked& asked)
+    {
+        auto end = play.callback();
+        EXPECT_EQ(complaint(end), why);
+        EXPECT_EQ(play.asked, asked);
+        EXPECT_EQ(play.jar.cookies.count(session_cookie), 0u);
+    }
+
+    Play play;
+};
+
+TEST_F(UserInfoCallback, AddsTheUserInfoToTheSession)
+{
+    auto end = play.callback();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys", "userinfo"}));
+    ASSERT_TRUE(end.session);
+    EXPECT_EQ(end.session->claim("nickname"), "Jane");
+    EXPECT_EQ(end.session->claim("email"), "jane@example.com");
+    EXPECT_EQ(end.session->userinfo(), R"({"sub":"user-1","nickname":"Jane"})");
+
+    const auto& request = play.requests.at("userinfo");
+    EXPECT_EQ(request.url, "https://op.example/userinfo");
+    EXPECT_EQ(request.authorization, "Bearer at-1");
+    EXPECT_EQ(request.body, "");
+}
+
+TEST_F(UserInfoCallback, AsksOnceTheIdTokenHolds)
+{
+    play.claims = {{"nonce", R"("other")"}};
+    expect_refusal("id_token_nonce: id token has the nonce of another login",
+        {"claim", "token", "keys"});
+}
+
+TEST_F(UserInfoCallback, FailsWithTheUserInfo)
+{
+    const std::pair<Result<HttpResponse>, std::string> cases[] = {
+        {Error{Errc::upstream_timeout, "provider timed out"},
+            "upstream_timeout: provider timed out"},
+        {HttpResponse{401, "application/json", "", "{}"},
+            "upstream_status: provider answered with status 401"},
+        {json_answer("{"), "userinfo_malformed: user info is malformed JSON"},
+        {json_answer(R"({"sub":"user-2"})"),
+            "userinfo_subject: user info is of another sub, "
+            "\"\\x22user-2\\x22\""},
+        {json_answer(R"({"nickname":"Jane"})"),
+            "userinfo_subject: user info is of another sub, \"\""},
+    };
+    play.callback();
+    for (const auto& [answer, why] : cases) {
+        play.jar = Jar();
+        play.gate();
+        play.userinfo = answer;
+        expect_refusal(why, {"claim", "token", "userinfo"});
+    }
+}
+
+TEST_F(UserInfoCallback, MayBeSigned)
+{
+    play.userinfo = token(Signer::ed25519(), "EdDSA");
+    auto end = play.callback();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.session->claim("nickname"), "Jane");
+}
+
+TEST_F(UserInfoCallback, FollowsARotationOfKeys)
+{
+    play.callback();
+    play.gate();
+    play.keys = json_answer(key_set({Signer::ed25519().jwk(R"("kid":"k1")"),
+        Signer::rsa().jwk(R"("kid":"k2")")}));
+    play.userinfo = token(Signer::rsa(), "RS256", R"("kid":"k2")");
+    EXPECT_EQ(complaint(play.callback()), "");
+    EXPECT_EQ(play.asked, (Asked{"claim", "token", "userinfo", "keys"}));
+}
+
+// For ID token and user info together.
+TEST_F(UserInfoCallback, AsksForNewKeysOnce)
+{
+    play.callback();
+    play.jar = Jar();
+    play.gate();
+    play.userinfo = token(Signer::rsa(), "RS256", R"("kid":"k9")");
+    expect_refusal("userinfo_key: user info names an unknown key \"k9\"",
+        {"claim", "token", "userinfo", "keys"});
+
+    play.signer = &Signer::rsa();
+    play.alg = "RS256";
+    play.header_members = R"("kid":"k2")";
+    play.keys = json_answer(key_set({Signer::rsa().jwk(R"("kid":"k2")")}));
+    expect_refusal("userinfo_key: user info names an unknown key \"k9\"",
+        {"claim", "token", "keys", "userinfo"});
+}
+
+TEST_F(UserInfoCallback, KeepsItsDoubtWhereNewKeysCannotBeHad)
+{
+    play.callback();
+    play.jar = Jar();
+    play.gate();
+    play.keys = Error{Errc::upstream_unreachable, "no provider"};
+    play.userinfo = token(Signer::other_rsa(), "RS256", "");
+    expect_refusal("userinfo_key: user info is signed with RS256, for which "
+                   "the key set has no key",
+        {"claim", "token", "userinfo", "keys"});
+}
+
+TEST_F(UserInfoCallback, NeedsAnEndpoint)
+{
+    Play without(curious_client());
+    without.metadata = json_answer(
+        object(changed(example_metadata(), {{"userinfo_endpoint", ""}})));
+    EXPECT_EQ(complaint(without.gate()),
+        "upstream_metadata: provider sent metadata without userinfo_endpoint");
+}
+
+TEST_F(CallbackTest, TakesATokenForTrustedAudiences)
+{
+    play.claims = {{"aud", R"(["app","api"])"}};
+    expect_refusal(play.callback(),
+        "id_token_audience: id token is for an untrusted audience too, "
+        "\"[\\x22app\\x22,\\x22api\\x22]\"",
+        {"claim", "token", "keys"});
+
+    auto client = example_client();
+    client.audiences = {"api"};
+    Play trusting(client);
+    trusting.gate();
+    trusting.claims = play.claims;
+    EXPECT_EQ(complaint(trusting.callback()), "");
 }
 
 }

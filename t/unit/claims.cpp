@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace oidc::test {
 namespace {
 
@@ -65,17 +67,19 @@ TEST(ClaimText, IsNothingWithControlCharacters)
 std::optional<std::string> found(const char* claims, std::string_view name)
 {
     auto json = Json::parse(claims);
-    return claim_text(find_claim(json->root(), name));
+    auto claims_of = claims_by_name(json->root());
+    auto claim = claims_of.find(name);
+    return claim == claims_of.end() ? std::nullopt : claim_text(claim->second);
 }
 
-TEST(FindClaim, PrefersTheExactName)
+TEST(ClaimsByName, PrefersTheExactName)
 {
     EXPECT_EQ(found(R"({"email":"a"})", "email"), "a");
     EXPECT_EQ(found(R"({"Email":"b","email":"a","EMAIL":"c"})", "email"), "a");
 }
 
 // nginx keeps the names of variables in lower case.
-TEST(FindClaim, TakesTheOnlyOneThatDiffersInCase)
+TEST(ClaimsByName, TakesTheOnlyOneThatDiffersInCase)
 {
     EXPECT_EQ(found(R"({"familyName":"a"})", "familyname"), "a");
     EXPECT_EQ(found(R"({"Email":"b","EMAIL":"c"})", "email"), std::nullopt);
@@ -88,6 +92,45 @@ TEST(LowerCase, FoldsAsciiAlone)
 {
     EXPECT_EQ(lower_case("AZaz_09[@`{"), "azaz_09[@`{");
     EXPECT_EQ(lower_case("\xc3\x89\xdf"), "\xc3\x89\xdf");
+}
+
+TEST(ClaimsByName, HoldsEveryClaimOnce)
+{
+    auto json = Json::parse(R"({"Sub":"a","groups":["b"],"GROUPS":1,"x":null,
+        "Email":"c","EMAIL":"d"})");
+    auto claims = claims_by_name(json->root());
+    EXPECT_EQ(claims.size(), 4u);
+    EXPECT_EQ(claim_text(claims.at("sub")), "a");
+    EXPECT_EQ(claim_text(claims.at("groups")), "b");
+    EXPECT_TRUE(claims.at("x").exists());
+    EXPECT_FALSE(claims.at("email").exists());
+    EXPECT_TRUE(claims_by_name(JsonValue()).empty());
+}
+
+// The order of members must not matter.
+TEST(ClaimsByName, PrefersTheExactNameWhereverItStands)
+{
+    for (auto claims : {R"({"a":1,"A":2})", R"({"A":2,"a":1})"}) {
+        EXPECT_EQ(found(claims, "a"), "1") << claims;
+    }
+    EXPECT_EQ(found(R"({"AA":1,"aA":2,"Aa":3})", "aa"), std::nullopt);
+    EXPECT_EQ(found(R"({"AA":1,"aA":2,"aa":3,"Aa":4})", "aa"), "3");
+}
+
+// A quadratic search would stop a worker for many seconds.
+TEST(ClaimsByName, OfThirtyThousandClaimsTakesNoTime)
+{
+    std::string text;
+    for (int i = 0; i < 30'000; i++) {
+        text += (i > 0 ? ",\"Claim" : "{\"Claim") + std::to_string(i) + "\":1";
+    }
+    auto json = Json::parse(text + "}");
+    ASSERT_TRUE(json);
+    auto start = std::chrono::steady_clock::now();
+    auto claims = claims_by_name(json->root());
+    auto taken = std::chrono::steady_clock::now() - start;
+    EXPECT_EQ(claims.size(), 30'000u);
+    EXPECT_LT(taken, std::chrono::seconds(1));
 }
 
 }

@@ -283,5 +283,25 @@ TEST(KeyRing, ShowsNothingOfWhatItSeals)
     EXPECT_NE(keys.seal(plain, "a", random_bytes), sealed);
 }
 
+TEST(KeyRing, KnowsWhatOtherKeysSealed)
+{
+    auto ours = ring({1, 2}, "session");
+    auto sealed = [](const KeyRing& by) {
+        return by.seal("plain", "for this", random_bytes);
+    };
+    EXPECT_TRUE(ours.is_foreign(sealed(ring({3}, "session"))));
+    for (const auto& by : {ours, ring({1}, "session"), ring({2}, "session")}) {
+        auto text = sealed(by);
+        EXPECT_FALSE(ours.is_foreign(text));
+        text.back() = static_cast<char>(text.back() ^ 1);
+        EXPECT_FALSE(ours.is_foreign(text)); // tampered, but ours
+    }
+    auto shortest = ring({3}, "session").seal("", "for this", random_bytes);
+    EXPECT_TRUE(ours.is_foreign(shortest));
+    shortest.pop_back();
+    EXPECT_FALSE(ours.is_foreign(shortest));
+    EXPECT_FALSE(ours.is_foreign(""));
+}
+
 }
 }

@@ -186,5 +186,16 @@ TEST(Quoted, CutsAt128Characters)
         "\"" + std::string(128, 'a') + "\"...");
 }
 
+// A body may hold one, where a request line cannot.
+TEST(Form, RefusesANulHoweverItIsWritten)
+{
+    for (const auto& text :
+        {"\0"s, "a=\0"s, "a\0=1"s, "a=b\0&c=d"s, "a=1&\0"s, "a=%00"s}) {
+        EXPECT_EQ(shown(text),
+            "callback_malformed: client sent a parameter that is not "
+            "form-urlencoded");
+    }
+}
+
 }
 }

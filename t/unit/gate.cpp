@@ -1,6 +1,7 @@
 #include "flow/gate.h"
 
 #include "core/encode.h"
+#include "flow/login.h"
 #include "oidc/authorize.h"
 #include "play.h"
 
@@ -104,6 +105,222 @@ TEST(Gate, SaysWhatItIsDoing)
     Play play;
     auto visit = play.visit("/");
     EXPECT_EQ(Gate(play.provider, visit).doing(), "beginning a login");
+}
+
+// The provider is known from the configuration alone.
+TEST(Gate, AsksForNoMetadataWhereTheEndpointsAreConfigured)
+{
+    auto client = example_client();
+    client.endpoints = {"https://inside.example/authorize?a=b",
+        "https://inside.example/token", "https://inside.example/keys", "", ""};
+    Play play(client);
+    play.metadata = Error{Errc::upstream_unreachable, "no provider"};
+    auto finish = play.gate();
+    EXPECT_EQ(complaint(finish), "");
+    EXPECT_EQ(play.asked, Asked{});
+    EXPECT_TRUE(finish.location.starts_with(
+        "https://inside.example/authorize?a=b&response_type=code&"));
+    EXPECT_EQ(complaint(play.callback()), "");
+    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.requests.at("token").url, "https://inside.example/token");
+}
+
+TEST(Gate, NeedsNoNewMetadataForADay)
+{
+    Play play;
+    play.gate();
+    play.metadata = Error{Errc::upstream_unreachable, "no provider"};
+    play.now += 3600 + 86400 - 1;
+    EXPECT_EQ(complaint(play.gate()), "");
+    play.now += 1;
+    EXPECT_EQ(complaint(play.gate()), "upstream_unreachable: no provider");
+}
+
+// RFC 9126
+
+Client pushing_client()
+{
+    auto client = example_client();
+    client.pushed_authorization = PushedAuthorization::on;
+    return client;
+}
+
+TEST(PushingGate, PushesTheRequestAndSendsAReference)
+{
+    Play play(pushing_client());
+    auto finish = play.gate("/page?a=b");
+    EXPECT_EQ(complaint(finish), "");
+    EXPECT_EQ(play.asked, (Asked{"metadata", "par"}));
+    EXPECT_EQ(finish.location,
+        "https://op.example/authorize?client_id=app"
+        "&request_uri=urn%3Apushed%3A1");
+    EXPECT_EQ(finish.cookies.size(), 1u);
+
+    const auto& request = play.requests.at("par");
+    EXPECT_EQ(request.url, "https://op.example/par");
+    EXPECT_TRUE(request.authorization.starts_with("Basic "));
+    auto pushed = parameters(request.body);
+    for (auto name : {"response_type", "scope", "client_id", "redirect_uri",
+             "state", "nonce", "code_challenge", "code_challenge_method"}) {
+        EXPECT_EQ(pushed.count(name), 1u) << name;
+    }
+    EXPECT_EQ(pushed.size(), 8u);
+    EXPECT_EQ(play.callback().location, "/page?a=b");
+}
+
+// The client proves itself as it does at the token endpoint (RFC 9126, 2), and
+// no parameter comes twice (RFC 6749, 3.1), which parameters() sees to.
+TEST(PushingGate, ProvesTheClientByEveryMethod)
+{
+    auto client = pushing_client();
+    std::string why;
+    client.key = PrivateKey::parse(Signer::ed25519().pem(), why);
+    for (auto auth :
+        {ClientAuth::client_secret_basic, ClientAuth::client_secret_post,
+            ClientAuth::client_secret_jwt, ClientAuth::private_key_jwt,
+            ClientAuth::tls_client_auth, ClientAuth::none}) {
+        client.client_auth = auth;
+        Play play(client);
+        std::map<std::string, std::string> pushed;
+        EXPECT_NO_THROW({
+            play.gate();
+            pushed = parameters(play.requests.at("par").body);
+        }) << static_cast<int>(auth);
+        EXPECT_EQ(pushed["client_id"], "app");
+        EXPECT_EQ(pushed.count("client_secret"),
+            auth == ClientAuth::client_secret_post ? 1u : 0u);
+        EXPECT_EQ(pushed.count("client_assertion"),
+            auth == ClientAuth::client_secret_jwt ||
+                    auth == ClientAuth::private_key_jwt ?
+                1u :
+                0u);
+    }
+}
+
+TEST(PushingGate, PushesWhereTheMetadataRequireIt)
+{
+    auto client = example_client();
+    const auto required = json_answer(object(changed(example_metadata(),
+        {{"require_pushed_authorization_requests", "true"}})));
+    Play play(client);
+    play.metadata = required;
+    play.gate();
+    EXPECT_EQ(play.asked, (Asked{"metadata", "par"}));
+
+    client.pushed_authorization = PushedAuthorization::off;
+    Play off(client);
+    off.metadata = required;
+    off.gate();
+    EXPECT_EQ(off.asked, Asked{"metadata"});
+    EXPECT_EQ(off.sent.count("state"), 1u);
+}
+
+TEST(PushingGate, NeedsAnEndpoint)
+{
+    Play play;
+    play.metadata = json_answer(object(changed(example_metadata(),
+        {{"require_pushed_authorization_requests", "true"},
+            {"pushed_authorization_request_endpoint", ""}})));
+    EXPECT_EQ(complaint(play.gate()),
+        "upstream_metadata: provider sent metadata without "
+        "pushed_authorization_request_endpoint");
+
+    Play on(pushing_client());
+    on.metadata = play.metadata;
+    EXPECT_EQ(complaint(on.gate()),
+        "upstream_metadata: provider sent metadata without "
+        "pushed_authorization_request_endpoint");
+}
+
+TEST(PushingGate, NeedsAWayToProveTheClient)
+{
+    Play play(pushing_client());
+    play.metadata = json_answer(object(changed(example_metadata(),
+        {{"token_endpoint_auth_methods_supported", "[]"}})));
+    EXPECT_EQ(complaint(play.gate()),
+        "config_unusable: provider takes no method by which a client_secret "
+        "can be sent");
+    EXPECT_EQ(play.asked, Asked{"metadata"});
+}
+
+TEST(PushingGate, FailsWithTheEndpoint)
+{
+    const std::pair<Result<HttpResponse>, std::string> cases[] = {
+        {Error{Errc::upstream_timeout, "provider timed out"},
+            "upstream_timeout: provider timed out"},
+        {HttpResponse{
+             400, "application/json", "", R"({"error":"invalid_request_uri"})"},
+            "provider_error: provider answered with error "
+            "\"invalid_request_uri\""},
+        {HttpResponse{500, "text/html", "", ""},
+            "upstream_status: provider answered with status 500"},
+        {HttpResponse{201, "application/json", "", "{}"},
+            "upstream_pushed_authorization: provider sent a pushed "
+            "authorization response without a request_uri of sane length"},
+    };
+    for (const auto& [answer, why] : cases) {
+        Play play(pushing_client());
+        play.pushed = answer;
+        EXPECT_EQ(complaint(play.gate()), why);
+        EXPECT_TRUE(play.jar.cookies.empty());
+    }
+}
+
+// Rounds
+
+constexpr auto rounds_cookie = "__Host-NGX_OIDC_SESSION_login_rounds";
+
+TEST(Rounds, EndALoopThatNoSessionComesOutOf)
+{
+    Play play;
+    int logins = 0;
+    Finish gate;
+    for (; logins < 100; logins++) {
+        gate = play.gate();
+        if (gate.error) {
+            break;
+        }
+        EXPECT_EQ(complaint(play.callback()), "");
+        play.jar.cookies.erase("NGX_OIDC_SESSION"); // it does not come back
+        play.now += 19;
+    }
+    EXPECT_EQ(logins, 5);
+    EXPECT_EQ(complaint(gate),
+        "login_loop: client went through 5 logins and did not keep a "
+        "session's cookie");
+    EXPECT_EQ(play.asked, Asked{});
+
+    play.jar.cookies.erase(rounds_cookie); // it lives for 20 seconds
+    EXPECT_EQ(complaint(play.gate()), "");
+    EXPECT_EQ(complaint(play.callback()), "");
+    EXPECT_EQ(play.jar.cookies.at(rounds_cookie), "1");
+}
+
+TEST(Rounds, AreCountedFromTheFirstLoginOn)
+{
+    Play play;
+    for (int i = 0; i < 20; i++) { // tabs that wait at the login page
+        auto finish = play.gate();
+        EXPECT_EQ(complaint(finish), "");
+        EXPECT_EQ(cookie_of(finish.cookies, rounds_cookie), "");
+    }
+    auto end = play.callback();
+    EXPECT_EQ(cookie_of(end.cookies, rounds_cookie),
+        rounds_cookie +
+            std::string("=1; Path=/; Max-Age=20; HttpOnly; SameSite=Lax; "
+                        "Secure"));
+    EXPECT_EQ(cookie_of(play.gate().cookies, rounds_cookie), "");
+    EXPECT_EQ(complaint(play.callback()), "");
+    EXPECT_EQ(play.jar.cookies.at(rounds_cookie), "2");
+}
+
+TEST(Rounds, EndALoopOfPushedRequestsBeforeTheyArePushed)
+{
+    Play play(pushing_client());
+    play.gate();
+    play.jar.cookies[rounds_cookie] = "5";
+    EXPECT_TRUE(complaint(play.gate()).starts_with("login_loop: "));
+    EXPECT_EQ(play.asked, Asked{});
 }
 
 }

@@ -253,5 +253,24 @@ TEST(Chunks, LeftFromALargerValueAreDeleted)
     EXPECT_TRUE(clear_chunks(named("t"), lines).empty());
 }
 
+// ASCII letters alone have a case: 0x0f is not a "/" in another one.
+TEST(MediaType, HasNoCaseInControlCharacters)
+{
+    for (const auto& value : {"application\x0fjson"s, "APPLICATION\x0fJSON"s,
+             "application/json\0"s}) {
+        EXPECT_FALSE(has_media_type({200, value, "", ""}, "application/json"));
+    }
+    EXPECT_FALSE(has_media_type({200, "application/jwk-set\x0bjson", "", ""},
+        "application/jwk-set+json"));
+    EXPECT_EQ(cache_lifetime("no\x0dstore", 60, 86400, 3600), 3600);
+}
+
+TEST(HttpRequest, AsksForJson)
+{
+    HttpRequest request;
+    EXPECT_EQ(request.accept, "application/json");
+    EXPECT_EQ(request.limit, 64u * 1024);
+}
+
 }
 }

@@ -3,6 +3,7 @@
 #include "core/encode.h"
 #include "play.h"
 
+#include <cjose/cjose.h>
 #include <gtest/gtest.h>
 
 namespace oidc::test {
@@ -124,6 +125,37 @@ TEST_F(IdTokenTest, ForAnUntrustedAudienceTooIsRefused)
         {{R"(["app","other"])", further(R"([\x22app\x22,\x22other\x22])")},
             {R"(["other","app"])", further(R"([\x22other\x22,\x22app\x22])")},
             {R"(["app",1])", further(R"([\x22app\x22,1])")}});
+}
+
+// `audience` of the configuration
+TEST_F(IdTokenTest, MayBeForTrustedAudiencesToo)
+{
+    client.audiences = {"api", "https://api.example"};
+    auto other = [](const std::string& aud) {
+        return "id_token_audience: id token is for another audience, \"" + aud +
+            "\"";
+    };
+    expect_refusals("aud",
+        {{R"("app")", ""}, {R"(["app"])", ""}, {R"(["app","api"])", ""},
+            {R"(["https://api.example","api","app"])", ""},
+            {R"(["app","other"])",
+                "id_token_audience: id token is for an untrusted audience too, "
+                "\"[\\x22app\\x22,\\x22other\\x22]\""},
+            {R"(["app","API"])",
+                "id_token_audience: id token is for an untrusted audience too, "
+                "\"[\\x22app\\x22,\\x22API\\x22]\""},
+            {R"(["app",null])",
+                "id_token_audience: id token is for an untrusted audience too, "
+                "\"[\\x22app\\x22,null]\""},
+            // never without ourselves
+            {R"("api")", other(R"(\x22api\x22)")},
+            {R"(["api"])", other(R"([\x22api\x22])")},
+            {R"(["api","https://api.example"])",
+                other(R"([\x22api\x22,\x22https://api.example\x22])")}});
+    // who asked for the token must still be us
+    EXPECT_EQ(changed_by({{"aud", R"(["app","api"])"}, {"azp", R"("api")"}}),
+        "id_token_azp: id token was issued to another party, azp "
+        "\"\\x22api\\x22\"");
 }
 
 TEST_F(IdTokenTest, IssuedToAnotherPartyIsRefused)
@@ -318,10 +350,12 @@ TEST_F(IdTokenTest, OfFiveOrNoPartsIsMalformed)
 
 TEST(NewerKeys, AreWantedForKeyAndSignatureAlone)
 {
-    for (auto code = Errc::internal; code <= Errc::upstream_token;
+    for (auto code = Errc::internal;
+         code <= Errc::upstream_pushed_authorization;
          code = static_cast<Errc>(static_cast<int>(code) + 1)) {
         EXPECT_EQ(wants_newer_keys({code, ""}),
-            code == Errc::id_token_key || code == Errc::id_token_signature);
+            code == Errc::id_token_key || code == Errc::id_token_signature ||
+                code == Errc::userinfo_key || code == Errc::userinfo_signature);
     }
 }
 
@@ -397,6 +431,151 @@ TEST_F(CoreExample, A3WithItsAtHash)
     EXPECT_EQ(complaint(verify(example, "another access token")),
         "id_token_at_hash: id token does not belong to the access token, "
         "at_hash differs");
+}
+
+// As a provider would, here by the library that other providers use, too.
+std::string encrypted(
+    const char* alg, const std::string& jwk, const std::string& plain)
+{
+    cjose_err error{};
+    auto key = cjose_jwk_import(jwk.data(), jwk.size(), &error);
+    auto header = cjose_header_new(&error);
+    cjose_header_set(header, "alg", alg, &error);
+    cjose_header_set(header, "enc", "A256GCM", &error);
+    cjose_header_set(header, "cty", "JWT", &error);
+    auto jwe = cjose_jwe_encrypt(key, header,
+        reinterpret_cast<const unsigned char*>(plain.data()), plain.size(),
+        &error);
+    auto text = jwe != nullptr ? cjose_jwe_export(jwe, &error) : nullptr;
+    EXPECT_NE(text, nullptr) << (error.message ? error.message : "");
+    std::string compact = text != nullptr ? text : "";
+    cjose_get_dealloc()(text);
+    cjose_jwe_release(jwe);
+    cjose_header_release(header);
+    cjose_jwk_release(key);
+    return compact;
+}
+
+PrivateKey key_of(const Signer& signer)
+{
+    std::string why;
+    auto key = PrivateKey::parse(signer.pem(), why);
+    EXPECT_TRUE(key) << why;
+    return *key;
+}
+
+class EncryptedIdToken : public IdTokenTest {
+public:
+    std::string for_us(const std::string& plain)
+    {
+        return encrypted("RSA-OAEP", Signer::rsa().jwk(), plain);
+    }
+
+    // OpenID Connect Core, 10.2
+    std::string by_secret(const std::string& plain)
+    {
+        auto bytes = digest(Hash::sha256, client.client_secret.reveal());
+        return encrypted(
+            "dir", R"({"kty":"oct","k":")" + base64url(bytes) + "\"}", plain);
+    }
+
+    std::string signed_token =
+        Signer::ed25519().sign("EdDSA", object(good_claims()));
+};
+
+TEST_F(EncryptedIdToken, IsOpenedByAKeyThatFits)
+{
+    client.key = key_of(Signer::rsa());
+    auto token = verify(for_us(signed_token));
+    ASSERT_EQ(complaint(token), "");
+    EXPECT_EQ(token->subject(), "user-1");
+    EXPECT_EQ(token->compact(), signed_token); // what id_token_hint takes
+    EXPECT_EQ(complaint(verify(signed_token)), "");
+
+    client.key = key_of(Signer::ec("P-256"));
+    EXPECT_EQ(complaint(verify(encrypted(
+                  "ECDH-ES", Signer::ec("P-256").jwk(), signed_token))),
+        "");
+    EXPECT_EQ(complaint(verify(signed_token)), "");
+}
+
+TEST_F(EncryptedIdToken, IsNoTokenForAClientWithoutSuchAKey)
+{
+    constexpr auto malformed =
+        "id_token_malformed: id token is not a JWS of three parts";
+    EXPECT_EQ(complaint(verify(for_us(signed_token))), malformed);
+    EXPECT_EQ(complaint(verify(by_secret(signed_token))), malformed);
+    client.key = key_of(Signer::ed25519());
+    EXPECT_EQ(complaint(verify(for_us(signed_token))), malformed);
+}
+
+TEST_F(EncryptedIdToken, IsDemandedWhereItIsConfigured)
+{
+    client.key = key_of(Signer::rsa());
+    client.id_token_encrypted_algs = {"RSA-OAEP"};
+    EXPECT_EQ(complaint(verify(for_us(signed_token))), "");
+    for (const auto& plain :
+        {signed_token, ""s, "a.b.c"s, "a.b.c.d"s, "a.b.c.d.e.f"s, "null"s}) {
+        EXPECT_EQ(complaint(verify(plain)),
+            "id_token_encryption: id token is not encrypted, as "
+            "id_token_encrypted_alg demands");
+    }
+}
+
+TEST_F(EncryptedIdToken, HasAListedAlgorithm)
+{
+    client.key = key_of(Signer::rsa());
+    EXPECT_EQ(complaint(verify(by_secret(signed_token))),
+        "id_token_encryption: id token is encrypted with \"dir\", which "
+        "id_token_encrypted_alg does not list");
+    client.id_token_encrypted_algs = {"dir"};
+    EXPECT_EQ(complaint(verify(by_secret(signed_token))), "");
+    EXPECT_EQ(complaint(verify(for_us(signed_token))),
+        "id_token_encryption: id token is encrypted with \"RSA-OAEP\", which "
+        "id_token_encrypted_alg does not list");
+    client.id_token_encrypted_algs = {"dir", "RSA-OAEP"};
+    EXPECT_EQ(complaint(verify(by_secret(signed_token))), "");
+    EXPECT_EQ(complaint(verify(for_us(signed_token))), "");
+}
+
+TEST_F(EncryptedIdToken, ForAnotherKeyIsRefused)
+{
+    client.key = key_of(Signer::rsa());
+    auto theirs =
+        encrypted("RSA-OAEP", Signer::other_rsa().jwk(), signed_token);
+    EXPECT_EQ(complaint(verify(theirs)),
+        "id_token_encryption: id token cannot be decrypted");
+
+    client.id_token_encrypted_algs = {"dir"};
+    auto compact = by_secret(signed_token);
+    client.client_secret = Secret(std::string(40, 'x'));
+    EXPECT_EQ(complaint(verify(compact)),
+        "id_token_encryption: id token cannot be decrypted");
+}
+
+// Encryption proves nothing of the sender: anybody has the public key.
+TEST_F(EncryptedIdToken, IsSignedWithinAllTheSame)
+{
+    client.key = key_of(Signer::rsa());
+    auto claims = object(good_claims());
+    const std::pair<std::string, std::string> cases[] = {
+        {claims, "id_token_malformed: id token is not base64url"},
+        {"{}", "id_token_malformed: id token is not a JWS of three parts"},
+        {Signer::ed25519().sign_parts("EdDSA", R"({"alg":"none"})", claims),
+            "id_token_alg: id token is signed with \"none\", which "
+            "id_token_alg does not list"},
+        {Signer::other_rsa().sign("RS256", claims),
+            "id_token_signature: id token has a bad signature"},
+        {Signer::ed25519().sign("EdDSA",
+             object(changed(good_claims(), {{"nonce", R"("other")"}}))),
+            "id_token_nonce: id token has the nonce of another login"},
+        // no Russian dolls
+        {for_us(signed_token),
+            "id_token_malformed: id token is not a JWS of three parts"},
+    };
+    for (const auto& [plain, why] : cases) {
+        EXPECT_EQ(complaint(verify(for_us(plain))), why) << plain;
+    }
 }
 
 }

@@ -232,5 +232,23 @@ TEST(JsonValue, FindsAStringInAnArrayAlone)
     EXPECT_FALSE(json["object"].has_string("b"));
 }
 
+TEST(JsonObject, HoldsItsMembersInOrder)
+{
+    EXPECT_EQ(json_object({}), "{}");
+    EXPECT_EQ(json_object({{"b", "text"}, {"a", std::int64_t{1'700'000'000}},
+                  {"c", std::int64_t{-1}}}),
+        R"({"b":"text","a":1700000000,"c":-1})");
+}
+
+TEST(JsonObject, LetsNothingOutOfItsStrings)
+{
+    std::string_view text = "a\"b\\c\r\n\x01</script>\xc3\xa9";
+    auto json = Json::parse(json_object({{"a", text}, {"b", ""}}));
+    ASSERT_TRUE(json);
+    EXPECT_EQ((*json)["a"].string(), text);
+    EXPECT_EQ((*json)["b"].string(), "");
+    EXPECT_EQ(json->root().size(), 2u);
+}
+
 }
 }

@@ -15,6 +15,10 @@ const std::vector<std::string> every_alg{"RS256", "RS384", "RS512", "PS256",
     "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384",
     "HS512"};
 
+constexpr TokenKind kind{"id token", Errc::id_token_malformed,
+    Errc::id_token_alg, Errc::id_token_crit, Errc::id_token_key,
+    Errc::id_token_signature};
+
 KeySet keys_of(const std::string& json)
 {
     auto set = KeySet::parse(json);
@@ -27,7 +31,7 @@ std::string verified(std::string_view token, const KeySet& keys,
     std::string_view secret = "",
     const std::vector<std::string>& allowed = every_alg)
 {
-    auto jws = Jws::parse(token, allowed);
+    auto jws = Jws::parse(kind, token, allowed);
     if (!jws) {
         return complaint(jws);
     }
@@ -173,7 +177,7 @@ TEST_P(EveryAlg, Verifies)
 {
     auto token = signed_payload("some payload \xff");
     EXPECT_EQ(verified(token, keys, secret), "some payload \xff");
-    EXPECT_EQ(Jws::parse(token, every_alg)->algorithm().name, GetParam());
+    EXPECT_EQ(Jws::parse(kind, token, every_alg)->algorithm().name, GetParam());
     EXPECT_EQ(verified(signed_payload(""), keys, secret), "");
 }
 
@@ -387,7 +391,7 @@ TEST(Jws, KnowsItsKid)
 {
     auto kid = [](std::string_view members) {
         auto token = Signer::ed25519().sign("EdDSA", "{}", members);
-        return Jws::parse(token, every_alg)->kid();
+        return Jws::parse(kind, token, every_alg)->kid();
     };
     EXPECT_EQ(kid(""), std::nullopt);
     EXPECT_EQ(kid(R"("kid":"")"), "");

@@ -173,8 +173,8 @@ TEST(KeySet, IsRefusedWithoutAUsableKey)
 std::size_t count(const KeySet& set, const char* alg,
     const std::optional<std::string>& kid = {})
 {
-    auto chosen = set.choose(*find_algorithm(alg), kid);
-    return chosen ? chosen->size() : 0;
+    std::string why;
+    return set.choose(*find_algorithm(alg), kid, why).size();
 }
 
 TEST(KeySet, SkipsKeysItCannotUse)
@@ -220,17 +220,15 @@ TEST(KeySet, SaysWhyNoKeyFits)
 {
     auto set = parse(key_set({rsa(R"("kid":"a")")}));
     auto why = [&](const char* alg, std::optional<std::string> kid) {
-        return complaint(set.choose(*find_algorithm(alg), kid));
+        std::string text;
+        EXPECT_TRUE(set.choose(*find_algorithm(alg), kid, text).empty());
+        return text;
     };
-    EXPECT_EQ(why("RS256", "b\n"),
-        "id_token_key: id token names an unknown key \"b\\x0A\"");
+    EXPECT_EQ(why("RS256", "b\n"), "names an unknown key \"b\\x0A\"");
     EXPECT_EQ(why("ES256", "a"),
-        "id_token_key: id token is signed with ES256, for which the key set "
-        "has no key");
+        "is signed with ES256, for which the key set has no key");
     EXPECT_EQ(why("ES256", {}),
-        "id_token_key: id token is signed with ES256, for which the key set "
-        "has no key");
-    EXPECT_EQ(why("RS256", "a"), "");
+        "is signed with ES256, for which the key set has no key");
 }
 
 // Without a kid every key would be tried; a hostile set must not cost more.
@@ -268,9 +266,10 @@ TEST(KeySet, TakesAModulusWithALeadingZero)
     auto set = parse(key_set({rsa_of(base64url('\0' + *n))}));
 
     auto algorithm = find_algorithm("RS256");
-    auto chosen = set.choose(*algorithm, {});
-    ASSERT_TRUE(chosen);
-    EXPECT_TRUE(chosen->front()->verify(
+    std::string why;
+    auto chosen = set.choose(*algorithm, {}, why);
+    ASSERT_EQ(chosen.size(), 1u) << why;
+    EXPECT_TRUE(chosen.front()->verify(
         *algorithm, Signer::rsa().sign("RS256", "payload")));
 }
 
@@ -283,6 +282,49 @@ TEST(Secret, FitsByItsLength)
         EXPECT_EQ(key.fits(*find_algorithm("HS512")), size >= 64) << size;
         EXPECT_FALSE(key.fits(*find_algorithm("RS256")));
     }
+}
+
+// cjose ends the process at some of these.
+TEST(Key, OfPartsThatAreNoBase64urlIsMalformed)
+{
+    for (std::string part : {"A=AA", "AA=A", "=", "====", "AAA=", "A",
+             "AA==", "AA AA", "AA\\nAA", "AA+A", "AA/A", "\\u00e9"}) {
+        const std::string keys[] = {
+            rsa_of(part),
+            rsa_of(base64url(std::string(256, '\xc1')), part),
+            R"({"kty":"EC","crv":"P-256","x":")" + part + R"(","y":"AAAA"})",
+            R"({"kty":"EC","crv":"P-256","x":"AAAA","y":")" + part + "\"}",
+            R"({"kty":"OKP","crv":"Ed25519","x":")" + part + "\"}",
+        };
+        for (const auto& jwk : keys) {
+            EXPECT_EQ(refusal(jwk), "that is malformed") << jwk;
+        }
+    }
+    for (auto part : {"1", "null", "[]", "{}"}) {
+        EXPECT_EQ(refusal(R"({"kty":"RSA","n":)"s + part + R"(,"e":"AQAB"})"),
+            "that is malformed");
+        EXPECT_EQ(refusal(R"({"kty":"EC","crv":"P-256","x":"AAAA","y":)"s +
+                      part + "}"),
+            "that is malformed");
+    }
+}
+
+TEST(KeySet, TakesTheGoodKeysOfABadSet)
+{
+    auto set = parse(key_set({rsa_of("A=AA"), rsa(R"("kid":"a")")}));
+    EXPECT_EQ(count(set, "RS256"), 1u);
+    EXPECT_EQ(complaint(KeySet::parse(key_set({rsa_of("A=AA")}))),
+        "upstream_keys: provider sent no usable key, the last one that is "
+        "malformed");
+}
+
+TEST(KeySet, OfAThousandKeysIsReadInNoTime)
+{
+    std::string list;
+    for (int i = 0; i < 1000; i++) {
+        list += (i > 0 ? "," : "") + rsa(kid_of_length(5));
+    }
+    EXPECT_EQ(count(parse("{\"keys\":[" + list + "]}"), "RS256"), 10u);
 }
 
 }

@@ -174,10 +174,10 @@ std::string many_bindings(int count)
     return header;
 }
 
-std::vector<std::string> deletions(const Finish& finish)
+std::vector<std::string> deletions(const std::vector<std::string>& cookies)
 {
     std::vector<std::string> names;
-    for (const auto& cookie : finish.cookies) {
+    for (const auto& cookie : cookies) {
         if (cookie.find("; Max-Age=0;") != cookie.npos) {
             names.push_back(cookie.substr(0, cookie.find('=')));
         }
@@ -196,9 +196,9 @@ TEST(BindingCookie, BeyondTwentyIsDeleted)
         auto visit = play.visit("/page");
         visit.cookies = {header};
         auto login = Login::at(play.provider, visit);
-        auto finish =
+        auto request =
             login->begin(*play.provider.metadata(noon), {noon, random_bytes});
-        auto names = deletions(finish);
+        auto names = deletions(request.cookies);
         EXPECT_EQ(names.size(), static_cast<std::size_t>(deleted)) << sent;
         EXPECT_EQ(login->clear({}).size(), names.size());
         if (!names.empty()) {
@@ -417,6 +417,68 @@ TEST_F(LongTarget, WithALongPathIsTheRootOnceLost)
     EXPECT_EQ(play.callback().location, "/");
     play.gate("/" + std::string(5000, 'p'));
     EXPECT_EQ(play.callback().location, "/");
+}
+
+class RoundsCookie : public testing::Test {
+public:
+    unsigned rounds(const std::string& name, const std::string& value)
+    {
+        play.jar.cookies = {{name, value}};
+        auto visit = play.visit("/page");
+        return Login::at(play.provider, visit)->rounds();
+    }
+
+    Play play;
+};
+
+TEST_F(RoundsCookie, IsOneDigit)
+{
+    const auto name = host_prefix + "rounds"s;
+    for (unsigned i = 0; i < 10; i++) {
+        EXPECT_EQ(rounds(name, std::to_string(i)), i);
+    }
+    for (auto value :
+        {"", "10", "-1", "a", " ", "5 ", "\"5\"", "99999999999", "/", ":"}) {
+        EXPECT_EQ(rounds(name, value), 0u) << value;
+    }
+    EXPECT_EQ(rounds("NGX_OIDC_SESSION_login_rounds", "5"), 0u);
+    EXPECT_EQ(rounds(host_prefix + "round"s, "5"), 0u);
+}
+
+TEST_F(RoundsCookie, IsNoBinding)
+{
+    play.jar.cookies = {{host_prefix + "rounds"s, "1"},
+        {host_prefix + "target"s, std::string(22, 'A')}};
+    auto visit = play.visit("/page");
+    EXPECT_FALSE(Login::at(play.provider, visit)->knows_browser());
+    play.jar.cookies[host_prefix + "AAAA"s] = std::string(22, 'A');
+    visit = play.visit("/page");
+    EXPECT_TRUE(Login::at(play.provider, visit)->knows_browser());
+}
+
+// A provider's page posts from another site: Lax cookies stay behind, and None
+// without Secure is refused.
+TEST(FormPost, SetsCookiesThatACrossSitePostBrings)
+{
+    auto client = example_client();
+    client.response_mode = ResponseMode::form_post;
+    for (std::string scheme : {"https", "http"}) {
+        Play play(client);
+        play.origin = scheme + "://127.0.0.1:8080";
+        auto gate = play.gate("/page?a=" + std::string(3500, 'x'));
+        EXPECT_EQ(complaint(gate), "");
+        EXPECT_EQ(gate.cookies.size(), 3u); // two of them hold the target
+        for (const auto& cookie : gate.cookies) {
+            EXPECT_TRUE(cookie.ends_with(
+                "; Path=/; Max-Age=600; HttpOnly; SameSite=None; Secure"))
+                << cookie;
+        }
+        for (const auto& cookie : play.callback().cookies) {
+            EXPECT_EQ(cookie.find("_login_") != cookie.npos,
+                cookie.find("; SameSite=None; Secure") != cookie.npos)
+                << cookie;
+        }
+    }
 }
 
 }

@@ -1,5 +1,6 @@
 #include "oidc/metadata.h"
 
+#include "core/encode.h"
 #include "play.h"
 
 #include <gtest/gtest.h>
@@ -9,10 +10,11 @@ namespace {
 
 using namespace std::string_literals;
 
+using Strings = std::vector<std::string>;
+
 Result<Metadata> parse(const Members& changes, const Client& client)
 {
-    return parse_metadata(
-        json_answer(object(changed(example_metadata(), changes))), client);
+    return parse_metadata(object(changed(example_metadata(), changes)), client);
 }
 
 Result<Metadata> parse(const Members& changes)
@@ -63,34 +65,48 @@ TEST(Metadata, HoldsTheEndpoints)
 TEST(Metadata, DefaultsToWhatTheSpecificationsSay)
 {
     auto metadata = parse({});
-    EXPECT_TRUE(metadata->basic_auth);
-    EXPECT_FALSE(metadata->post_auth);
+    EXPECT_EQ(metadata->client_auth_methods, Strings{"client_secret_basic"});
+    EXPECT_EQ(metadata->client_auth_algs, Strings{});
     EXPECT_TRUE(metadata->s256);
     EXPECT_FALSE(metadata->promises_iss);
+    EXPECT_FALSE(metadata->requires_pushed_authorization);
 }
 
-TEST(Metadata, KnowsHowAClientNamesItself)
+TEST(Metadata, KnowsHowAClientProvesItself)
 {
-    constexpr struct {
-        const char* methods;
-        bool basic;
-        bool post;
+    const struct {
+        const char* list;
+        std::optional<Strings> strings; // nothing where it is no list
     } cases[] = {
-        {R"(["client_secret_basic"])", true, false},
-        {R"(["client_secret_post"])", false, true},
-        {R"(["private_key_jwt","client_secret_post","client_secret_basic"])",
-            true, true},
-        {R"(["private_key_jwt"])", false, false},
-        {"[]", false, false},
-        {R"("client_secret_post")", true, false},
-        {"null", true, false},
+        {R"(["client_secret_post"])", Strings{"client_secret_post"}},
+        {R"(["b","a"])", Strings{"b", "a"}},
+        {R"([1,"a",null,["b"]])", Strings{"a"}},
+        {"[]", Strings{}},
+        {R"("client_secret_post")", {}},
+        {R"({"a":"b"})", {}},
+        {"null", {}},
     };
-    for (const auto& [methods, basic, post] : cases) {
-        auto metadata =
-            parse({{"token_endpoint_auth_methods_supported", methods}});
-        EXPECT_EQ(metadata->basic_auth, basic) << methods;
-        EXPECT_EQ(metadata->post_auth, post) << methods;
+    for (const auto& [list, strings] : cases) {
+        auto metadata = parse({{"token_endpoint_auth_methods_supported", list},
+            {"token_endpoint_auth_signing_alg_values_supported", list}});
+        EXPECT_EQ(metadata->client_auth_methods,
+            strings.value_or(Strings{"client_secret_basic"}))
+            << list;
+        EXPECT_EQ(metadata->client_auth_algs, strings.value_or(Strings{}))
+            << list;
     }
+}
+
+TEST(Metadata, ReadsListsToTheirThirtySecondWord)
+{
+    std::string list = "\"0\"";
+    for (int i = 1; i < 100; i++) {
+        list += ",\"" + std::to_string(i) + "\"";
+    }
+    auto metadata =
+        parse({{"token_endpoint_auth_methods_supported", "[" + list + "]"}});
+    EXPECT_EQ(metadata->client_auth_methods.size(), 32u);
+    EXPECT_EQ(metadata->client_auth_methods.back(), "31");
 }
 
 TEST(Metadata, ExcludesPkceOnlyByAListWithoutS256)
@@ -169,7 +185,7 @@ TEST(Metadata, MayBeHttpWhereTheIssuerIs)
 TEST(Metadata, IsOneJsonObject)
 {
     auto refused = [](std::string body) {
-        return complaint(parse_metadata(json_answer(body), example_client()));
+        return complaint(parse_metadata(body, example_client()));
     };
     EXPECT_EQ(refused("<html>"),
         "upstream_metadata: provider sent metadata that is malformed JSON");
@@ -184,26 +200,180 @@ TEST(Metadata, IsOneJsonObject)
         "deep");
 }
 
-TEST(Metadata, ComesWith200AndJson)
+TEST(Document, ComesWith200AndJson)
 {
     auto refused = [](int status, std::string type) {
-        auto answer = json_answer(object(example_metadata()));
-        answer.status = status;
-        answer.content_type = std::move(type);
-        return complaint(parse_metadata(answer, example_client()));
+        return refuse_document({status, std::move(type), "", "{}"});
     };
+    EXPECT_EQ(refused(200, "application/json"), "");
     EXPECT_EQ(refused(200, "application/json; charset=utf-8"), "");
     EXPECT_EQ(refused(200, "application/jwk-set+json"), "");
     for (int status : {0, 201, 204, 301, 302, 400, 404, 500, 503}) {
         EXPECT_EQ(refused(status, "application/json"),
-            "upstream_status: provider answered with status " +
-                std::to_string(status));
+            "answered with status " + std::to_string(status));
     }
-    EXPECT_EQ(refused(200, "text/html"),
-        "upstream_status: provider sent content type \"text/html\" instead of "
-        "JSON");
-    EXPECT_EQ(refused(200, ""),
-        "upstream_status: provider sent content type \"\" instead of JSON");
+    for (std::string type :
+        {"", "text/html", "application/jwt", "application/jso\x0e"}) {
+        EXPECT_EQ(refused(200, type),
+            "sent content type " + oidc::quoted(type) + " instead of JSON");
+    }
+}
+
+TEST(Metadata, RequiresPushedRequestsOnlyByTrue)
+{
+    for (auto [value, required] : {std::pair{"true", true}, {"false", false},
+             {"null", false}, {"\"true\"", false}, {"1", false}}) {
+        EXPECT_EQ(parse({{"require_pushed_authorization_requests", value}})
+                      ->requires_pushed_authorization,
+            required)
+            << value;
+    }
+}
+
+TEST(Metadata, NeedsTheEndpointsThatTheClientUses)
+{
+    auto client = example_client();
+    const std::string userinfo = "userinfo_endpoint";
+    const std::string pushed = "pushed_authorization_request_endpoint";
+    auto without = [&](const std::string& name) {
+        return complaint(parse({{name, ""}}, client));
+    };
+    EXPECT_EQ(without(userinfo), "");
+    EXPECT_EQ(without(pushed), "");
+    client.pushed_authorization = PushedAuthorization::off;
+    EXPECT_EQ(without(pushed), "");
+
+    client.userinfo = true;
+    client.pushed_authorization = PushedAuthorization::on;
+    for (const auto& name : {userinfo, pushed}) {
+        EXPECT_EQ(without(name),
+            "upstream_metadata: provider sent metadata without " + name);
+        EXPECT_EQ(complaint(parse({{name, "1"}}, client)),
+            "upstream_metadata: provider sent metadata without " + name);
+        EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}}, client)),
+            "upstream_metadata: provider sent metadata whose " + name +
+                " \"http://op.example/\" is no https URL");
+    }
+    auto metadata = parse({}, client);
+    ASSERT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->userinfo_endpoint, "https://op.example/userinfo");
+    EXPECT_EQ(metadata->pushed_authorization_request_endpoint,
+        "https://op.example/par");
+}
+
+TEST(Metadata, GiveWayToConfiguredEndpoints)
+{
+    auto client = example_client();
+    client.endpoints.token_endpoint = "https://inside.example/t";
+    client.endpoints.userinfo_endpoint = "https://inside.example/u";
+    for (auto value : {R"("https://op.example/token")", "", "1",
+             R"("http://op.example/token")"}) {
+        auto metadata = parse(
+            {{"token_endpoint", value}, {"userinfo_endpoint", value}}, client);
+        ASSERT_EQ(complaint(metadata), "") << value;
+        EXPECT_EQ(metadata->token_endpoint, "https://inside.example/t");
+        EXPECT_EQ(metadata->userinfo_endpoint, "https://inside.example/u");
+        EXPECT_EQ(metadata->jwks_uri, "https://op.example/keys");
+    }
+}
+
+// RFC 8705, 5
+TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
+{
+    const Members aliases = {{"mtls_endpoint_aliases",
+        R"({"token_endpoint":"https://mtls.example/t",)"
+        R"("userinfo_endpoint":"https://mtls.example/u",)"
+        R"("pushed_authorization_request_endpoint":"https://mtls.example/p"})"}};
+    auto client = example_client();
+    for (auto auth : {ClientAuth::tls_client_auth,
+             ClientAuth::self_signed_tls_client_auth}) {
+        client.client_auth = auth;
+        auto metadata = parse(aliases, client);
+        ASSERT_EQ(complaint(metadata), "");
+        EXPECT_EQ(metadata->token_endpoint, "https://mtls.example/t");
+        EXPECT_EQ(metadata->userinfo_endpoint, "https://mtls.example/u");
+        EXPECT_EQ(metadata->pushed_authorization_request_endpoint,
+            "https://mtls.example/p");
+        EXPECT_EQ(metadata->jwks_uri, "https://op.example/keys");
+        EXPECT_EQ(
+            metadata->authorization_endpoint, "https://op.example/authorize");
+
+        EXPECT_EQ(
+            parse({}, client)->token_endpoint, "https://op.example/token");
+        EXPECT_EQ(
+            complaint(parse({{"mtls_endpoint_aliases",
+                                R"({"token_endpoint":"http://a.example/"})"}},
+                client)),
+            "upstream_metadata: provider sent metadata whose token_endpoint "
+            "\"http://a.example/\" is no https URL");
+        for (auto odd : {"null", "[]", "1", "\"https://a.example/\""}) {
+            EXPECT_EQ(
+                parse({{"mtls_endpoint_aliases", odd}}, client)->token_endpoint,
+                "https://op.example/token");
+        }
+    }
+    for (auto auth : {ClientAuth::client_secret_basic, ClientAuth::none,
+             ClientAuth::private_key_jwt}) {
+        client.client_auth = auth;
+        EXPECT_EQ(
+            parse(aliases, client)->token_endpoint, "https://op.example/token");
+    }
+    // where a certificate is all there is to be chosen
+    client.client_auth = ClientAuth::automatic;
+    client.has_certificate = true;
+    EXPECT_EQ(
+        parse(aliases, client)->token_endpoint, "https://op.example/token");
+    client.client_secret = Secret();
+    EXPECT_EQ(parse(aliases, client)->token_endpoint, "https://mtls.example/t");
+    client.has_certificate = false;
+    EXPECT_EQ(
+        parse(aliases, client)->token_endpoint, "https://op.example/token");
+
+    client.client_auth = ClientAuth::tls_client_auth;
+    client.endpoints.token_endpoint = "https://inside.example/t";
+    EXPECT_EQ(
+        parse(aliases, client)->token_endpoint, "https://inside.example/t");
+}
+
+TEST(ConfiguredMetadata, AreThereOnceEveryNeededEndpointIs)
+{
+    auto client = example_client();
+    EXPECT_FALSE(configured_metadata(client));
+
+    client.endpoints = {"https://a", "https://t", "https://k", "", ""};
+    for (auto endpoint : {&Endpoints::authorization_endpoint,
+             &Endpoints::token_endpoint, &Endpoints::jwks_uri}) {
+        auto less = client;
+        (less.endpoints.*endpoint).clear();
+        EXPECT_FALSE(configured_metadata(less));
+    }
+    auto metadata = configured_metadata(client);
+    ASSERT_TRUE(metadata);
+    EXPECT_EQ(metadata->authorization_endpoint, "https://a");
+    EXPECT_EQ(metadata->token_endpoint, "https://t");
+    EXPECT_EQ(metadata->jwks_uri, "https://k");
+    EXPECT_EQ(metadata->userinfo_endpoint, "");
+    EXPECT_EQ(metadata->client_auth_methods, Strings{"client_secret_basic"});
+    EXPECT_TRUE(metadata->s256);
+    EXPECT_FALSE(metadata->promises_iss);
+    EXPECT_FALSE(metadata->requires_pushed_authorization);
+}
+
+TEST(ConfiguredMetadata, NeedWhatTheClientUses)
+{
+    auto client = example_client();
+    client.endpoints = {"https://a", "https://t", "https://k", "", ""};
+    client.userinfo = true;
+    EXPECT_FALSE(configured_metadata(client));
+    client.endpoints.userinfo_endpoint = "https://u";
+    EXPECT_EQ(configured_metadata(client)->userinfo_endpoint, "https://u");
+
+    client.pushed_authorization = PushedAuthorization::on;
+    EXPECT_FALSE(configured_metadata(client));
+    client.endpoints.pushed_authorization_request_endpoint = "https://p";
+    EXPECT_EQ(
+        configured_metadata(client)->pushed_authorization_request_endpoint,
+        "https://p");
 }
 
 }

@@ -64,7 +64,10 @@ Members example_metadata()
     return {{"issuer", R"("https://op.example")"},
         {"authorization_endpoint", R"("https://op.example/authorize")"},
         {"token_endpoint", R"("https://op.example/token")"},
-        {"jwks_uri", R"("https://op.example/keys")"}};
+        {"jwks_uri", R"("https://op.example/keys")"},
+        {"userinfo_endpoint", R"("https://op.example/userinfo")"},
+        {"pushed_authorization_request_endpoint",
+            R"("https://op.example/par")"}};
 }
 
 Members example_claims(std::int64_t now)
@@ -120,14 +123,14 @@ Play::Play(Client client) :
     provider.configure(std::move(client), masters);
 }
 
-Visit Play::visit(std::string target, std::string_view query)
+Visit Play::visit(std::string target, std::string_view reply)
 {
     target_ = std::move(target);
     cookies_ = jar.header();
     Visit visit;
-    visit.method = method;
+    visit.method = "GET";
     visit.target = target_;
-    visit.query = query;
+    visit.reply = reply;
     visit.origin = origin;
     visit.cookies = {cookies_};
     visit.extra_args = extra_args;
@@ -152,10 +155,13 @@ Finish Play::callback()
     return callback(good_reply());
 }
 
-Finish Play::callback(const std::string& query)
+Finish Play::callback(const std::string& reply)
 {
-    auto reply = visit("/oidc_callback?" + query, query);
-    Callback callback(provider, reply, session);
+    auto posted = provider.client().response_mode == ResponseMode::form_post;
+    auto back = visit("/oidc_callback" + (posted ? "" : "?" + reply), reply);
+    auto due = posted ? "POST" : "GET";
+    back.method = method ? std::string_view(*method) : due;
+    Callback callback(provider, back, session);
     return run(callback);
 }
 
@@ -174,9 +180,9 @@ Finish Play::run(Flow& flow)
             return std::move(*finish);
         }
         if (auto fetch = std::get_if<Fetch>(&step)) {
-            step = flow.resume(world, answer_token(*fetch));
-        } else if (auto part = std::get_if<Learn>(&step)) {
-            step = flow.resume(world, learn(part->part));
+            step = flow.resume(world, answer(fetch->request));
+        } else if (auto wanted = std::get_if<Learn>(&step)) {
+            step = flow.resume(world, learn(*wanted));
         } else {
             asked.push_back("claim");
             claim = std::get<Claim>(step);
@@ -186,13 +192,25 @@ Finish Play::run(Flow& flow)
     throw std::runtime_error("a flow that never ends");
 }
 
-Result<HttpResponse> Play::answer_token(const Fetch& fetch)
+Result<HttpResponse> Play::answer(const HttpRequest& request)
 {
-    asked.push_back("token");
-    token_request = fetch.request;
-    if (tokens) {
-        return *tokens;
+    auto endpoint = request.url.substr(request.url.rfind('/') + 1);
+    asked.push_back(endpoint);
+    requests[endpoint] = request;
+    if (endpoint == "par") {
+        sent = parameters(request.body);
+        return pushed.value_or(HttpResponse{201, "application/json", "",
+            R"({"request_uri":"urn:pushed:1","expires_in":60})"});
     }
+    if (endpoint == "userinfo") {
+        return userinfo.value_or(
+            json_answer(R"({"sub":"user-1","nickname":"Jane"})"));
+    }
+    return tokens ? *tokens : answer_token();
+}
+
+Result<HttpResponse> Play::answer_token() const
+{
     auto good = changed(
         example_claims(now), {{"nonce", "\"" + sent.at("nonce") + "\""}});
     auto token = signer->sign(
@@ -203,14 +221,45 @@ Result<HttpResponse> Play::answer_token(const Fetch& fetch)
             token_members)));
 }
 
-Check Play::learn(Part part)
+// What is due is renewed by the time the flow goes on.
+Check Play::learn(const Learn& wanted)
 {
-    if (provider.knows(part, now)) {
+    auto& known = wanted.part == Part::keys ? keys_ : metadata_;
+    if (provider.is_configured(wanted.part)) {
         return Ok{};
     }
-    auto about_keys = part == Part::keys;
-    asked.push_back(about_keys ? "keys" : "metadata");
-    return provider.learn(part, about_keys ? keys : metadata, now);
+    auto may_ask = wanted.anew ? known.schedule.take_renewal(now) :
+                                 known.schedule.due(now);
+    if (may_ask) {
+        known.learnt = ask_for(wanted.part, known);
+    } else if (wanted.anew) {
+        return Error{Errc::upstream_unreachable, "provider is not asked again"};
+    }
+    if (!wanted.anew && provider.knows(wanted.part, now)) {
+        return Ok{};
+    }
+    return known.learnt;
+}
+
+Check Play::ask_for(Part part, Known& known)
+{
+    asked.push_back(part == Part::keys ? "keys" : "metadata");
+    const auto& response = part == Part::keys ? keys : metadata;
+    auto document = response ? Provider::judge(*response, now) :
+                               Result<Provider::Document>(response.error());
+    if (!document) {
+        known.schedule.fail(now);
+        return std::move(document).error();
+    }
+    Schedule fresh;
+    fresh.succeed(document->fresh_until);
+    auto adopted = provider.adopt(part, document->body, fresh.usable_until());
+    if (adopted) {
+        known.schedule.succeed(document->fresh_until);
+    } else {
+        known.schedule.fail(now);
+    }
+    return adopted;
 }
 
 std::string complaint(const Finish& finish)

@@ -8,6 +8,7 @@
 
 #include "complaint.h"
 #include "flow/step.h"
+#include "oidc/schedule.h"
 #include "signer.h"
 
 #include <map>
@@ -53,32 +54,34 @@ class Play {
 public:
     explicit Play(Client client = example_client());
 
-    // A visit to a protected page, and the redirect back from the provider,
-    // by default with a code and the state that was sent. Both run a flow to
-    // its end and let the browser take its cookies.
+    // A visit to a protected page, and the way back from the provider, by
+    // default with a code and the state that was sent. Both run a flow to its
+    // end and let the browser take its cookies.
     Finish gate(std::string target = "/page");
     Finish callback();
-    Finish callback(const std::string& query);
+    Finish callback(const std::string& reply);
 
     std::string good_reply() const;
 
     // A view of the browser's next request; valid until the one after.
-    Visit visit(std::string target, std::string_view query = "");
+    Visit visit(std::string target, std::string_view reply = "");
 
     Provider provider;
 
     // The browser.
     Jar jar;
-    std::string method = "GET";
+    std::optional<std::string> method; // of a callback, else the due one
     std::string origin = "https://app.example";
     std::string extra_args;
     std::size_t cookie_room = 8192;
     std::optional<Session> session;
 
-    // The provider's answers; a good token response unless `tokens` is set.
+    // The provider's answers; where one is not set, a good one.
     Result<HttpResponse> metadata;
     Result<HttpResponse> keys;
+    std::optional<Result<HttpResponse>> pushed;
     std::optional<Result<HttpResponse>> tokens;
+    std::optional<Result<HttpResponse>> userinfo;
     Members token_members; // changes to the good token response
     Members claims;        // changes to the good claims
     const Signer* signer = &Signer::ed25519();
@@ -89,17 +92,28 @@ public:
     std::int64_t now = noon;
     Claimed claimed{Claimed::ours, {}};
 
-    // What was asked, in order: "metadata", "keys", "claim", "token".
+    // What was asked, in order: "metadata", "keys", "par", "claim", "token",
+    // "userinfo"; and the last request to each endpoint.
     std::vector<std::string> asked;
+    std::map<std::string, HttpRequest> requests;
     std::map<std::string, std::string> sent; // with the last authorization
-    HttpRequest token_request;
     Claim claim{};
 
 private:
-    Finish run(Flow& flow);
-    Result<HttpResponse> answer_token(const Fetch& fetch);
-    Check learn(Part part);
+    // What all workers know of a part: when to ask, and why it failed.
+    struct Known {
+        Schedule schedule;
+        Check learnt{Ok{}};
+    };
 
+    Finish run(Flow& flow);
+    Result<HttpResponse> answer(const HttpRequest& request);
+    Result<HttpResponse> answer_token() const;
+    Check learn(const Learn& wanted);
+    Check ask_for(Part part, Known& known);
+
+    Known metadata_;
+    Known keys_;
     std::string target_;
     std::string cookies_;
 };

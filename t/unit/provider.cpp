@@ -7,34 +7,29 @@
 namespace oidc::test {
 namespace {
 
-HttpResponse kept(HttpResponse response, std::string cache_control)
-{
-    response.cache_control = std::move(cache_control);
-    return response;
-}
+constexpr std::int64_t later = noon + 3600;
 
 class ProviderTest : public testing::Test {
 public:
-    ProviderTest()
+    ProviderTest() { configure(example_client()); }
+
+    void configure(Client client)
     {
         Secret masters[] = {master_key(1)};
-        provider.configure(example_client(), masters);
+        provider.configure(std::move(client), masters);
     }
 
-    // The complaint of an answer at a time.
-    std::string learn(
-        Part part, Result<HttpResponse> response, std::int64_t now)
+    std::string adopt(Part part, const std::string& body)
     {
-        return complaint(provider.learn(part, std::move(response), now));
+        return complaint(provider.adopt(part, body, later));
     }
 
-    HttpResponse metadata(const Members& changes = {})
+    std::string metadata(const Members& changes = {})
     {
-        return json_answer(object(changed(example_metadata(), changes)));
+        return object(changed(example_metadata(), changes));
     }
 
-    HttpResponse keys = json_answer(key_set({Signer::ed25519().jwk()}));
-    Error unreachable{Errc::upstream_unreachable, "no provider"};
+    std::string keys = key_set({Signer::ed25519().jwk()});
     Provider provider;
 };
 
@@ -42,22 +37,25 @@ TEST_F(ProviderTest, KnowsNothingAtFirst)
 {
     EXPECT_EQ(provider.metadata(noon), nullptr);
     EXPECT_EQ(provider.keys(noon), nullptr);
-    EXPECT_FALSE(provider.knows(Part::metadata, noon));
-    EXPECT_FALSE(provider.knows(Part::keys, noon));
+    for (auto part : {Part::metadata, Part::keys}) {
+        EXPECT_FALSE(provider.knows(part, noon));
+        EXPECT_FALSE(provider.knows(part, 0));
+        EXPECT_FALSE(provider.is_configured(part));
+    }
 }
 
 TEST_F(ProviderTest, AsksForItsParts)
 {
     EXPECT_EQ(provider.request(Part::metadata).url,
         "https://op.example/.well-known/openid-configuration");
-    EXPECT_EQ(learn(Part::metadata, metadata(), noon), "");
+    EXPECT_EQ(adopt(Part::metadata, metadata()), "");
     auto request = provider.request(Part::keys);
     EXPECT_EQ(request.url, "https://op.example/keys");
     EXPECT_EQ(request.body, "");
     EXPECT_EQ(request.limit, 1024u * 1024);
 }
 
-TEST_F(ProviderTest, KeepsAPartAsLongAsItsCacheControlSays)
+TEST_F(ProviderTest, KeepsADocumentAsLongAsItsCacheControlSays)
 {
     constexpr struct {
         const char* cache_control;
@@ -70,107 +68,107 @@ TEST_F(ProviderTest, KeepsAPartAsLongAsItsCacheControlSays)
         {"max-age=99999999", 86400},
     };
     for (const auto& [cache_control, seconds] : cases) {
-        EXPECT_EQ(
-            learn(Part::metadata, kept(metadata(), cache_control), noon), "");
-        EXPECT_EQ(learn(Part::keys, kept(keys, cache_control), noon), "");
-        for (auto part : {Part::metadata, Part::keys}) {
-            EXPECT_TRUE(provider.knows(part, noon));
-            EXPECT_TRUE(provider.knows(part, noon + seconds - 1));
-            EXPECT_FALSE(provider.knows(part, noon + seconds)) << seconds;
-        }
+        auto answer = json_answer("body");
+        answer.cache_control = cache_control;
+        auto document = Provider::judge(answer, noon);
+        ASSERT_EQ(complaint(document), "");
+        EXPECT_EQ(document->fresh_until, noon + seconds) << cache_control;
+        EXPECT_EQ(document->body.data(), answer.body.data());
+        EXPECT_EQ(document->body, "body");
     }
 }
 
-TEST_F(ProviderTest, StaysIgnorantAfterAFailure)
+TEST_F(ProviderTest, TakesNoAnswerButJson)
 {
-    auto html = HttpResponse{200, "text/html", "", "<html>"};
-    EXPECT_EQ(learn(Part::metadata, unreachable, noon),
-        "upstream_unreachable: no provider");
-    EXPECT_EQ(learn(Part::keys, unreachable, noon),
-        "upstream_unreachable: no provider");
-    EXPECT_EQ(learn(Part::metadata, json_answer("{}"), noon),
-        "upstream_metadata: provider sent metadata of another issuer, \"\" "
-        "instead of \"https://op.example\"");
-    EXPECT_EQ(learn(Part::keys, json_answer("{}"), noon),
-        "upstream_keys: provider sent a key set without \"keys\"");
-    EXPECT_EQ(learn(Part::keys, html, noon),
+    auto refused = [](int status, const char* type) {
+        return complaint(Provider::judge({status, type, "", "{}"}, noon));
+    };
+    EXPECT_EQ(refused(500, "application/json"),
+        "upstream_status: provider answered with status 500");
+    EXPECT_EQ(refused(301, "application/json"),
+        "upstream_status: provider answered with status 301");
+    EXPECT_EQ(refused(200, "text/html"),
         "upstream_status: provider sent content type \"text/html\" instead of "
         "JSON");
+}
+
+TEST_F(ProviderTest, KnowsAPartToItsLastSecond)
+{
+    EXPECT_EQ(adopt(Part::metadata, metadata()), "");
+    EXPECT_EQ(adopt(Part::keys, keys), "");
+    for (auto part : {Part::metadata, Part::keys}) {
+        EXPECT_TRUE(provider.knows(part, noon));
+        EXPECT_TRUE(provider.knows(part, later - 1));
+        EXPECT_FALSE(provider.knows(part, later));
+        provider.prolong(part, later + 60);
+        EXPECT_TRUE(provider.knows(part, later + 59));
+        EXPECT_FALSE(provider.knows(part, later + 60));
+        EXPECT_FALSE(provider.is_configured(part));
+    }
+    EXPECT_NE(provider.metadata(later), nullptr);
+    EXPECT_NE(provider.keys(later), nullptr);
+    EXPECT_EQ(provider.metadata(later + 60), nullptr);
+    EXPECT_EQ(provider.keys(later + 60), nullptr);
+}
+
+TEST_F(ProviderTest, StaysIgnorantAfterABadDocument)
+{
+    EXPECT_EQ(adopt(Part::metadata, "{}"),
+        "upstream_metadata: provider sent metadata of another issuer, \"\" "
+        "instead of \"https://op.example\"");
+    EXPECT_EQ(adopt(Part::keys, "{}"),
+        "upstream_keys: provider sent a key set without \"keys\"");
     EXPECT_FALSE(provider.knows(Part::metadata, noon));
     EXPECT_FALSE(provider.knows(Part::keys, noon));
 }
 
-TEST_F(ProviderTest, KeepsWhatItKnewWhenARenewalFails)
+TEST_F(ProviderTest, KeepsWhatItKnewWhenABadDocumentComes)
 {
-    EXPECT_EQ(learn(Part::metadata, metadata(), noon), "");
-    EXPECT_EQ(learn(Part::keys, keys, noon), "");
-    auto later = noon + 3600;
-
+    EXPECT_EQ(adopt(Part::metadata, metadata()), "");
+    EXPECT_EQ(adopt(Part::keys, keys), "");
     for (auto part : {Part::metadata, Part::keys}) {
+        EXPECT_NE(complaint(provider.adopt(part, "{}", later + 3600)), "");
+        EXPECT_TRUE(provider.knows(part, later - 1));
         EXPECT_FALSE(provider.knows(part, later));
-        EXPECT_NE(learn(part, unreachable, later), "");
-        EXPECT_TRUE(provider.knows(part, later + 29));
-        EXPECT_FALSE(provider.knows(part, later + 30));
-        EXPECT_NE(learn(part, json_answer("{}"), later + 30), "");
-        EXPECT_TRUE(provider.knows(part, later + 59));
     }
 }
 
 TEST_F(ProviderTest, DropsKeysOfAnotherJwksUri)
 {
-    EXPECT_EQ(learn(Part::metadata, metadata(), noon), "");
-    EXPECT_EQ(learn(Part::keys, keys, noon), "");
-    EXPECT_EQ(learn(Part::metadata, metadata(), noon + 1), "");
-    EXPECT_TRUE(provider.knows(Part::keys, noon + 1));
-
-    auto moved = metadata({{"jwks_uri", R"("https://op.example/new")"}});
-    EXPECT_EQ(learn(Part::metadata, moved, noon + 2), "");
-    EXPECT_FALSE(provider.knows(Part::keys, noon + 2));
-    EXPECT_NE(learn(Part::keys, unreachable, noon + 2), "");
-    EXPECT_FALSE(provider.knows(Part::keys, noon + 2));
-}
-
-TEST_F(ProviderTest, ForgetsKeysButFallsBackOnThem)
-{
-    EXPECT_EQ(learn(Part::keys, keys, noon), "");
-    provider.forget_keys();
-    EXPECT_FALSE(provider.knows(Part::keys, noon));
-    EXPECT_NE(learn(Part::keys, unreachable, noon), "");
+    EXPECT_EQ(adopt(Part::metadata, metadata()), "");
+    EXPECT_EQ(adopt(Part::keys, keys), "");
+    EXPECT_EQ(adopt(Part::metadata, metadata()), "");
     EXPECT_TRUE(provider.knows(Part::keys, noon));
+
+    EXPECT_EQ(adopt(Part::metadata,
+                  metadata({{"jwks_uri", R"("https://op.example/new")"}})),
+        "");
+    EXPECT_FALSE(provider.knows(Part::keys, noon));
+    EXPECT_EQ(provider.request(Part::keys).url, "https://op.example/new");
 }
 
-int renewals(Provider& provider, std::int64_t now)
+// Without discovery there are only keys to ask for.
+TEST_F(ProviderTest, MayBeConfiguredWhole)
 {
-    int count = 0;
-    while (count < 100 && provider.may_renew_keys(now)) {
-        count++;
+    auto client = example_client();
+    client.endpoints.authorization_endpoint = "https://op.example/a";
+    client.endpoints.token_endpoint = "https://op.example/t";
+    client.endpoints.jwks_uri = "https://op.example/k";
+    configure(client);
+    EXPECT_TRUE(provider.is_configured(Part::metadata));
+    EXPECT_FALSE(provider.is_configured(Part::keys));
+    for (std::int64_t now : {std::int64_t{0}, noon, noon * 1000}) {
+        ASSERT_TRUE(provider.knows(Part::metadata, now));
+        EXPECT_EQ(
+            provider.metadata(now)->token_endpoint, "https://op.example/t");
+        EXPECT_FALSE(provider.knows(Part::keys, now));
     }
-    return count;
-}
+    EXPECT_EQ(provider.request(Part::keys).url, "https://op.example/k");
 
-TEST_F(ProviderTest, MayRenewKeysFourTimesAtOnce)
-{
-    EXPECT_EQ(renewals(provider, noon), 4);
-    EXPECT_FALSE(provider.may_renew_keys(noon));
-}
-
-TEST_F(ProviderTest, MayRenewKeysOnceInFifteenSecondsThen)
-{
-    EXPECT_EQ(renewals(provider, noon), 4);
-    int count = 0;
-    for (auto now = noon; now < noon + 1500; now++) {
-        count += provider.may_renew_keys(now);
-    }
-    EXPECT_EQ(count, 100);
-}
-
-TEST_F(ProviderTest, SavesUpNoMoreThanFourRenewals)
-{
-    EXPECT_EQ(renewals(provider, noon), 4);
-    EXPECT_EQ(renewals(provider, noon + 60), 4);
-    EXPECT_EQ(renewals(provider, noon + 90), 2);
-    EXPECT_EQ(renewals(provider, noon + 86400), 4);
-    EXPECT_EQ(renewals(provider, noon + 86400), 0);
+    client.endpoints.jwks_uri.clear(); // a reload
+    configure(client);
+    EXPECT_FALSE(provider.is_configured(Part::metadata));
+    EXPECT_FALSE(provider.knows(Part::metadata, noon));
 }
 
 TEST_F(ProviderTest, SealsSessionsAndStatesWithDifferentKeys)

@@ -7,12 +7,14 @@
 namespace oidc::test {
 namespace {
 
-constexpr auto codes = static_cast<std::size_t>(Errc::upstream_token) + 1;
+constexpr auto codes =
+    static_cast<std::size_t>(Errc::upstream_pushed_authorization) + 1;
 
 // The table of DIRECTIVES: what a failure gets, by the family of its word.
 int status_of(std::string_view word)
 {
-    if (word == "provider_access_denied" || word.starts_with("id_token_")) {
+    if (word == "provider_access_denied" || word.starts_with("id_token_") ||
+        word.starts_with("userinfo_")) {
         return 403;
     }
     if (word == "upstream_timeout") {
@@ -21,7 +23,8 @@ int status_of(std::string_view word)
     if (word.starts_with("upstream_")) {
         return 502;
     }
-    for (auto family : {"state_", "callback_", "provider_", "request_"}) {
+    for (auto family :
+        {"state_", "callback_", "provider_", "request_", "login_"}) {
         if (word.starts_with(family)) {
             return 400;
         }
@@ -54,7 +57,8 @@ TEST(Fault, OfAVisitorIsAWarning)
     for (std::size_t i = 0; i < codes; i++) {
         const auto& row = fault(static_cast<Errc>(i));
         auto visitors = row.word.starts_with("state_") ||
-            row.word == "request_host" || row.word == "callback_malformed" ||
+            row.word == "request_host" || row.word == "login_loop" ||
+            row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
         EXPECT_EQ(row.level, visitors ? Level::warn : Level::error) << row.word;
     }

@@ -23,7 +23,8 @@ Provider provider_of(Client client, char master = 1)
 }
 
 Session begin(const Provider& provider, const Members& claims = {},
-    const Tokens& tokens = {"", "at-1", 0})
+    const Tokens& tokens = {"", "at-1", 0},
+    const std::optional<UserInfo>& userinfo = {})
 {
     auto compact = Signer::ed25519().sign("EdDSA",
         object(changed(
@@ -33,7 +34,7 @@ Session begin(const Provider& provider, const Members& claims = {},
         compact, {provider.client(), *keys, "n", tokens.access_token, noon});
     EXPECT_EQ(complaint(token), "");
     return Session::begin(
-        *token, tokens, provider.client(), noon, random_bytes);
+        *token, userinfo, tokens, provider.client(), noon, random_bytes);
 }
 
 // The cookies of a browser that got this session.
@@ -169,13 +170,25 @@ TEST(Session, OpensWithAnOlderKeyOfTheRing)
     EXPECT_TRUE(opened(after, header));
 }
 
+std::optional<UserInfo> userinfo_of(
+    const Provider& provider, const std::string& json)
+{
+    auto keys = KeySet::parse(key_set({Signer::ed25519().jwk()}));
+    auto info = UserInfo::verify(
+        json_answer(json), {provider.client(), *keys, "user-1"});
+    EXPECT_EQ(complaint(info), "");
+    return std::move(*info);
+}
+
 // Whether a session sealed for some needs opens for others.
 bool serves(const Needs& sealed_for, const Needs& needs)
 {
     auto client = example_client();
     client.needs = sealed_for;
     auto provider = provider_of(client);
-    auto header = sealed(provider, begin(provider)).header();
+    auto info = userinfo_of(provider, R"({"sub":"user-1"})");
+    auto header =
+        sealed(provider, begin(provider, {}, {"", "at-1", 0}, info)).header();
     client.needs = needs;
     return opened(provider_of(client), header).has_value();
 }
@@ -183,14 +196,15 @@ bool serves(const Needs& sealed_for, const Needs& needs)
 // One sealed for fewer claims is renewed, not served half empty.
 TEST(Session, DoesNotOpenForMoreThanItKeeps)
 {
-    const Needs some{{"email", "sub"}, false, false, false};
+    const Needs some{{"email", "sub"}, false, false, false, false};
     for (const auto& more :
-        {Needs{{"email", "sub", "zoneinfo"}, false, false, false},
-            Needs{{"zoneinfo"}, false, false, false},
-            Needs{{"emailsub"}, false, false, false},
-            Needs{{"email", "sub"}, true, false, false},
-            Needs{{"email", "sub"}, false, true, false},
-            Needs{{"email", "sub"}, false, false, true}}) {
+        {Needs{{"email", "sub", "zoneinfo"}, false, false, false, false},
+            Needs{{"zoneinfo"}, false, false, false, false},
+            Needs{{"emailsub"}, false, false, false, false},
+            Needs{{"email", "sub"}, true, false, false, false},
+            Needs{{"email", "sub"}, false, true, false, false},
+            Needs{{"email", "sub"}, false, false, true, false},
+            Needs{{"email", "sub"}, false, false, false, true}}) {
         EXPECT_FALSE(serves(some, more));
         EXPECT_TRUE(serves(more, more));
     }
@@ -199,23 +213,23 @@ TEST(Session, DoesNotOpenForMoreThanItKeeps)
 TEST(Session, OpensForLessThanItKeeps)
 {
     const Needs none;
-    const Needs some{{"email", "sub", "zoneinfo"}, false, false, false};
-    const Needs all{{"sub"}, true, true, true};
+    const Needs some{{"email", "sub", "zoneinfo"}, false, false, false, false};
+    const Needs all{{"sub"}, true, true, true, true};
     EXPECT_TRUE(serves(some, none));
-    EXPECT_TRUE(serves(some, {{"sub"}, false, false, false}));
+    EXPECT_TRUE(serves(some, {{"sub"}, false, false, false, false}));
     EXPECT_TRUE(serves(all, none));
     EXPECT_TRUE(serves(all, some));
-    EXPECT_TRUE(serves(all, {{"iss"}, true, false, false}));
+    EXPECT_TRUE(serves(all, {{"iss"}, true, false, false, false}));
     EXPECT_FALSE(serves(none, some));
 }
 
 // A claim that the token lacked is no reason to ask for another one.
 TEST(Session, KnowsWhatItsTokenLacked)
 {
-    EXPECT_TRUE(serves({{"sub", "zoneinfo"}, false, false, false},
-        {{"zoneinfo"}, false, false, false}));
-    EXPECT_TRUE(
-        serves({{}, true, false, false}, {{"zoneinfo"}, false, false, false}));
+    EXPECT_TRUE(serves({{"sub", "zoneinfo"}, false, false, false, false},
+        {{"zoneinfo"}, false, false, false, false}));
+    EXPECT_TRUE(serves({{}, true, false, false, false},
+        {{"zoneinfo"}, false, false, false, false}));
 }
 
 TEST(Session, DoesNotOpenTampered)
@@ -439,17 +453,82 @@ TEST(SessionCookie, ShowsNothingOfTheSession)
 
 TEST(Needs, HaveAMarkOfTheirOwn)
 {
-    Needs needs{{"a", "b"}, false, false, false};
+    Needs needs{{"a", "b"}, false, false, false, false};
     EXPECT_EQ(mark_of(needs).size(), 8u);
-    EXPECT_EQ(mark_of(needs), mark_of({{"a", "b"}, false, false, false}));
-    for (const auto& other :
-        {Needs{{}, false, false, false}, Needs{{"a"}, false, false, false},
-            Needs{{"ab"}, false, false, false},
-            Needs{{"a", "b"}, true, false, false},
-            Needs{{"a", "b"}, false, true, false},
-            Needs{{"a", "b"}, false, false, true}}) {
+    EXPECT_EQ(
+        mark_of(needs), mark_of({{"a", "b"}, false, false, false, false}));
+    for (const auto& other : {Needs{{}, false, false, false, false},
+             Needs{{"a"}, false, false, false, false},
+             Needs{{"ab"}, false, false, false, false},
+             Needs{{"a", "b"}, true, false, false, false},
+             Needs{{"a", "b"}, false, true, false, false},
+             Needs{{"a", "b"}, false, false, true, false},
+             Needs{{"a", "b"}, false, false, false, true}}) {
         EXPECT_NE(mark_of(other), mark_of(needs));
     }
+}
+
+Session begin_with(const Provider& provider, const std::string& json,
+    const Members& claims = {})
+{
+    return begin(
+        provider, claims, {"", "at-1", 0}, userinfo_of(provider, json));
+}
+
+TEST(UserInfoInASession, AddsItsClaims)
+{
+    auto client = example_client();
+    client.needs.claims = {"email", "groups", "nickname", "sub"};
+    auto provider = provider_of(client);
+    auto session = begin_with(provider,
+        R"({"sub":"user-1","NickName":"J","groups":["a","b"],"more":"x"})");
+    EXPECT_EQ(session.claim("nickname"), "J");
+    EXPECT_EQ(session.claim("groups"), "a,b");
+    EXPECT_EQ(session.claim("email"), "jane@example.com");
+    EXPECT_EQ(session.claim("more"), std::nullopt);
+    EXPECT_EQ(session.userinfo(), std::nullopt);
+}
+
+TEST(UserInfoInASession, GivesWayToTheIdToken)
+{
+    auto client = example_client();
+    client.needs.claims = {"a", "b", "email", "name"};
+    auto session = begin_with(provider_of(client),
+        R"({"sub":"user-1","EMAIL":"x","Name":"y","a":"z","b":"u"})",
+        {{"Name", "\"Jane\""}, {"a", "null"}, {"b", "\"\\n\""}});
+    EXPECT_EQ(session.claim("email"), "jane@example.com");
+    EXPECT_EQ(session.claim("name"), "Jane");
+    // what the ID token has no text for
+    EXPECT_EQ(session.claim("a"), "z");
+    EXPECT_EQ(session.claim("b"), "u");
+}
+
+TEST(UserInfoInASession, IsKeptWholeWhereItIsNeeded)
+{
+    auto client = example_client();
+    client.needs.userinfo = true;
+    auto provider = provider_of(client);
+    auto session =
+        begin_with(provider, R"({ "sub": "user-1", "a": [1, {"b": null}] })");
+    EXPECT_EQ(session.userinfo(), R"({"sub":"user-1","a":[1,{"b":null}]})");
+    auto back = opened(provider, sealed(provider, session).header());
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->userinfo(), session.userinfo());
+
+    // one that began before user info was asked for
+    auto without = begin(provider);
+    EXPECT_EQ(without.userinfo(), std::nullopt);
+}
+
+TEST(UserInfoInASession, AddsAllItsClaimsOnDemand)
+{
+    auto client = example_client();
+    client.needs.all_claims = true;
+    auto session = begin_with(
+        provider_of(client), R"({"sub":"user-1","extra":true,"email":"x"})");
+    EXPECT_EQ(session.claim("extra"), "true");
+    EXPECT_EQ(session.claim("iss"), "https://op.example");
+    EXPECT_EQ(session.claim("email"), "jane@example.com");
 }
 
 }

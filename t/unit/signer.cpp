@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
@@ -164,6 +165,18 @@ std::string Signer::jwk(std::string_view members) const
     demand(EVP_PKEY_get_raw_public_key(key, bytes(x), &size));
     return object(
         R"("kty":"OKP","crv":"Ed25519","x":")" + base64url(x) + "\"", members);
+}
+
+std::string Signer::pem() const
+{
+    auto bio = BIO_new(BIO_s_mem());
+    demand(PEM_write_bio_PrivateKey(
+        bio, key_.get(), nullptr, nullptr, 0, nullptr, nullptr));
+    char* start = nullptr;
+    auto size = BIO_get_mem_data(bio, &start);
+    std::string text(start, static_cast<std::size_t>(size));
+    BIO_free(bio);
+    return text;
 }
 
 std::string Signer::sign(std::string_view alg, std::string_view payload,

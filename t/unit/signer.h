@@ -21,6 +21,9 @@ public:
     // The public key as a JWK; `members`, JSON like "kid":"a", come after.
     std::string jwk(std::string_view members = "") const;
 
+    // The key itself.
+    std::string pem() const;
+
     // A compact JWS. The header is {"alg":alg} and `members`, as in jwk().
     std::string sign(std::string_view alg, std::string_view payload,
         std::string_view members = "") const;

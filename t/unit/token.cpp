@@ -12,88 +12,25 @@ using namespace std::string_literals;
 
 constexpr auto callback_uri = "https://app.example/oidc_callback";
 
-Metadata metadata_of(bool basic, bool post)
+TEST(CodeRequest, RedeemsTheCode)
 {
     Metadata metadata;
     metadata.token_endpoint = "https://op.example/token?a=b";
-    metadata.basic_auth = basic;
-    metadata.post_auth = post;
-    return metadata;
-}
-
-HttpRequest request_of(const Client& client, const Metadata& metadata,
-    std::string_view verifier = "verifier")
-{
-    auto request =
-        code_request(client, metadata, "a+b", callback_uri, verifier);
-    EXPECT_EQ(complaint(request), "");
-    return std::move(*request);
-}
-
-constexpr std::string_view code_body =
-    "grant_type=authorization_code&code=a%2Bb"
-    "&redirect_uri=https%3A%2F%2Fapp.example%2Foidc_callback"
-    "&code_verifier=verifier";
-
-// RFC 6749, 2.3.1
-TEST(CodeRequest, NamesTheClientByBasic)
-{
-    auto client = example_client();
-    client.client_id = "s6BhdRkqt3";
-    client.client_secret = Secret("7Fjfp0ZBr1KtDRbnfVdmIw"s);
-    auto request = request_of(client, metadata_of(true, false));
+    auto request = code_request(metadata, "a+b", callback_uri, "verifier");
     EXPECT_EQ(request.url, "https://op.example/token?a=b");
-    EXPECT_EQ(request.authorization,
-        "Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3");
-    EXPECT_EQ(request.body, code_body);
-    EXPECT_EQ(request.limit, 64u * 1024);
-}
-
-TEST(CodeRequest, EncodesIdAndSecretBeforeBasic)
-{
-    auto client = example_client();
-    client.client_id = "https://app:1";
-    client.client_secret = Secret("a:b%c+d e\xc3\xa9"s);
-    EXPECT_EQ(request_of(client, metadata_of(true, false)).authorization,
-        "Basic " + base64("https%3A%2F%2Fapp%3A1:a%3Ab%25c%2Bd%20e%C3%A9"));
-}
-
-// OpenID Connect Core, 9: never by two methods at once.
-TEST(CodeRequest, NamesTheClientByPostWhereBasicIsNotTaken)
-{
-    auto client = example_client();
-    client.client_secret = Secret("s&c"s);
-    auto request = request_of(client, metadata_of(false, true));
     EXPECT_EQ(request.authorization, "");
     EXPECT_EQ(request.body,
-        std::string(code_body) + "&client_id=app&client_secret=s%26c");
-
-    auto both = request_of(client, metadata_of(true, true));
-    EXPECT_NE(both.authorization, "");
-    EXPECT_EQ(both.body, code_body);
-}
-
-TEST(CodeRequest, OfAPublicClientHasItsIdAlone)
-{
-    auto client = example_client();
-    client.client_secret = Secret();
-    auto request = request_of(client, metadata_of(false, false));
-    EXPECT_EQ(request.authorization, "");
-    EXPECT_EQ(request.body, std::string(code_body) + "&client_id=app");
+        "grant_type=authorization_code&code=a%2Bb"
+        "&redirect_uri=https%3A%2F%2Fapp.example%2Foidc_callback"
+        "&code_verifier=verifier");
+    EXPECT_EQ(request.limit, 64u * 1024);
+    EXPECT_EQ(request.accept, "application/json");
 }
 
 TEST(CodeRequest, HasNoVerifierWithoutPkce)
 {
-    auto request = request_of(example_client(), metadata_of(true, false), "");
+    auto request = code_request({}, "a", callback_uri, "");
     EXPECT_EQ(request.body.find("code_verifier"), std::string::npos);
-}
-
-TEST(CodeRequest, NeedsAWayToNameTheClient)
-{
-    EXPECT_EQ(complaint(code_request(example_client(),
-                  metadata_of(false, false), "a", callback_uri, "v")),
-        "config_unusable: provider takes neither client_secret_basic nor "
-        "client_secret_post");
 }
 
 Members good_response()

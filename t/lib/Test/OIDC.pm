@@ -14,23 +14,27 @@ package Test::OIDC;
 #   client_id => 'client'                       the only client it knows, and its secret
 #   client_secret => '...'
 #   client_auth => ['client_secret_basic']      methods it takes and advertises; undef: advertises none
+#   client_key => 'rsa-2'                       the key whose assertions it takes, for private_key_jwt
 #   user => {sub => 'alice', ...}               claims of the ID token and of user info
 #   metadata => {member => value}               replaced, or removed by undef
+#   document => {...}                           the whole metadata, as it is
 #   jwks => ['rsa', {key => 'ec-256', kid => 'x', use => undef}]    keys published, members changed
 #   id_token => {recipe}                        see Test::OIDC::JWT: alg, key, secret, claims, header,
 #                                               claims_json, header_json, signature, token
+#   encrypt => {recipe}                         the ID token encrypted: see Test::OIDC::JWE
 #   access_token => 'opaque'                    instead of a random one
 #   token => {id_token => undef, x => 1}        members of the token response, likewise
 #   userinfo => {claims => {sub => 'eve'}, jwt => {recipe}}    claims changed; with jwt a signed answer
 #   error => 'access_denied'                    the authorization response is this error
 #   callback => {state => 'x', iss => undef, code => ['a', 'b']}    its parameters: replaced, removed,
 #                                               sent twice
+#   tenant => '/b/'                             from now on it is the issuer with that path, until another
 #   respond => {'/token' => {status => 503}}    answers broken on the way: see Test::OIDC::Reply, and
 #                                               times => n for the first n requests after set()
 #
 # Values are plain data: \1 and \0 are true and false, now(seconds) is that much from the time of the
-# request. Endpoints are '/.well-known/openid-configuration', '/jwks', '/authorize', '/token',
-# '/userinfo' and '/end_session'.
+# request. Endpoints are '/.well-known/openid-configuration', '/jwks', '/authorize', '/par',
+# '/token', '/userinfo' and '/end_session'; metadata names '/par' only where a knob does.
 #
 #   $op->requests('/token')                     each { method, path, query, params, headers, head, body,
 #                                               time, sni, verdict }; verdict is "ok" or what was refused

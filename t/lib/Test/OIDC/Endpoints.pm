@@ -10,7 +10,7 @@ use strict;
 use Digest::SHA qw/ sha256 /;
 use MIME::Base64 qw/ decode_base64 encode_base64url /;
 
-use Test::OIDC::JWT qw/ half_hash jwt_make with_changes /;
+use Test::OIDC::JWT qw/ half_hash jwt_make jwt_verify with_changes /;
 use Test::OIDC::Keys;
 use Test::OIDC::URL qw/ html_escape parse_query query_string unescape /;
 
@@ -18,6 +18,7 @@ our %endpoint = (
     '/.well-known/openid-configuration' => \&metadata,
     '/jwks' => \&jwks,
     '/authorize' => \&authorize,
+    '/par' => \&par,
     '/token' => \&token,
     '/userinfo' => \&userinfo,
     '/end_session' => \&end_session,
@@ -30,6 +31,8 @@ my %alg_of = (
 
 sub metadata {
     my ($op, $knobs) = @_;
+
+    return ok(json => $knobs->{document}) if $knobs->{document};
 
     my $base = $op->{base};
     my %metadata = (
@@ -79,6 +82,14 @@ sub authorize {
     my ($params, $duplicate) = parse_query($request->{query});
     return page(400, "duplicate $duplicate") if defined $duplicate;
 
+    if (defined $params->{request_uri}) {
+        return page(400, 'more than client_id and request_uri') if 2 != keys %$params;
+        my $pushed = delete $op->{pushed}{ $params->{request_uri} };
+        return page(400, 'unknown or used request_uri')
+            if !$pushed || $pushed->{client_id} ne ($params->{client_id} // '');
+        $params = $pushed;
+    }
+
     my $wrong = wrong_authorization_request($knobs, $params);
     return page(400, $wrong) if $wrong;
 
@@ -95,6 +106,27 @@ sub authorize {
     return form_post($params->{redirect_uri}, $answer)
         if ($params->{response_mode} // '') eq 'form_post';
     return redirect($params->{redirect_uri}, $answer);
+}
+
+# RFC 9126, 2: the parameters of an authorization request, from a client that says who it is.
+sub par {
+    my ($op, $knobs, $request) = @_;
+
+    return token_error(405, 'invalid_request', 'not a POST') if $request->{method} ne 'POST';
+
+    my ($params, $duplicate) = parse_query($request->{body});
+    return token_error(400, 'invalid_request', "duplicate $duplicate") if defined $duplicate;
+    return token_error(400, 'invalid_request', 'a request_uri') if defined $params->{request_uri};
+
+    my $stranger = wrong_client($op, $knobs, $request, $params);
+    return token_error(401, 'invalid_client', $stranger) if $stranger;
+
+    my $wrong = wrong_authorization_request($knobs, $params);
+    return token_error(400, 'invalid_request', $wrong) if $wrong;
+
+    my $uri = 'urn:ietf:params:oauth:request_uri:' . random_string();
+    $op->{pushed}{$uri} = $params;
+    return ok(status => 201, json => { request_uri => $uri, expires_in => 60 });
 }
 
 sub wrong_authorization_request {
@@ -147,7 +179,7 @@ sub token {
     my ($params, $duplicate) = parse_query($request->{body});
     return token_error(400, 'invalid_request', "duplicate $duplicate") if defined $duplicate;
 
-    my $stranger = wrong_client($knobs, $request->{headers}{authorization}, $params);
+    my $stranger = wrong_client($op, $knobs, $request, $params);
     return token_error(401, 'invalid_client', $stranger) if $stranger;
 
     return token_error(400, 'unsupported_grant_type', 'not authorization_code')
@@ -171,26 +203,58 @@ sub token {
 
 # RFC 6749, 2.3.1: exactly one method, and the parts of the Basic header are form-urlencoded.
 sub wrong_client {
-    my ($knobs, $authorization, $params) = @_;
+    my ($op, $knobs, $request, $params) = @_;
 
+    my $authorization = $request->{headers}{authorization};
+    my $assertion = $params->{client_assertion};
     my ($method, $id, $secret) = ('none', $params->{client_id}, undef);
+
+    return 'two methods of authentication'
+        if 1 < grep { defined } $authorization, $assertion, $params->{client_secret};
 
     if (defined $params->{client_secret}) {
         ($method, $secret) = ('client_secret_post', $params->{client_secret});
     }
 
     if (defined $authorization) {
-        return 'two methods of authentication' if $method ne 'none';
         my ($pair) = $authorization =~ /^Basic ([\w+\/]+=*)$/i or return 'malformed Basic';
         ($id, $secret) = map { unescape($_) } split /:/, decode_base64($pair), 2;
         $method = 'client_secret_basic';
+    }
+
+    if (defined $assertion) {
+        $method = defined $knobs->{client_key} ? 'private_key_jwt' : 'client_secret_jwt';
     }
 
     # OpenID Connect Discovery 1.0, 3: what metadata does not say is client_secret_basic.
     my @accepted = @{ $knobs->{client_auth} || ['client_secret_basic'] };
     return "method $method" unless grep { $_ eq $method } @accepted;
     return 'unknown client_id' if ($id // '') ne $knobs->{client_id};
-    return 'wrong client_secret' if $method ne 'none' && ($secret // '') ne $knobs->{client_secret};
+    return wrong_assertion($op, $knobs, $request, $params) if defined $assertion;
+    return 'wrong client_secret' if defined $secret && $secret ne $knobs->{client_secret};
+    return '';
+}
+
+# RFC 7523, 3; OpenID Connect Core, 9.
+sub wrong_assertion {
+    my ($op, $knobs, $request, $params) = @_;
+
+    return 'wrong client_assertion_type' if ($params->{client_assertion_type} // '')
+        ne 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+    my %key = defined $knobs->{client_key}
+        ? (key => $knobs->{client_key}) : (secret => $knobs->{client_secret});
+    my $jwt = jwt_verify($params->{client_assertion}, %key) or return 'wrong signature of the assertion';
+
+    my $claims = $jwt->{claims};
+    my $endpoint = ($op->{tls} ? 'https' : 'http') . "://$request->{headers}{host}$request->{path}";
+
+    return 'wrong iss of the assertion' if ($claims->{iss} // '') ne $knobs->{client_id};
+    return 'wrong sub of the assertion' if ($claims->{sub} // '') ne $knobs->{client_id};
+    return 'wrong aud of the assertion' if ($claims->{aud} // '') ne $endpoint;
+    return 'expired assertion' if ($claims->{exp} // 0) <= time;
+    return 'assertion without jti' unless length($claims->{jti} // '');
+    return 'used assertion' if $op->{assertions}{ $claims->{jti} }++;
     return '';
 }
 
@@ -227,7 +291,11 @@ sub id_token {
         at_hash => half_hash($access_token, $recipe{alg} || 'RS256'),
     }, { nonce => $nonce });
 
-    return jwt_make($claims, secret => $knobs->{client_secret}, %recipe);
+    my $token = jwt_make($claims, secret => $knobs->{client_secret}, %recipe);
+    return $token unless $knobs->{encrypt};
+
+    require Test::OIDC::JWE;
+    return Test::OIDC::JWE::jwe_make($token, secret => $knobs->{client_secret}, %{ $knobs->{encrypt} });
 }
 
 sub userinfo {

@@ -23,7 +23,7 @@ use MIME::Base64 qw/ decode_base64url encode_base64url /;
 
 use Test::OIDC::Keys;
 
-our @EXPORT_OK = qw/ fill from_json half_hash jwt_decode jwt_make to_json with_changes /;
+our @EXPORT_OK = qw/ fill from_json half_hash jwt_decode jwt_make jwt_verify to_json with_changes /;
 use base qw/ Exporter /;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref->allow_blessed->convert_blessed;
@@ -93,6 +93,28 @@ sub jwt_decode {
         }
     };
     return $decoded;
+}
+
+# The same, of a JWT that the named key (or, for HS*, the secret) has signed; undef for any other.
+sub jwt_verify {
+    my ($token, %by) = @_;
+
+    my $jwt = jwt_decode($token) or return undef;
+    my ($how, $hash, $length) = @{ $algorithm{ $jwt->{header}{alg} // '' } || return undef };
+    my ($input) = $token =~ /^(.*)\./s;
+
+    if ($how eq 'hmac' || defined $by{secret}) {
+        return undef if $how ne 'hmac' || !defined $by{secret};
+        return $jwt->{signature} eq sign($how, $input, '', $hash, $length, $by{secret}) ? $jwt : undef;
+    }
+
+    my $public = Test::OIDC::Keys::private_key($by{key});
+    my @signed = ($jwt->{signature}, $input);
+    my $verified = $how eq 'rsa' ? $public->verify_message(@signed, $hash, 'v1.5')
+        : $how eq 'pss' ? $public->verify_message(@signed, $hash, 'pss', $length)
+        : $how eq 'ecdsa' ? $public->verify_message_rfc7518(@signed, $hash)
+        : $how eq 'eddsa' && $public->verify_message(@signed);
+    return $verified ? $jwt : undef;
 }
 
 # OpenID Connect Core, 3.1.3.6: at_hash, the left half of the hash that belongs to alg.

@@ -27,20 +27,31 @@ my %default = (
 );
 
 # $port is a real one. Options that are no knobs: host and path of the issuer, and tls, which is the
-# pair of files that a Test::OIDC::CA has made.
+# pair of files that a Test::OIDC::CA has made. A provider of another shape has an issuer of its own,
+# and endpoints: {'host/path' => which of ours it is}.
 sub new {
     my ($class, $t, $port, %knobs) = @_;
 
-    my ($host, $path, $tls) = delete @knobs{qw/ host path tls /};
-    my $issuer = ($tls ? 'https' : 'http') . '://' . ($host // '127.0.0.1') . ":$port" . ($path // '');
+    my ($host, $path, $tls, $issuer, $endpoints)
+        = delete @knobs{qw/ host path tls issuer endpoints /};
+    my $origin = ($tls ? 'https' : 'http') . '://' . ($host // '127.0.0.1') . ":$port";
 
     return $class->SUPER::new($t, "provider-$port", { %default, %knobs },
         port => $port,
         tls => $tls,
-        issuer => $issuer,
-        base => $issuer =~ s{/$}{}r,
-        prefix => ($path // '') =~ s{/$}{}r,
+        origin => $origin,
+        place($origin, $path // ''),
+        endpoints => $endpoints,
+        defined $issuer ? (issuer => $issuer) : (),
     );
+}
+
+# Where an issuer with that path has its endpoints.
+sub place {
+    my ($origin, $path) = @_;
+
+    my $prefix = $path =~ s{/$}{}r;
+    return (issuer => "$origin$path", base => "$origin$prefix", prefix => $prefix);
 }
 
 sub issuer { return shift->{issuer} }
@@ -61,14 +72,14 @@ sub serve {
         $tls ? (SSL_cert_file => $tls->{certificate}, SSL_key_file => $tls->{key}) : ());
 }
 
-# An endpoint is known by its path below the issuer's.
 sub answer {
     my ($self, $request) = @_;
 
-    my $kind = $request->{path};
-    $kind = '' unless $kind =~ s/^\Q$self->{prefix}\E(?=\/)//;
-
     my $knobs = $self->current_knobs;
+    my %place = defined $knobs->{tenant} ? place($self->{origin}, $knobs->{tenant}) : ();
+    @$self{ keys %place } = values %place;
+
+    my $kind = $self->kind_of($request);
     my $endpoint = $Test::OIDC::Endpoints::endpoint{$kind} || \&not_found;
     my $reply = $endpoint->($self, $knobs, $request);
 
@@ -77,6 +88,17 @@ sub answer {
 
     my $held = sub { $self->current_knobs->{respond}{$kind}{hold} };
     return reply_steps($reply, $self->breakage($kind, $knobs), $held);
+}
+
+# An endpoint is known by its path below the issuer's, or by host and path.
+sub kind_of {
+    my ($self, $request) = @_;
+
+    my ($kind, $prefix) = ($request->{path}, $self->{prefix});
+    return $kind =~ s/^\Q$prefix\E(?=\/)// ? $kind : '' unless $self->{endpoints};
+
+    my $host = ($request->{headers}{host} // '') =~ s/:\d+$//r;
+    return $self->{endpoints}{"$host$kind"} // '';
 }
 
 sub not_found { return Test::OIDC::Endpoints::page(404, 'no such endpoint') }

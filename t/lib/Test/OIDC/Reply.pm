@@ -27,7 +27,7 @@ our @EXPORT_OK = qw/ reply_steps /;
 use base qw/ Exporter /;
 
 my %reason = (
-    200 => 'OK', 302 => 'Found', 400 => 'Bad Request', 401 => 'Unauthorized', 403 => 'Forbidden',
+    200 => 'OK', 201 => 'Created', 302 => 'Found', 400 => 'Bad Request', 401 => 'Unauthorized', 403 => 'Forbidden',
     404 => 'Not Found', 405 => 'Method Not Allowed', 500 => 'Internal Server Error',
     502 => 'Bad Gateway', 503 => 'Service Unavailable',
 );

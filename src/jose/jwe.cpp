@@ -1,0 +1,364 @@
+#include "jose/jwe.h"
+
+#include "core/encode.h"
+
+#include <cjose/cjose.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t part_count = 5;
+constexpr std::size_t longest_ciphertext = 65536;
+
+struct Release {
+    void operator()(EVP_KDF* kdf) const { EVP_KDF_free(kdf); }
+    void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
+    void operator()(cjose_jwe_t* jwe) const { cjose_jwe_release(jwe); }
+    void operator()(cjose_jwk_t* key) const { cjose_jwk_release(key); }
+};
+
+template <class T>
+using Handled = std::unique_ptr<T, Release>;
+
+const unsigned char* bytes(std::string_view text)
+{
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+// RFC 7518, 5.1. Sizes are in bytes.
+struct Encryption {
+    std::string_view name;
+    std::size_t key;
+    std::size_t iv;
+    std::size_t tag;
+};
+
+constexpr Encryption encryptions[] = {
+    {"A128GCM", 16, 12, 16},
+    {"A192GCM", 24, 12, 16},
+    {"A256GCM", 32, 12, 16},
+    {"A128CBC-HS256", 32, 16, 16},
+    {"A192CBC-HS384", 48, 16, 24},
+    {"A256CBC-HS512", 64, 16, 32},
+};
+
+const Encryption* find_encryption(std::string_view name)
+{
+    for (const auto& encryption : encryptions) {
+        if (encryption.name == name) {
+            return &encryption;
+        }
+    }
+    return nullptr;
+}
+
+// A compact JWE, as text, and decoded what has a size to check.
+struct Parts {
+    std::string_view compact;
+    std::string_view header;
+    std::string_view encrypted_key;
+    std::string_view iv;
+    std::string_view ciphertext;
+    std::string_view tag;
+    std::string header_text;
+    std::size_t key_size = 0;
+    std::size_t iv_size = 0;
+    std::size_t tag_size = 0;
+};
+
+std::optional<Parts> split(std::string_view compact, std::string& why)
+{
+    if (!is_jwe(compact)) {
+        why = "is not a JWE of five parts";
+        return {};
+    }
+    std::array<std::string_view, part_count> texts;
+    std::array<std::size_t, part_count> sizes{};
+    std::string header;
+    auto rest = compact;
+    for (std::size_t i = 0; i < part_count; i++) {
+        auto dot = rest.find('.');
+        texts[i] = rest.substr(0, dot);
+        rest.remove_prefix(std::min(rest.size(), texts[i].size() + 1));
+        auto decoded = base64url_decode(texts[i]);
+        if (!decoded) {
+            why = "is not base64url";
+            return {};
+        }
+        sizes[i] = decoded->size();
+        if (i == 0) {
+            header = std::move(*decoded);
+        }
+    }
+    if (sizes[3] == 0 || sizes[3] > longest_ciphertext) {
+        why = "has a ciphertext of " + std::to_string(sizes[3]) + " bytes";
+        return {};
+    }
+    return Parts{compact, texts[0], texts[1], texts[2], texts[3], texts[4],
+        std::move(header), sizes[1], sizes[2], sizes[4]};
+}
+
+// Takes the plaintext out of the library's hands, and wipes it there.
+std::optional<std::string> finish(cjose_jwe_t* jwe, const cjose_jwk_t* key)
+{
+    if (jwe == nullptr) {
+        return {};
+    }
+    cjose_err error{};
+    std::size_t size = 0;
+    auto content = cjose_jwe_decrypt(jwe, key, &size, &error);
+    if (content == nullptr) {
+        return {};
+    }
+    std::string plain(reinterpret_cast<const char*>(content), size);
+    OPENSSL_cleanse(content, size);
+    cjose_get_dealloc()(content);
+    return plain;
+}
+
+// cjose does not hold the content's key against the size that "enc" needs. It
+// reads one that is short out of a buffer as long as the modulus, so nothing
+// worse comes of it than a weak key of the sender's own choice.
+std::optional<std::string> open_by_rsa(
+    const Parts& parts, const cjose_jwk_t* key)
+{
+    cjose_err error{};
+    Handled<cjose_jwe_t> jwe(
+        cjose_jwe_import(parts.compact.data(), parts.compact.size(), &error));
+    return finish(jwe.get(), key);
+}
+
+// With the content's key itself. The header is authenticated as it came, but
+// cjose shall read "dir" where it says ECDH-ES, whose decryption leaks memory
+// in cjose 0.6.2: it prefers the "alg" of a recipient's own header, which the
+// JSON serialization has.
+std::optional<std::string> open_directly(const Parts& parts, const Secret& key)
+{
+    auto text = R"({"protected":")" + std::string(parts.header) +
+        R"(","header":{"alg":"dir"},"encrypted_key":"","iv":")" +
+        std::string(parts.iv) + R"(","ciphertext":")" +
+        std::string(parts.ciphertext) + R"(","tag":")" +
+        std::string(parts.tag) + "\"}";
+    cjose_err error{};
+    Handled<cjose_jwe_t> jwe(
+        cjose_jwe_import_json(text.data(), text.size(), &error));
+    Handled<cjose_jwk_t> jwk(cjose_jwk_create_oct_spec(
+        bytes(key.reveal()), key.reveal().size(), &error));
+    return jwk != nullptr ? finish(jwe.get(), jwk.get()) : std::nullopt;
+}
+
+// OpenID Connect Core, 10.2: the left part of the shortest SHA-2 that is long
+// enough.
+Secret key_of_secret(std::string_view secret, std::size_t size)
+{
+    auto hash = size <= 32 ? Hash::sha256 :
+        size <= 48         ? Hash::sha384 :
+                             Hash::sha512;
+    Secret whole(digest(hash, secret));
+    return Secret(std::string(whole.reveal().substr(0, size)));
+}
+
+std::string big_endian(std::size_t number)
+{
+    std::string octets(4, '\0');
+    for (std::size_t i = 0; i < octets.size(); i++) {
+        octets[i] = static_cast<char>(number >> (24 - 8 * i));
+    }
+    return octets;
+}
+
+std::string with_length(std::string_view octets)
+{
+    return big_endian(octets.size()) + std::string(octets);
+}
+
+// RFC 7518, 4.6.2
+Secret concat_kdf(
+    const Secret& shared, const std::string& info, std::size_t size)
+{
+    Handled<EVP_KDF> kdf(EVP_KDF_fetch(nullptr, OSSL_KDF_NAME_SSKDF, nullptr));
+    Handled<EVP_KDF_CTX> context(
+        kdf != nullptr ? EVP_KDF_CTX_new(kdf.get()) : nullptr);
+    std::string z(shared.reveal());
+    auto other_info = info; // OpenSSL asks for what it could write to
+    char hash[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, hash, 0),
+        OSSL_PARAM_construct_octet_string(
+            OSSL_KDF_PARAM_KEY, z.data(), z.size()),
+        OSSL_PARAM_construct_octet_string(
+            OSSL_KDF_PARAM_INFO, other_info.data(), other_info.size()),
+        OSSL_PARAM_construct_end(),
+    };
+    std::string derived(size, '\0');
+    auto done = context != nullptr &&
+        EVP_KDF_derive(context.get(),
+            reinterpret_cast<unsigned char*>(derived.data()), size,
+            params) == 1;
+    OPENSSL_cleanse(z.data(), z.size());
+    return done ? Secret(std::move(derived)) : Secret();
+}
+
+// An absent one is as good as an empty one.
+std::optional<std::string> party_info(JsonValue header, const char* name)
+{
+    auto text = header[name].string();
+    if (!header[name].exists()) {
+        return "";
+    }
+    return text ? base64url_decode(*text) : std::nullopt;
+}
+
+std::optional<Secret> agree(JsonValue header, const PrivateKey& key,
+    const Encryption& encryption, std::string& why)
+{
+    auto apu = party_info(header, "apu");
+    auto apv = party_info(header, "apv");
+    if (!apu || !apv) {
+        why = "has an apu or apv that is not base64url";
+        return {};
+    }
+    auto shared = key.agree(header["epk"]);
+    if (!shared) {
+        why = "has an epk that does not go with client_key";
+        return {};
+    }
+    return concat_kdf(*shared,
+        with_length(encryption.name) + with_length(*apu) + with_length(*apv) +
+            big_endian(encryption.key * 8),
+        encryption.key);
+}
+
+const Encryption* read_header(
+    JsonValue header, std::span<const std::string> allowed, std::string& why)
+{
+    auto alg = header["alg"].string();
+    if (!alg) {
+        why = "has no alg";
+        return nullptr;
+    }
+    if (!is_known_encryption_alg(*alg) ||
+        std::find(allowed.begin(), allowed.end(), *alg) == allowed.end()) {
+        why = "is encrypted with " + quoted(*alg) +
+            ", which id_token_encrypted_alg does not list";
+        return nullptr;
+    }
+    if (header["crit"].exists()) {
+        why = "has a critical extension";
+        return nullptr;
+    }
+    if (header["zip"].exists()) {
+        why = "is compressed";
+        return nullptr;
+    }
+    auto encryption = find_encryption(header["enc"].string().value_or(""));
+    if (encryption == nullptr) {
+        why =
+            "has an unknown enc " + quoted(header["enc"].string().value_or(""));
+    }
+    return encryption;
+}
+
+// RFC 7516, 5.2, 10; cjose before 0.6.2.2 took a tag of any size for GCM
+// (CVE-2023-37464).
+bool has_exact_sizes(const Parts& parts, const Encryption& encryption,
+    std::size_t key_size, std::string& why)
+{
+    if (parts.iv_size != encryption.iv || parts.tag_size != encryption.tag ||
+        parts.key_size != key_size) {
+        why = "has a part of a wrong size";
+        return false;
+    }
+    return true;
+}
+
+bool has_key(std::string_view alg, const DecryptionKeys& keys, std::string& why)
+{
+    if (alg == "dir") {
+        if (keys.client_secret.size() < least_dir_secret) {
+            why = "is encrypted with a client_secret shorter than " +
+                std::to_string(least_dir_secret) + " bytes";
+            return false;
+        }
+        return true;
+    }
+    if (keys.key == nullptr || keys.key->encryption() != alg) {
+        why = "is encrypted with " + quoted(alg) +
+            ", for which there is no client_key";
+        return false;
+    }
+    return true;
+}
+
+}
+
+bool is_known_encryption_alg(std::string_view name)
+{
+    return name == "RSA-OAEP" || name == "ECDH-ES" || name == "dir";
+}
+
+bool is_jwe(std::string_view compact)
+{
+    return std::count(compact.begin(), compact.end(), '.') == part_count - 1;
+}
+
+std::optional<std::string> decrypt(std::string_view compact,
+    const DecryptionKeys& keys, std::span<const std::string> allowed,
+    std::string& why)
+{
+    auto parts = split(compact, why);
+    if (!parts) {
+        return {};
+    }
+    auto document = Json::parse(parts->header_text, why);
+    if (!document) {
+        why = "has a header of " + why;
+        return {};
+    }
+    auto header = document->root();
+    auto encryption = read_header(header, allowed, why);
+    if (encryption == nullptr) {
+        return {};
+    }
+    auto alg = *header["alg"].string();
+    if (!has_key(alg, keys, why)) {
+        return {};
+    }
+
+    cjose_err error{};
+    auto by_rsa = alg == "RSA-OAEP";
+    auto key_size =
+        by_rsa ? cjose_jwk_get_keysize(keys.key->jwk(), &error) / 8 : 0;
+    if (!has_exact_sizes(*parts, *encryption, key_size, why)) {
+        return {};
+    }
+
+    std::optional<std::string> plain;
+    if (by_rsa) {
+        plain = open_by_rsa(*parts, keys.key->jwk());
+    } else {
+        auto key = alg == "dir" ?
+            key_of_secret(keys.client_secret, encryption->key) :
+            agree(header, *keys.key, *encryption, why);
+        if (!key) {
+            return {};
+        }
+        plain = open_directly(*parts, *key);
+    }
+    ERR_clear_error();
+    if (!plain) {
+        why = "cannot be decrypted";
+    }
+    return plain;
+}
+
+}

@@ -1,0 +1,41 @@
+// When a document of a provider is asked for again: plain data, so that all
+// workers can share it in memory, and the policy about it.
+#pragma once
+
+#include <cstdint>
+
+namespace oidc {
+
+// Times are in seconds since the epoch.
+class Schedule {
+public:
+    // A good document may be used until it is a day past its freshness: who
+    // keeps a provider from us does not keep its withdrawn keys alive for ever.
+    bool usable(std::int64_t now) const;
+    std::int64_t usable_until() const;
+
+    // No fresh document, and no failure so recent that asking is in vain.
+    bool due(std::int64_t now) const;
+
+    void succeed(std::int64_t fresh_until);
+
+    // The first failure is no reason to wait; after further ones the wait
+    // doubles from a second on, up to five where nothing usable is at hand and
+    // up to a minute where something is.
+    void fail(std::int64_t now);
+
+    // An unknown key was named: may the key set be asked for before it is due?
+    // Four times at once and then once in 15 seconds, so that a rotation is
+    // followed at once and nobody can make us hammer the provider.
+    bool take_renewal(std::int64_t now);
+
+private:
+    std::int64_t fresh_until_ = 0;
+    std::int64_t retry_at_ = 0;
+    std::int64_t failures_ = 0; // since the last success
+
+    std::int64_t renewals_ = 0; // taken from the bucket
+    std::int64_t renewals_since_ = 0;
+};
+
+}

@@ -1,0 +1,98 @@
+#include "oidc/userinfo.h"
+
+#include "core/encode.h"
+#include "jose/jws.h"
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t answer_limit = 256 * 1024;
+
+constexpr TokenKind kind{"user info", Errc::userinfo_malformed,
+    Errc::userinfo_alg, Errc::userinfo_crit, Errc::userinfo_key,
+    Errc::userinfo_signature};
+
+bool is_signed(const HttpResponse& response)
+{
+    return has_media_type(response, "application/jwt");
+}
+
+// The JSON of an answer, once its signature holds where it has one.
+Result<std::string> open(
+    const HttpResponse& response, const UserInfoExpectation& expected)
+{
+    if (!is_signed(response)) {
+        auto reason = refuse_document(response);
+        if (!reason.empty()) {
+            return Error{Errc::upstream_status, "provider " + reason};
+        }
+        return response.body;
+    }
+    if (response.status != 200) {
+        return Error{Errc::upstream_status,
+            "provider answered with status " + std::to_string(response.status)};
+    }
+    const auto& client = expected.client;
+    auto jws = Jws::parse(kind, response.body, client.id_token_algs);
+    if (!jws) {
+        return std::move(jws).error();
+    }
+    return jws->verify(expected.keys, client.client_secret.reveal());
+}
+
+// 5.3.2: what is signed says by whom and for whom.
+Check check_origin(const Json& claims, const Client& client)
+{
+    auto iss = claims["iss"].string();
+    if (iss != client.issuer) {
+        return Error{Errc::userinfo_issuer,
+            "user info has a wrong issuer " + quoted(iss.value_or(""))};
+    }
+    auto aud = claims["aud"];
+    if (aud.string() != client.client_id && !aud.has_string(client.client_id)) {
+        return Error{Errc::userinfo_audience,
+            "user info is for another audience, " + quoted(aud.dump())};
+    }
+    return Ok{};
+}
+
+}
+
+HttpRequest userinfo_request(
+    const Metadata& metadata, std::string_view access_token)
+{
+    HttpRequest request;
+    request.url = metadata.userinfo_endpoint;
+    request.authorization = "Bearer " + std::string(access_token);
+    request.limit = answer_limit;
+    request.accept = "application/json, application/jwt";
+    return request;
+}
+
+Result<UserInfo> UserInfo::verify(
+    const HttpResponse& response, const UserInfoExpectation& expected)
+{
+    auto text = open(response, expected);
+    if (!text) {
+        return std::move(text).error();
+    }
+    std::string why;
+    auto claims = Json::parse(*text, why);
+    if (!claims) {
+        return Error{Errc::userinfo_malformed, "user info is " + why};
+    }
+    if (is_signed(response)) {
+        auto checked = check_origin(*claims, expected.client);
+        if (!checked) {
+            return std::move(checked).error();
+        }
+    }
+    // 5.3.2: else somebody else's, and not to be used.
+    if ((*claims)["sub"].string() != expected.subject) {
+        return Error{Errc::userinfo_subject,
+            "user info is of another sub, " + quoted((*claims)["sub"].dump())};
+    }
+    return UserInfo(std::move(*claims));
+}
+
+}
