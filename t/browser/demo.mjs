@@ -1,33 +1,45 @@
-// A demo for the tests alone: its own directory and free ports, so that it can run beside the one a person started.
+// A demo for the tests alone: its own directory and free ports, so that it can run beside the one a person started, and
+// beside another test's.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('../..', import.meta.url));
-export const output = `${top}build/browser`;
-const directory = `${output}/demo`;
 
-export async function startDemo() {
+// Everything of it is below build/browser/<name>. What "additions" makes of the addresses and the directory goes to the
+// provider ("clients", "tls") and into nginx's http block ("configuration").
+export async function startDemo(name, additions = () => ({})) {
+  const output = `${top}build/browser/${name}`;
+  const directory = `${output}/demo`;
   rmSync(output, { recursive: true, force: true });
+  mkdirSync(`${directory}/conf.d`, { recursive: true });
   const [port, providerPort, appPort] = await freePorts(3);
+  const places = {
+    site: `http://localhost:${port}`,
+    provider: `http://127.0.0.1:${providerPort}`,
+    application: `http://127.0.0.1:${appPort}`,
+  };
+  const { clients = [], tls = null, configuration = '' } = await additions(places, directory);
+  writeFileSync(`${directory}/conf.d/test.conf`, configuration);
   const environment = {
     ...process.env,
     DEMO_DIR: directory, DEMO_PORT: port, DEMO_PROVIDER_PORT: providerPort, DEMO_APP_PORT: appPort,
+    DEMO_CLIENTS: JSON.stringify(clients), DEMO_TLS: JSON.stringify(tls),
   };
   const demo = (command) => execFileSync(`${top}t/demo/demo`, [command], { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
   demo('start');
   return {
-    site: `http://localhost:${port}`,
-    provider: `http://127.0.0.1:${providerPort}`,
-    log: (name) => readFileSync(`${directory}/logs/${name}.log`, 'utf8'),
+    ...places,
+    output,
+    log: (part) => readFileSync(`${directory}/logs/${part}.log`, 'utf8'),
     restart: () => { demo('stop'); demo('start'); },
     stop: () => demo('stop'),
   };
 }
 
-async function freePorts(count) {
+export async function freePorts(count) {
   const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
     const server = createServer().on('error', reject).listen(0, '127.0.0.1', () => resolve(server));
   })));

@@ -3,10 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { output, startDemo } from './demo.mjs';
-
-const library = new URL('../../build/node/node_modules/playwright-core/index.mjs', import.meta.url);
-const { chromium } = await import(library);
+import { startDemo } from './demo.mjs';
+import { allow, heading, launchBrowser, newPage, type } from './person.mjs';
 
 const DEEP = '/private/caf%C3%A9/a%20b%2Fc;d?q=%22x%22&next=https%3A%2F%2Fexample.com%2F&r=a+b&p=100%25&empty=#part';
 const onTheWire = (path) => path.replace(/#.*/, '');
@@ -16,12 +14,8 @@ let browser;
 
 describe('a person with a browser', () => {
   before(async () => {
-    demo = await startDemo();
-    browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-        '--disable-component-update', '--disable-sync'],
-    });
+    demo = await startDemo('login');
+    browser = await launchBrowser();
   }, { timeout: 30000 });
 
   after(async () => {
@@ -195,12 +189,6 @@ function ours(url) {
   return [demo.site, demo.provider].includes(new URL(url).origin);
 }
 
-async function newPage(context) {
-  const page = await context.newPage();
-  page.setDefaultTimeout(8000);
-  return page;
-}
-
 async function logIn(page, path) {
   await page.goto(demo.site + path);
   await finishLogin(page);
@@ -211,26 +199,6 @@ async function finishLogin(page) {
   await page.bringToFront();
   await type(page, 'alice', 'wonderland');
   if (page.url().startsWith(demo.provider)) await allow(page);
-}
-
-async function type(page, user, password) {
-  await page.fill('#user', '');
-  await page.type('#user', user);
-  await page.type('#password', password);
-  await submit(page, 'Log in');
-}
-
-async function allow(page) {
-  assert.equal(await heading(page), 'Demo application asks for your data');
-  await submit(page, 'Allow');
-}
-
-async function submit(page, button) {
-  await Promise.all([page.waitForNavigation(), page.click(`button:text-is("${button}")`)]);
-}
-
-async function heading(page) {
-  return page.textContent('h1');
 }
 
 async function sessionCookie(context) {
@@ -244,7 +212,7 @@ async function fetchJson(page, path, headers) {
 }
 
 async function shot(page, name) {
-  await page.screenshot({ path: `${output}/${name}.png` });
+  await page.screenshot({ path: `${demo.output}/${name}.png` });
 }
 
 function providerRequests() {

@@ -1,14 +1,18 @@
 // The OpenID Provider of the demo and the browser tests: the certified oidc-provider, with login and consent pages of our
-// own, on loopback. Its signing keys live in the demo's directory, its users in users.mjs, everything else in memory.
+// own, on loopback. Its signing keys live in the demo's directory, its users in users.mjs, everything else in memory. With
+// DEMO_TLS it is there a second time, as an issuer over TLS that knows the same people and clients.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { consentPage, loginPage, logoutPage, messagePage } from './pages.mjs';
+import { mutualTls } from './tls.mjs';
 import { login, users } from './users.mjs';
 
-const { DEMO_DIR, DEMO_PORT, DEMO_PROVIDER_PORT, DEMO_CLIENTS = '[]', DEMO_NODE_MODULES } = process.env;
+const {
+  DEMO_DIR, DEMO_PORT, DEMO_PROVIDER_PORT, DEMO_CLIENTS = '[]', DEMO_TLS = 'null', DEMO_NODE_MODULES,
+} = process.env;
 const { default: Provider } = await import(pathToFileURL(`${DEMO_NODE_MODULES}/oidc-provider/lib/index.js`));
 
 // Cookies know no ports: on different hosts, provider and application cannot see each other's.
@@ -16,19 +20,22 @@ const issuer = `http://127.0.0.1:${DEMO_PROVIDER_PORT}`;
 const application = `http://localhost:${DEMO_PORT}`;
 
 const { jwks, cookieKeys } = savedKeys(`${DEMO_DIR}/provider-keys.json`);
-const provider = new Provider(issuer, {
+const configuration = {
   clients: registeredClients(),
   jwks,
   cookies: { keys: cookieKeys },
   findAccount,
   claims: {
     openid: ['sub'],
-    profile: ['name', 'given_name', 'family_name', 'preferred_username', 'groups', 'roles'],
+    profile: ['name', 'given_name', 'family_name', 'preferred_username', 'picture', 'groups', 'roles'],
     email: ['email', 'email_verified'],
   },
   // Claims of the scopes go into the ID token too, so that a client need not ask for user info.
   conformIdTokenClaims: false,
-  enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'] },
+  enabledJWA: {
+    clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'],
+    idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'],
+  },
   pkce: { required: () => true },
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
@@ -57,11 +64,27 @@ const provider = new Provider(issuer, {
     ctx.type = 'html';
     ctx.body = messagePage({ title: 'The provider refuses', text: `${error}: ${text}`, application });
   },
-});
+};
 
-const answerProtocol = provider.callback();
-createServer(answer).on('error', stop).listen(Number(DEMO_PROVIDER_PORT), '127.0.0.1');
-logFailures();
+listen(createServer(answering(newProvider(issuer, configuration))), DEMO_PROVIDER_PORT);
+const tls = parsed('DEMO_TLS', DEMO_TLS);
+if (tls) listenWithTls(mutualTls(tls));
+
+function listenWithTls({ issuer: name, additions, servers }) {
+  const features = { ...configuration.features, ...additions.features };
+  const answer = answering(newProvider(name, { ...configuration, ...additions, features }));
+  for (const { port, server } of servers) listen(server.on('request', answer), port);
+}
+
+function listen(server, port) {
+  server.on('error', stop).listen(Number(port), '127.0.0.1');
+}
+
+function newProvider(name, settings) {
+  const provider = new Provider(name, settings);
+  logEvents(provider);
+  return provider;
+}
 
 function savedKeys(file) {
   if (!existsSync(file)) writeFileSync(file, JSON.stringify(newKeys()), { mode: 0o600 });
@@ -94,70 +117,79 @@ function registeredClients() {
     response_types: ['code'],
     token_endpoint_auth_method: 'client_secret_basic',
   };
-  const clients = new Map([demo, ...furtherClients()].map((client) => [client.client_id, client]));
+  const clients = new Map([demo, ...parsed('DEMO_CLIENTS', DEMO_CLIENTS)].map((client) => [client.client_id, client]));
   return [...clients.values()];
 }
 
-function furtherClients() {
+function parsed(name, json) {
   try {
-    return JSON.parse(DEMO_CLIENTS);
+    return JSON.parse(json);
   } catch (error) {
-    return stop(new Error(`DEMO_CLIENTS is not JSON: ${error.message}`));
+    return stop(new Error(`${name} is not JSON: ${error.message}`));
   }
 }
 
+// A picture is told by user info alone: not every claim has to be in the ID token.
 function findAccount(ctx, sub) {
   const claims = Object.values(users).find((user) => user.claims.sub === sub)?.claims;
-  return claims && { accountId: sub, claims: () => claims };
+  const { picture, ...inIdToken } = claims ?? {};
+  return claims && { accountId: sub, claims: (use) => (use === 'id_token' ? inIdToken : claims) };
 }
 
-async function answer(req, res) {
-  const { pathname } = new URL(req.url, issuer);
-  // No query in the log: it carries state and code.
-  res.on('finish', () => log(`${req.method} ${pathname} ${res.statusCode}`));
-  try {
-    if (pathname.startsWith('/interaction/')) await interact(req, res);
-    else if (pathname === '/') send(res, 200, messagePage({ title: 'The provider of the demo', text: issuer, application }));
-    else await answerProtocol(req, res);
-  } catch (error) {
-    refuse(res, error);
-  }
+function answering(provider) {
+  const answerProtocol = provider.callback();
+  return async (req, res) => {
+    const { pathname } = new URL(req.url, provider.issuer);
+    // No query in the log: it carries state and code.
+    res.on('finish', () => log(`${req.method} ${pathname} ${res.statusCode}`));
+    try {
+      if (pathname.startsWith('/interaction/')) await interact(provider, req, res);
+      else if (pathname === '/') send(res, 200, welcome(provider));
+      else await answerProtocol(req, res);
+    } catch (error) {
+      refuse(res, error);
+    }
+  };
 }
 
-async function interact(req, res) {
+function welcome({ issuer: text }) {
+  return messagePage({ title: 'The provider of the demo', text, application });
+}
+
+async function interact(provider, req, res) {
   const interaction = await provider.interactionDetails(req, res);
-  if (req.method === 'POST') await proceed(interaction, await readForm(req), req, res);
-  else send(res, 200, await ask(interaction));
+  if (req.method === 'POST') await proceed(provider, interaction, await readForm(req), req, res);
+  else send(res, 200, await ask(provider, interaction));
 }
 
-async function ask({ prompt, params, session }, retry) {
+async function ask(provider, { prompt, params, session }, retry) {
   const { clientName: application } = await provider.Client.find(params.client_id);
   if (prompt.name === 'login') return loginPage({ application, user: params.login_hint, ...retry });
   return consentPage({ application, user: session.accountId, scopes: params.scope.split(' ') });
 }
 
-async function proceed(interaction, form, req, res) {
+async function proceed(provider, interaction, form, req, res) {
   if (form.get('answer') === 'cancel') {
     const result = { error: 'access_denied', error_description: 'The user cancelled.' };
     await provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
   } else if (interaction.prompt.name === 'login') {
-    await checkPassword(interaction, form, req, res);
+    await checkPassword(provider, interaction, form, req, res);
   } else {
-    const consent = { grantId: await grant(interaction) };
+    const consent = { grantId: await grant(provider, interaction) };
     await provider.interactionFinished(req, res, { consent });
   }
 }
 
-async function checkPassword(interaction, form, req, res) {
+async function checkPassword(provider, interaction, form, req, res) {
   const name = form.get('user') ?? '';
   const user = login(name, form.get('password'));
   log(user ? `login of ${user.claims.sub}` : 'login refused');
-  if (!user) return send(res, 403, await ask(interaction, { user: name, refused: true }));
+  if (!user) return send(res, 403, await ask(provider, interaction, { user: name, refused: true }));
   const result = { login: { accountId: user.claims.sub } };
   return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
 }
 
-async function grant({ grantId, params, prompt, session }) {
+async function grant(provider, { grantId, params, prompt, session }) {
   const { accountId } = session;
   const known = grantId && await provider.Grant.find(grantId);
   const given = known || new provider.Grant({ accountId, clientId: params.client_id });
@@ -194,10 +226,41 @@ function send(res, status, html) {
   }).end(html);
 }
 
-function logFailures() {
+// What went on, without a secret: how a client authenticated, in which form it was answered.
+function logEvents(provider) {
+  const say = (event, text) => provider.on(event, (ctx, ...rest) => log(text(ctx, ...rest)));
+  say('pushed_authorization_request.success', (ctx) => `pushed request of ${nameOf(ctx)} by ${authenticationOf(ctx)}`);
+  say('authorization.success', (ctx) => `authorization of ${nameOf(ctx)} by ${wayOf(ctx)}`);
+  say('grant.success', (ctx) => `tokens for ${nameOf(ctx)} by ${authenticationOf(ctx)}, ID token ${protectionOf(ctx.body.id_token)}`);
   for (const event of ['authorization.error', 'grant.error', 'pushed_authorization_request.error', 'userinfo.error', 'server_error']) {
-    provider.on(event, (ctx, error) => log(`${event} ${error.error_detail ?? error.error_description ?? error.stack}`));
+    say(event, (ctx, error) => `${event} ${error.error_detail ?? error.error_description ?? error.stack}`);
   }
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.oidc?.route === 'userinfo' && ctx.status === 200) log(`user info for ${nameOf(ctx)} as ${ctx.type}`);
+  });
+}
+
+function nameOf(ctx) {
+  return ctx.oidc.client.clientId;
+}
+
+// By what the request held, not by what is registered: the provider takes a secret for basic and post alike.
+function authenticationOf({ headers, socket, oidc: { body, client } }) {
+  if (headers.authorization) return 'client_secret_basic';
+  if (body.client_secret) return 'client_secret_post';
+  if (body.client_assertion) return `${client.clientAuthMethod} ${protectionOf(body.client_assertion)}`;
+  return socket.getPeerX509Certificate?.() ? client.clientAuthMethod : 'none';
+}
+
+function wayOf({ oidc: { responseMode, entities } }) {
+  const pushed = entities.PushedAuthorizationRequest ?? entities.Interaction?.parJti;
+  return pushed ? `${responseMode}, pushed` : responseMode;
+}
+
+function protectionOf(token) {
+  const { alg, enc } = JSON.parse(Buffer.from(token.split('.')[0], 'base64url'));
+  return enc ? `${alg} ${enc}` : alg;
 }
 
 function log(text) {
