@@ -95,8 +95,8 @@ endif
 # Tests, from the outside in.
 
 .PHONY: test
-test: deps-test   ## every test: checks, unit, prove, the same sanitized, browser
-	@$(MAKE) check unit prove
+test: deps-test   ## every test: checks, unit, replay, prove, the same sanitized, browser
+	@$(MAKE) check unit replay prove
 ifeq ($(BUILD)$(NGINX_SRC),)
 	@$(MAKE) BUILD=sanitize prove
 	@$(MAKE) browser
@@ -135,10 +135,11 @@ pure      := $(filter-out src/ngx/%,$(sources))
 unit_cpp  := $(wildcard t/unit/*.cpp)
 unit_objs := $(pure:%.cpp=build/unit/%.o) $(unit_cpp:%.cpp=build/unit/%.o)
 unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
-             -Wno-sign-conversion -Wno-maybe-uninitialized -Werror -Isrc $(sanitizers)
+             -Wno-sign-conversion -Wno-unknown-warning-option -Wno-maybe-uninitialized \
+             -Werror -Isrc $(sanitizers)
 
 # No include path leads to nginx: the lower floors stand without it.
-build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h) Makefile
+build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/fuzz/*.h) Makefile
 	@mkdir -p $(@D)
 	@$(unit_cxx) $(if $(filter t/%,$<),-O0) -c $< -o $@
 
@@ -150,18 +151,77 @@ unit:             ## GoogleTest for the floors below nginx, sanitized
 	@$(MAKE) -j$(jobs) build/unit/unit
 	@build/unit/unit --gtest_brief=1
 
+# Fuzzing. Any compiler's code gets the seeds of t/fuzz; with clang, libFuzzer
+# makes up more. One binary holds all targets.
+
+fuzz_cpp  := $(wildcard t/fuzz/*.cpp) $(pure) src/ngx/reply.cpp \
+             t/unit/play.cpp t/unit/signer.cpp
+fuzz_cxx  := clang++ -std=c++20 -g -O1 -Isrc -D_GLIBCXX_ASSERTIONS $(sanitizers)
+fuzz_libs := -lcjose -ljansson -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build
+
+# What reads HTTP answers are nginx's own parsers: those of the installed nginx,
+# whatever NGINX_SRC says. Its headers do not stand our warnings.
+nginx_dirs  := core event event/modules os/unix http http/modules http/v2
+nginx_cxx   := $(nginx_dirs:%=-isystem $(debian)/src/%) -isystem build/debian/objs
+reply_objs  := src/ngx/reply.o t/fuzz/http_reply.o
+
+$(reply_objs:%=build/unit/%): unit_cxx += $(nginx_cxx)
+$(reply_objs:%=build/fuzz/%): fuzz_cxx += $(nginx_cxx)
+$(reply_objs:%=build/unit/%) $(reply_objs:%=build/fuzz/%): | build/debian/configured
+
+ifneq ($(out),build/debian)
+build/debian/configured: config config.make $(sources) Makefile
+	@$(MAKE) NGINX_SRC= BUILD= STATIC= $@
+endif
+
+build/libnginx.so: t/fuzz/library $(wildcard /usr/sbin/nginx) | build/debian/configured
+	@mkdir -p $(@D)
+	@t/fuzz/library /usr/sbin/nginx $@
+
+build/unit/replay build/fuzz/fuzz: | build/libnginx.so
+
+build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o
+	@$(unit_cxx) $^ $(fuzz_libs) -o $@
+
+.PHONY: replay
+replay:           ## the seeds of t/fuzz through every fuzz target, sanitized
+	@$(MAKE) -j$(jobs) build/unit/replay
+	@build/unit/replay t/fuzz/seeds
+
+build/fuzz/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/fuzz/*.h) Makefile
+	@mkdir -p $(@D)
+	@$(fuzz_cxx) -fsanitize=fuzzer-no-link -c $< -o $@
+
+build/fuzz/fuzz: $(fuzz_cpp:%.cpp=build/fuzz/%.o) build/fuzz/t/fuzz/entry/libfuzzer.o
+	@$(fuzz_cxx) -fsanitize=fuzzer $^ $(fuzz_libs) -o $@
+
+fuzz: SECONDS := 60
+.PHONY: fuzz
+fuzz:             ## libFuzzer on every parser of foreign bytes (SECONDS=600, TARGET=json)
+	@t/deps build test fuzz
+	@$(MAKE) -j$(jobs) build/fuzz/fuzz
+	@t/fuzz/run $(SECONDS) $(jobs) $(TARGET)
+
 .PHONY: browser
 browser: $(module) ## a real browser against the demo; screenshots in build/browser
 	@t/deps browser
 	@t/browser/run
 
+LOGINS := 100000
+
+.PHONY: soak
+soak: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## LOGINS=100000 good and bad logins: answers, memory, descriptors
+	@t/deps build soak
+	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
+	    t/soak/run $(LOGINS)
+
 .PHONY: check
-check:            ## structure, documentation, formatting
+check: build/debian/configured ## structure, documentation, formatting, clang-tidy, cppcheck
 	@for script in t/check/*; do $$script; done
 
 .PHONY: format
 format:           ## clang-format over src and t
-	@clang-format -i src/*/*.cpp src/*/*.h $(unit_cpp)
+	@clang-format -i src/*/*.cpp src/*/*.h t/unit/*.cpp t/fuzz/*.cpp t/fuzz/*.h t/fuzz/entry/*.cpp
 
 .PHONY: demo
 demo: $(module)   ## a provider, an application and nginx on loopback, to try in a browser

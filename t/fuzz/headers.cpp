@@ -1,0 +1,23 @@
+#include "core/http.h"
+#include "fuzz.h"
+
+namespace oidc::test {
+
+// Content-Type and Cache-Control of an answer.
+FUZZ(headers)
+{
+    HttpResponse response;
+    response.content_type = take_line(input);
+    if (has_media_type(response, "application/json")) {
+        std::string_view type = response.content_type;
+        auto start = type.find_first_not_of(" \t");
+        demand(is_clean(type.substr(start, sizeof("application/json") - 1)),
+            "nothing but the type itself is taken for it");
+        demand(!has_media_type(response, "text/html"), "one type");
+    }
+
+    auto life = cache_lifetime(input, 60, 86400, 3600);
+    demand(life >= 60 && life <= 86400, "between the bounds");
+}
+
+}

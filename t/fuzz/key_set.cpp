@@ -1,0 +1,37 @@
+#include "core/encode.h"
+#include "fuzz.h"
+#include "jose/keys.h"
+
+namespace oidc::test {
+
+FUZZ(key_set)
+{
+    auto keys = KeySet::parse(input);
+    if (!succeeds(keys)) {
+        return;
+    }
+    for (auto alg :
+        {"RS256", "PS384", "ES256", "ES384", "ES512", "EdDSA", "HS256"}) {
+        auto algorithm = find_algorithm(alg);
+        // 64 bytes for a signature: what no key of any kind has made
+        auto compact = base64url("{\"alg\":\"" + std::string(alg) + "\"}") +
+            ".e30." + base64url(std::string(64, 'Z'));
+        for (std::optional<std::string> kid :
+            {std::optional<std::string>(), std::optional<std::string>("k1")}) {
+            std::string why;
+            auto chosen = keys->choose(*algorithm, kid, why);
+            demand(is_printable(why), "a reason fit for a log");
+            demand(chosen.size() <= 10, "bounded");
+            demand(chosen.empty() || algorithm->kty != Kty::oct,
+                "no secret out of a key set");
+            for (auto key : chosen) {
+                demand(key->fits(*algorithm), "of the right kind");
+                demand(!kid || key->has_id(*kid), "of that name");
+                demand(!key->verify(*algorithm, compact),
+                    "no key made this signature");
+            }
+        }
+    }
+}
+
+}

@@ -1,0 +1,88 @@
+#include "oidc/session.h"
+#include "../unit/play.h"
+#include "core/encode.h"
+#include "fuzz.h"
+
+namespace oidc::test {
+namespace {
+
+// A session as IdToken::verify() and our seal make it.
+const std::string& genuine()
+{
+    static const std::string header = [] {
+        const auto& provider = example_provider();
+        auto client = provider.client();
+        client.id_token_algs = {"HS256"};
+        auto claims = changed(example_claims(noon), {{"nonce", R"("n")"}});
+        auto compact =
+            Signer::secret(std::string(client.client_secret.reveal()))
+                .sign("HS256", object(claims));
+        auto keys = KeySet::parse(key_set({Signer::rsa().jwk()}));
+        auto token = IdToken::verify(compact, {client, *keys, "n", "", noon});
+        auto session =
+            Session::begin(*token, {}, {}, client, noon, fixed_bytes);
+        Jar jar;
+        jar.take(*session.seal(provider, {}, true, 8192, fixed_bytes));
+        return jar.header();
+    }();
+    return header;
+}
+
+std::optional<Session> open(std::string_view header)
+{
+    std::string_view lines[] = {header};
+    return Session::open(lines, example_provider(), noon);
+}
+
+}
+
+// The Cookie header of a request.
+FUZZ(session)
+{
+    if (auto session = open(input)) {
+        demand(session->handle() == open(genuine())->handle(),
+            "what opens was sealed");
+        demand(session->claim("sub") == "user-1", "and is as it was");
+    }
+}
+
+// Behind the seal, as another version of ourselves might have written it.
+FUZZ(sealed_session)
+{
+    const auto& provider = example_provider();
+    auto value = base64url(provider.session_ring().seal(
+        input, provider.session_binding(), fixed_bytes));
+    Jar jar;
+    CookieScope scope;
+    scope.name = provider.client().cookie_name;
+    jar.take(set_chunks(scope, value, {}));
+    auto session = open(jar.header());
+    if (!session) {
+        return;
+    }
+    demand(session->expires() > noon, "not ended");
+
+    auto cookies = session->seal(provider, {}, true, 1 << 20, fixed_bytes);
+    if (!succeeds(cookies)) {
+        return;
+    }
+    Jar fresh;
+    fresh.take(*cookies);
+    auto again = open(fresh.header());
+    demand(again.has_value(), "sealed and opened again");
+    demand(again->handle() == session->handle(), "the same one");
+    demand(again->expires() == session->expires(), "for as long");
+    for (auto name : {"sub", "email", "", "other"}) {
+        demand(
+            again->claim(name) == session->claim(name), "with the same claims");
+    }
+    demand(again->id_token() == session->id_token(), "with the same ID token");
+    demand(again->access_token() == session->access_token(),
+        "with the same access token");
+    demand(again->userinfo() == session->userinfo(), "with the same user info");
+    demand(again->auth_time() == session->auth_time() &&
+            again->access_token_expires() == session->access_token_expires(),
+        "with the same times");
+}
+
+}
