@@ -15,7 +15,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
-use Test::OIDC::JWT qw/ half_hash /;
+use Test::OIDC::JWT qw/ half_hash to_json /;
 use Test::OIDC::Keys;
 
 select STDERR; $| = 1;
@@ -27,6 +27,7 @@ my $secret = 'secret-of-sixty-four-bytes-so-that-HS512-has-all-that-it-demands';
 my $modulus = decode_base64url(Test::OIDC::Keys::public_jwk('rsa')->{n});
 my $pem = Test::OIDC::Keys::public_pem('rsa');
 my $der = Test::OIDC::Keys::public_der('rsa');
+my $rsa = Test::OIDC::Keys::private_key('rsa');
 
 # n of P-256 (FIPS 186-4, D.1.2.3)
 my $order = pack 'H*', 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551';
@@ -293,6 +294,19 @@ my @refused = (
     ['two parts', { token => '%%header%%.%%claims%%' }, id_token_malformed => $three_parts],
     ['one part', { token => '%%claims%%' }, id_token_malformed => $three_parts],
     ['only dots', { token => '..' }, id_token_malformed => $malformed_header],
+    ['50,000 dots', { token => '.' x 50_000 }, id_token_malformed => $three_parts],
+    ['50,000 letters', { token => 'A' x 50_000 }, id_token_malformed => $three_parts],
+    ['white space within', { token => "%%header%%.%%claims%%\n.%%signature%%" },
+        id_token_malformed => $not_base64],
+    ['percent escapes', { token => '%%header%%%2E.%%claims%%.%%signature%%' },
+        id_token_malformed => $not_base64],
+    ['dots all around', { token => '.%%token%%.' }, id_token_malformed => $three_parts],
+    ['the parts in another order', { token => '%%claims%%.%%header%%.%%signature%%' },
+        id_token_malformed => 'id token has no alg'],
+    ['a NUL behind the alg', { header_json => '{"alg":"RS256\\u0000","kid":"rsa"}' },
+        id_token_malformed => $malformed_header],
+    ['JSON', { token => '{"payload":"%%claims%%","protected":"%%header%%","signature":"%%signature%%"}' },
+        id_token_malformed => $three_parts],
     ['empty header', { token => '.%%claims%%.%%signature%%' },
         id_token_malformed => $malformed_header],
     ['empty payload', { token => '%%header%%..%%signature%%' },
@@ -339,12 +353,26 @@ my @refused = (
         id_token_malformed => $malformed_claims],
     ['a number beyond all numbers', { claims_json => '{%%*%%,"x":1e400}' },
         id_token_malformed => $malformed_claims],
+    ['an integer beyond 64 bits', { claims_json => '{%%*%%,"x":99999999999999999999}' },
+        id_token_malformed => $malformed_claims],
+    ['exp an integer beyond 64 bits', { claims => { exp => undef },
+        claims_json => '{%%*%%,"exp":99999999999999999999}' }, id_token_malformed => $malformed_claims],
+    ['a NUL byte in the claims', { claims_json => "{%%*%%,\"x\":\"a\0\"}" },
+        id_token_malformed => $malformed_claims],
+    ['claims with an overlong slash', { claims_json => "{%%*%%,\"x\":\"\xc0\xaf\"}" },
+        id_token_malformed => $malformed_claims],
+    ['claims with a byte order mark', { claims_json => "\xef\xbb\xbf{%%*%%}" },
+        id_token_malformed => $malformed_claims],
+    ['objects in claims nested 6,000 deep', { claims_json => '{"x":' x 6000 . '1' . '}' x 6000 },
+        id_token_malformed => 'id token has claims of JSON nested too deep'],
     ['not a number', { claims_json => '{%%*%%,"x":NaN}' }, id_token_malformed => $malformed_claims],
     ['claims nested 65 deep', { claims_json => '{%%*%%,"x":' . '[' x 64 . ']' x 64 . '}' },
         id_token_malformed => 'id token has claims of JSON nested too deep'],
     ['claims nested 20,000 deep', { claims_json => '[' x 20000 . ']' x 20000 },
         id_token_malformed => 'id token has claims of JSON nested too deep'],
     ['a header that is no JSON', { header_json => 'alg=RS256' },
+        id_token_malformed => $malformed_header],
+    ['a header that is not UTF-8', { header_json => "{%%*%%,\"x\":\"\xff\"}" },
         id_token_malformed => $malformed_header],
     ['a header that is an array', { header_json => '["RS256"]' },
         id_token_malformed => 'id token has a header of JSON that is not an object'],
@@ -375,6 +403,32 @@ my @refused_hmac = (
     ['HMAC with the public key in DER', { alg => 'HS256', secret => $der, header => { kid => 'rsa' } },
         id_token_signature => $bad_signature],
     ['HMAC with the modulus', { alg => 'HS256', secret => $modulus, header => { kid => 'rsa' } },
+        id_token_signature => $bad_signature],
+    (map { ["$_ with the public key in PEM", { alg => $_, secret => $pem, header => { kid => 'rsa' } },
+        id_token_signature => $bad_signature] } qw/ HS384 HS512 /),
+    ['HMAC with the public key in PEM, without kid', { alg => 'HS256', secret => $pem },
+        id_token_signature => $bad_signature],
+    (map { ["HMAC with the public key, $_->[0]",
+        { alg => 'HS256', secret => $_->[1], header => { kid => 'rsa' } },
+        id_token_signature => $bad_signature] }
+        ['PEM of PKCS #1', $rsa->export_key_pem('public')],
+        ['PEM with CRLF', $pem =~ s/\n/\r\n/gr], ['PEM without its lines', $pem =~ s/-----[^-]+-----|\s//gr],
+        ['base64url modulus', Test::OIDC::Keys::public_jwk('rsa')->{n}],
+        ['JWK', to_json(Test::OIDC::Keys::public_jwk('rsa'))], ['exponent', "\x01\x00\x01"],
+        ['NUL', "\0"], ['kid', 'rsa']),
+    ['HMAC with the public EC key', { alg => 'HS256', secret => Test::OIDC::Keys::public_pem('ec-256'),
+        header => { kid => 'ec-256' } }, id_token_signature => $bad_signature],
+    ['HMAC with the public Ed25519 key', { alg => 'HS256', header => { kid => 'ed25519' },
+        secret => decode_base64url(Test::OIDC::Keys::public_jwk('ed25519')->{x}) },
+        id_token_signature => $bad_signature],
+    ['HMAC with the client_id', { alg => 'HS256', secret => 'client' },
+        id_token_signature => $bad_signature],
+    ['HMAC with a NUL behind the secret', { alg => 'HS256', secret => "$secret\0x" },
+        id_token_signature => $bad_signature],
+    ['HMAC that says RS256', { alg => 'HS256', secret => $pem, header => { alg => 'RS256', kid => 'rsa' } },
+        id_token_signature => $bad_signature],
+    ['RS256 that says HS256', { header => { alg => 'HS256' } }, id_token_signature => $bad_signature],
+    ['HS256 that says HS512', { alg => 'HS256', header => { alg => 'HS512' } },
         id_token_signature => $bad_signature],
     ['alg none where HMAC is listed', { alg => 'none' }, id_token_alg => unlisted('none')],
     ['an alg that is not in our list', { alg => 'ES256' }, id_token_alg => unlisted('ES256')],
@@ -427,7 +481,7 @@ my @accepted = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(3 * (@refused + @refused_hmac + @refused_exactly) + @accepted + 8);
+    ->plan(4 * (@refused + @refused_hmac + @refused_exactly) + @accepted + 8);
 
 my $op = provider($t, 8081,
     client_secret => $secret,
@@ -591,6 +645,9 @@ sub refused {
     my $sessions = grep { $_->{name} !~ /login/ } $browser->cookies;
     is("$again->{status} $page->{status} $sessions " . $op->count('/token'), '400 302 0 1',
         "$name, nothing kept");
+
+    $op->reset;
+    like($browser->login($path)->{body}, qr/^sub=alice /, "$name, and well the next time");
 }
 
 # A login whose token is made by the recipe: the browser, the provider's redirect, the callback's

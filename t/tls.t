@@ -7,7 +7,9 @@ use warnings;
 use strict;
 
 use IO::Socket::INET;
-use Time::HiRes qw/ time /;
+use IO::Socket::SSL;
+use Socket qw/ SOL_SOCKET SO_LINGER /;
+use Time::HiRes qw/ sleep time /;
 use Test::More;
 use FindBin;
 
@@ -19,7 +21,7 @@ use Test::OIDC;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)->plan(67);
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)->plan(110);
 
 my $ca = certificate_authority($t, 'ca');
 my $other = certificate_authority($t, 'other');
@@ -53,10 +55,18 @@ my $dns = resolver($t, 8053, 'op.example.com' => '127.0.0.1');
 my $silent = IO::Socket::INET->new(
     Proto => 'tcp', LocalAddr => '127.0.0.1', LocalPort => port(8090), Listen => 5, ReuseAddr => 1)
     or die "Can't listen: $!";
-my $eager = IO::Socket::INET->new(
-    Proto => 'tcp', LocalAddr => '127.0.0.1', LocalPort => port(8091), Listen => 5, ReuseAddr => 1)
-    or die "Can't listen: $!";
-$t->run_daemon(\&answer_before_handshake, $eager);
+
+# What else may be there in the place of TLS: the port, and what becomes of a connection.
+my %stranger = (
+    eager => [8091, sub { print { $_[0] } "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}" }],
+    http => [8092, sub { answer_hello($_[0], "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n") }],
+    alert => [8093, sub { answer_hello($_[0], "\x15\x03\x03\x00\x02\x02\x28") }],
+    closing => [8094, sub { answer_hello($_[0], '') }],
+    resetting => [8095, sub { setsockopt $_[0], SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0 }],
+    dripping => [8096, sub { answer_hello($_[0], "\x16\x03\x03\x40\x00", ("\x00") x 60) }],
+    old => [8097, sub { start_old_tls($_[0]) }],
+);
+serve_strangely($t, @$_) for values %stranger;
 
 # name of an oidc_provider, where its issuer is, its directives
 
@@ -82,11 +92,17 @@ my @providers = (
         ssl_verify_depth 1;'],
     ['plain', 'localhost:' . port(8089), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;
         connect_timeout 300ms;'],
-    ['eager', 'localhost:' . port(8091), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;'],
+    (map { [$_, 'localhost:' . port($stranger{$_}[0]), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+        connect_timeout 300ms;
+        read_timeout    300ms;'] } sort keys %stranger),
+    (map { ["mended_$_", 'localhost:' . port(8098), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;'] }
+        qw/ untrusted misnamed expired early old /),
     ['silent', 'localhost:' . port(8090), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;
         connect_timeout 300ms;'],
-    (map { [$_, 'localhost:' . port(8081), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;'] }
-        qw/ cut_whole cut_open /, map { ("token_$_", "jwks_$_") } qw/ untrusted misnamed expired /),
+    (map { [$_, 'localhost:' . port(8081), 'ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+        ssl_crl %%TESTDIR%%/ca.crl;'] }
+        qw/ cut_whole cut_open /,
+        map { ("token_$_", "jwks_$_") } qw/ untrusted misnamed expired early revoked /),
 );
 
 my $providers = join '', map { <<"EOF" } @providers;
@@ -184,7 +200,7 @@ for my $case (@refused) {
 
 # An endpoint elsewhere has to prove itself too.
 
-for my $which (qw/ untrusted misnamed expired /) {
+for my $which (qw/ untrusted misnamed expired early revoked /) {
     my $elsewhere = $op{$which}->clear;
 
     $op{good}->set(metadata => { token_endpoint => $elsewhere->issuer . '/token' });
@@ -199,11 +215,50 @@ for my $which (qw/ untrusted misnamed expired /) {
 
 is(outcome(browser()->get('/?op=plain')), '504 upstream_timeout', 'a provider without TLS');
 is(scalar(() = $plain->requests), 0, 'a provider without TLS, nothing sent');
-refused($t, 'eager', 'an answer before the handshake');
+
+my @strange = (
+    ['eager', 'an answer before the handshake', '502 upstream_unreachable'],
+    ['http', 'an answer of plain HTTP to the handshake', '502 upstream_unreachable'],
+    ['alert', 'a refusal of the handshake', '502 upstream_unreachable'],
+    ['closing', 'a connection closed in the handshake', '502 upstream_unreachable'],
+    ['resetting', 'a connection reset before the handshake', '502 upstream_unreachable'],
+    ['old', 'TLS 1.1', '502 upstream_unreachable'],
+    ['dripping', 'a handshake in tiny pieces', '504 upstream_timeout'],
+);
+
+for my $case (@strange) {
+    my ($provider, $name, $expected) = @$case;
+
+    my $began = time;
+    refused($t, $provider, $name, $expected);
+    cmp_ok(time - $began, '<', 2, "$name, within the timeouts");
+}
+
+ok(IO::Socket::SSL->new(
+    PeerAddr => '127.0.0.1', PeerPort => port($stranger{old}[0]), SSL_verify_mode => SSL_VERIFY_NONE,
+    SSL_version => 'TLSv1_1', SSL_cipher_list => 'ALL:@SECLEVEL=0'), 'TLS 1.1, to who speaks it');
 
 my $start = time;
 is(outcome(browser()->get('/?op=silent')), '504 upstream_timeout', 'a handshake without an end');
 cmp_ok(time - $start, '<', 2, 'a handshake without an end, within connect_timeout');
+
+# As soon as it can be trusted it is.
+
+my $mended = provider($t, 8098, host => 'localhost', tls => $certificate{good});
+
+for my $which (qw/ untrusted misnamed expired early /) {
+    wears($mended, $certificate{$which});
+    is(outcome(browser()->get("/?op=mended_$which")), '502 upstream_unreachable',
+        "a certificate $which once");
+    wears($mended, $certificate{good});
+    is(outcome(login("/?op=mended_$which")), '200', "a certificate $which once, and mended");
+}
+
+is(outcome(login('/?op=mended_old')), '200', 'a provider that has had a good one');
+wears($mended, $certificate{expired});
+is(outcome(login('/?op=mended_old')), '502 upstream_unreachable', 'a certificate that expires in mid-life');
+wears($mended, $certificate{good});
+is(outcome(login('/?op=mended_old')), '200', 'and is mended');
 
 # An answer that is cut off behind TLS's back.
 
@@ -223,26 +278,65 @@ for my $case (@cut) {
 ###############################################################################
 
 sub refused {
-    my ($t, $provider, $name) = @_;
+    my ($t, $provider, $name, $expected) = @_;
+
+    $expected //= '502 upstream_unreachable';
+    my $what = $expected =~ /^504/ ? 'did not answer in time' : 'could not be reached';
 
     log_mark($t);
     my $answer = browser()->get("/?op=$provider");
 
-    is(outcome($answer), '502 upstream_unreachable', $name);
-    ok($answer->{headers}{'retry-after'}, "$name, Retry-After");
-    ok(log_has($t, qr/oidc: provider could not be reached at "https:[^"]+" .*, provider "$provider"/),
+    is(outcome($answer), $expected, $name);
+    is("$answer->{headers}{'retry-after'} @{ $answer->{set_cookie} }", '5 ',
+        "$name, Retry-After and no cookie");
+    ok(log_has($t, qr/oidc: provider $what at "https:[^"]+" .*, provider "$provider"/),
         "$name, logged");
 }
 
-sub answer_before_handshake {
-    my ($socket) = @_;
+# The provider with another certificate.
+sub wears {
+    my ($op, $tls) = @_;
 
-    local $SIG{PIPE} = 'IGNORE';
-    alarm 60;    # in case the test is killed
-    while (my $client = $socket->accept) {
-        print $client "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}";
-        close $client;
+    $op->stop;
+    $op->{tls} = $tls;
+    $op->start;
+}
+
+# A server of one connection at a time.
+sub serve_strangely {
+    my ($t, $port, $answer) = @_;
+
+    my $socket = IO::Socket::INET->new(
+        Proto => 'tcp', LocalAddr => '127.0.0.1', LocalPort => port($port), Listen => 5, ReuseAddr => 1)
+        or die "Can't listen: $!";
+
+    $t->run_daemon(sub {
+        local $SIG{PIPE} = 'IGNORE';
+        alarm 60;    # in case the test is killed
+        while (my $client = $socket->accept) {
+            $answer->($client);
+            close $client;
+        }
+    });
+}
+
+# Waits for a client's hello; then these, slowly where there are several.
+sub answer_hello {
+    my ($client, @pieces) = @_;
+
+    sysread $client, my $hello, 4096;
+    for my $piece (@pieces) {
+        syswrite($client, $piece) // last;
+        sleep 0.05 if @pieces > 1;
     }
+}
+
+sub start_old_tls {
+    my ($client) = @_;
+
+    IO::Socket::SSL->start_SSL($client, SSL_server => 1, SSL_version => 'TLSv1_1',
+        SSL_cipher_list => 'ALL:@SECLEVEL=0',
+        SSL_cert_file => $certificate{good}{certificate}, SSL_key_file => $certificate{good}{key});
 }
 
 # The status, and $oidc_error where there is one.

@@ -82,6 +82,13 @@ ngx_int_t Context::handle_callback(
     return run(provider);
 }
 
+ngx_int_t Context::refuse_callback(
+    const ProviderConf& provider, oidc::Error error)
+{
+    doing_ = "handling the callback";
+    return fail(provider.name, std::move(error));
+}
+
 // What a flow needs to know of the request; a session needs the cookies alone.
 void Context::prepare(ProviderConf& provider)
 {

@@ -39,6 +39,8 @@ public:
     ngx_int_t begin_login(ProviderConf& provider);
     ngx_int_t handle_callback(ProviderConf& provider, std::string_view reply);
 
+    ngx_int_t refuse_callback(const ProviderConf& provider, oidc::Error error);
+
     // What handle_callback() began.
     ngx_int_t go_on(ProviderConf& provider) { return run(provider); }
 

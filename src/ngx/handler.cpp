@@ -49,7 +49,7 @@ bool has_mode(const LocationConf& conf, Mode mode)
 
 ngx_int_t refuse_large_form(ngx_http_request_t* r)
 {
-    return Context::get(r).fail(find_called_back(r, "")->name,
+    return Context::get(r).refuse_callback(*find_called_back(r, ""),
         {oidc::Errc::callback_malformed, "client sent too large a form"});
 }
 

@@ -51,6 +51,9 @@ void Schedule::fail(std::int64_t now)
 
 bool Schedule::take_renewal(std::int64_t now)
 {
+    if (renewals_ == 0) {
+        renewals_since_ = now; // a full bucket does not fill on
+    }
     auto refilled = (now - renewals_since_) / renewal_interval;
     if (refilled > 0) {
         renewals_ = std::max<std::int64_t>(0, renewals_ - refilled);
