@@ -211,6 +211,12 @@ bool VerifyingKey::fits(const Algorithm& algorithm) const
 bool VerifyingKey::verify(
     const Algorithm& algorithm, std::string_view compact) const
 {
+    // RFC 8017, 8.1.2: as long as the modulus. OpenSSL would take one that
+    // lacks its leading zero bytes, too.
+    auto signature = (compact.size() - compact.rfind('.') - 1) * 3 / 4;
+    if (kty_ == Kty::rsa && signature != (size_ + 7) / 8) {
+        return false;
+    }
     auto good = algorithm.kty == Kty::okp ?
         verify_ed25519(handle_->ed25519.get(), compact) :
         handle_->jwk != nullptr && verify_by_cjose(handle_->jwk.get(), compact);
