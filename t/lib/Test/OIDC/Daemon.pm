@@ -90,11 +90,13 @@ sub clear {
     return $self;
 }
 
-# What the daemon was asked since the last clear(), in order; of one kind, or of all.
+# What the daemon was asked since the last clear(), in order; of one kind, or of all. A line that is
+# still being written does not count yet.
 sub requests {
     my ($self, $kind) = @_;
 
-    my @all = map { from_json($_) } split /\n/, read_bytes($self->{record_file});
+    my ($lines) = read_bytes($self->{record_file}) =~ /\A(.*\n|)/s;
+    my @all = map { from_json($_) } split /\n/, $lines;
     return grep { !defined $kind || $_->{kind} eq $kind } @all;
 }
 
