@@ -1,12 +1,11 @@
 #include "jose/jwe.h"
 
 #include "core/encode.h"
+#include "jose/handled.h"
 
-#include <cjose/cjose.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/kdf.h>
 #include <openssl/params.h>
 
 #include <algorithm>
@@ -18,21 +17,6 @@ namespace {
 
 constexpr std::size_t part_count = 5;
 constexpr std::size_t longest_ciphertext = 65536;
-
-struct Release {
-    void operator()(EVP_KDF* kdf) const { EVP_KDF_free(kdf); }
-    void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
-    void operator()(cjose_jwe_t* jwe) const { cjose_jwe_release(jwe); }
-    void operator()(cjose_jwk_t* key) const { cjose_jwk_release(key); }
-};
-
-template <class T>
-using Handled = std::unique_ptr<T, Release>;
-
-const unsigned char* bytes(std::string_view text)
-{
-    return reinterpret_cast<const unsigned char*>(text.data());
-}
 
 // RFC 7518, 5.1. Sizes are in bytes.
 struct Encryption {
@@ -201,9 +185,7 @@ Secret concat_kdf(
     };
     std::string derived(size, '\0');
     auto done = context != nullptr &&
-        EVP_KDF_derive(context.get(),
-            reinterpret_cast<unsigned char*>(derived.data()), size,
-            params) == 1;
+        EVP_KDF_derive(context.get(), bytes(derived), size, params) == 1;
     OPENSSL_cleanse(z.data(), z.size());
     return done ? Secret(std::move(derived)) : Secret();
 }
@@ -271,8 +253,12 @@ const Encryption* read_header(
 // RFC 7516, 5.2, 10; cjose before 0.6.2.2 took a tag of any size for GCM
 // (CVE-2023-37464).
 bool has_exact_sizes(const Parts& parts, const Encryption& encryption,
-    std::size_t key_size, std::string& why)
+    std::string_view alg, const DecryptionKeys& keys, std::string& why)
 {
+    cjose_err error{};
+    auto key_size = alg == "RSA-OAEP" ?
+        cjose_jwk_get_keysize(keys.key->jwk(), &error) / 8 :
+        0;
     if (parts.iv_size != encryption.iv || parts.tag_size != encryption.tag ||
         parts.key_size != key_size) {
         why = "has a part of a wrong size";
@@ -297,6 +283,20 @@ bool has_key(std::string_view alg, const DecryptionKeys& keys, std::string& why)
         return false;
     }
     return true;
+}
+
+// `why` stays empty where it is the ciphertext that does not open.
+std::optional<std::string> open(const Parts& parts, JsonValue header,
+    const DecryptionKeys& keys, const Encryption& encryption, std::string& why)
+{
+    auto alg = *header["alg"].string();
+    if (alg == "RSA-OAEP") {
+        return open_by_rsa(parts, keys.key->jwk());
+    }
+    auto key = alg == "dir" ?
+        key_of_secret(keys.client_secret, encryption.key) :
+        agree(header, *keys.key, encryption, why);
+    return key ? open_directly(parts, *key) : std::nullopt;
 }
 
 }
@@ -330,32 +330,15 @@ std::optional<std::string> decrypt(std::string_view compact,
         return {};
     }
     auto alg = *header["alg"].string();
-    if (!has_key(alg, keys, why)) {
+    if (!has_key(alg, keys, why) ||
+        !has_exact_sizes(*parts, *encryption, alg, keys, why)) {
         return {};
     }
 
-    cjose_err error{};
-    auto by_rsa = alg == "RSA-OAEP";
-    auto key_size =
-        by_rsa ? cjose_jwk_get_keysize(keys.key->jwk(), &error) / 8 : 0;
-    if (!has_exact_sizes(*parts, *encryption, key_size, why)) {
-        return {};
-    }
-
-    std::optional<std::string> plain;
-    if (by_rsa) {
-        plain = open_by_rsa(*parts, keys.key->jwk());
-    } else {
-        auto key = alg == "dir" ?
-            key_of_secret(keys.client_secret, encryption->key) :
-            agree(header, *keys.key, *encryption, why);
-        if (!key) {
-            return {};
-        }
-        plain = open_directly(*parts, *key);
-    }
+    why.clear();
+    auto plain = open(*parts, header, keys, *encryption, why);
     ERR_clear_error();
-    if (!plain) {
+    if (!plain && why.empty()) {
         why = "cannot be decrypted";
     }
     return plain;

@@ -28,10 +28,11 @@ bool is_known_encryption_alg(std::string_view name);
 // Five parts, where a JWS has three.
 bool is_jwe(std::string_view compact);
 
-// The plaintext. Nothing for anything but strict base64url parts of exact
-// sizes with a JSON header without "zip" and "crit", for an algorithm that is
-// not `allowed` or that no key of ours is for, and for what does not decrypt,
-// which is one answer whatever step failed. `why` completes "id token ...".
+// The plaintext (RFC 7516, 5.2). Nothing for anything but strict base64url
+// parts of exact sizes, up to 65536 bytes of ciphertext, with a JSON header
+// without "zip" and "crit", for an algorithm that is not `allowed` or that no
+// key of ours is for, and for what does not decrypt, which is one answer
+// whatever step failed. `why` then completes "id token ...".
 std::optional<std::string> decrypt(std::string_view compact,
     const DecryptionKeys& keys, std::span<const std::string> allowed,
     std::string& why);

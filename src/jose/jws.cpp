@@ -8,11 +8,28 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t longest_kid = 1024;
+constexpr std::size_t longest_typ = 64;
 
 Error error_of(
     const TokenKind& kind, Errc TokenKind::*code, const std::string& what)
 {
     return {kind.*code, std::string(kind.name) + " " + what};
+}
+
+std::optional<std::string> read_typ(JsonValue value)
+{
+    constexpr std::string_view prefix = "application/";
+    if (!value.exists()) {
+        return {};
+    }
+    auto typ = value.text();
+    for (auto& c : typ) {
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    }
+    if (typ.starts_with(prefix)) {
+        typ.erase(0, prefix.size());
+    }
+    return typ.substr(0, longest_typ);
 }
 
 }
@@ -72,6 +89,7 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
     if (kid.exists()) {
         jws.kid_ = std::string(*kid.string());
     }
+    jws.typ_ = read_typ((*header)["typ"]);
     return jws;
 }
 

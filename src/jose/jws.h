@@ -37,6 +37,11 @@ public:
     const Algorithm& algorithm() const { return *algorithm_; }
     const std::optional<std::string>& kid() const { return kid_; }
 
+    // What the token says it is (RFC 7515, 4.1.9): a media type in lower case
+    // without "application/", at most 64 bytes of it; nothing where it is
+    // silent. What is no string stands here as JSON, and so is no type.
+    const std::optional<std::string>& typ() const { return typ_; }
+
     // The payload, if a key of `keys`, or for the HS algorithms the secret,
     // made the signature; else the kind's key or signature.
     Result<std::string> verify(
@@ -50,6 +55,7 @@ private:
     std::string payload_;
     const Algorithm* algorithm_ = nullptr;
     std::optional<std::string> kid_;
+    std::optional<std::string> typ_;
     std::size_t signature_size_ = 0;
 };
 

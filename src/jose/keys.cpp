@@ -1,44 +1,23 @@
 #include "jose/keys.h"
 
 #include "core/encode.h"
+#include "jose/evp.h"
+#include "jose/jwk.h"
 
-#include <cjose/cjose.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 
 #include <bit>
 
 namespace oidc {
 namespace {
 
-constexpr std::size_t least_rsa_bits = 2048; // RFC 7518, 3.3
-constexpr std::size_t most_rsa_bits = 16384;
 constexpr std::size_t most_keys = 100;
 constexpr std::size_t most_tries = 10;
-
-struct Release {
-    void operator()(cjose_jwk_t* key) const { cjose_jwk_release(key); }
-    void operator()(cjose_jws_t* jws) const { cjose_jws_release(jws); }
-    void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
-template <class T>
-using Handled = std::unique_ptr<T, Release>;
 
 std::optional<std::string> member(JsonValue jwk, const char* name)
 {
     auto text = jwk[name].string();
     return text ? std::optional<std::string>(*text) : std::nullopt;
-}
-
-// RFC 7517, 4.2 and 4.3: where a key says what it is for, believe it.
-bool for_signatures(JsonValue jwk)
-{
-    auto use = jwk["use"];
-    auto operations = jwk["key_ops"];
-    return (!use.exists() || use.string() == "sig") &&
-        (!operations.exists() || operations.has_string("verify"));
 }
 
 bool holds_private_parts(JsonValue jwk)
@@ -49,21 +28,6 @@ bool holds_private_parts(JsonValue jwk)
         }
     }
     return false;
-}
-
-std::optional<Kty> kty_of(JsonValue jwk)
-{
-    auto name = jwk["kty"].string();
-    if (name == "RSA") {
-        return Kty::rsa;
-    }
-    if (name == "EC") {
-        return Kty::ec;
-    }
-    if (name == "OKP") {
-        return Kty::okp;
-    }
-    return {};
 }
 
 // Of the modulus, to the bit: cjose tells whole bytes.
@@ -95,29 +59,21 @@ bool is_strict(JsonValue jwk, Kty kty)
 // RFC 8037, 2
 Handled<EVP_PKEY> import_ed25519(JsonValue jwk)
 {
-    auto x = base64url_decode(jwk["x"].string().value_or(""));
-    if (jwk["crv"].string() != "Ed25519" || !x || x->size() != 32) {
+    auto x = octets(jwk, "x", ed25519_size);
+    if (jwk["crv"].string() != "Ed25519" || !x) {
         return nullptr;
     }
-    return Handled<EVP_PKEY>(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519,
-        nullptr, reinterpret_cast<const unsigned char*>(x->data()), x->size()));
+    return Handled<EVP_PKEY>(EVP_PKEY_new_raw_public_key(
+        EVP_PKEY_ED25519, nullptr, bytes(x->reveal()), ed25519_size));
 }
 
+// RFC 8037, 3.1
 bool verify_ed25519(EVP_PKEY* key, std::string_view compact)
 {
     auto dot = compact.rfind('.');
-    auto signed_part = compact.substr(0, dot);
     auto signature = base64url_decode(compact.substr(dot + 1));
-    Handled<EVP_MD_CTX> context(EVP_MD_CTX_new());
-
-    return signature && context != nullptr &&
-        EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key) ==
-        1 &&
-        EVP_DigestVerify(context.get(),
-            reinterpret_cast<const unsigned char*>(signature->data()),
-            signature->size(),
-            reinterpret_cast<const unsigned char*>(signed_part.data()),
-            signed_part.size()) == 1;
+    return signature &&
+        verify_by_openssl(key, nullptr, *signature, compact.substr(0, dot));
 }
 
 bool verify_by_cjose(cjose_jwk_t* key, std::string_view compact)
@@ -148,7 +104,7 @@ std::optional<VerifyingKey> VerifyingKey::import(
         why = "with private parts";
         return {};
     }
-    if (!for_signatures(jwk)) {
+    if (!is_for(jwk, "sig", {"verify"})) {
         why = "not meant for signatures";
         return {};
     }
@@ -190,9 +146,8 @@ VerifyingKey VerifyingKey::from_secret(std::string_view secret)
     auto handle = std::make_shared<Handle>();
     key.kty_ = Kty::oct;
     key.size_ = secret.size();
-    handle->jwk.reset(cjose_jwk_create_oct_spec(
-        reinterpret_cast<const unsigned char*>(secret.data()), secret.size(),
-        nullptr));
+    handle->jwk.reset(
+        cjose_jwk_create_oct_spec(bytes(secret), secret.size(), nullptr));
     key.handle_ = std::move(handle);
     return key;
 }

@@ -18,8 +18,9 @@ namespace oidc {
 class VerifyingKey {
 public:
     // A key of a set. Nothing, with a phrase in `why`, for a key that is not
-    // for signatures, holds private or secret parts, is weaker than RSA 2048,
-    // or of a type or curve that no algorithm of ours takes.
+    // for signatures, holds private or secret parts, is malformed, of RSA with
+    // less than 2048 or more than 16384 bits (RFC 7518, 3.3), or of a type or
+    // curve that no algorithm of ours takes.
     static std::optional<VerifyingKey> import(JsonValue jwk, std::string& why);
 
     static VerifyingKey from_secret(std::string_view secret);
@@ -53,9 +54,10 @@ public:
     // Keys beyond the hundredth usable one are not looked at.
     static Result<KeySet> parse(std::string_view json);
 
-    // The keys that can have made a signature with `algorithm`: of that kid,
-    // or, for a token without one, up to ten of the right kind. Where there is
-    // none `why` tells it, as a phrase after "the token".
+    // The keys that can have made a signature with `algorithm`, ten at most: of
+    // that kid, or, for a token without one, of the right kind (RFC 7515,
+    // 4.1.4). Where there is none `why` tells it, as a phrase after "the
+    // token".
     std::vector<const VerifyingKey*> choose(const Algorithm& algorithm,
         const std::optional<std::string>& kid, std::string& why) const;
 

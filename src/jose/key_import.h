@@ -1,0 +1,36 @@
+// The client's own key out of the text that the operator gave: read, and
+// checked to be strong enough and one key in all its parts.
+#pragma once
+
+#include "core/json.h"
+#include "jose/evp.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace oidc {
+
+struct ImportedKey {
+    Handled<EVP_PKEY> evp;
+    std::optional<Json> document; // of a JWK; nothing for PEM
+
+    // Absent for PEM: no member restricts such a key.
+    JsonValue jwk() const { return document ? document->root() : JsonValue(); }
+};
+
+// PEM (PKCS #8 or the older forms of RSA and EC, not encrypted) or a JWK with
+// its private parts (RFC 7517; RFC 7518, 6.2.2 and 6.3.2; RFC 8037, 2): RSA of
+// least_rsa_bits to most_rsa_bits, EC on P-256, P-384 or P-521, Ed25519.
+// Nothing for what else it is, for an RSA key of more than two primes, for
+// "kid", "alg" or "use" that are no strings of at most 1024 bytes, or for parts
+// that do not belong together; `why` then completes "a key ...". OpenSSL's
+// queue of errors is empty afterwards.
+std::optional<ImportedKey> import_private_key(
+    std::string_view text, std::string& why);
+
+// The public key of "x" and "y". Null unless they are two coordinates of the
+// curve's size (RFC 7518, 6.2.1) and the point is on it (RFC 8725, 3.4).
+Handled<EVP_PKEY> import_public_ec(JsonValue jwk, const Curve& curve);
+
+}
