@@ -16,6 +16,7 @@ use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::JWT qw/ to_json /;
 use Test::OIDC::Keys;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -155,44 +156,9 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
 write_keys($t);
 
 my $op = provider($t, 8081);
-my ($blocks, $number) = ('', 0);
-$blocks .= provider_block('p' . $number++, $_->[1]) for @assertions, @seen, @unusable,
+my $number = 0;
+my @providers = map { keyed_provider('p' . $number++, $_->[1]) } @assertions, @seen, @unusable,
     ['', "$mtls; client_auth tls_client_auth"], ['', 'client_auth none'];
-
-my $conf = <<'EOF';
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    %%PROVIDERS%%
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
-        location / {
-            auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /app {
-            return 200 application;
-        }
-    }
-}
-
-EOF
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
 $ENV{SSL_CERT_FILE} = '/dev/null';
@@ -201,16 +167,16 @@ $ENV{SSL_CERT_FILE} = '/dev/null';
 
 for my $case (@refused) {
     my ($name, $directives, $says) = @$case;
-    my $error = config_error($t, $conf =~ s/%%PROVIDERS%%/provider_block('idp', $directives)/er);
+    my $error = config_error($t, nginx_conf(keyed_provider('idp', $directives), site('')));
     like($error, qr/^$says in \S+nginx\.conf:\d+$/, $name);
 }
 
-my $unknown = config_error($t, $conf =~ s/%%PROVIDERS%%/provider_block('idp', 'client_auth secret')/er);
+my $unknown = config_error($t, nginx_conf(keyed_provider('idp', 'client_auth secret'), site('')));
 my @unnamed = grep { $unknown !~ /\b$_\b/ } qw/ auto client_secret_basic client_secret_post
     client_secret_jwt private_key_jwt tls_client_auth self_signed_tls_client_auth none /;
 is("@unnamed", '', 'an unknown method is told all that there are');
 
-$t->write_file_expand('nginx.conf', $conf =~ s/%%PROVIDERS%%/$blocks/r);
+$t->write_file_expand('nginx.conf', nginx_conf(@providers, site('application')));
 $t->run();
 $number = 0;
 
@@ -285,19 +251,12 @@ is("$outcome $request->{query}", '200 ', 'a client without certificate asks at t
 
 ###############################################################################
 
-sub provider_block {
+# An oidc_provider with nothing to prove itself by but what the directives say.
+sub keyed_provider {
     my ($name, $directives) = @_;
 
     $directives =~ s/\b(client_(?:key|certificate|certificate_key)) /$1 %%TESTDIR%%\//g;
-    return <<"EOF";
-    oidc_provider $name {
-        issuer       http://127.0.0.1:8081;
-        client_id    client;
-        cookie_name  $name;
-        redirect_uri /callback/$name;
-        $directives;
-    }
-EOF
+    return oidc_provider($name, $directives, client_secret => undef);
 }
 
 sub write_keys {
@@ -334,18 +293,6 @@ sub pem_of_ed25519 {
 
     my $der = pack('H*', '302e020100300506032b657004220420') . $key->export_key_raw('private');
     return "-----BEGIN PRIVATE KEY-----\n" . encode_base64($der) . "-----END PRIVATE KEY-----\n";
-}
-
-# A login by the oidc_provider of that name: what the browser got, the token request that was made, and
-# the whole answer.
-sub asked_by {
-    my ($op, $name, %knobs) = @_;
-
-    $op->reset->clear->set(%knobs);
-    my $answer = login("/?op=$name");
-    my ($request) = $op->requests('/token');
-    my $outcome = join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
-    return ($outcome, $request, $answer);
 }
 
 # By what a token request says who asks.

@@ -13,6 +13,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -33,7 +34,7 @@ my @static = (
     ['unused', "$needed; userinfo_endpoint http://127.0.0.1:8081/userinfo", '0 0 1 1 1 0'],
     ['userinfo_discovered', "$needed; userinfo on", '1 0 1 1 1 1'],
     ['pushed_discovered', "$needed; pushed_authorization on", '1 1 1 1 1 0'],
-    ['none', 'pkce on', '1 0 1 1 1 0'],
+    ['none', '', '1 0 1 1 1 0'],
 );
 
 # directive, path of the endpoint: one that the configuration gives beside metadata that says otherwise
@@ -80,49 +81,15 @@ my $op = provider($t, 8081, metadata => {
     pushed_authorization_request_endpoint => 'http://127.0.0.1:' . port(8081) . '/par' });
 my $other = provider($t, 8082);
 
-my $blocks = join '',
-    (map { provider_block($_->[0], $_->[1]) } @static),
-    (map { provider_block("only_$_->[0]", 'userinfo on; pushed_authorization on; '
+my @providers = (
+    (map { oidc_provider($_->[0], $_->[1]) } @static),
+    (map { oidc_provider("only_$_->[0]", 'userinfo on; pushed_authorization on; '
         . "$_->[0] http://127.0.0.1:8082$_->[1]") } @partial),
-    provider_block('https', 'issuer https://op.example.com; '
-        . $needed =~ s{http://127\.0\.0\.1:8081}{https://op.example.com:8443}gr),
-    (map { provider_block("audience$_", length $audiences[$_][0] ? "audience $audiences[$_][0]" : 'pkce on') }
-        0 .. $#audiences);
-
-my $conf = <<'EOF';
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    %%PROVIDERS%%
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
-        location / {
-            auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /app {
-            return 200 application;
-        }
-    }
-}
-
-EOF
+    oidc_provider('https', $needed =~ s{http://127\.0\.0\.1:8081}{https://op.example.com:8443}gr,
+        issuer => 'https://op.example.com'),
+    (map { oidc_provider("audience$_", length $audiences[$_][0] ? "audience $audiences[$_][0]" : '') }
+        0 .. $#audiences),
+);
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
 $ENV{SSL_CERT_FILE} = '/dev/null';
@@ -131,13 +98,13 @@ $ENV{SSL_CERT_FILE} = '/dev/null';
 
 for my $directive (map { $_->[0] } @partial) {
     for my $url ('ftp://op', 'http://op.example.com/') {
-        my $error = config_error($t, $conf =~ s/%%PROVIDERS%%/provider_block('idp', "$directive $url")/er);
+        my $error = config_error($t, nginx_conf(oidc_provider('idp', "$directive $url"), site('')));
         my $advice = 'it must be an https URL, or http on a loopback host';
         like($error, qr/^invalid "$directive" "\Q$url\E", $advice in \S+:\d+$/, "$directive $url");
     }
 }
 
-$t->write_file_expand('nginx.conf', $conf =~ s/%%PROVIDERS%%/$blocks/r);
+$t->write_file_expand('nginx.conf', nginx_conf(@providers, site('application')));
 $t->run();
 
 # All of them given: nothing is asked that need not be, so that a provider without metadata will do.
@@ -184,8 +151,7 @@ is($sent->{code_challenge_method}, 'S256', 'PKCE without metadata');
 $op->set(callback => { iss => undef });
 is(login('/?op=needed')->{status}, 200, 'iss in the callback, which nobody promised');
 $op->set(callback => { iss => 'https://evil.example.com' });
-my $res = login('/?op=needed');
-is("$res->{status} $res->{headers}{'x-error'}", '400 callback_issuer', 'iss of another issuer');
+is(outcome(login('/?op=needed')), '400 callback_issuer', 'iss of another issuer');
 
 # Further audiences.
 
@@ -197,8 +163,7 @@ for my $number (0 .. $#audiences) {
     log_mark($t);
     my $answer = login("/?op=audience$number");
 
-    is("$answer->{status} " . ($answer->{headers}{'x-error'} // ''),
-        defined $sentence ? '403 id_token_audience' : '200 ', $name);
+    is(outcome($answer), defined $sentence ? '403 id_token_audience' : '200', $name);
     is(defined $answer->{browser}->cookie("audience$number") ? 'a session' : 'none',
         defined $sentence ? 'none' : 'a session', "$name, session");
     next unless defined $sentence;
@@ -207,26 +172,10 @@ for my $number (0 .. $#audiences) {
     is($op->count('/userinfo'), 0, "$name, nothing asked");
 }
 
-like(config_error($t, $conf =~ s/%%PROVIDERS%%/provider_block('idp', 'audience')/er),
+like(config_error($t, nginx_conf(oidc_provider('idp', 'audience'), site(''))),
     qr/^invalid number of arguments in "audience" directive in \S+:\d+$/, 'audience without a value');
 
 ###############################################################################
-
-sub provider_block {
-    my ($name, $directives) = @_;
-
-    my $issuer = $directives =~ s/^issuer (\S+); // ? $1 : 'http://127.0.0.1:8081';
-    return <<"EOF";
-    oidc_provider $name {
-        issuer        $issuer;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   $name;
-        redirect_uri  /callback/$name;
-        $directives;
-    }
-EOF
-}
 
 sub questions {
     my ($op) = @_;

@@ -16,6 +16,7 @@ use IO::Select ();
 use IO::Socket::INET ();
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Site;
 use Test::OIDC::URL qw/ html_unescape query_string /;
 
 select STDERR; $| = 1;
@@ -92,62 +93,16 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
 my $op = provider($t, 8081);
 my $other = provider($t, 8082);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
+my $posts = 'response_mode form_post';
+my @both = (redirect_uri => '/callback/both');
 
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    oidc_provider posts {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        response_mode form_post;
-    }
-
-    oidc_provider strict {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        response_mode   form_post;
-        cookie_name     strict;
-        cookie_samesite strict;
-        redirect_uri    /callback/strict;
-    }
-
-    oidc_provider first {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        response_mode form_post;
-        cookie_name   first;
-        redirect_uri  /callback/both;
-    }
-
-    oidc_provider second {
-        issuer        http://127.0.0.1:8082;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        response_mode form_post;
-        cookie_name   second;
-        redirect_uri  /callback/both;
-    }
-
-    oidc_provider queries {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   queries;
-        redirect_uri  /callback/both;
-    }
+$t->write_file_expand('nginx.conf', nginx_conf(
+    oidc_provider('posts', $posts, redirect_uri => undef, cookie_name => undef),
+    oidc_provider('strict', "$posts; cookie_samesite strict"),
+    oidc_provider('first', $posts, @both),
+    oidc_provider('second', $posts, @both, issuer => 'http://127.0.0.1:8082'),
+    oidc_provider('queries', '', @both),
+    <<'EOF'));
 
     server {
         listen       127.0.0.1:8080;
@@ -157,37 +112,16 @@ http {
         lingering_timeout       300ms;
         add_header X-Error $oidc_error always;
 
-        location / {
-            auth_oidc  posts;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /strict/ {
-            auth_oidc  strict;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /first/ {
-            auth_oidc  first;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /second/ {
-            auth_oidc  second;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /queries/ {
-            auth_oidc  queries;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
+        location /         { auth_oidc posts;   proxy_pass http://127.0.0.1:8080/app; }
+        location /strict/  { auth_oidc strict;  proxy_pass http://127.0.0.1:8080/app; }
+        location /first/   { auth_oidc first;   proxy_pass http://127.0.0.1:8080/app; }
+        location /second/  { auth_oidc second;  proxy_pass http://127.0.0.1:8080/app; }
+        location /queries/ { auth_oidc queries; proxy_pass http://127.0.0.1:8080/app; }
 
         location /app {
             return 200 application;
         }
     }
-}
-
 EOF
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
@@ -384,7 +318,7 @@ sub summary {
 
     my $location = $answer->{headers}{location};
     return "$answer->{status} to $location" if defined $location;
-    return join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
+    return outcome($answer);
 }
 
 sub read_until {

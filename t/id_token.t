@@ -15,8 +15,11 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Hostile;
 use Test::OIDC::JWT qw/ half_hash to_json /;
 use Test::OIDC::Keys;
+use Test::OIDC::Refusal;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -325,63 +328,22 @@ my @refused = (
 
     # RFC 7519, 7.2: JSON, one object, of one meaning
 
-    ['claims that are no JSON', { claims_json => 'sub=alice' },
-        id_token_malformed => $malformed_claims],
-    ['claims cut short', { claims_json => '{%%*%%' }, id_token_malformed => $malformed_claims],
-    ['claims with bytes behind', { claims_json => '{%%*%%}x' },
-        id_token_malformed => $malformed_claims],
-    ['claims in two objects', { claims_json => '{%%*%%}{"sub":"eve"}' },
-        id_token_malformed => $malformed_claims],
-    ['claims an array', { claims_json => '[{%%*%%}]' },
-        id_token_malformed => 'id token has claims of JSON that is not an object'],
-    ['claims a string', { claims_json => '"x"' }, id_token_malformed => $malformed_claims],
-    ['claims null', { claims_json => 'null' }, id_token_malformed => $malformed_claims],
-    ['claims empty', { claims_json => '' }, id_token_malformed => $malformed_claims],
-    ['a claim twice', { claims_json => '{%%*%%,"sub":"eve"}' },
-        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
-    ['a claim twice, once escaped', { claims_json => '{%%*%%,"s\\u0075b":"eve"}' },
-        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
-    ['a nested member twice', { claims_json => '{%%*%%,"x":{"y":1,"y":2}}' },
-        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
-    ['a NUL in a claim', { claims_json => '{%%*%%,"x":"a\\u0000b"}' },
-        id_token_malformed => $malformed_claims],
-    ['a NUL in a name', { claims_json => '{%%*%%,"sub\\u0000":"eve"}' },
-        id_token_malformed => $malformed_claims],
-    ['claims that are not UTF-8', { claims_json => "{%%*%%,\"x\":\"\xff\"}" },
-        id_token_malformed => $malformed_claims],
-    ['a lone surrogate', { claims_json => '{%%*%%,"x":"\\ud800"}' },
-        id_token_malformed => $malformed_claims],
-    ['a number beyond all numbers', { claims_json => '{%%*%%,"x":1e400}' },
-        id_token_malformed => $malformed_claims],
-    ['an integer beyond 64 bits', { claims_json => '{%%*%%,"x":99999999999999999999}' },
-        id_token_malformed => $malformed_claims],
+    (map { ["claims, $_->[0]", { claims_json => $_->[1] },
+        id_token_malformed => "id token has claims of $_->[2]"] } broken_json()),
+    (map { ["header, $_->[0]", { header_json => $_->[1] },
+        id_token_malformed => "id token has a header of $_->[2]"] } broken_json()),
     ['exp an integer beyond 64 bits', { claims => { exp => undef },
         claims_json => '{%%*%%,"exp":99999999999999999999}' }, id_token_malformed => $malformed_claims],
-    ['a NUL byte in the claims', { claims_json => "{%%*%%,\"x\":\"a\0\"}" },
+    ['sub twice', { claims_json => '{%%*%%,"sub":"eve"}' },
+        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
+    ['sub twice, once escaped', { claims_json => '{%%*%%,"s\\u0075b":"eve"}' },
+        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
+    ['a NUL behind the name of sub', { claims_json => '{%%*%%,"sub\\u0000":"eve"}' },
         id_token_malformed => $malformed_claims],
-    ['claims with an overlong slash', { claims_json => "{%%*%%,\"x\":\"\xc0\xaf\"}" },
-        id_token_malformed => $malformed_claims],
-    ['claims with a byte order mark', { claims_json => "\xef\xbb\xbf{%%*%%}" },
-        id_token_malformed => $malformed_claims],
-    ['objects in claims nested 6,000 deep', { claims_json => '{"x":' x 6000 . '1' . '}' x 6000 },
-        id_token_malformed => 'id token has claims of JSON nested too deep'],
-    ['not a number', { claims_json => '{%%*%%,"x":NaN}' }, id_token_malformed => $malformed_claims],
-    ['claims nested 65 deep', { claims_json => '{%%*%%,"x":' . '[' x 64 . ']' x 64 . '}' },
-        id_token_malformed => 'id token has claims of JSON nested too deep'],
-    ['claims nested 20,000 deep', { claims_json => '[' x 20000 . ']' x 20000 },
-        id_token_malformed => 'id token has claims of JSON nested too deep'],
-    ['a header that is no JSON', { header_json => 'alg=RS256' },
-        id_token_malformed => $malformed_header],
-    ['a header that is not UTF-8', { header_json => "{%%*%%,\"x\":\"\xff\"}" },
-        id_token_malformed => $malformed_header],
-    ['a header that is an array', { header_json => '["RS256"]' },
-        id_token_malformed => 'id token has a header of JSON that is not an object'],
     ['alg twice', { header_json => '{%%*%%,"alg":"none"}' },
         id_token_malformed => 'id token has a header of JSON with a duplicate member'],
     ['a NUL in the kid', { header_json => '{"alg":%%alg%%,"kid":"rsa\\u0000"}' },
         id_token_malformed => $malformed_header],
-    ['a header nested 20,000 deep', { header_json => '[' x 20000 . ']' x 20000 },
-        id_token_malformed => 'id token has a header of JSON nested too deep'],
 );
 
 # At a client whose id_token_alg lists HS256 and RS256: confusion of the two must fail still.
@@ -445,43 +407,43 @@ my @refused_exactly = (
 # where it is tried, name of the case, recipe
 
 my @accepted = (
-    (map { ['/', "$_ accepted", { alg => $_ }] }
+    (map { ['op', "$_ accepted", { alg => $_ }] }
         qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /),
-    (map { ['/hmac/', "$_ accepted where it is listed", { alg => $_ }] } qw/ HS256 HS384 HS512 /),
-    ['/hmac/', 'RS256 accepted beside HMAC', {}],
-    ['/hmac/', 'HMAC with a kid', { alg => 'HS256', header => { kid => 'some' } }],
+    (map { ['hmac', "$_ accepted where it is listed", { alg => $_ }] } qw/ HS256 HS384 HS512 /),
+    ['hmac', 'RS256 accepted beside HMAC', {}],
+    ['hmac', 'HMAC with a kid', { alg => 'HS256', header => { kid => 'some' } }],
 
-    ['/', 'no kid, one key of its kind', { header => { kid => undef } }],
-    ['/', 'no kid, one key of its curve', { alg => 'ES384', header => { kid => undef } }],
-    ['/', 'no kid, several keys, the first',
+    ['op', 'no kid, one key of its kind', { header => { kid => undef } }],
+    ['op', 'no kid, one key of its curve', { alg => 'ES384', header => { kid => undef } }],
+    ['op', 'no kid, several keys, the first',
         { alg => 'ES256', key => 'ec-256-2', header => { kid => undef } }],
-    ['/', 'no kid, several keys, the second', { alg => 'ES256', header => { kid => undef } }],
-    ['/', 'no kid, several Ed25519 keys', { alg => 'EdDSA', header => { kid => undef } }],
-    ['/', 'no typ', { header => { typ => undef } }],
-    ['/', 'header members nobody knows', { header => { x => { y => 1 } } }],
-    ['/', 'a foreign jwk beside a right signature',
+    ['op', 'no kid, several keys, the second', { alg => 'ES256', header => { kid => undef } }],
+    ['op', 'no kid, several Ed25519 keys', { alg => 'EdDSA', header => { kid => undef } }],
+    ['op', 'no typ', { header => { typ => undef } }],
+    ['op', 'header members nobody knows', { header => { x => { y => 1 } } }],
+    ['op', 'a foreign jwk beside a right signature',
         { header => { jwk => Test::OIDC::Keys::public_jwk('rsa-2') } }],
-    ['/', 'claims nobody knows', { claims => { x => { y => [1, \1, 'z'] } } }],
-    ['/', 'claims nested 64 deep', { claims_json => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
-    ['/', 'white space around claims', { claims_json => " {\n%%*%%\n} \r\n" }],
+    ['op', 'claims nobody knows', { claims => { x => { y => [1, \1, 'z'] } } }],
+    ['op', 'claims nested 64 deep', { claims_json => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
+    ['op', 'white space around claims', { claims_json => " {\n%%*%%\n} \r\n" }],
 
-    ['/', 'aud an array of us alone', { claims => { aud => ['client'] } }],
-    ['/', 'azp is us', { claims => { azp => 'client' } }],
-    ['/', 'no at_hash', { claims => { at_hash => undef } }],
-    ['/', 'nbf past', { claims => { nbf => now(-3600) } }],
-    ['/', 'a time with a fraction', { claims => { nbf => 1.5 } }],
+    ['op', 'aud an array of us alone', { claims => { aud => ['client'] } }],
+    ['op', 'azp is us', { claims => { azp => 'client' } }],
+    ['op', 'no at_hash', { claims => { at_hash => undef } }],
+    ['op', 'nbf past', { claims => { nbf => now(-3600) } }],
+    ['op', 'a time with a fraction', { claims => { nbf => 1.5 } }],
 
-    ['/', 'exp past within clock_skew', { claims => { exp => now(-30) } }],
-    ['/', 'nbf in the future within clock_skew', { claims => { nbf => now(30) } }],
-    ['/', 'iat in the future within clock_skew', { claims => { iat => now(30) } }],
-    ['/wide/', 'exp past within ten minutes', { claims => { exp => now(-540) } }],
-    ['/wide/', 'nbf in the future within ten minutes', { claims => { nbf => now(540) } }],
-    ['/wide/', 'iat in the future within ten minutes', { claims => { iat => now(540) } }],
-    ['/exact/', 'a fresh token without clock_skew', {}],
+    ['op', 'exp past within clock_skew', { claims => { exp => now(-30) } }],
+    ['op', 'nbf in the future within clock_skew', { claims => { nbf => now(30) } }],
+    ['op', 'iat in the future within clock_skew', { claims => { iat => now(30) } }],
+    ['wide', 'exp past within ten minutes', { claims => { exp => now(-540) } }],
+    ['wide', 'nbf in the future within ten minutes', { claims => { nbf => now(540) } }],
+    ['wide', 'iat in the future within ten minutes', { claims => { iat => now(540) } }],
+    ['exact', 'a fresh token without clock_skew', {}],
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(4 * (@refused + @refused_hmac + @refused_exactly) + @accepted + 8);
+    ->plan(CALLBACK_TESTS * (@refused + @refused_hmac + @refused_exactly) + @accepted + 6);
 
 my $op = provider($t, 8081,
     client_secret => $secret,
@@ -492,210 +454,87 @@ my $op = provider($t, 8081,
     ],
 );
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%SECRET%%/$secret/gr);
+my @client = (client_secret => $secret);
 
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    oidc_provider op {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret %%SECRET%%;
-    }
-
-    oidc_provider hmac {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret %%SECRET%%;
-        id_token_alg  HS256 HS384 HS512 RS256;
-        redirect_uri  /hmac_callback;
-    }
-
-    oidc_provider exact {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret %%SECRET%%;
-        clock_skew    0;
-        redirect_uri  /exact_callback;
-    }
-
-    oidc_provider wide {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret %%SECRET%%;
-        clock_skew    10m;
-        redirect_uri  /wide_callback;
-    }
-
-    oidc_provider unproven {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret %%SECRET%%;
-        pkce          off;
-        redirect_uri  /unproven_callback;
-    }
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
+$t->write_file_expand('nginx.conf', nginx_conf(
+    oidc_provider('op', '', @client),
+    oidc_provider('hmac', 'id_token_alg HS256 HS384 HS512 RS256', @client),
+    oidc_provider('exact', 'clock_skew 0', @client),
+    oidc_provider('wide', 'clock_skew 10m', @client),
+    oidc_provider('unproven', 'pkce off', @client),
+    site('sub=$http_x_sub token=$http_x_token', <<'EOF'),
         proxy_set_header X-Sub   $oidc_claim_sub;
         proxy_set_header X-Token $oidc_id_token;
-
-        location / {
-            auth_oidc  op;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /hmac/ {
-            auth_oidc  hmac;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /exact/ {
-            auth_oidc  exact;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /wide/ {
-            auth_oidc  wide;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /unproven/ {
-            auth_oidc  unproven;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /app {
-            return 200 "sub=$http_x_sub token=$http_x_token";
-        }
-    }
-}
-
 EOF
+));
 
 $t->run();
 
-refused($t, $op, 'op', '/', @$_) for @refused;
-refused($t, $op, 'hmac', '/hmac/', @$_) for @refused_hmac;
-refused($t, $op, 'exact', '/exact/', @$_) for @refused_exactly;
-
-is($op->count('/userinfo'), 0, 'no request for user info');
-is($op->count('/evil'), 0, 'no URL of a header asked');
+for my $case ((map { ['op', @$_] } @refused), (map { ['hmac', @$_] } @refused_hmac),
+    (map { ['exact', @$_] } @refused_exactly))
+{
+    my ($provider, $name, $recipe, $word, $sentence) = @$case;
+    ends_in_no_session($t, $op, $provider, $name, knobs_of($recipe), "403 $word", $sentence);
+}
 
 for my $case (@accepted) {
-    my ($path, $name, $recipe) = @$case;
-    my (undef, undef, $page) = attempt($op, $path, $recipe);
-    like($page->{body}, qr/^sub=alice /, $name);
+    my ($provider, $name, $recipe) = @$case;
+
+    $op->reset->set(%{ knobs_of($recipe) });
+    like(login(page_of($provider))->{body}, qr/^sub=alice /, $name);
 }
 
 # A token of an earlier login of the same browser, right in all but its nonce.
 
 $op->reset;
-my $first = login('/');
+my $first = login('/?op=op');
 my ($token) = $first->{body} =~ /token=(\S+)/;
 isnt($token, undef, 'a whole token');
 $op->set(id_token => { token => $token });
-is(error_of($first->{browser}->forget('NGX_OIDC_SESSION')->login('/')), '403 id_token_nonce',
+is(outcome($first->{browser}->forget('op')->login('/?op=op')), '403 id_token_nonce',
     'the token of an earlier login');
 
 # The code of another browser's login: PKCE stops it at the provider, the nonce stops it here.
 
 $op->reset;
-is(error_of(injected($op, '/')), '400 provider_invalid_grant', 'the code of another login');
-is(error_of(injected($op, '/unproven/')), '403 id_token_nonce', 'the same without PKCE');
+is(outcome(injected('op')), '400 provider_invalid_grant', 'the code of another login');
+is(outcome(injected('unproven')), '403 id_token_nonce', 'the same without PKCE');
 
 # What a refused login leaves in the browser opens nothing.
 
-my $browser = refused_browser($op);
+$op->set(id_token => { signature => 'flip' });
+my $browser = login('/?op=op')->{browser};
 is(join(' ', map { try_as_session($browser, $_->{value}) } $browser->cookies), '302',
     'the cookie of a login is no session');
-is(try_as_session($browser, query($browser->get('/')->{location})->{state}), '302',
+is(try_as_session($browser, query($browser->get('/?op=op')->{location})->{state}), '302',
     'a state is no session');
 
 ###############################################################################
 
-sub refused {
-    my ($t, $op, $provider, $path, $name, $recipe, $word, $sentence) = @_;
+# What a recipe, or a sub that makes it from the nonce, sets at the provider.
+sub knobs_of {
+    my ($recipe) = @_;
 
-    log_mark($t);
-    my ($browser, $sent, $answer) = attempt($op, $path, $recipe);
-
-    is(error_of($answer), "403 $word", $name);
-
-    $sentence = quotemeta $sentence unless ref $sentence;
-    ok(log_has($t, qr/oidc: $sentence while handling the callback, provider "$provider"/),
-        "$name, logged");
-
-    # neither by the same callback once more nor by what the browser holds now
-    my $again = $browser->follow($sent);
-    my $page = $browser->get($path);
-    my $sessions = grep { $_->{name} !~ /login/ } $browser->cookies;
-    is("$again->{status} $page->{status} $sessions " . $op->count('/token'), '400 302 0 1',
-        "$name, nothing kept");
-
-    $op->reset;
-    like($browser->login($path)->{body}, qr/^sub=alice /, "$name, and well the next time");
-}
-
-# A login whose token is made by the recipe: the browser, the provider's redirect, the callback's
-# answer, or where that leads.
-sub attempt {
-    my ($op, $path, $recipe) = @_;
-
-    my $browser = browser();
-    my $challenge = $browser->get($path);
-
-    $recipe = $recipe->(query($challenge->{location})->{nonce}) if ref $recipe eq 'CODE';
-    $op->clear->set(id_token => $recipe);
-
-    my $sent = $browser->follow($challenge);
-    my $answer = $browser->follow($sent);
-    $answer = $browser->follow($answer) if $answer->{status} == 302;
-    return ($browser, $sent, $answer);
+    return { id_token => $recipe } if ref $recipe ne 'CODE';
+    return sub { return { id_token => $recipe->(@_) } };
 }
 
 sub injected {
-    my ($op, $path) = @_;
+    my ($provider) = @_;
 
     my ($attacker, $victim) = (browser(), browser());
-    my $his = $attacker->follow($attacker->get($path));
-    my $hers = $victim->follow($victim->get($path));
+    my $his = $attacker->follow($attacker->get(page_of($provider)));
+    my $hers = $victim->follow($victim->get(page_of($provider)));
 
     my $code = query($his->{location})->{code};
     return $victim->get($hers->{location} =~ s/code=[^&]*/code=$code/r);
 }
 
-sub refused_browser {
-    my ($op) = @_;
-
-    my ($browser) = attempt($op, '/', { signature => 'flip' });
-    return $browser;
-}
-
 sub try_as_session {
     my ($browser, $value) = @_;
 
-    my $thief = $browser->clone->set_cookie("NGX_OIDC_SESSION=$value; Path=/");
-    return $thief->get('/')->{status};
-}
-
-sub error_of {
-    my ($answer) = @_;
-
-    return "$answer->{status} " . ($answer->{headers}{'x-error'} // '');
+    my $thief = $browser->clone->set_cookie("op=$value; Path=/");
+    return $thief->get('/?op=op')->{status};
 }
 
 ###############################################################################

@@ -13,6 +13,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -24,35 +25,10 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(44);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    oidc_provider op {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   op;
-    }
-
-    oidc_provider posts {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   posts;
-        redirect_uri  /callback/posts;
-        response_mode form_post;
-    }
+$t->write_file_expand('nginx.conf', nginx_conf(
+    oidc_provider('op'),
+    oidc_provider('posts', 'response_mode form_post'),
+    <<'EOF'));
 
     server {
         listen       127.0.0.1:8080;
@@ -60,15 +36,8 @@ http {
 
         add_header X-Error $oidc_error always;
 
-        location / {
-            auth_oidc  op;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
-
-        location /posts/ {
-            auth_oidc  posts;
-            proxy_pass http://127.0.0.1:8080/app;
-        }
+        location /       { auth_oidc op;    proxy_pass http://127.0.0.1:8080/app; }
+        location /posts/ { auth_oidc posts; proxy_pass http://127.0.0.1:8080/app; }
 
         location /own/ {
             auth_oidc  op;
@@ -97,8 +66,6 @@ http {
             return 200 application;
         }
     }
-}
-
 EOF
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
@@ -132,7 +99,7 @@ for my $name (qw/ op posts /) {
     log_mark($t);
     my $answer = $browser->get($page);
 
-    is("$answer->{status} $answer->{headers}{'x-error'}", '400 login_loop', "$name, a sixth");
+    is(outcome($answer), '400 login_loop', "$name, a sixth");
     like($answer->{body}, qr{^<!DOCTYPE html>.*<title>\Q$title\E</title>.*cookies.*</html>\n$}s,
         "$name, a page that names the cause");
     is("$answer->{headers}{'content-type'} $answer->{headers}{'cache-control'}", 'text/html no-store',

@@ -15,14 +15,17 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Hostile;
 use Test::OIDC::JWT qw/ to_json /;
+use Test::OIDC::Refusal;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $metadata = '/.well-known/openid-configuration';
 my $issuer = 'http://127.0.0.1:' . port(8081);
-my $at = qq{ at "$issuer$metadata"};
+my $at = qq{at "$issuer$metadata"};
 
 my $document = to_json({
     issuer => $issuer,
@@ -42,17 +45,14 @@ sub members {
 
 sub ok_with { return join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json', @_ }
 sub not_https { return "provider sent metadata whose $_[0] is no https URL" }
-sub not_json { return qq{provider sent content type "$_[0]" instead of JSON} }
 
-my $too_large = "provider sent too large an answer$at";
-my $incomplete = "provider sent an incomplete answer$at";
-my $unreachable = "provider could not be reached$at";
-my $bad_length = "provider sent a malformed Content-Length$at";
-my $bad_header = "provider sent a malformed header$at";
-my $bad_chunks = "provider sent malformed chunks$at";
-my $bad_coding = "provider sent an unknown Transfer-Encoding$at";
-my $no_http = "provider sent no HTTP answer$at";
-my $malformed = 'provider sent metadata that is malformed JSON';
+my @incomplete = ('502 upstream_answer', "provider sent an incomplete answer $at");
+my @bad_length = ('502 upstream_answer', "provider sent a malformed Content-Length $at");
+my @bad_header = ('502 upstream_answer', "provider sent a malformed header $at");
+my @bad_chunks = ('502 upstream_answer', "provider sent malformed chunks $at");
+my @bad_coding = ('502 upstream_answer', "provider sent an unknown Transfer-Encoding $at");
+my @no_http = ('502 upstream_answer', "provider sent no HTTP answer $at");
+my @malformed = ('502 upstream_metadata', 'provider sent metadata that is malformed JSON');
 
 # name of the case, members changed, log; the browser gets 502 and upstream_metadata
 
@@ -99,147 +99,56 @@ my @refused_members = (
         not_https('token_endpoint "http://127.0.0.1:65536/token"')],
 );
 
-# name of the case, the answer, $oidc_error, log
+# name of the case, the answer, what the browser gets, log
 
 my @refused_answers = (
-    ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
-        upstream_status => not_json('text/html')],
-    ['the right document as text/plain', { headers => { 'Content-Type' => 'text/plain' } },
-        upstream_status => not_json('text/plain')],
-    ['the right document as something like JSON', { headers => { 'Content-Type' => 'application/jsonx' } },
-        upstream_status => not_json('application/jsonx')],
-    ['no content type', { headers => { 'Content-Type' => undef } }, upstream_status => not_json('')],
-    (map { ["status $_", { status => $_ }, upstream_status => "provider answered with status $_"] }
-        qw/ 201 203 204 206 304 400 401 404 500 503 999 /),
-    (map { ["a redirect, $_", { status => $_, headers => { Location => "$issuer/evil" } },
-        upstream_status => "provider answered with status $_"] } 300 .. 303, 305 .. 308),
-
-    ['no JSON', { body => 'issuer=x' }, upstream_metadata => $malformed],
-    ['an empty body', { body => '' }, upstream_metadata => $malformed],
-    ['JSON cut short', { body => '{%%*%%' }, upstream_metadata => $malformed],
-    ['bytes behind the JSON', { body => '{%%*%%}{}' }, upstream_metadata => $malformed],
-    ['a byte order mark', { body => "\xef\xbb\xbf{%%*%%}" }, upstream_metadata => $malformed],
-    ['an array', { body => '[{%%*%%}]' },
-        upstream_metadata => 'provider sent metadata that is JSON that is not an object'],
-    ['a member twice', { body => '{%%*%%,"token_endpoint":"https://evil.example.com"}' },
-        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
-    ['nested 65 deep', { body => '{%%*%%,"x":' . '[' x 64 . ']' x 64 . '}' },
-        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
-    ['nested 100,000 deep', { body => '[' x 100_000 },
-        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
-    ['nested 20,000 deep', { body => '{%%*%%,"x":' . '[' x 20_000 . ']' x 20_000 . '}' },
-        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
-    ['objects nested 20,000 deep', { body => '{"x":' x 20_000 . '1' . '}' x 20_000 },
-        upstream_metadata => 'provider sent metadata that is JSON nested too deep'],
-    ['a member twice, once escaped',
-        { body => '{%%*%%,"token_endp\\u006fint":"https://evil.example.com"}' },
-        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
+    wrong_status(qw/ 201 203 204 206 304 400 401 404 500 503 999 /),
+    ['a status of zeros', { raw => "HTTP/1.1 000 Zero\r\n\r\n" },
+        '502 upstream_status', 'provider answered with status 0'],
+    wrong_type(),
+    (map { [$_->[0], { body => $_->[1] }, '502 upstream_metadata',
+        "provider sent metadata that is $_->[2]"] } broken_json()),
     ['the last of 10,000 members twice', { body => members(10_000, ',"2710":0') },
-        upstream_metadata => 'provider sent metadata that is JSON with a duplicate member'],
-    ['a NUL in a member', { body => '{%%*%%,"x":"\\u0000"}' }, upstream_metadata => $malformed],
-    ['a NUL byte', { body => "{%%*%%,\"x\":\"a\0b\"}" }, upstream_metadata => $malformed],
-    ['a NUL behind the JSON', { body => "{%%*%%}\0" }, upstream_metadata => $malformed],
-    (map { ["bytes that are no UTF-8, " . unpack('H*', $_), { body => "{%%*%%,\"x\":\"$_\"}" },
-        upstream_metadata => $malformed] } "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80"),
-    ['UTF-16', { body => "{\0\"\0i\0\"\0:\0001\0}\0" }, upstream_metadata => $malformed],
-    ['a lone surrogate', { body => '{%%*%%,"x":"\\ud800"}' }, upstream_metadata => $malformed],
-    ['a number beyond all numbers', { body => '{%%*%%,"x":1e400}' }, upstream_metadata => $malformed],
-    ['an integer beyond 64 bits', { body => '{%%*%%,"x":' . '9' x 1000 . '}' },
-        upstream_metadata => $malformed],
+        '502 upstream_metadata', 'provider sent metadata that is JSON with a duplicate member'],
+    ['arrays nested 100,000 deep', { body => '[' x 100_000 },
+        '502 upstream_metadata', 'provider sent metadata that is JSON nested too deep'],
+    broken_http("$issuer$metadata", 1024 * 1024),
 
-    ['too large', { pad => 1024 * 1024 + 1 }, upstream_answer => $too_large],
-    ['too large, chunked', { pad => 1024 * 1024 + 1, chunked => 8192 },
-        upstream_answer => $too_large],
-    ['too large, without a length', { pad => 1024 * 1024 + 1, headers => { 'Content-Length' => undef } },
-        upstream_answer => $too_large],
-    ['too large, as it says itself', { raw => ok_with('Content-Length: 1048577', '', '') },
-        upstream_answer => $too_large],
-    ['endless', { endless => 'body' }, upstream_answer => $too_large],
-    ['endless headers', { endless => 'headers' }, upstream_answer => $incomplete],
-    ['a header of 20,000 bytes', { headers => { X => 'x' x 20000 } },
-        upstream_answer => $incomplete],
-    ['interim answers without an end', { before => "HTTP/1.1 103 Early Hints\r\n\r\n" x 1000 },
-        upstream_answer => $incomplete],
+    # RFC 9112, 6.3: where an answer ends
 
-    ['cut before its headers', { close => 'before_headers' },
-        upstream_unreachable => $unreachable],
-    ['cut in its headers', { close => 'mid_headers' }, upstream_answer => $incomplete],
-    ['cut behind its headers', { close => 'after_headers' }, upstream_answer => $incomplete],
-    ['cut in its body', { close => 'mid_body' }, upstream_answer => $incomplete],
-    ['cut in its chunks', { chunked => 100, close => 'mid_body' }, upstream_answer => $incomplete],
-    ['cut before its last chunk', { raw => ok_with('Transfer-Encoding: chunked', '', $chunk) },
-        upstream_answer => $incomplete],
-    ['reset before its headers', { reset => 'before_headers' },
-        upstream_unreachable => $unreachable],
-    ['reset in its headers', { reset => 'mid_headers' }, upstream_answer => $incomplete],
-    ['reset behind its headers', { reset => 'after_headers' }, upstream_answer => $incomplete],
-    ['reset in its body', { reset => 'mid_body' }, upstream_answer => $incomplete],
+    ['cut before its last chunk', { raw => ok_with('Transfer-Encoding: chunked', '', $chunk) }, @incomplete],
     ['cut in the size of a chunk',
-        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf '%x', $length) },
-        upstream_answer => $incomplete],
-    ['a chunk without an end', { endless => 'body', body => "fffffffff\r\n",
-        headers => { 'Transfer-Encoding' => 'chunked' } }, upstream_answer => $too_large],
-    ['a header of 64 KB', { headers => { X => 'x' x 65536 } }, upstream_answer => $incomplete],
-    ['a name of a header of 64 KB', { headers => { 'x' x 65536 => 1 } }, upstream_answer => $incomplete],
-    ['300 headers of 100 bytes', { headers => { X => [ ('x' x 97) x 300 ] } },
-        upstream_answer => $incomplete],
-    ['a carriage return in a header', { raw => ok_with("X: a\rContent-Length: 5", '', $document) },
-        upstream_answer => $bad_header],
-    ['another protocol to switch to', { status => 101 }, upstream_answer => $no_http],
-    ['a status of zeros', { raw => "HTTP/1.1 000 Zero\r\n\r\n" }, upstream_status =>
-        'provider answered with status 0'],
-    ['the greeting of HTTP/2', { raw => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" }, upstream_answer => $no_http],
-
-    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } },
-        upstream_answer => "provider sent a compressed answer, which was not asked for$at"] }
-        'gzip', 'GZIP', 'br', 'deflate', 'zstd', 'identity, gzip'),
+        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf '%x', $length) }, @incomplete],
+    ['a length too large', { headers => { 'Content-Length' => $length + 1 }, body => $document }, @incomplete],
+    ['a length too small', { headers => { 'Content-Length' => $length - 1 }, body => $document }, @malformed],
+    ['the length 0', { headers => { 'Content-Length' => 0 } }, @malformed],
+    ['one length, twice', { headers => { 'Content-Length' => [$length, $length] } }, @bad_length],
+    (map { ["the length \"$_\"", { headers => { 'Content-Length' => $_ } }, @bad_length] }
+        '', 'x', '-1', '1 2', '5, 5', '99999999999999999999', "+$length", "$length.0", "$length;",
+        "$length, $length", '1e3', sprintf '0x%x', $length),
     (map { ["the transfer coding \"$_\"", { raw => ok_with("Transfer-Encoding: $_", '', $chunk) },
-        upstream_answer => $bad_coding] }
-        'gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'chunkedx', ''),
-    ['chunked and with a length', { chunked => 100, headers => { 'Content-Length' => 5 } },
-        upstream_answer => "provider sent both Content-Length and Transfer-Encoding$at"],
-    ['two lengths', { headers => { 'Content-Length' => [$length, $length + 1] } },
-        upstream_answer => $bad_length],
-    ['one length, twice', { headers => { 'Content-Length' => [$length, $length] } },
-        upstream_answer => $bad_length],
-    (map { ["the length \"$_\"", { headers => { 'Content-Length' => $_ } },
-        upstream_answer => $bad_length] } '', 'x', '-1', '1 2', '5, 5', '99999999999999999999',
-        "+$length", "$length.0", "$length;", "$length, $length", '1e3', sprintf '0x%x', $length),
-    ['a length too small', { headers => { 'Content-Length' => $length - 1 }, body => $document },
-        upstream_metadata => $malformed],
-    ['the length 0', { headers => { 'Content-Length' => 0 } }, upstream_metadata => $malformed],
-    ['a length too large', { headers => { 'Content-Length' => $length + 1 }, body => $document },
-        upstream_answer => $incomplete],
-    ['a length of an interim answer alone',
-        { before => "HTTP/1.1 103 Early Hints\r\nContent-Length: $length\r\n\r\n", raw => $document },
-        upstream_answer => $no_http],
-    ['a space before a colon', { raw => ok_with("Content-Length : $length", '', $document) },
-        upstream_answer => $bad_header],
-    ['a folded header', { raw => ok_with('X: a', ' b', '', $document) }, upstream_answer => $bad_header],
-    ['chunks with a negative size',
-        { raw => ok_with('Transfer-Encoding: chunked', '', "-1\r\n$document\r\n0\r\n\r\n") },
-        upstream_answer => $bad_chunks],
-    ['chunks of no size', { raw => ok_with('Transfer-Encoding: chunked', '', "x\r\n$document") },
-        upstream_answer => $bad_chunks],
-    ['chunks of a size beyond all numbers',
-        { raw => ok_with('Transfer-Encoding: chunked', '', 'f' x 40 . "\r\n$document") },
-        upstream_answer => $bad_chunks],
-    ['a chunk longer than it says',
-        { raw => ok_with('Transfer-Encoding: chunked', '', "5\r\n$document\r\n0\r\n\r\n") },
-        upstream_answer => $bad_chunks],
-    ['a NUL in a header', { raw => ok_with("X: a\0b", '', $document) }, upstream_answer => $bad_header],
-    ['no colon in a header', { raw => ok_with("a \x01b", '', $document) },
-        upstream_answer => $bad_header],
-    ['the greeting of another protocol', { raw => "SSH-2.0-OpenSSH_9.2\r\n" },
-        upstream_answer => $no_http],
-    ['a TLS alert', { raw => "\x15\x03\x03\x00\x02\x02\x28" }, upstream_answer => $no_http],
-    ['a body without headers, as in HTTP/0.9', { raw => $document }, upstream_answer => $no_http],
-    (map { ["the status line \"$_\"", { raw => "$_\r\n\r\n$document" }, upstream_answer => $no_http] }
+        @bad_coding] } 'gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'chunkedx', ''),
+    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
+        "provider sent a compressed answer, which was not asked for $at"] } 'GZIP', 'identity, gzip'),
+    (map { ["chunks $_->[0]", { raw => ok_with('Transfer-Encoding: chunked', '', $_->[1]) }, @bad_chunks] }
+        ['with a negative size', "-1\r\n$document\r\n0\r\n\r\n"], ['of no size', "x\r\n$document"],
+        ['of a size beyond all numbers', 'f' x 40 . "\r\n$document"],
+        ['longer than they say', "5\r\n$document\r\n0\r\n\r\n"]),
+
+    # RFC 9112, 4 and 5: its status line and headers
+
+    (map { ["the status line \"$_\"", { raw => "$_\r\n\r\n$document" }, @no_http] }
         'HTTP/1.1', 'HTTP/1.1 OK', 'HTTP/1.1 20 OK', 'HTTP/1.1 2000 OK', 'HTTP/1.1 -200 OK', 'HTTP/x.1 200 OK',
         'ICY 200 OK', ' HTTP/1.1 200 OK'),
-    ['the frames of HTTP/2', { raw => "\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64" },
-        upstream_answer => $no_http],
-    ['bytes ahead', { before => 'x' }, upstream_answer => $no_http],
+    ['another protocol to switch to', { status => 101 }, @no_http],
+    ['a length of an interim answer alone',
+        { before => "HTTP/1.1 103 Early Hints\r\nContent-Length: $length\r\n\r\n", raw => $document },
+        @no_http],
+    ['a carriage return ahead of a length', { raw => ok_with("X: a\rContent-Length: 5", '', $document) },
+        @bad_header],
+    ['a space before a colon', { raw => ok_with("Content-Length : $length", '', $document) }, @bad_header],
+    ['a folded header', { raw => ok_with('X: a', ' b', '', $document) }, @bad_header],
+    ['no colon in a header', { raw => ok_with("a \x01b", '', $document) }, @bad_header],
 );
 
 # name of the case, the answer
@@ -290,8 +199,22 @@ my @challenges = (
 
 my $used = 0;
 
+# name of the case, an answer that goes on and on, what the browser gets, log
+
+my @slow = (
+    too_slow("$issuer$metadata"),
+    map { [@$_, '504 upstream_timeout', "provider did not answer in time $at"] }
+        ['slow in its chunks', { chunked => 1, drip => [30, 0.05] }],
+        ['slow in interim answers', { raw => "HTTP/1.1 103 Early Hints\r\n\r\n" x 40, drip => [28, 0.05] }],
+        ['slow in the extensions of a chunk', { drip => [20, 0.05],
+            raw => ok_with('Transfer-Encoding: chunked', '', '5' . ';a=b' x 100) }],
+        ['slow in trailers', { drip => [60, 0.05],
+            raw => ok_with('Transfer-Encoding: chunked', '', "${chunk}0\r\n" . "X: y\r\n" x 200) }],
+);
+
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)
-    ->plan(4 * @refused_members + 4 * @refused_answers + @accepted_answers + 2 * @challenges + 76);
+    ->plan(CHALLENGE_TESTS * (@refused_members + @refused_answers + @slow) + @slow + @accepted_answers
+        + 2 * @challenges + 60);
 
 my $op = provider($t, 8081);
 my $realm = provider($t, 8082, path => '/realms/a');
@@ -301,131 +224,35 @@ my $ca = certificate_authority($t, 'ca');
 my $tls = provider($t, 8084, host => 'localhost', tls => $ca->issue('op'));
 
 my $count = @refused_members + @refused_answers + @accepted_answers + @challenges + 30;
-my $providers = join '', map { <<"EOF" } 1 .. $count;
-
-    oidc_provider p$_ {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        cookie_name     p$_;
-        redirect_uri    /callback/$_;
-    }
-EOF
-
-my $tls_providers = join '', map { <<"EOF" } 1 .. 6;
-
-    oidc_provider tls_$_ {
-        issuer          https://localhost:%%PORT_8084%%;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/tls_$_;
-
-        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
-    }
-EOF
-
-my $drip_providers = join '', map { <<"EOF" } 1 .. 5;
-
-    oidc_provider drip_$_ {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        connect_timeout 100ms;
-        read_timeout    700ms;    # nginx is lazy to set a timer anew for less than 300ms
-        redirect_uri    /callback/drip_$_;
-    }
-EOF
-
-my $blocks = "$providers$tls_providers$drip_providers";
 
 $t->write_file('metadata.json', $document);
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$blocks/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    %%PROVIDERS%%
-
-    oidc_provider realm {
-        issuer          http://127.0.0.1:8082/realms/a;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/realm;
-    }
-
-    oidc_provider slash {
-        issuer          http://127.0.0.1:8083/realms/b/;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/slash;
-    }
-
-    oidc_provider elsewhere {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        config_url      http://127.0.0.1:8080/metadata.json?policy=b2c;
-        redirect_uri    /callback/elsewhere;
-    }
-
-    oidc_provider plain {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        pkce            off;
-        redirect_uri    /callback/plain;
-    }
-
-    oidc_provider impatient {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        connect_timeout 200ms;
-        read_timeout    200ms;
-        redirect_uri    /callback/impatient;
-    }
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
-        location / {
-            auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/open;
-        }
-
+$t->write_file_expand('nginx.conf', nginx_conf(
+    (map { oidc_provider("p$_") } 1 .. $count),
+    (map { oidc_provider("tls_$_", 'ssl_trusted_certificate %%TESTDIR%%/ca.crt',
+        issuer => 'https://localhost:%%PORT_8084%%') } 1 .. 6),
+    # nginx is lazy to set a timer anew for less than 300ms
+    (map { oidc_provider("hasty$_", 'connect_timeout 100ms; read_timeout 400ms') } 1 .. @slow),
+    oidc_provider('realm', '', issuer => 'http://127.0.0.1:8082/realms/a'),
+    oidc_provider('slash', '', issuer => 'http://127.0.0.1:8083/realms/b/'),
+    oidc_provider('elsewhere', 'config_url http://127.0.0.1:8080/metadata.json?policy=b2c'),
+    oidc_provider('plain', 'pkce off'),
+    oidc_provider('impatient', 'connect_timeout 200ms; read_timeout 200ms'),
+    site('in', <<'EOF'),
         location /tight/ {
             auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/open;
+            proxy_pass http://127.0.0.1:8080/app;
 
             client_body_buffer_size       1k;
             client_max_body_size          200k;
             subrequest_output_buffer_size 1k;
         }
 
-        location /open {
-            return 200 in;
-        }
-
         location = /metadata.json {
             default_type application/json;
             add_header   X-Query $args always;
         }
-    }
-}
-
 EOF
+));
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
 $ENV{SSL_CERT_FILE} = '/dev/null';
@@ -435,18 +262,18 @@ $ENV{SSL_CERT_FILE} = '/dev/null';
 $op->stop;
 $t->run();
 
-is(browser()->get('/open')->{status}, 200, 'provider down, an open page');
+is(browser()->get('/app')->{status}, 200, 'provider down, an open page');
 log_mark($t);
 my $path = fresh();
 my $res = browser()->get($path);
 is(outcome($res), '502 upstream_unreachable', 'provider down, a protected page');
 ok($res->{headers}{'retry-after'}, 'provider down, Retry-After');
-ok(log_has($t, qr/oidc: \Q$unreachable\E while beginning a login, provider "p1"/),
+ok(log_has($t, qr/oidc: provider could not be reached \Q$at\E while beginning a login, provider "p1"/),
     'provider down, logged');
 
 $op->start;
 is($op->count($metadata), 0, 'provider up, nothing asked');
-is(browser()->get('/open')->{status} . $op->count($metadata), 2000,
+is(browser()->get('/app')->{status} . $op->count($metadata), 2000,
     'provider up, an open page, nothing asked');
 is(outcome(login($path)), '200', 'provider up, a login');
 is($op->count($metadata), 1, 'provider up, metadata asked for once');
@@ -465,9 +292,7 @@ is($op->count($metadata), 2, 'two requests');
 
 for my $case (@refused_members) {
     my ($name, $members, $sentence) = @$case;
-
-    $op->reset->set(metadata => $members);
-    refused($t, $op, $name, upstream_metadata => $sentence);
+    begins_no_login($t, $op, fresh_name(), $name, { metadata => $members }, '502 upstream_metadata', $sentence);
 }
 
 for my $case (@challenges) {
@@ -533,15 +358,11 @@ is(outcome(login('/?op=tls_6')), '200', 'all endpoints of https');
 
 # The answer itself.
 
-$op->clear;
 for my $case (@refused_answers) {
-    my ($name, $answer, $word, $sentence) = @$case;
-
-    $op->reset->set(respond => { $metadata => $answer });
-    refused($t, $op, "an answer, $name", $word, $sentence);
+    my ($name, $answer, @verdict) = @$case;
+    begins_no_login($t, $op, fresh_name(), "an answer, $name",
+        { respond => { $metadata => $answer } }, @verdict);
 }
-
-is($op->count('/evil'), 0, 'no redirect is followed');
 
 for my $case (@accepted_answers) {
     my ($name, $answer) = @$case;
@@ -589,14 +410,14 @@ is(outcome(browser()->get($path)), '302', 'all of five leave, a sixth comes');
 $op->clear->set(respond => { $metadata => { hold => 1 } });
 my @waiting = map { my $b = browser(); [ $b, $b->start('/?op=impatient') ] } 1 .. 5;
 $op->wait_for($metadata, 1);
-is(browser()->get('/open')->{status}, 200, 'an open page while the provider is silent');
+is(browser()->get('/app')->{status}, 200, 'an open page while the provider is silent');
 
 my $start = time;
 log_mark($t);
 is_deeply([ map { outcome($_->[0]->finish($_->[1])) } @waiting ], [ ('504 upstream_timeout') x 5 ],
     'a provider that is silent');
 cmp_ok(time - $start, '<', 3, 'a provider that is silent, within the timeout');
-ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while beginning a login/),
+ok(log_has($t, qr/oidc: provider did not answer in time \Q$at\E while beginning a login/),
     'a provider that is silent, logged');
 
 $op->reset;
@@ -604,27 +425,13 @@ is(outcome(browser()->get('/?op=impatient')), '302', 'a provider that speaks aga
 
 # Not even who sends something all the time can keep anybody waiting.
 
-my $number_of_drips = 0;
+for my $number (1 .. @slow) {
+    my ($name, $answer, @verdict) = @{ $slow[$number - 1] };
 
-for my $case (
-    ['headers', { drip => [10, 0.05] }],
-    ['chunks', { chunked => 1, drip => [30, 0.05] }],
-    ['interim answers', { raw => "HTTP/1.1 103 Early Hints\r\n\r\n" x 40, drip => [28, 0.05] }],
-    ['extensions of a chunk',
-        { raw => ok_with('Transfer-Encoding: chunked', '', '5' . ';a=b' x 100), drip => [20, 0.05] }],
-    ['trailers', { raw => ok_with('Transfer-Encoding: chunked', '', "${chunk}0\r\n" . "X: y\r\n" x 200),
-        drip => [60, 0.05] }])
-{
-    my ($what, $answer) = @$case;
-
-    $op->reset->clear->set(respond => { $metadata => $answer });
-    log_mark($t);
-    my $since = time;
-    is(outcome(browser()->get('/?op=drip_' . ++$number_of_drips)), '504 upstream_timeout',
-        "$what without an end");
-    cmp_ok(time - $since, '<', 1.5, "$what without an end, within the timeout");
-    ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while beginning a login/),
-        "$what without an end, logged");
+    my $began = time;
+    begins_no_login($t, $op, "hasty$number", "an answer, $name",
+        { respond => { $metadata => $answer } }, @verdict);
+    cmp_ok(time - $began, '<', 1.5, "an answer, $name, within the timeouts");
 }
 
 # The settings and the body of the request that happens to come first have no say.
@@ -638,25 +445,9 @@ is(outcome(login('/tight' . fresh())), '200', 'small buffers of the location');
 
 ###############################################################################
 
-# The page of an oidc_provider that no case has used.
-sub fresh { return '/?op=p' . ++$used }
-
-# A login does not even begin, but the next one does.
-sub refused {
-    my ($t, $op, $name, $word, $sentence) = @_;
-
-    log_mark($t);
-    my $path = fresh();
-    my $answer = browser()->get($path);
-    is(outcome($answer), "502 $word", $name);
-    is("$answer->{headers}{'retry-after'} @{ $answer->{set_cookie} }", '5 ',
-        "$name, Retry-After and no cookie");
-    ok(log_has($t, qr/oidc: \Q$sentence\E while beginning a login, provider "p$used"/),
-        "$name, logged");
-
-    $op->reset;
-    is(outcome(browser()->get($path)), '302', "$name, and well the next time");
-}
+# An oidc_provider that no case has used, and a page of it.
+sub fresh_name { return 'p' . ++$used }
+sub fresh { return page_of(fresh_name()) }
 
 # Requests of several browsers that wait for one answer; which of them give up meanwhile.
 sub at_once {
@@ -669,23 +460,16 @@ sub at_once {
         push @waiting, [ $browser, $browser->start($path) ];
         $op->wait_for($metadata, $asked + 1);
     }
-    browser()->get('/open');    # by now nginx has read all of them
+    browser()->get('/app');    # by now nginx has read all of them
 
     for my $gone (reverse @leaving) {
         my ($browser, $request) = @{ splice @waiting, $gone, 1 };
         $browser->abort($request);
     }
-    browser()->get('/open');
+    browser()->get('/app');
 
     $op->reset;
     return map { outcome($_->[0]->finish($_->[1])) } @waiting;
-}
-
-# The status, and $oidc_error where there is one.
-sub outcome {
-    my ($answer) = @_;
-
-    return join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
 }
 
 ###############################################################################

@@ -15,22 +15,21 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Hostile;
+use Test::OIDC::Refusal;
+use Test::OIDC::Site;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $at = ' at "http://127.0.0.1:' . port(8081) . '/token"';
+my $endpoint = 'http://127.0.0.1:' . port(8081) . '/token';
 
 my $no_access_token = 'provider sent a token response without a proper access token';
 my $no_id_token = 'provider sent a token response without an id token';
 my $not_bearer = 'provider sent a token response whose token type is not Bearer';
-my $malformed = 'provider sent a token response that is malformed JSON';
-my $too_large = "provider sent too large an answer$at";
-my $incomplete = "provider sent an incomplete answer$at";
-my $unreachable = "provider could not be reached$at";
 
 sub answered { return 'provider answered with error ' . join ', ', map { qq{"$_"} } @_ }
-sub status { return "provider answered with status $_[0]" }
+sub status { return ('502 upstream_status', "provider answered with status $_[0]") }
 
 # An error as RFC 6749, 5.2 has it.
 sub error_response {
@@ -83,95 +82,30 @@ my @refused_answers = (
         answered('invalid_grant', 'a\x0D\x0A\x22b\x22 \xC3\xA9')],
     ['an error of 10,000 characters', error_response(400, 'e' x 10_000), '400 provider_error',
         answered('e' x 128) . '...'],
-    (map { ["an error that is $_->[0]", error_response(400, $_->[1]), '502 upstream_status', status(400)] }
+    (map { ["an error that is $_->[0]", error_response(400, $_->[1]), status(400)] }
         ['a number', 1], ['true', \1], ['an array', ['invalid_grant']], ['an object', { error => 'x' }]),
-    ['an error that is null', { status => 400, body => '{"error":null}' }, '502 upstream_status',
-        status(400)],
+    ['an error that is null', { status => 400, body => '{"error":null}' }, status(400)],
     ['an error twice', { status => 400, body => '{"error":"invalid_grant","error":"x"}' },
-        '502 upstream_status', status(400)],
+        status(400)],
     ['an error nested too deep', { status => 400, body => '{"error":"x","y":' . '[' x 20_000 },
-        '502 upstream_status', status(400)],
+        status(400)],
     ['an error that is not UTF-8', { status => 400, body => "{\"error\":\"\xff\"}" },
-        '502 upstream_status', status(400)],
+        status(400)],
     ['an error that ends early', { %{ error_response(400, 'invalid_grant') }, close => 'mid_body' },
-        '502 upstream_answer', $incomplete],
+        '502 upstream_answer', qq{provider sent an incomplete answer at "$endpoint"}],
     ['an error of more than 64 KB', { %{ error_response(400, 'invalid_grant') }, pad => 64 * 1024 + 1 },
-        '502 upstream_answer', $too_large],
-    ['400 without JSON', { status => 400, body => 'no' }, '502 upstream_status', status(400)],
-    ['401 without JSON', { status => 401, body => '' }, '502 upstream_status', status(401)],
-    ['400 with an array', { status => 400, body => '["error"]' }, '502 upstream_status', status(400)],
-    (map { ["status $_", { status => $_ }, '502 upstream_status', status($_)] }
-        qw/ 201 204 206 304 403 404 429 500 503 /),
-    (map { ["a redirect, $_", { status => $_, headers => { Location => '/evil' } },
-        '502 upstream_status', status($_)] } 300 .. 303, 305 .. 308),
-
-    ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
-        '502 upstream_status', 'provider sent content type "text/html" instead of JSON'],
-    ['a form',
-        { headers => { 'Content-Type' => 'application/x-www-form-urlencoded' }, body => 'a=b' },
-        '502 upstream_status',
-        'provider sent content type "application/x-www-form-urlencoded" instead of JSON'],
+        '502 upstream_answer', qq{provider sent too large an answer at "$endpoint"}],
+    ['400 without JSON', { status => 400, body => 'no' }, status(400)],
+    ['401 without JSON', { status => 401, body => '' }, status(401)],
+    ['400 with an array', { status => 400, body => '["error"]' }, status(400)],
     ['an error with status 200', { body => { error => 'bad_verification_code' } },
         '502 upstream_token', $no_access_token],
-    ['no JSON', { body => 'access_token=x' }, '502 upstream_token', $malformed],
-    ['JSON cut short', { body => '{%%*%%' }, '502 upstream_token', $malformed],
-    ['a NUL behind the token', { body => '{%%*%%,"x":"a\\u0000"}' }, '502 upstream_token', $malformed],
-    ['an array', { body => '[{%%*%%}]' }, '502 upstream_token',
-        'provider sent a token response that is JSON that is not an object'],
-    ['a member twice', { body => '{%%*%%,"id_token":"x"}' }, '502 upstream_token',
-        'provider sent a token response that is JSON with a duplicate member'],
-    (map { ["nested $_->[0]", { body => $_->[1] }, '502 upstream_token',
-        'provider sent a token response that is JSON nested too deep'] }
-        ['60,000 deep, without an end', '{"x":' . '[' x 60_000],
-        ['20,000 deep', '{%%*%%,"x":' . '[' x 20_000 . ']' x 20_000 . '}'],
-        ['6,000 objects deep', '{%%*%%,"x":' . '{"x":' x 6_000 . '1' . '}' x 6_001]),
-    ['a NUL byte', { body => "{%%*%%,\"x\":\"a\0b\"}" }, '502 upstream_token', $malformed],
-    ['a NUL in a name', { body => '{%%*%%,"x\\u0000":1}' }, '502 upstream_token', $malformed],
-    (map { ["bytes that are no UTF-8, " . unpack('H*', $_), { body => "{%%*%%,\"x\":\"$_\"}" },
-        '502 upstream_token', $malformed] }
-        "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"),
-    ['a lone surrogate', { body => '{%%*%%,"x":"\\udc00"}' }, '502 upstream_token', $malformed],
-    ['a number beyond all numbers', { body => '{%%*%%,"x":1e400}' }, '502 upstream_token', $malformed],
-    ['an integer beyond 64 bits', { body => '{%%*%%,"x":99999999999999999999}' }, '502 upstream_token',
-        $malformed],
-    ['an empty body', { body => '' }, '502 upstream_token', $malformed],
 
-    ['more than 64 KB', { pad => 64 * 1024 + 1 }, '502 upstream_answer', $too_large],
-    ['more than 64 KB, chunked', { pad => 64 * 1024 + 1, chunked => 1000 },
-        '502 upstream_answer', $too_large],
-    ['an answer without an end', { endless => 'body' }, '502 upstream_answer', $too_large],
-    ['headers without an end', { endless => 'headers' }, '502 upstream_answer', $incomplete],
-    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
-        "provider sent a compressed answer, which was not asked for$at"] } qw/ gzip br deflate zstd /),
-    ['interim answers without an end', { before => "HTTP/1.1 100 Continue\r\n\r\n" x 5000 },
-        '502 upstream_answer', $incomplete],
-    ['HTTP/0.9', { raw => '{"access_token":"x","token_type":"Bearer"}' }, '502 upstream_answer',
-        "provider sent no HTTP answer$at"],
-    ['no HTTP', { raw => "* OK IMAP4rev1\r\n" }, '502 upstream_answer',
-        "provider sent no HTTP answer$at"],
-    ['closed before headers', { close => 'before_headers' }, '502 upstream_unreachable', $unreachable],
-    ['closed in headers', { close => 'mid_headers' }, '502 upstream_answer', $incomplete],
-    ['closed behind headers', { close => 'after_headers' }, '502 upstream_answer', $incomplete],
-    ['closed in the body', { close => 'mid_body' }, '502 upstream_answer', $incomplete],
-    ['closed in a chunk', { close => 'mid_body', chunked => 100 }, '502 upstream_answer', $incomplete],
-    ['reset before headers', { reset => 'before_headers' }, '502 upstream_unreachable', $unreachable],
-    ['reset in headers', { reset => 'mid_headers' }, '502 upstream_answer', $incomplete],
-    ['reset behind headers', { reset => 'after_headers' }, '502 upstream_answer', $incomplete],
-    ['reset in the body', { reset => 'mid_body' }, '502 upstream_answer', $incomplete],
-    ['a chunk without an end', { endless => 'body', body => "fffffffff\r\n",
-        headers => { 'Transfer-Encoding' => 'chunked' } }, '502 upstream_answer', $too_large],
-    ['300 headers of 100 bytes', { headers => { X => [ ('x' x 97) x 300 ] } }, '502 upstream_answer',
-        $incomplete],
-    ['a NUL in a header', { headers => { X => "a\0b" } }, '502 upstream_answer',
-        "provider sent a malformed header$at"],
-    ['a carriage return in a header', { headers => { X => "a\rb" } }, '502 upstream_answer',
-        "provider sent a malformed header$at"],
-    ['two lengths', { headers => { 'Content-Length' => [5, 6] } }, '502 upstream_answer',
-        "provider sent a malformed Content-Length$at"],
-    ['chunked and compressed for transfer', { headers => { 'Transfer-Encoding' => 'gzip, chunked' } },
-        '502 upstream_answer', "provider sent an unknown Transfer-Encoding$at"],
-    ['chunks of no size', { headers => { 'Transfer-Encoding' => 'chunked', 'Content-Length' => undef } },
-        '502 upstream_answer', "provider sent malformed chunks$at"],
+    wrong_status(qw/ 201 204 206 304 403 404 429 500 503 /),
+    wrong_type(),
+    broken_http($endpoint, 64 * 1024),
+    (map { [$_->[0], { body => $_->[1] }, '502 upstream_token',
+        "provider sent a token response that is $_->[2]"] } broken_json()),
 );
 
 # name of the case, members of the token response, what the browser gets, log
@@ -221,123 +155,24 @@ my @accepted = (
     ['in small pieces', { respond => { '/token' => { drip => [200, 0.01] } } }],
 );
 
+my @slow = too_slow($endpoint);
+
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(6 * (@refused_answers + @refused_members) + 2 * @accepted + 52);
+    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 34);
 
 my $op = provider($t, 8081);
 
 my $odd_id = 'cli:ent id+%&=/?"';
 my $odd_secret = q{s:e c+r%e&t=/?"ü};
+my @odd = (client_id => "'$odd_id'", client_secret => "'$odd_secret'");
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    oidc_provider op {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-    }
-
-    oidc_provider noisy {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/noisy;
-    }
-
-    oidc_provider odd {
-        issuer          http://127.0.0.1:8081;
-        client_id       'cli:ent id+%&=/?"';
-        client_secret   's:e c+r%e&t=/?"ü';
-        redirect_uri    /callback/odd;
-    }
-
-    oidc_provider odd_post {
-        issuer          http://127.0.0.1:8081;
-        client_id       'cli:ent id+%&=/?"';
-        client_secret   's:e c+r%e&t=/?"ü';
-        redirect_uri    /callback/odd_post;
-    }
-
-    oidc_provider default {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/default;
-    }
-
-    oidc_provider post {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/post;
-    }
-
-    oidc_provider neither {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/neither;
-    }
-
-    oidc_provider public {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        redirect_uri    /callback/public;
-    }
-
-    oidc_provider gone {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/gone;
-    }
-
-    oidc_provider query {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/query;
-    }
-
-    oidc_provider impatient {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        redirect_uri    /callback/impatient;
-        connect_timeout 200ms;
-        read_timeout    600ms;
-    }
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
-        location / {
-            auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/open;
-        }
-
-        location /open {
-            return 200 in;
-        }
-    }
-}
-
-EOF
+$t->write_file_expand('nginx.conf', nginx_conf(
+    (map { oidc_provider($_) } qw/ op noisy default post neither gone query /),
+    (map { oidc_provider($_, '', @odd) } qw/ odd odd_post /),
+    oidc_provider('public', '', client_secret => undef),
+    oidc_provider('impatient', 'connect_timeout 200ms; read_timeout 600ms'),
+    site('in'),
+));
 
 # The system's bundle of certificates, which every oidc_provider reads, is not needed.
 $ENV{SSL_CERT_FILE} = '/dev/null';
@@ -438,8 +273,11 @@ ok(log_has($t, qr/oidc: provider could not be reached at "http:..127.0.0.1:$clos
 
 # Answers that end in no session.
 
-refused($t, $op, $_->[0], { respond => { '/token' => $_->[1] } }, @$_[2, 3]) for @refused_answers;
-refused($t, $op, $_->[0], { token => $_->[1] }, @$_[2, 3]) for @refused_members;
+for my $case ((map { [$_->[0], { respond => { '/token' => $_->[1] } }, @$_[2, 3]] } @refused_answers),
+    (map { [$_->[0], { token => $_->[1] }, @$_[2, 3]] } @refused_members))
+{
+    ends_in_no_session($t, $op, 'op', @$case, '/jwks' => 0);
+}
 
 for my $case (@accepted) {
     my ($name, $knobs) = @$case;
@@ -451,31 +289,13 @@ for my $case (@accepted) {
 
 # Timeouts, one by one and in all.
 
-my @slow = (
-    ['silent', { delay => 3 }],
-    ['slow in its headers', { drip => [10, 0.1] }],
-    ['slow in its body, but faster than read_timeout', { drip => [300, 0.4] }],
-);
-
 for my $case (@slow) {
-    my ($name, $answer) = @$case;
-
-    $op->reset->clear->set(respond => { '/token' => $answer });
-    log_mark($t);
+    my ($name, $answer, @verdict) = @$case;
 
     my $began = time;
-    my $late = login('/?op=impatient');
-    is(outcome($late), '504 upstream_timeout', "a provider that is $name");
+    ends_in_no_session($t, $op, 'impatient', "a provider that is $name",
+        { respond => { '/token' => $answer } }, @verdict);
     cmp_ok(time - $began, '<', 2, "a provider that is $name, bounded");
-    ok($late->{headers}{'retry-after'}, "a provider that is $name, Retry-After");
-    ok(log_has($t, qr/oidc: provider did not answer in time\Q$at\E while handling the callback/),
-        "a provider that is $name, logged");
-    is(join(' ', grep { !/login/ } map { $_->{name} } $late->{browser}->cookies), '',
-        "a provider that is $name, no session");
-
-    $op->reset;
-    is(outcome($late->{browser}->login('/?op=impatient')), '200',
-        "a provider that is $name, and well the next time");
 }
 
 # Nobody else waits meanwhile.
@@ -488,7 +308,7 @@ $sent = $browser->follow($browser->get('/?op=op'));
 my $waiting = $browser->start($sent->{location}, from => $sent->{url});
 $op->wait_for('/token', 1);
 
-is(browser()->get('/open')->{status}, 200, 'while a login waits, an open page');
+is(browser()->get('/app')->{status}, 200, 'while a login waits, an open page');
 is($member->get('/?op=op')->{status}, 200, 'while a login waits, a page with a session');
 is(browser()->get('/?op=op')->{status}, 302, 'while a login waits, another login');
 
@@ -497,56 +317,11 @@ is(outcome($browser->follow($browser->finish($waiting))), '200', 'the login goes
 
 ###############################################################################
 
-sub refused {
-    my ($t, $op, $name, $knobs, $expected, $sentence) = @_;
-
-    log_mark($t);
-    $op->reset->clear->set(%$knobs);
-
-    my $browser = browser();
-    my $sent = $browser->follow($browser->get('/?op=op'));
-    my $answer = $browser->follow($sent);
-
-    is(outcome($answer), $expected, $name);
-    is($answer->{headers}{'retry-after'} // 'none', $expected =~ /^50[24]/ ? 5 : 'none',
-        "$name, Retry-After");
-    ok(log_has($t, qr/oidc: \Q$sentence\E while handling the callback, provider "op"/),
-        "$name, logged");
-
-    # neither by the same callback once more nor by what the browser holds now
-    my $again = $browser->follow($sent);
-    my $page = $browser->get('/?op=op');
-    my $sessions = grep { $_->{name} !~ /login/ } $browser->cookies;
-    is("$again->{status} $page->{status} $sessions " . $op->count('/token'), '400 302 0 1',
-        "$name, nothing kept");
-    is(join(' ', map { $op->count($_) } '/evil', '/jwks'), '0 0', "$name, and nothing else asked");
-
-    $op->reset;
-    is(outcome($browser->login('/?op=op')), '200', "$name, and well the next time");
-}
-
-# A login with an oidc_provider: what came of it, and the token request.
-sub asked_by {
-    my ($op, $name, %knobs) = @_;
-
-    $op->reset->clear->set(%knobs);
-    my $answer = login("/?op=$name");
-    my ($request) = $op->requests('/token');
-    return (outcome($answer), $request);
-}
-
 # The pair behind Basic.
 sub basic {
     my ($request) = @_;
 
     return decode_base64(($request->{headers}{authorization} // '') =~ s/^Basic //r);
-}
-
-# The status, and $oidc_error where there is one.
-sub outcome {
-    my ($answer) = @_;
-
-    return join ' ', $answer->{status}, grep { defined } $answer->{headers}{'x-error'};
 }
 
 ###############################################################################

@@ -1,0 +1,90 @@
+package Test::OIDC::Refusal;
+
+# What has to be true whenever a provider goes wrong, whatever it is that it does: the browser gets the
+# right answer and keeps nothing, the log says why, nobody is asked for more, and as soon as the provider
+# is right again a login succeeds. The oidc_provider is one of a Test::OIDC::Site.
+#
+#   begins_no_login($t, $op, $provider, $name, $knobs, $outcome, $sentence)
+#                                           CHALLENGE_TESTS assertions about a page that should have led
+#                                           to the provider
+#   ends_in_no_session($t, $op, $provider, $name, $knobs, $outcome, $sentence, %asked)
+#                                           CALLBACK_TESTS assertions about a callback; endpoints and how
+#                                           often they are asked, if it is not the token endpoint alone
+#
+# Knobs may be a sub that makes them from the nonce of the login, the sentence may be a pattern.
+
+use warnings;
+use strict;
+
+use Test::More;
+
+use Test::OIDC;
+use Test::OIDC::Site;
+
+use constant CHALLENGE_TESTS => 5;
+use constant CALLBACK_TESTS => 6;
+
+our @EXPORT = qw/ CALLBACK_TESTS CHALLENGE_TESTS begins_no_login ends_in_no_session /;
+use base qw/ Exporter /;
+
+sub begins_no_login {
+    my ($t, $op, $provider, $name, $knobs, $outcome, $sentence) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    $op->reset->clear->set(%$knobs);
+    log_mark($t);
+    my $answer = browser()->get(page_of($provider));
+
+    is(outcome($answer), $outcome, $name);
+    is(retry_after($answer), expected_retry_after($outcome), "$name, Retry-After");
+    ok(log_has($t, logged($sentence, 'beginning a login', $provider)), "$name, logged");
+    is(@{ $answer->{set_cookie} } . ' ' . $op->count, '0 1', "$name, no cookie and nothing else asked");
+
+    $op->reset;
+    is(outcome(browser()->get(page_of($provider))), '302', "$name, and well the next time");
+}
+
+sub ends_in_no_session {
+    my ($t, $op, $provider, $name, $knobs, $outcome, $sentence, %asked) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($browser, $page) = (browser(), page_of($provider));
+    log_mark($t);
+
+    $op->reset->clear;
+    $op->set(%$knobs) unless ref $knobs eq 'CODE';
+    my $challenge = $browser->get($page);
+    $op->set(%{ $knobs->(query($challenge->{location})->{nonce}) }) if ref $knobs eq 'CODE';
+    my $sent = $browser->follow($challenge);
+    my $answer = $browser->follow($sent);
+
+    is(outcome($answer), $outcome, $name);
+    is(retry_after($answer), expected_retry_after($outcome), "$name, Retry-After");
+    ok(log_has($t, logged($sentence, 'handling the callback', $provider)), "$name, logged");
+
+    # neither by the same callback once more nor by what the browser holds now
+    my $again = $browser->follow($sent);
+    my $later = $browser->get($page);
+    my $sessions = grep { $_->{name} !~ /_login_/ } $browser->cookies;
+    is("$again->{status} $later->{status} $sessions", '400 302 0', "$name, nothing kept");
+
+    %asked = ('/token' => 1, '/userinfo' => 0, '/evil' => 0, %asked);
+    my %count = map { $_ => 0 } keys %asked;
+    $count{ $_->{kind} }++ for grep { exists $asked{ $_->{kind} } } $op->requests;
+    is_deeply(\%count, \%asked, "$name, and nothing else asked");
+
+    $op->reset;
+    is(outcome($browser->login($page)), '200', "$name, and well the next time");
+}
+
+sub retry_after { return shift->{headers}{'retry-after'} // 'none' }
+sub expected_retry_after { return shift =~ /^50[24]/ ? 5 : 'none' }
+
+sub logged {
+    my ($sentence, $while, $provider) = @_;
+
+    $sentence = quotemeta $sentence unless ref $sentence;
+    return qr/oidc: $sentence while $while, provider "\Q$provider\E"/;
+}
+
+1;
