@@ -76,12 +76,22 @@ sub write_knobs {
     my ($self, $knobs) = @_;
 
     $self->{knobs} = { %$knobs };
-    my %file = (knobs => $knobs, generation => ++$self->{generation});
+    my %file = (knobs => $knobs, generation => ++$self->{generation}, clock => $self->{clock});
 
     write_bytes("$self->{knob_file}.new", '>', to_json(\%file));
     rename "$self->{knob_file}.new", $self->{knob_file} or die "rename: $!";
     return $self;
 }
+
+# From now on the daemon takes the time to be so many seconds later than it is; reset() leaves it so.
+sub move_clock {
+    my ($self, $seconds) = @_;
+
+    $self->{clock} = $seconds;
+    return $self->write_knobs($self->{knobs});
+}
+
+sub now { return int(time + (shift->{clock} || 0)) }
 
 sub clear {
     my ($self) = @_;
@@ -120,8 +130,8 @@ sub current_knobs {
     my ($self) = @_;
 
     my $file = from_json(read_bytes($self->{knob_file}));
-    $self->{generation} = $file->{generation};
-    return with_times($file->{knobs});
+    @$self{qw/ generation clock /} = @$file{qw/ generation clock /};
+    return $self->with_times($file->{knobs});
 }
 
 sub record {
@@ -131,12 +141,12 @@ sub record {
 }
 
 sub with_times {
-    my ($value) = @_;
+    my ($self, $value) = @_;
 
-    return [ map { with_times($_) } @$value ] if ref $value eq 'ARRAY';
+    return [ map { $self->with_times($_) } @$value ] if ref $value eq 'ARRAY';
     return $value if ref $value ne 'HASH';
-    return int(time + $value->{'$now'}) if exists $value->{'$now'};
-    return { map { $_ => with_times($value->{$_}) } keys %$value };
+    return int($self->now + $value->{'$now'}) if exists $value->{'$now'};
+    return { map { $_ => $self->with_times($value->{$_}) } keys %$value };
 }
 
 sub read_bytes {
