@@ -60,7 +60,15 @@ options = --with-compat --with-debug --with-threads --with-http_ssl_module \
           --with-http_auth_request_module --with-http_stub_status_module \
           --prefix=$(top)/$(out)/prefix
 
-$(out)/configured: config config.make $(sources) Makefile | deps
+# It is made anew for a file more or less, not for a change in one.
+$(out)/sources: FORCE
+	@mkdir -p $(@D)
+	@echo $(sources) | cmp -s - $@ || echo $(sources) > $@
+
+.PHONY: FORCE
+FORCE:
+
+$(out)/configured: config config.make $(out)/sources Makefile | deps
 	@test -e $(tree)/src/core/nginx.h || \
 	    { echo "$(tree) holds no nginx source" >&2; exit 1; }
 	@mkdir -p $(out)/tree
@@ -78,7 +86,7 @@ $(out)/configured: config config.make $(sources) Makefile | deps
 	@touch $@
 
 ifeq ($(STATIC),)
-$(out)/objs/ngx_http_oidc_module.so: $(out)/configured $(headers)
+$(out)/objs/ngx_http_oidc_module.so: $(out)/configured $(headers) $(sources)
 	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s modules
 
 $(module): $(out)/objs/ngx_http_oidc_module.so
@@ -139,17 +147,18 @@ unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
              -Werror -Isrc $(sanitizers)
 
 # No include path leads to nginx: the lower floors stand without it.
-build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/fuzz/*.h) Makefile
+build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/unit/ngx/*.h t/fuzz/*.h) Makefile
 	@mkdir -p $(@D)
 	@$(unit_cxx) $(if $(filter t/%,$<),-O0) -c $< -o $@
 
 build/unit/unit: $(unit_objs)
-	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -o $@
+	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -lhiredis -o $@
 
 .PHONY: unit
-unit:             ## GoogleTest for the floors below nginx, sanitized
-	@$(MAKE) -j$(jobs) build/unit/unit
+unit:             ## GoogleTest for the floors below nginx and the shared memory, sanitized
+	@$(MAKE) -j$(jobs) build/unit/unit build/unit/shared
 	@build/unit/unit --gtest_brief=1
+	@build/unit/shared --gtest_brief=1
 
 # Fuzzing. Any compiler's code gets the seeds of t/fuzz; with clang, libFuzzer
 # makes up more. One binary holds all targets.
@@ -157,7 +166,7 @@ unit:             ## GoogleTest for the floors below nginx, sanitized
 fuzz_cpp  := $(wildcard t/fuzz/*.cpp) $(pure) src/ngx/reply.cpp \
              t/unit/play.cpp t/unit/signer.cpp
 fuzz_cxx  := clang++ -std=c++20 -g -O1 -Isrc -D_GLIBCXX_ASSERTIONS $(sanitizers)
-fuzz_libs := -lcjose -ljansson -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build
+fuzz_libs := -lcjose -ljansson -lcrypto -lhiredis -Lbuild -lnginx -Wl,-rpath,$(top)/build
 
 # What reads HTTP answers are nginx's own parsers: those of the installed nginx,
 # whatever NGINX_SRC says. Its headers do not stand our warnings.
@@ -170,7 +179,7 @@ $(reply_objs:%=build/fuzz/%): fuzz_cxx += $(nginx_cxx)
 $(reply_objs:%=build/unit/%) $(reply_objs:%=build/fuzz/%): | build/debian/configured
 
 ifneq ($(out),build/debian)
-build/debian/configured: config config.make $(sources) Makefile
+build/debian/configured: FORCE
 	@$(MAKE) NGINX_SRC= BUILD= STATIC= $@
 endif
 
@@ -178,7 +187,17 @@ build/libnginx.so: t/fuzz/library $(wildcard /usr/sbin/nginx) | build/debian/con
 	@mkdir -p $(@D)
 	@t/fuzz/library /usr/sbin/nginx $@
 
-build/unit/replay build/fuzz/fuzz: | build/libnginx.so
+build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
+
+# Shared memory has the allocator and the locks of the same nginx. Its variables
+# are its own only for code that looks for them in their library.
+shared_cpp  := src/ngx/memory.cpp $(wildcard src/ngx/zone*.cpp t/unit/ngx/*.cpp)
+shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
+$(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
+$(shared_objs): | build/debian/configured
+
+build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/crypto core/encode core/result oidc/schedule)
+	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
 
 build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o
 	@$(unit_cxx) $^ $(fuzz_libs) -o $@
@@ -221,7 +240,7 @@ check: build/debian/configured ## structure, documentation, formatting, clang-ti
 
 .PHONY: format
 format:           ## clang-format over src and t
-	@clang-format -i src/*/*.cpp src/*/*.h t/unit/*.cpp t/fuzz/*.cpp t/fuzz/*.h t/fuzz/entry/*.cpp
+	@clang-format -i src/*/*.cpp src/*/*.h t/unit/*.cpp t/unit/ngx/* t/fuzz/*.cpp t/fuzz/*.h t/fuzz/entry/*.cpp
 
 .PHONY: demo
 demo: $(module)   ## a provider, an application and nginx on loopback, to try in a browser

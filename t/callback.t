@@ -13,6 +13,7 @@ BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Workers;
 
 use Time::HiRes qw/ sleep time /;
 
@@ -652,11 +653,11 @@ sub copies {
     $op->set(respond => {'/token' => {hold => 1, %{ $how{answer} || {} }}});
 
     my @workers = @{ $how{workers} || [] };
-    stop_process($workers[1]) if @workers;
+    halt($workers[1]) if @workers;
     my @requests = $browser->start($callback);
     $op->wait_for('/token', 1);
 
-    stop_process($workers[0]) if @workers;
+    halt($workers[0]) if @workers;
     kill 'CONT', $workers[1] if @workers;
     push @requests, $browser->start($callback) for 2 .. $number;
     browser()->get('/page/');    # nginx has read the copies before it answers this
@@ -668,10 +669,3 @@ sub copies {
     return map { $browser->finish($_) } @requests;
 }
 
-sub stop_process {
-    my ($pid) = @_;
-
-    kill 'STOP', $pid;
-    my $end = time + 5;
-    sleep 0.01 while `cat /proc/$pid/stat` !~ /\) T / && time < $end;
-}

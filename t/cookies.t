@@ -38,6 +38,7 @@ http {
         client_id      "client";
         client_secret  "secret-of-at-least-thirty-two-bytes";
         session_claims all;
+        session_store cookie;
     }
 
     server {

@@ -22,7 +22,7 @@ select STDOUT; $| = 1;
 # Where a directive belongs that opens an example; all others stand in a location.
 my %level = (
     (map { $_ => 'main' } qw/ events http load_module /),
-    (map { $_ => 'http' } qw/ server map upstream oidc_provider oidc_state_zone log_format include resolver /),
+    (map { $_ => 'http' } qw/ server map upstream oidc_provider oidc_session_store oidc_state_zone log_format include resolver /),
     (map { $_ => 'server' } qw/ location listen server_name /),
 );
 

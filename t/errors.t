@@ -33,7 +33,7 @@ my %provider = (
     silent => 'read_timeout 500ms;',
     slow => 'read_timeout 500ms;',
     brief => 'pre_auth_timeout 1s;',
-    large => 'session_claims all;',
+    large => 'session_claims all; session_store cookie;',
     closed => 'issuer http://127.0.0.1:8082;',
     elsewhere => 'redirect_uri https://login.example.com/callback/elsewhere;',
 );

@@ -19,6 +19,7 @@ use Time::HiRes qw/ sleep time /;
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Workers;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -395,21 +396,6 @@ sub alone {
     my $result = $do->();
     kill 'CONT', @others;
     return $result;
-}
-
-# A worker that is still about to stop might accept a connection.
-sub halt {
-    my (@workers) = @_;
-
-    kill 'STOP', @workers;
-    my $end = time + 2;
-    for my $file (grep { -e } map { "/proc/$_/stat" } @workers) {
-        until (time > $end) {
-            open my $stat, '<', $file or last;
-            last if <$stat> =~ /\) T /;
-            sleep 0.002;
-        }
-    }
 }
 
 # Those that were started and have not ended, by the log.

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Tests for sessions: the cookies they travel in, whom they open for and until when, the keys that seal
-# them, and how large they may be.
+# Tests for sessions in cookies: the cookies they travel in, whom they open for and until when, the keys
+# that seal them, and how large they may be. What is the same for every store is in store.t.
 
 use warnings;
 use strict;
@@ -36,7 +36,7 @@ my %provider = (
     twin => 'session_key key;',
     twin2 => 'session_key key;',
     rotating => 'session_key rotating;',
-    large => 'session_claims all;',
+    large => 'session_store cookie; session_claims all;',
     strict => 'cookie_samesite strict;',
     none => 'cookie_samesite none;',
     domain => 'cookie_domain example.com;',

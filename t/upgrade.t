@@ -16,6 +16,7 @@ use Time::HiRes qw/ sleep time /;
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Workers;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -191,17 +192,6 @@ sub outcome {
 
     my ($word, $location) = @{ $answer->{headers} }{qw/ x-error location /};
     return join ' ', $answer->{status}, defined $location ? "to $location" : (), $word // ();
-}
-
-# A worker that is still about to stop might accept a connection.
-sub halt {
-    my ($worker) = @_;
-
-    kill 'STOP', $worker;
-    until_true(sub {
-        open my $stat, '<', "/proc/$worker/stat" or return 1;
-        return <$stat> =~ /\) T /;
-    });
 }
 
 sub path_of { return shift =~ s{^http://[^/]*}{}r }

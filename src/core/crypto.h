@@ -78,6 +78,8 @@ public:
     // True for what is as long as a seal but names no key of the ring.
     bool is_foreign(std::string_view sealed) const;
 
+    std::size_t size() const { return keys_.size(); }
+
     // A value only the holder of that key can compute.
     std::string derive(
         std::size_t key, std::string_view info, std::size_t size) const;

@@ -69,6 +69,25 @@ constexpr Fault faults[] = {
     {userinfo_audience, "userinfo_audience", 403, error},
     {userinfo_subject, "userinfo_subject", 403, error},
 
+    {logout_malformed, "logout_malformed", 400, warn},
+    {logout_token_malformed, "logout_token_malformed", 400, warn},
+    {logout_token_encryption, "logout_token_encryption", 400, warn},
+    {logout_token_alg, "logout_token_alg", 400, warn},
+    {logout_token_crit, "logout_token_crit", 400, warn},
+    {logout_token_key, "logout_token_key", 400, warn},
+    {logout_token_signature, "logout_token_signature", 400, warn},
+    {logout_token_type, "logout_token_type", 400, warn},
+    {logout_token_issuer, "logout_token_issuer", 400, warn},
+    {logout_token_audience, "logout_token_audience", 400, warn},
+    {logout_token_expired, "logout_token_expired", 400, warn},
+    {logout_token_not_yet_valid, "logout_token_not_yet_valid", 400, warn},
+    {logout_token_issued_at, "logout_token_issued_at", 400, warn},
+    {logout_token_jti, "logout_token_jti", 400, warn},
+    {logout_token_events, "logout_token_events", 400, warn},
+    {logout_token_nonce, "logout_token_nonce", 400, warn},
+    {logout_token_subject, "logout_token_subject", 400, warn},
+    {logout_token_used, "logout_token_used", 400, warn},
+
     {upstream_unreachable, "upstream_unreachable", 502, error},
     {upstream_timeout, "upstream_timeout", 504, error},
     {upstream_answer, "upstream_answer", 502, error},
@@ -78,6 +97,11 @@ constexpr Fault faults[] = {
     {upstream_token, "upstream_token", 502, error},
     {upstream_pushed_authorization, "upstream_pushed_authorization", 502,
         error},
+
+    {store_unreachable, "store_unreachable", 503, error},
+    {store_timeout, "store_timeout", 503, error},
+    {store_answer, "store_answer", 503, error},
+    {store_full, "store_full", 503, error},
 };
 
 constexpr bool in_order()
@@ -87,8 +111,7 @@ constexpr bool in_order()
             return false;
         }
     }
-    return std::size(faults) ==
-        static_cast<std::size_t>(upstream_pushed_authorization) + 1;
+    return std::size(faults) == static_cast<std::size_t>(store_full) + 1;
 }
 
 static_assert(in_order(), "a row for every Errc, in its order");

@@ -67,6 +67,25 @@ enum class Errc {
     userinfo_audience,
     userinfo_subject,
 
+    logout_malformed,
+    logout_token_malformed,
+    logout_token_encryption,
+    logout_token_alg,
+    logout_token_crit,
+    logout_token_key,
+    logout_token_signature,
+    logout_token_type,
+    logout_token_issuer,
+    logout_token_audience,
+    logout_token_expired,
+    logout_token_not_yet_valid,
+    logout_token_issued_at,
+    logout_token_jti,
+    logout_token_events,
+    logout_token_nonce,
+    logout_token_subject,
+    logout_token_used,
+
     upstream_unreachable,
     upstream_timeout,
     upstream_answer,
@@ -75,6 +94,11 @@ enum class Errc {
     upstream_keys,
     upstream_token,
     upstream_pushed_authorization,
+
+    store_unreachable,
+    store_timeout,
+    store_answer,
+    store_full,
 };
 
 enum class Level { warn, error };

@@ -142,8 +142,8 @@ Step Callback::claimed(const World& world, Claimed claimed)
         return stale(world, {Errc::state_used, used});
     }
     if (claimed.whose == Claimed::ended) {
-        if (!claimed.cookies.empty() && !has_newer_session()) {
-            return go_home(std::move(claimed.cookies));
+        if (!claimed.left.empty() && !has_newer_session()) {
+            return go_home(std::move(claimed.left));
         }
         if (session_) {
             return go_home({});
@@ -175,9 +175,7 @@ Step Callback::redeem(const World& world)
 // this one's.
 bool Callback::has_newer_session() const
 {
-    return session_ &&
-        session_->expires() - provider_.client().session_timeout >=
-        state_.transaction.started;
+    return session_ && session_->started() >= state_.transaction.started * 1000;
 }
 
 Step Callback::tokens(const World&, Result<HttpResponse> response)
@@ -264,18 +262,43 @@ Step Callback::renewed(const World& world, Check learnt)
 
 Step Callback::finish(const World& world)
 {
-    auto session = Session::begin(*token_, userinfo_, tokens_,
-        provider_.client(), world.now, world.random);
-    auto cookies = session.seal(provider_, visit_.cookies, login_->secure(),
-        visit_.cookie_room, world.random);
-    if (!cookies) {
-        return refuse(std::move(cookies).error());
+    begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
+        world.in_milliseconds(), world.random);
+    auto kept =
+        begun_->keep(provider_, visit_.cookie_room, world.now, world.random);
+    if (!kept) {
+        return refuse(std::move(kept).error());
     }
+    cookies_ = session_cookies(
+        provider_.client(), kept->cookie, visit_.cookies, login_->secure());
+    if (!kept->save) {
+        return saved(world, Ok{});
+    }
+    return ask(std::move(*kept->save), &Callback::saved);
+}
+
+// The session that this one takes the place of would only lie about.
+Step Callback::saved(const World& world, Check saved)
+{
+    if (!saved) {
+        return refuse(std::move(saved).error());
+    }
+    if (session_ && session_->ticket()) {
+        return ask(Drop{session_->ticket()->key()}, &Callback::dropped);
+    }
+    return dropped(world, Ok{});
+}
+
+Step Callback::dropped(const World&, Check dropped)
+{
     if (!session_) {
-        cookies->push_back(login_->set_rounds(login_->rounds() + 1));
+        cookies_.push_back(login_->set_rounds(login_->rounds() + 1));
     }
-    auto end = go_home(std::move(*cookies));
-    end.session = std::move(session);
+    auto end = go_home(std::move(cookies_));
+    end.session = std::move(begun_);
+    if (!dropped) {
+        end.warning = std::move(dropped).error();
+    }
     return end;
 }
 
@@ -286,12 +309,14 @@ Finish Callback::go_home(std::vector<std::string> cookies)
     Finish finish;
     finish.location = login_->return_location(transaction);
     // A strict cookie stays away from a redirect that another site began.
-    finish.by_page = provider_.client().cookie_same_site == "Strict";
+    finish.page = provider_.client().cookie_same_site == "Strict" ?
+        Page::logged_in :
+        Page::none;
     finish.cookies = std::move(cookies);
-    finish.claimed = transaction.id;
     for (auto& cookie : login_->clear(transaction)) {
         finish.cookies.push_back(std::move(cookie));
     }
+    finish.left = finish.cookies;
     return finish;
 }
 

@@ -45,6 +45,8 @@ private:
     Step judge_error(Error error, Next<Check> again);
     Step renewed(const World& world, Check learnt);
     Step finish(const World& world);
+    Step saved(const World& world, Check saved);
+    Step dropped(const World& world, Check dropped);
     Finish go_home(std::vector<std::string> cookies);
 
     const Provider& provider_;
@@ -61,6 +63,8 @@ private:
     std::optional<IdToken> token_;
     HttpResponse response_; // with the user info
     std::optional<UserInfo> userinfo_;
+    std::optional<Session> begun_;
+    std::vector<std::string> cookies_; // that hold it
 
     bool renewed_keys_ = false;
     std::optional<Error> doubt_; // that newer keys may settle

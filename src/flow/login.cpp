@@ -25,79 +25,33 @@ bool is_binding(std::string_view suffix, std::string_view value)
         value.size() == binding_text && base64url_decode(value);
 }
 
-// RFC 6265, 5.1.3
-bool domain_matches(std::string_view host, std::string_view domain)
-{
-    if (domain.starts_with('.')) {
-        domain.remove_prefix(1);
-    }
-    return !domain.empty() && host.ends_with(domain) &&
-        (host.size() == domain.size() ||
-            host[host.size() - domain.size() - 1] == '.');
-}
-
-bool share_cookies(
-    const Client& client, std::string_view host, std::string_view other)
-{
-    return host == other ||
-        (domain_matches(host, client.cookie_domain) &&
-            domain_matches(other, client.cookie_domain));
-}
-
 }
 
 Result<Login> Login::at(const Provider& provider, const Visit& visit)
 {
-    Login login(provider, visit);
-    if (auto found = login.find_place(visit.origin); !found) {
-        return std::move(found).error();
-    }
-    return login;
+    return at_origin(provider, visit, visit.origin);
 }
 
 Result<Login> Login::of(const Provider& provider, const Visit& visit,
     const Transaction& transaction)
 {
-    Login login(provider, visit);
-    if (auto found = login.find_place(transaction.page); !found) {
-        return std::move(found).error();
-    }
-    return login;
+    return at_origin(provider, visit, transaction.page);
 }
 
-Check Login::find_place(std::string_view origin)
+Result<Login> Login::at_origin(
+    const Provider& provider, const Visit& visit, std::string_view origin)
 {
-    auto page = parse_url(origin);
-    if (!page || page->target() != "/") {
-        return Error{Errc::request_host,
-            "request has no usable base URL, " + quoted(origin)};
+    auto place = Place::of(provider.client(), origin);
+    if (!place) {
+        return std::move(place).error();
     }
-    if (client().redirect_uri.starts_with('/')) {
-        page_ = callback_ = page->origin();
-        redirect_uri_ = callback_ + client().redirect_uri;
-        secure_ = page->secure();
-        return Ok{};
-    }
-    auto callback = parse_url(client().redirect_uri);
-    if (!callback || !share_cookies(client(), page->host, callback->host)) {
-        return Error{Errc::request_host,
-            "client asked for host " + quoted(origin) +
-                ", which shares no cookie with redirect_uri " +
-                quoted(client().redirect_uri)};
-    }
-    // An absolute URI tells the browser's scheme, too, where a proxy before
-    // nginx has ended TLS.
-    redirect_uri_ = client().redirect_uri;
-    callback_ = callback->origin();
-    secure_ = callback->secure();
-    page_ = callback->scheme + "://" + page->authority();
-    return Ok{};
+    return Login(provider, visit, std::move(*place));
 }
 
 Login::Request Login::begin(const Metadata& metadata, const World& world) const
 {
     Transaction transaction;
-    transaction.page = page_;
+    transaction.page = place_.page;
     transaction.target = visit_->target;
     return begin(metadata, std::move(transaction), world);
 }
@@ -139,7 +93,7 @@ Login::Request Login::begin(
     auto sealed =
         seal_state(*provider_, transaction, browser->value, world.random);
     request.parameters = authorization_parameters(
-        client(), metadata, redirect_uri_, sealed, visit_->extra_args);
+        client(), metadata, place_.redirect_uri, sealed, visit_->extra_args);
     return request;
 }
 
@@ -160,7 +114,7 @@ BrowserBinding Login::find_binding(const Transaction& transaction) const
 
 std::string Login::return_location(const Transaction& transaction) const
 {
-    return (page_ == callback_ ? "" : page_) +
+    return (place_.page == place_.callback ? "" : place_.page) +
         return_target(whole_target(transaction));
 }
 
@@ -191,7 +145,7 @@ void Login::clear_surplus(std::vector<std::string>& cookies) const
 // __Host- (RFC 6265bis, 4.1.3.2): no other host can plant such a cookie.
 std::string Login::cookie_prefix() const
 {
-    auto hosted = secure_ && client().cookie_domain.empty() &&
+    auto hosted = place_.secure && client().cookie_domain.empty() &&
         client().cookie_path == "/";
     std::string_view name = client().cookie_name;
     for (std::string_view prefix : {"__Host-", "__Secure-"}) {
@@ -208,7 +162,7 @@ CookieScope Login::scope(std::string_view suffix) const
 {
     auto posted = client().response_mode == ResponseMode::form_post;
     return {cookie_prefix().append(suffix), client().cookie_domain,
-        client().cookie_path, posted ? "None" : "Lax", secure_ || posted};
+        client().cookie_path, posted ? "None" : "Lax", place_.secure || posted};
 }
 
 CookieScope Login::rounds_scope() const
@@ -224,6 +178,11 @@ unsigned Login::rounds() const
         return 0;
     }
     return static_cast<unsigned>((*value)[0] - '0');
+}
+
+std::string Login::clear_rounds() const
+{
+    return clear_cookie(rounds_scope());
 }
 
 std::string Login::set_rounds(unsigned rounds) const

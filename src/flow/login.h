@@ -2,6 +2,7 @@
 // what gate and callback share.
 #pragma once
 
+#include "flow/place.h"
 #include "flow/step.h"
 #include "oidc/authorize.h"
 
@@ -34,10 +35,10 @@ public:
     static Result<Login> of(const Provider& provider, const Visit& visit,
         const Transaction& transaction);
 
-    const std::string& redirect_uri() const { return redirect_uri_; }
+    const std::string& redirect_uri() const { return place_.redirect_uri; }
 
     // The browser is on https.
-    bool secure() const { return secure_; }
+    bool secure() const { return place_.secure; }
 
     // An authorization request, and what the browser is to keep meanwhile.
     struct Request {
@@ -60,6 +61,7 @@ public:
     // the one before within seconds.
     unsigned rounds() const;
     std::string set_rounds(unsigned rounds) const;
+    std::string clear_rounds() const;
     static constexpr unsigned most_rounds = 5;
 
     BrowserBinding find_binding(const Transaction& transaction) const;
@@ -76,12 +78,13 @@ private:
         std::string value;
     };
 
-    Login(const Provider& provider, const Visit& visit) :
-        provider_(&provider), visit_(&visit)
+    Login(const Provider& provider, const Visit& visit, Place place) :
+        provider_(&provider), visit_(&visit), place_(std::move(place))
     {
     }
 
-    Check find_place(std::string_view page);
+    static Result<Login> at_origin(
+        const Provider& provider, const Visit& visit, std::string_view origin);
     Request begin(const Metadata& metadata, Transaction transaction,
         const World& world) const;
 
@@ -107,10 +110,7 @@ private:
 
     const Provider* provider_;
     const Visit* visit_;
-    std::string redirect_uri_;
-    std::string callback_; // its origin
-    std::string page_;     // origin of the page, as the browser sees it
-    bool secure_ = false;
+    Place place_;
 };
 
 }

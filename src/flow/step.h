@@ -21,59 +21,127 @@ namespace oidc {
 struct World {
     std::int64_t now; // seconds since the epoch
     Random random;
+    int milliseconds = 0; // that `now` leaves out
+
+    std::int64_t in_milliseconds() const { return now * 1000 + milliseconds; }
 };
 
 // One request as a flow sees it.
 struct Visit {
     std::string_view method;
     std::string_view target; // raw request target: path and query
-    std::string_view reply;  // of the provider, in a callback: a form
+    std::string_view reply;  // a form: of the provider, in a callback
     std::string origin;      // scheme://authority, as the browser sees it
     std::vector<std::string_view> cookies;
-    std::string extra_args;      // of the authorization request, a form
+    std::string_view fetch_site; // the Sec-Fetch-Site of W3C Fetch Metadata
+    std::string_view fetch_dest;
+    std::string_view source; // Origin, else Referer: the page that leads here
+    std::string extra_args;  // of the authorization request, a form
     std::size_t cookie_room = 0; // bytes that our cookies may take
 };
 
-// Ask this and resume with Result<HttpResponse>.
+// Each step that wants an answer names its type, with which to resume.
+
+// Ask this.
 struct Fetch {
+    using Reply = Result<HttpResponse>;
+
     HttpRequest request;
 };
 
 // See to it that the provider's part is known, by one question for all who
-// need it meanwhile; resume with Check. With `anew`, that it is newer than it
-// was: an error where it cannot be had, or was asked for too often.
+// need it meanwhile. With `anew`, that it is newer than it was: an error where
+// it cannot be had, or was asked for too often.
 struct Learn {
+    using Reply = Check;
+
     Part part;
     bool anew = false;
 };
 
-// Take the id of a state, so that it serves one callback only; resume with
-// Claimed.
-struct Claim {
-    std::string id;
-    std::int64_t until; // when the state expires by itself
-};
+// What is done once, however many requests in however many workers are about
+// to do it: a state serves one callback, a refresh token one renewal, a logout
+// token one logout.
+enum class Purpose { login, renewal, logout };
 
-// Whose an id is: this callback's, or another one's, which has come to an end
-// and may have left its session's cookies for copies of itself, or which
-// vanished without one.
+// Whose such a thing is: this flow's, or another one's, which has come to an
+// end and may have left something for copies of itself, a callback its
+// session's cookies, a renewal its session; or which vanished without an end.
 struct Claimed {
     enum Whose { ours, ended, vanished } whose;
-    std::vector<std::string> cookies;
+    std::vector<std::string> left; // lines
 };
 
-// The end: an error, or where the browser goes.
+// Take its id.
+struct Claim {
+    using Reply = Claimed;
+
+    std::string id;
+    std::int64_t until; // when the thing expires by itself
+    Purpose purpose = Purpose::login;
+};
+
+struct Loaded {
+    std::optional<std::string> blob;
+    std::int64_t revoked_at = 0; // milliseconds since the epoch; 0: never
+};
+
+// Keep something in the client's store: Save, of oidc/session. Then:
+//
+// Get what the store keeps under a key, whose time to live then
+// begins anew where sessions end by idleness.
+struct Load {
+    using Reply = Result<Loaded>;
+
+    std::string key;
+    std::vector<std::string> marks; // to be looked for among the revocations
+};
+
+struct Drop {
+    using Reply = Check;
+
+    std::string key;
+};
+
+// End, before their time, all sessions with one of these marks that have begun
+// until now.
+struct Revoke {
+    using Reply = Check;
+
+    std::vector<std::string> marks;
+    std::int64_t until;           // no such session lives longer
+    bool asked_by_anyone = false; // nothing proves that there is a session
+};
+
+// What a Finish shows instead of going to its location.
+enum class Page {
+    none,
+    logged_in, // and goes there from this page, not by a redirect
+    logged_out,
+    confirm_logout,
+    done, // for the provider's own eyes
+};
+
+// The end: an error, where the browser goes, or what it sees.
 struct Finish {
     std::optional<Error> error;
     std::string location;
     std::vector<std::string> cookies; // Set-Cookie values
     std::optional<Session> session;
-    bool by_page = false; // go there from a page, not by a redirect
-    std::string claimed;  // the id under which to leave the cookies
+    Page page = Page::none;
+    std::string confirmation;     // what the page to confirm a logout posts
+    std::optional<Error> warning; // went wrong, but is not in the way
+
+    // For copies of the flow that come to claim what it had, and for how many
+    // seconds; a renewal is not tried again before.
+    std::vector<std::string> left;
+    std::int64_t keep_left = 30;
 };
 
-using Step = std::variant<Fetch, Learn, Claim, Finish>;
-using Answer = std::variant<Result<HttpResponse>, Check, Claimed>;
+using Step =
+    std::variant<Fetch, Learn, Claim, Load, Save, Drop, Revoke, Finish>;
+using Answer =
+    std::variant<Result<HttpResponse>, Check, Claimed, Result<Loaded>>;
 
 class Flow {
 public:
@@ -100,9 +168,12 @@ public:
         case 1:
             return (self->*std::get<1>(next_))(
                 world, std::get<1>(std::move(answer)));
-        default:
+        case 2:
             return (self->*std::get<2>(next_))(
                 world, std::get<2>(std::move(answer)));
+        default:
+            return (self->*std::get<3>(next_))(
+                world, std::get<3>(std::move(answer)));
         }
     }
 
@@ -110,19 +181,9 @@ protected:
     template <class A>
     using Next = Step (Self::*)(const World&, A);
 
-    Step ask(Fetch step, Next<Result<HttpResponse>> next)
-    {
-        next_ = next;
-        return step;
-    }
-
-    Step ask(Learn step, Next<Check> next)
-    {
-        next_ = next;
-        return step;
-    }
-
-    Step ask(Claim step, Next<Claimed> next)
+    // With the member function that takes this kind of step's answer.
+    template <class Asked>
+    Step ask(Asked step, Next<typename Asked::Reply> next)
     {
         next_ = next;
         return step;
@@ -137,15 +198,22 @@ protected:
 
     // For a part that is not known: what was learnt says why, unless time has
     // run over it meanwhile.
+    static Error unknown(Check learnt)
+    {
+        return learnt ?
+            Error{Errc::upstream_timeout, "provider did not answer in time"} :
+            std::move(learnt).error();
+    }
+
     static Step refuse_unknown(Check learnt)
     {
-        return refuse(learnt ? Error{Errc::upstream_timeout,
-                                   "provider did not answer in time"} :
-                               std::move(learnt).error());
+        return refuse(unknown(std::move(learnt)));
     }
 
 private:
-    std::variant<Next<Result<HttpResponse>>, Next<Check>, Next<Claimed>> next_;
+    std::variant<Next<Result<HttpResponse>>, Next<Check>, Next<Claimed>,
+        Next<Result<Loaded>>>
+        next_;
 };
 
 }

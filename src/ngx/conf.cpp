@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::size_t default_zone_size = 2 * 1024 * 1024;
 
+// "token_refresh auto", before the end of an access token.
+constexpr std::int64_t usual_refresh = 60;
+
 MainConf* main_conf(const ngx_conf_t* cf)
 {
     return static_cast<MainConf*>(
@@ -110,6 +113,17 @@ oidc::Needs used_by_variables(ngx_conf_t* cf)
     return needs;
 }
 
+// Tokens that nobody looks at need not be fresh, unless somebody says so.
+std::int64_t refresh_ahead(const ProviderConf& conf, const oidc::Needs& used)
+{
+    if (conf.token_refresh == refresh_auto) {
+        return used.access_token || used.id_token ? usual_refresh : 0;
+    }
+    return conf.token_refresh == refresh_off ?
+        0 :
+        static_cast<std::int64_t>(conf.token_refresh);
+}
+
 void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 {
     if (conf.session_claims == nullptr) {
@@ -126,6 +140,17 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
     }
 }
 
+void open_store(ProviderConf& conf)
+{
+    auto idle_timeout = conf.provider.client().session_idle_timeout;
+    auto store = conf.store_conf;
+    conf.local.emplace(
+        *conf.zone, store != nullptr ? store->memory : nullptr, idle_timeout);
+    if (store != nullptr && store->redis) {
+        conf.redis.emplace(*store->redis, store->key_prefix, idle_timeout);
+    }
+}
+
 }
 
 ProviderConf::ProviderConf() : ProviderFields{}
@@ -138,11 +163,25 @@ ProviderConf::ProviderConf() : ProviderFields{}
     code_challenge_method = NGX_CONF_UNSET_UINT;
     cookie_samesite = NGX_CONF_UNSET_UINT;
     session_timeout = NGX_CONF_UNSET;
+    session_idle_timeout = NGX_CONF_UNSET;
+    token_refresh = NGX_CONF_UNSET_UINT;
+    logout_token_hint = NGX_CONF_UNSET;
+    revoke_on_logout = NGX_CONF_UNSET;
     pre_auth_timeout = NGX_CONF_UNSET;
     clock_skew = NGX_CONF_UNSET;
     ssl_verify_depth = NGX_CONF_UNSET_UINT;
     connect_timeout = NGX_CONF_UNSET_MSEC;
     read_timeout = NGX_CONF_UNSET_MSEC;
+}
+
+StoreConf::StoreConf() : StoreFields{}
+{
+    type = NGX_CONF_UNSET_UINT;
+    port = NGX_CONF_UNSET_UINT;
+    database = NGX_CONF_UNSET_UINT;
+    ssl = NGX_CONF_UNSET;
+    connect_timeout = NGX_CONF_UNSET_MSEC;
+    command_timeout = NGX_CONF_UNSET_MSEC;
 }
 
 LocationConf::LocationConf() : LocationFields{}
@@ -162,6 +201,16 @@ ProviderConf* MainConf::find(std::string_view name) const
     for (auto provider : providers) {
         if (provider->name == name) {
             return provider;
+        }
+    }
+    return nullptr;
+}
+
+StoreConf* MainConf::find_store(std::string_view name) const
+{
+    for (auto store : stores) {
+        if (store->name == name) {
+            return store;
         }
     }
     return nullptr;
@@ -201,6 +250,11 @@ char* init_main_conf(ngx_conf_t* cf, void* data)
         conf.names.read(cf);
         conf.zone = Zone::add(
             cf, conf.zone_size > 0 ? conf.zone_size : default_zone_size);
+        for (auto provider : conf.providers) {
+            if (choose_store(cf, conf, *provider) != NGX_CONF_OK) {
+                return fail();
+            }
+        }
         return conf.zone != nullptr ? static_cast<char*>(NGX_CONF_OK) : fail();
     });
 }
@@ -253,13 +307,19 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
     auto used = used_by_variables(cf);
 
     for (auto provider : conf.providers) {
-        auto& needs = provider->client.needs;
+        auto& client = provider->client;
+        auto& needs = client.needs;
         needs = used;
-        needs.userinfo &= provider->client.userinfo;
+        client.token_refresh = refresh_ahead(*provider, used);
+        needs.id_token |= client.logout_token_hint;
+        needs.access_token |= client.revoke_on_logout;
+        needs.refresh_token =
+            client.token_refresh > 0 || client.revoke_on_logout;
+        needs.userinfo &= client.userinfo;
         add_claim(needs.claims, "sub");
         add_session_claims(*provider, needs);
         std::sort(needs.claims.begin(), needs.claims.end());
-        provider->client.needs_mark = oidc::mark_of(needs);
+        client.needs_mark = oidc::mark_of(needs);
     }
 }
 
@@ -278,6 +338,7 @@ ngx_int_t init_module(ngx_cycle_t* cycle)
             }
             provider->zone = conf->zone;
             provider->provider.configure(std::move(provider->client), keys);
+            open_store(*provider);
         }
         return static_cast<ngx_int_t>(NGX_OK);
     });

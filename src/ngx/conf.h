@@ -6,6 +6,7 @@
 #include "ngx/lookup.h"
 #include "ngx/names.h"
 #include "ngx/ngx.h"
+#include "ngx/store.h"
 #include "ngx/zone.h"
 #include "oidc/provider.h"
 
@@ -21,6 +22,10 @@ struct Position {
 };
 
 Position position(const ngx_conf_t* cf);
+
+// Values of token_refresh beside seconds.
+constexpr ngx_uint_t refresh_off = static_cast<ngx_uint_t>(-2);
+constexpr ngx_uint_t refresh_auto = static_cast<ngx_uint_t>(-3);
 
 // What nginx's own setters write into.
 struct ProviderFields {
@@ -38,6 +43,8 @@ struct ProviderFields {
     ngx_str_t userinfo_endpoint;
     ngx_str_t jwks_uri;
     ngx_str_t pushed_authorization_request_endpoint;
+    ngx_str_t end_session_endpoint;
+    ngx_str_t revocation_endpoint;
     ngx_str_t redirect_uri;
     ngx_array_t* scope;
     ngx_http_complex_value_t* extra_auth_args;
@@ -50,9 +57,18 @@ struct ProviderFields {
     ngx_str_t cookie_domain;
     ngx_str_t cookie_path;
     ngx_uint_t cookie_samesite;
+    ngx_str_t session_store;
     ngx_str_t session_key;
     time_t session_timeout;
+    time_t session_idle_timeout;
     ngx_array_t* session_claims;
+    ngx_uint_t token_refresh; // seconds, or one of the two below
+    ngx_str_t logout_uri;
+    ngx_str_t post_logout_uri;
+    ngx_flag_t logout_token_hint;
+    ngx_str_t frontchannel_logout_uri;
+    ngx_str_t backchannel_logout_uri;
+    ngx_flag_t revoke_on_logout;
     time_t pre_auth_timeout;
     time_t clock_skew;
     ngx_array_t* id_token_alg;
@@ -65,6 +81,33 @@ struct ProviderFields {
     ngx_msec_t read_timeout;
 };
 
+// oidc_session_store
+struct StoreFields {
+    ngx_uint_t type;
+    ngx_str_t size;
+    ngx_str_t hostname;
+    ngx_uint_t port;
+    ngx_uint_t database;
+    ngx_str_t username;
+    ngx_str_t password;
+    ngx_flag_t ssl;
+    ngx_str_t ssl_trusted_certificate;
+    ngx_str_t prefix;
+    ngx_msec_t connect_timeout;
+    ngx_msec_t command_timeout;
+};
+
+enum class StoreType : ngx_uint_t { memory, redis };
+
+struct StoreConf : StoreFields {
+    StoreConf();
+
+    std::string name;
+    MemoryStore* memory = nullptr; // one of these two is there
+    std::optional<RedisServer> redis;
+    std::string key_prefix;
+};
+
 struct ProviderConf : ProviderFields {
     ProviderConf();
 
@@ -72,10 +115,15 @@ struct ProviderConf : ProviderFields {
     oidc::Client client; // moved into `provider` once the keys are known
     std::vector<oidc::Secret> session_keys; // empty: the zone's
     std::string callback_path;
+    Position position; // of session_store
 
     oidc::Provider provider;
     Outlet outlet;
     Zone* zone = nullptr;
+    StoreConf* store_conf = nullptr; // null: all is kept in cookies
+    std::optional<LocalStore> local;
+    std::optional<RedisStore> redis;
+    std::int64_t refresh_from = 0; // this worker; a moment after a failure
     Lookup metadata{*this, oidc::Part::metadata};
     Lookup keys{*this, oidc::Part::keys};
 
@@ -83,16 +131,22 @@ struct ProviderConf : ProviderFields {
     {
         return part == oidc::Part::metadata ? metadata : keys;
     }
+
+    // For what a whole session needs; a login is a matter of this node.
+    Store& store() { return redis ? static_cast<Store&>(*redis) : *local; }
 };
 
 struct MainConf {
     std::vector<ProviderConf*> providers;
+    std::vector<StoreConf*> stores;
+    StoreConf* automatic = nullptr; // of "session_store auto"
     std::size_t zone_size = 0;
     Zone* zone = nullptr;
     Names names;
     SystemTrust system_trust;
 
     ProviderConf* find(std::string_view name) const;
+    StoreConf* find_store(std::string_view name) const;
 };
 
 // The providers whose callbacks a server answers.
@@ -136,6 +190,13 @@ ngx_int_t init_module(ngx_cycle_t* cycle);
 // Completes a provider at the end of its block, and says what is wrong with
 // it. (provider.cpp of this folder.)
 char* complete_provider(ngx_conf_t* cf, ProviderConf& conf);
+
+// The same of a store, once it is known that there is a provider.
+// (stores.cpp of this folder.)
+char* complete_store(ngx_conf_t* cf, StoreConf& conf);
+
+// Finds the store that a provider names, or the one that "auto" means.
+char* choose_store(ngx_conf_t* cf, MainConf& main, ProviderConf& conf);
 
 extern ngx_command_t commands[];
 

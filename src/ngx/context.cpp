@@ -3,6 +3,8 @@
 #include "core/encode.h"
 #include "flow/callback.h"
 #include "flow/gate.h"
+#include "flow/logout.h"
+#include "ngx/answer.h"
 #include "ngx/request.h"
 
 namespace ngx {
@@ -11,6 +13,20 @@ namespace {
 ngx_uint_t log_level(oidc::Level level)
 {
     return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
+}
+
+std::string_view doing(Entry entry)
+{
+    switch (entry) {
+    case Entry::callback:
+        return "handling the callback";
+    case Entry::logout:
+        return "logging out";
+    case Entry::frontchannel_logout:
+        return "handling a front-channel logout";
+    default:
+        return "handling a back-channel logout";
+    }
 }
 
 }
@@ -52,10 +68,120 @@ const std::optional<oidc::Session>& Context::session(ProviderConf& provider)
 {
     if (provider_ != &provider) {
         provider_ = &provider;
-        session_ =
-            oidc::Session::open(visit_.cookies, provider.provider, ngx_time());
+        settled_ = nullptr;
+        open(provider);
     }
     return session_;
+}
+
+void Context::open(ProviderConf& provider)
+{
+    auto now = ngx_time();
+    auto held = oidc::Session::open(visit_.cookies, provider.provider, now);
+    session_.reset();
+    held_ = {};
+    if (provider.redis) {
+        held_ = std::move(held);
+        return;
+    }
+    session_ = std::move(held.session);
+    if (held.ticket) {
+        auto blob = provider.local->load({held.ticket->key(), {}}).blob;
+        if (blob) {
+            session_ = oidc::Session::open_stored(
+                *held.ticket, *blob, provider.provider, now);
+        }
+    }
+    if (is_revoked(provider)) {
+        session_.reset();
+    }
+}
+
+// Where nothing is revoked that costs no digest.
+bool Context::is_revoked(const ProviderConf& provider) const
+{
+    if (!session_ || !provider.zone->has_revocations()) {
+        return false;
+    }
+    const auto& client = provider.provider.client();
+    auto marks = session_->marks(client);
+    std::vector<std::string_view> views(marks.begin(), marks.end());
+    auto at = provider.zone->revoked_at(views);
+    if (session_->started() > at) {
+        return false;
+    }
+    // Anybody may have asked for that, whose requests are not kept for sure.
+    auto now = ngx_time();
+    provider.zone->revoke(
+        views.front(), at, now + client.session_timeout, now, false);
+    return true;
+}
+
+ngx_int_t Context::settle(ProviderConf& provider, bool is_required)
+{
+    session(provider);
+    if (settled_ == &provider) {
+        return NGX_OK;
+    }
+    if (!driver_) {
+        if (!is_due(provider)) {
+            settled_ = &provider;
+            return NGX_OK;
+        }
+        prepare(provider);
+        auto held =
+            provider.redis ? std::move(held_) : oidc::Held{session_, {}};
+        start(provider,
+            std::make_unique<oidc::Renewal>(
+                provider.provider, visit_, std::move(held), refresh(provider)));
+    }
+    auto end = drive();
+    if (!end) {
+        return NGX_AGAIN;
+    }
+    settled_ = &provider;
+    return take_settled(provider, std::move(*end), is_required);
+}
+
+bool Context::is_due(const ProviderConf& provider) const
+{
+    if (provider.redis) {
+        return held_.session || held_.ticket;
+    }
+    return session_ &&
+        oidc::Renewal::is_due(provider.provider.client(), *session_,
+            refresh(provider), ngx_time());
+}
+
+// No token goes out to where an entry leads, and a provider that has just
+// failed one session is not asked for the next.
+oidc::Renewal::Refresh Context::refresh(const ProviderConf& provider) const
+{
+    using enum oidc::Renewal::Refresh;
+    if (entered_ != nullptr) {
+        return never;
+    }
+    return ngx_time() < provider.refresh_from ? by_others : asked_for;
+}
+
+ngx_int_t Context::take_settled(
+    ProviderConf& provider, oidc::Finish end, bool is_required)
+{
+    session_ = std::move(end.session);
+    if (end.error && is_required) {
+        return fail(provider.name, std::move(*end.error));
+    }
+    if (end.error) {
+        log(provider.name, *end.error);
+    }
+    if (end.warning) {
+        log(provider.name, *end.warning);
+        if (oidc::fault(end.warning->code).status >= NGX_HTTP_BAD_GATEWAY) {
+            provider.refresh_from = ngx_time() + oidc::Renewal::peace;
+        }
+    }
+    add_cookies(r_, end.cookies);
+    return NGX_OK;
 }
 
 ngx_int_t Context::begin_login(ProviderConf& provider)
@@ -68,24 +194,53 @@ ngx_int_t Context::begin_login(ProviderConf& provider)
     return run(provider);
 }
 
-ngx_int_t Context::handle_callback(
-    ProviderConf& provider, std::string_view reply)
+ngx_int_t Context::enter(
+    ProviderConf& provider, Entry entry, std::string_view form)
 {
-    called_back_ = &provider;
-    reply_ = reply;
-    visit_.reply = reply_;
+    entered_ = &provider;
+    entry_ = entry;
+    form_ = form;
+    visit_.reply = form_;
     hide_query(r_);
-    prepare(provider);
-    start(provider,
-        std::make_unique<oidc::Callback>(
-            provider.provider, visit_, session(provider)));
+    return go_on();
+}
+
+ngx_int_t Context::go_on()
+{
+    auto& provider = *entered_;
+    if (entry_ != Entry::backchannel_logout) {
+        auto rc = settle(provider, entry_ != Entry::callback);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+    if (!driver_) {
+        prepare(provider);
+        start(provider, entry_flow());
+    }
     return run(provider);
 }
 
-ngx_int_t Context::refuse_callback(
-    const ProviderConf& provider, oidc::Error error)
+std::unique_ptr<oidc::Flow> Context::entry_flow() const
 {
-    doing_ = "handling the callback";
+    const auto& provider = entered_->provider;
+    switch (entry_) {
+    case Entry::callback:
+        return std::make_unique<oidc::Callback>(provider, visit_, session_);
+    case Entry::logout:
+        return std::make_unique<oidc::Logout>(provider, visit_, session_);
+    case Entry::frontchannel_logout:
+        return std::make_unique<oidc::FrontChannelLogout>(
+            provider, visit_, session_);
+    default:
+        return std::make_unique<oidc::BackChannelLogout>(provider, visit_);
+    }
+}
+
+ngx_int_t Context::refuse_entry(
+    const ProviderConf& provider, Entry entry, oidc::Error error)
+{
+    doing_ = doing(entry);
     return fail(provider.name, std::move(error));
 }
 
@@ -95,6 +250,12 @@ void Context::prepare(ProviderConf& provider)
     visit_.method = view(r_->method_name);
     visit_.target = view(r_->unparsed_uri);
     visit_.origin = origin_of(r_);
+    visit_.fetch_site = header_of(r_, "sec-fetch-site");
+    visit_.fetch_dest = header_of(r_, "sec-fetch-dest");
+    visit_.source = header_of(r_, "origin");
+    if (visit_.source.empty()) {
+        visit_.source = header_of(r_, "referer");
+    }
     visit_.cookie_room = cookie_room(r_);
     if (provider.extra_auth_args != nullptr) {
         visit_.extra_args = evaluate(r_, provider.extra_auth_args);
@@ -106,7 +267,8 @@ void Context::start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow)
     driver_.emplace(r_, provider, std::move(flow));
 }
 
-ngx_int_t Context::run(ProviderConf& provider)
+// Nothing while something is waited for.
+std::optional<oidc::Finish> Context::drive()
 {
     std::optional<oidc::Finish> end;
     try {
@@ -116,12 +278,17 @@ ngx_int_t Context::run(ProviderConf& provider)
         end->error = oidc::Error{
             oidc::Errc::internal, std::string("internal error, ") + e.what()};
     }
-    if (!end) {
-        return NGX_AGAIN;
+    if (end) {
+        doing_ = driver_->doing();
+        driver_.reset();
     }
-    doing_ = driver_->doing();
-    driver_.reset();
-    return finish(provider, std::move(*end));
+    return end;
+}
+
+ngx_int_t Context::run(ProviderConf& provider)
+{
+    auto end = drive();
+    return end ? finish(provider, std::move(*end)) : NGX_AGAIN;
 }
 
 ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
@@ -129,16 +296,24 @@ ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
     if (finish.error) {
         return fail(provider.name, std::move(*finish.error));
     }
+    if (finish.warning) {
+        log(provider.name, *finish.warning);
+    }
     if (finish.session) {
         session_ = std::move(finish.session);
     }
-    // RFC 9700, 4.12: a form of the provider's is not to be posted on.
-    auto posted = called_back_ != nullptr && r_->method == NGX_HTTP_POST;
-    return redirect(
-        r_, finish, posted ? NGX_HTTP_SEE_OTHER : NGX_HTTP_MOVED_TEMPORARILY);
+    return answer(
+        r_, finish, entered_ != nullptr && r_->method == NGX_HTTP_POST);
 }
 
 ngx_int_t Context::fail(const std::string& provider, oidc::Error error)
+{
+    log(provider, error);
+    error_ = std::move(error);
+    return refuse(r_, *error_);
+}
+
+void Context::log(const std::string& provider, const oidc::Error& error) const
 {
     auto log = r_->connection->log;
     // What nginx did last, in an upstream perhaps, is not what we do.
@@ -147,9 +322,6 @@ ngx_int_t Context::fail(const std::string& provider, oidc::Error error)
         "oidc: %s while %*s, provider %s", error.detail.c_str(), doing_.size(),
         doing_.data(), oidc::quoted(provider).c_str());
     log->action = action;
-
-    error_ = std::move(error);
-    return refuse(r_, *error_);
 }
 
 }

@@ -29,7 +29,7 @@ ngx_str_t& argument(ngx_conf_t* cf, ngx_uint_t index)
     return static_cast<ngx_str_t*>(cf->args->elts)[index];
 }
 
-// Inside oidc_provider.
+// Inside oidc_provider and oidc_session_store.
 
 char* set_words(ngx_conf_t* cf, ngx_command_t* command, void* conf)
 {
@@ -79,6 +79,37 @@ char* set_enum(ngx_conf_t* cf, ngx_command_t* command, void* conf)
             &value, values.c_str());
         return fail();
     });
+}
+
+// What it names may stand further below.
+char* set_session_store(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    auto provider =
+        static_cast<ProviderConf*>(static_cast<ProviderFields*>(conf));
+    provider->position = position(cf);
+    return ngx_conf_set_str_slot(cf, command, conf);
+}
+
+char* set_token_refresh(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    auto& field = static_cast<ProviderFields*>(conf)->token_refresh;
+    auto value = view(argument(cf, 1));
+    if (field != NGX_CONF_UNSET_UINT) {
+        return const_cast<char*>("is duplicate");
+    }
+    if (value == "auto" || value == "off") {
+        field = value == "off" ? refresh_off : refresh_auto;
+        return NGX_CONF_OK;
+    }
+    auto seconds = ngx_parse_time(&argument(cf, 1), 1);
+    if (seconds == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid \"%V\" value \"%V\", use a time, \"auto\" or \"off\"",
+            &command->name, &argument(cf, 1));
+        return fail();
+    }
+    field = static_cast<ngx_uint_t>(seconds);
+    return NGX_CONF_OK;
 }
 
 ngx_conf_enum_t same_site_values[] = {
@@ -146,6 +177,8 @@ ngx_command_t provider_commands[] = {
     directive("jwks_uri",           NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(jwks_uri)),
     directive("pushed_authorization_request_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(pushed_authorization_request_endpoint)),
     directive("config_url",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(config_url)),
+    directive("end_session_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(end_session_endpoint)),
+    directive("revocation_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(revocation_endpoint)),
     directive("redirect_uri",       NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(redirect_uri)),
     directive("scope",              NGX_CONF_1MORE, set_words,               FIELD(scope)),
     directive("scopes",             NGX_CONF_1MORE, set_words,               FIELD(scope)),
@@ -159,9 +192,18 @@ ngx_command_t provider_commands[] = {
     directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
     directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),
     directive("cookie_samesite",    NGX_CONF_TAKE1, set_enum,  FIELD(cookie_samesite), same_site_values),
+    directive("session_store",      NGX_CONF_TAKE1, set_session_store,       FIELD(session_store)),
     directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
     directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
+    directive("session_idle_timeout", NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(session_idle_timeout)),
     directive("session_claims",     NGX_CONF_1MORE, set_words,               FIELD(session_claims)),
+    directive("token_refresh",      NGX_CONF_TAKE1, set_token_refresh,       FIELD(token_refresh)),
+    directive("logout_uri",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(logout_uri)),
+    directive("post_logout_uri",    NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(post_logout_uri)),
+    directive("logout_token_hint",  NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(logout_token_hint)),
+    directive("frontchannel_logout_uri", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(frontchannel_logout_uri)),
+    directive("backchannel_logout_uri", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(backchannel_logout_uri)),
+    directive("revoke_on_logout",   NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(revoke_on_logout)),
     directive("pre_auth_timeout",   NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(pre_auth_timeout)),
     directive("clock_skew",         NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(clock_skew)),
     directive("id_token_alg",       NGX_CONF_1MORE, set_words,               FIELD(id_token_alg)),
@@ -178,9 +220,37 @@ ngx_command_t provider_commands[] = {
 
 #undef FIELD
 
-ngx_command_t* find_provider_command(std::string_view name)
+ngx_conf_enum_t store_types[] = {
+    {ngx_string("memory"), static_cast<ngx_uint_t>(StoreType::memory)},
+    {ngx_string("redis"), static_cast<ngx_uint_t>(StoreType::redis)},
+    {ngx_null_string, 0},
+};
+
+#define FIELD(name) 0, offsetof(StoreFields, name)
+
+// clang-format off
+ngx_command_t store_commands[] = {
+    directive("type",            NGX_CONF_TAKE1, set_enum,               FIELD(type), store_types),
+    directive("size",            NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(size)),
+    directive("hostname",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(hostname)),
+    directive("port",            NGX_CONF_TAKE1, ngx_conf_set_num_slot,  FIELD(port)),
+    directive("database",        NGX_CONF_TAKE1, ngx_conf_set_num_slot,  FIELD(database)),
+    directive("username",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(username)),
+    directive("password",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(password)),
+    directive("ssl",             NGX_CONF_FLAG,  ngx_conf_set_flag_slot, FIELD(ssl)),
+    directive("ssl_trusted_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(ssl_trusted_certificate)),
+    directive("prefix",          NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(prefix)),
+    directive("connect_timeout", NGX_CONF_TAKE1, ngx_conf_set_msec_slot, FIELD(connect_timeout)),
+    directive("command_timeout", NGX_CONF_TAKE1, ngx_conf_set_msec_slot, FIELD(command_timeout)),
+    ngx_null_command
+};
+// clang-format on
+
+#undef FIELD
+
+ngx_command_t* find_command(ngx_command_t* commands, std::string_view name)
 {
-    for (auto command = provider_commands; command->name.len; command++) {
+    for (auto command = commands; command->name.len; command++) {
         if (view(command->name) == name) {
             return command;
         }
@@ -194,16 +264,25 @@ bool takes(const ngx_command_t& command, ngx_uint_t arguments)
     return command.type == NGX_CONF_1MORE ? arguments >= 1 : arguments == 1;
 }
 
-char* set_in_provider(ngx_conf_t* cf, ngx_command_t* dummy, void* conf)
+// nginx calls it for each directive of a block; its table and fields come by
+// cf->handler_conf.
+struct Block {
+    const char* name;
+    ngx_command_t* commands;
+    void* fields;
+};
+
+char* set_in_block(ngx_conf_t* cf, ngx_command_t* dummy, void* conf)
 {
+    auto& block = *reinterpret_cast<Block*>(cf->handler_conf);
     auto& name = argument(cf, 0);
     if (view(name) == "include") {
         return ngx_conf_include(cf, dummy, conf);
     }
-    auto command = find_provider_command(view(name));
+    auto command = find_command(block.commands, view(name));
     if (command == nullptr) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "unknown directive \"%V\" in \"oidc_provider\"", &name);
+            "unknown directive \"%V\" in \"%s\"", &name, block.name);
         return fail();
     }
     if (!takes(*command, cf->args->nelts - 1)) {
@@ -211,14 +290,22 @@ char* set_in_provider(ngx_conf_t* cf, ngx_command_t* dummy, void* conf)
             "invalid number of arguments in \"%V\" directive", &name);
         return fail();
     }
-    auto fields = static_cast<ProviderFields*>(
-        static_cast<ProviderConf*>(cf->handler_conf));
-    auto rv = command->set(cf, command, fields);
+    auto rv = command->set(cf, command, block.fields);
     if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
         return rv;
     }
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" directive %s", &name, rv);
     return fail();
+}
+
+char* parse_block(ngx_conf_t* cf, Block block)
+{
+    auto outer = *cf;
+    cf->handler = set_in_block;
+    cf->handler_conf = reinterpret_cast<char*>(&block);
+    auto rv = ngx_conf_parse(cf, nullptr);
+    *cf = outer;
+    return rv;
 }
 
 bool is_name(std::string_view name)
@@ -246,17 +333,47 @@ char* set_oidc_provider(ngx_conf_t* cf, ngx_command_t*, void* data)
     return guard(cf, fail(), [&] {
         auto provider = make<ProviderConf>(cf->pool);
         provider->name = view(name);
-
-        auto outer = *cf;
-        cf->handler = set_in_provider;
-        cf->handler_conf = reinterpret_cast<char*>(provider);
-        auto rv = ngx_conf_parse(cf, nullptr);
-        *cf = outer;
+        provider->position = position(cf);
+        auto rv = parse_block(cf,
+            {"oidc_provider", provider_commands,
+                static_cast<ProviderFields*>(provider)});
         if (rv != NGX_CONF_OK) {
             return fail();
         }
         main.providers.push_back(provider);
         return complete_provider(cf, *provider);
+    });
+}
+
+char* set_oidc_session_store(ngx_conf_t* cf, ngx_command_t*, void* data)
+{
+    auto& main = *static_cast<MainConf*>(data);
+    auto name = argument(cf, 1);
+
+    if (!is_name(view(name)) || view(name) == "auto" ||
+        view(name) == "cookie") {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+            "invalid oidc_session_store name \"%V\", use a word other than "
+            "\"off\", \"auto\" and \"cookie\"",
+            &name);
+        return fail();
+    }
+    if (main.find_store(view(name)) != nullptr) {
+        ngx_conf_log_error(
+            NGX_LOG_EMERG, cf, 0, "duplicate oidc_session_store \"%V\"", &name);
+        return fail();
+    }
+    return guard(cf, fail(), [&] {
+        auto store = make<StoreConf>(cf->pool);
+        store->name = view(name);
+        auto rv = parse_block(cf,
+            {"oidc_session_store", store_commands,
+                static_cast<StoreFields*>(store)});
+        if (rv != NGX_CONF_OK) {
+            return fail();
+        }
+        main.stores.push_back(store);
+        return complete_store(cf, *store);
     });
 }
 
@@ -324,6 +441,7 @@ constexpr ngx_uint_t anywhere =
 // clang-format off
 ngx_command_t commands[] = {
     directive("oidc_provider",   NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_provider, NGX_HTTP_MAIN_CONF_OFFSET),
+    directive("oidc_session_store", NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_session_store, NGX_HTTP_MAIN_CONF_OFFSET),
     directive("oidc_state_zone", NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, set_zone_size, NGX_HTTP_MAIN_CONF_OFFSET),
     directive("auth_oidc",       anywhere|NGX_CONF_TAKE1, set_auth_oidc, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, auth_oidc)),
     directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, set_enum, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),

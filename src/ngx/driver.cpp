@@ -13,12 +13,8 @@ constexpr ngx_msec_t interval = 50; // ms between looks at the zone
 
 oidc::World world()
 {
-    return {ngx_time(), oidc::random_bytes};
-}
-
-Zone& zone_of(const ngx_http_request_t* r)
-{
-    return *main_conf(r)->zone;
+    auto time = ngx_timeofday();
+    return {time->sec, oidc::random_bytes, static_cast<int>(time->msec)};
 }
 
 // Set-Cookie values hold no line break.
@@ -71,8 +67,8 @@ Driver::~Driver()
     if (awaited_ != nullptr) {
         awaited_->waiting.remove(this);
     }
-    if (!claimed_.empty()) {
-        zone_of(r_).abandon(claimed_);
+    if (claimed_) {
+        store_of(*claimed_).abandon(nullptr, *claimed_);
     }
 }
 
@@ -95,6 +91,9 @@ std::optional<oidc::Finish> Driver::drive()
             leave(*finish);
             return std::move(*finish);
         }
+        if (r_->connection->error && needs_client(*step_)) {
+            return {};
+        }
         if (!std::visit([this](auto& step) { return perform(step); }, *step_)) {
             return {};
         }
@@ -111,14 +110,35 @@ bool Driver::perform(oidc::Fetch& step)
     auto rc = fetch(r_, provider_.outlet, std::move(step.request),
         Exchange::Manner::waited,
         [this](oidc::Result<oidc::HttpResponse> response) {
-            wait_ = Wait::none;
-            answer_ = std::move(response);
+            answer_fetch(std::move(response));
         });
     if (rc != NGX_OK) {
         throw std::runtime_error("could not start a subrequest");
     }
     wait_ = Wait::subrequest;
     return false;
+}
+
+// Over HTTP/2 a request ends with its subrequest when the client has gone. A
+// refresh token is spent all the same: what came for it is left to others.
+void Driver::answer_fetch(oidc::Result<oidc::HttpResponse> response)
+{
+    wait_ = Wait::none;
+    answer_ = std::move(response);
+    if (r_->connection->error && claimed_) {
+        drive();
+    }
+}
+
+// Where the client has gone nothing can be waited for.
+bool Driver::needs_client(const oidc::Step& step) const
+{
+    auto learn = std::get_if<oidc::Learn>(&step);
+    if (learn != nullptr) {
+        return learn->anew ||
+            !provider_.provider.knows(learn->part, ngx_time());
+    }
+    return provider_.redis || std::holds_alternative<oidc::Fetch>(step);
 }
 
 bool Driver::perform(oidc::Learn& step)
@@ -166,22 +186,43 @@ bool Driver::has_patience()
     return !has_passed(patience_until_);
 }
 
+Store& Driver::store_of(const oidc::Claim& step)
+{
+    return step.purpose == oidc::Purpose::login ? *provider_.local :
+                                                  provider_.store();
+}
+
 bool Driver::perform(oidc::Claim& step)
 {
+    auto taking = std::exchange(taking_, {});
+    if (!taking) {
+        taking = store_of(step).take(r_, step, [this](Zone::Taking taking) {
+            wait_ = Wait::none;
+            taking_ = std::move(taking);
+        });
+    }
+    if (!taking) {
+        wait_ = Wait::subrequest;
+        return false;
+    }
+    return judge(step, *taking);
+}
+
+bool Driver::judge(const oidc::Claim& step, const Zone::Taking& taking)
+{
     using oidc::Claimed;
-    auto taking = zone_of(r_).take(step.id, ngx_time(), step.until);
 
     switch (taking.taken) {
     case Zone::Taken::ours:
-        claimed_ = step.id;
+        claimed_ = step;
         answer_ = Claimed{Claimed::ours, {}};
         return true;
     case Zone::Taken::ended:
         answer_ = Claimed{Claimed::ended, split(taking.left)};
         return true;
     case Zone::Taken::busy:
-        // A copy of this callback is under way, maybe in another worker, which
-        // may have died.
+        // A copy of this flow is under way, maybe in another worker, which may
+        // have died.
         if (has_patience()) {
             park(interval);
             return false;
@@ -194,14 +235,61 @@ bool Driver::perform(oidc::Claim& step)
     return false;
 }
 
+template <class T>
+Store::Done<T> Driver::done()
+{
+    return [this](T answer) {
+        wait_ = Wait::none;
+        answer_ = std::move(answer);
+    };
+}
+
+// What a store knows at once, or will tell done().
+template <class T>
+bool Driver::take_answer(std::optional<T> answer)
+{
+    if (answer) {
+        answer_ = std::move(*answer);
+        return true;
+    }
+    wait_ = Wait::subrequest;
+    return false;
+}
+
+bool Driver::perform(oidc::Load& step)
+{
+    return take_answer(
+        provider_.store().load(r_, step, done<oidc::Result<oidc::Loaded>>()));
+}
+
+bool Driver::perform(oidc::Save& step)
+{
+    return take_answer(provider_.store().save(r_, step, done<oidc::Check>()));
+}
+
+bool Driver::perform(oidc::Drop& step)
+{
+    return take_answer(provider_.store().drop(r_, step, done<oidc::Check>()));
+}
+
+bool Driver::perform(oidc::Revoke& step)
+{
+    return take_answer(provider_.store().revoke(r_, step, done<oidc::Check>()));
+}
+
+// A login that failed has used up its state all the same.
 void Driver::leave(const oidc::Finish& finish)
 {
-    if (claimed_.empty()) {
+    if (!claimed_) {
         return;
     }
-    auto cookies = finish.claimed == claimed_ ? join(finish.cookies) : "";
-    zone_of(r_).leave(claimed_, cookies, ngx_time());
-    claimed_.clear();
+    auto claim = *std::exchange(claimed_, std::nullopt);
+    auto& store = store_of(claim);
+    if (finish.error && claim.purpose != oidc::Purpose::login) {
+        store.abandon(r_, claim);
+    } else {
+        store.leave(r_, claim, join(finish.left), finish.keep_left);
+    }
 }
 
 // As limit_req parks a request: the client's leaving is noticed meanwhile.

@@ -35,8 +35,22 @@ private:
     bool perform(oidc::Fetch& step);
     bool perform(oidc::Learn& step);
     bool perform(oidc::Claim& step);
+    bool perform(oidc::Load& step);
+    bool perform(oidc::Save& step);
+    bool perform(oidc::Drop& step);
+    bool perform(oidc::Revoke& step);
     bool perform(oidc::Finish& step);
 
+    Store& store_of(const oidc::Claim& step);
+    bool judge(const oidc::Claim& step, const Zone::Taking& taking);
+
+    template <class T>
+    Store::Done<T> done();
+    template <class T>
+    bool take_answer(std::optional<T> answer);
+
+    bool needs_client(const oidc::Step& step) const;
+    void answer_fetch(oidc::Result<oidc::HttpResponse> response);
     bool has_patience();
     void park(ngx_msec_t timeout);
     void leave(const oidc::Finish& finish);
@@ -55,7 +69,8 @@ private:
     ngx_msec_t patience_until_ = 0; // of a wait for others; 0: none yet
     Lookup* awaited_ = nullptr;
     ngx_uint_t known_ = 0; // documents, when a newer one was asked for
-    std::string claimed_;  // an id we took and have not left
+    std::optional<Zone::Taking> taking_; // that a store has told
+    std::optional<oidc::Claim> claimed_; // that is ours and has not ended
 };
 
 }

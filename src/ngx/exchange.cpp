@@ -147,7 +147,8 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
     // nginx puts an empty resolver where none is configured.
-    if (!has_servers(clcf->resolver) && outlet_.names->resolver() != nullptr) {
+    if (!has_servers(clcf->resolver) && outlet_.names != nullptr &&
+        outlet_.names->resolver() != nullptr) {
         clcf->resolver = outlet_.names->resolver();
     }
     clcf->resolver_timeout =
@@ -212,7 +213,14 @@ ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
     u->input_filter_init = input_filter_init;
     u->input_filter = input_filter;
     u->input_filter_ctx = sr;
-    u->ssl = url_.secure();
+    u->ssl = is_secure();
+    set_peer(sr);
+    return NGX_OK;
+}
+
+void Exchange::set_peer(ngx_http_request_t* sr)
+{
+    auto u = sr->upstream;
     u->schema = copy(sr->pool, url_.scheme + "://");
 
     auto resolved = allocate<ngx_http_upstream_resolved_t>(sr->pool);
@@ -226,7 +234,6 @@ ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
         resolved->naddrs = 1;
     }
     u->resolved = resolved;
-    return NGX_OK;
 }
 
 ngx_int_t Exchange::create_request(ngx_http_request_t* sr)
@@ -240,6 +247,7 @@ ngx_int_t Exchange::create_request(ngx_http_request_t* sr)
         }
         buffer->last =
             ngx_cpymem(buffer->last, question.data(), question.size());
+        buffer->flush = 1; // or TLS waits for more to fill a record
         link->buf = buffer;
         link->next = nullptr;
         sr->upstream->request_bufs = link;
@@ -269,7 +277,7 @@ ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
 bool Exchange::is_protected(ngx_http_request_t* sr) const
 {
     auto c = sr->upstream->peer.connection;
-    return !url_.secure() || (c->ssl != nullptr && c->ssl->handshaked);
+    return !is_secure() || (c->ssl != nullptr && c->ssl->handshaked);
 }
 
 ngx_int_t Exchange::input_filter_init(void* data)

@@ -11,7 +11,7 @@
 
 namespace ngx {
 
-// How a provider is reached; lives with the configuration.
+// How a server is reached; lives with the configuration.
 struct Outlet {
     ngx_http_upstream_conf_t upstream{};
     const Names* names = nullptr;
@@ -53,7 +53,7 @@ bool present_certificate(
 
 class Exchange {
 public:
-    Exchange(const Outlet& outlet, oidc::Url url) :
+    explicit Exchange(const Outlet& outlet, oidc::Url url = {}) :
         outlet_(outlet), url_(std::move(url))
     {
     }
@@ -74,6 +74,12 @@ public:
     const oidc::Url& url() const { return url_; }
 
 protected:
+    static Exchange* of(ngx_http_request_t* sr);
+
+    // Where to: the host of the URL, unless it is said otherwise.
+    virtual bool is_secure() const { return url_.secure(); }
+    virtual void set_peer(ngx_http_request_t* sr);
+
     virtual bool is_post() const = 0;
     virtual std::string question() const = 0;
 
@@ -94,8 +100,6 @@ protected:
     virtual void ended(End end) = 0;
 
 private:
-    static Exchange* of(ngx_http_request_t* sr);
-
     static void start(ngx_http_request_t* sr);
     static void give_up(ngx_event_t* event);
     static ngx_int_t create_request(ngx_http_request_t* sr);

@@ -1,45 +1,87 @@
 #include "ngx/handler.h"
 
 #include "flow/callback.h"
+#include "flow/logout.h"
 #include "ngx/request.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace ngx {
 namespace {
 
-bool is_callback(ngx_http_request_t* r, const ProviderConf& provider)
+// One of a provider's paths.
+struct Door {
+    ProviderConf* provider;
+    Entry entry;
+};
+
+bool leads_to(const Door& door, std::string_view path)
 {
-    return provider.callback_path == view(r->uri);
+    const auto& client = door.provider->provider.client();
+    switch (door.entry) {
+    case Entry::callback:
+        return door.provider->callback_path == path;
+    case Entry::logout:
+        return client.logout_uri == path;
+    case Entry::frontchannel_logout:
+        return client.frontchannel_logout_uri == path;
+    default:
+        return client.backchannel_logout_uri == path;
+    }
 }
 
-// Some provider answers here by a form that its page posts.
-bool takes_form(ngx_http_request_t* r)
+// Of providers that share a path, the one whose own this request is.
+bool is_meant(ngx_http_request_t* r, const Door& door, std::string_view form)
 {
-    const auto& providers = server_conf(r)->providers;
-    return r->method == NGX_HTTP_POST &&
-        std::any_of(
-            providers.begin(), providers.end(), [r](const auto provider) {
-                return is_callback(r, *provider) &&
-                    provider->provider.client().response_mode ==
-                    oidc::ResponseMode::form_post;
-            });
+    const auto& provider = door.provider->provider;
+    switch (door.entry) {
+    case Entry::callback:
+        return oidc::Callback::is_for(provider, form);
+    case Entry::frontchannel_logout:
+        return oidc::FrontChannelLogout::is_for(provider, form);
+    case Entry::backchannel_logout:
+        return oidc::BackChannelLogout::is_for(provider, form);
+    default:
+        auto cookies = cookies_of(r);
+        auto held = oidc::Session::open(cookies, provider, ngx_time());
+        return held.session || held.ticket;
+    }
 }
 
-// The one of a server's providers that a callback is for: by its path, and,
-// where several share that, by whose key sealed the state.
-ProviderConf* find_called_back(ngx_http_request_t* r, std::string_view reply)
+std::vector<Door> doors_at(ngx_http_request_t* r)
 {
-    ProviderConf* candidate = nullptr;
-
+    std::vector<Door> doors;
     for (auto provider : server_conf(r)->providers) {
-        if (is_callback(r, *provider) &&
-            (candidate == nullptr ||
-                oidc::Callback::is_for(provider->provider, reply))) {
-            candidate = provider;
+        for (auto entry : {Entry::callback, Entry::logout,
+                 Entry::frontchannel_logout, Entry::backchannel_logout}) {
+            Door door{provider, entry};
+            if (leads_to(door, view(r->uri))) {
+                doors.push_back(door);
+            }
         }
     }
-    return candidate;
+    return doors;
+}
+
+bool takes_form(const Door& door)
+{
+    return door.entry == Entry::logout ||
+        door.entry == Entry::backchannel_logout ||
+        (door.entry == Entry::callback &&
+            door.provider->provider.client().response_mode ==
+                oidc::ResponseMode::form_post);
+}
+
+Door choose(ngx_http_request_t* r, const std::vector<Door>& doors,
+    std::string_view form)
+{
+    for (const auto& door : doors) {
+        if (doors.size() > 1 && is_meant(r, door, form)) {
+            return door;
+        }
+    }
+    return doors.front();
 }
 
 bool has_mode(const LocationConf& conf, Mode mode)
@@ -47,10 +89,12 @@ bool has_mode(const LocationConf& conf, Mode mode)
     return conf.mode == static_cast<ngx_uint_t>(mode);
 }
 
-ngx_int_t refuse_large_form(ngx_http_request_t* r)
+ngx_int_t refuse_large_form(ngx_http_request_t* r, const Door& door)
 {
-    return Context::get(r).refuse_callback(*find_called_back(r, ""),
-        {oidc::Errc::callback_malformed, "client sent too large a form"});
+    return Context::get(r).refuse_entry(*door.provider, door.entry,
+        {door.entry == Entry::callback ? oidc::Errc::callback_malformed :
+                                         oidc::Errc::logout_malformed,
+            "client sent too large a form"});
 }
 
 ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
@@ -90,24 +134,26 @@ ngx_int_t entry_handler(ngx_http_request_t* r)
     }
     // Once under way it shows no query any more to be found by.
     auto context = Context::find(r);
-    if (context != nullptr && context->called_back() != nullptr) {
-        return context->go_on(*context->called_back());
+    if (context != nullptr && context->has_entered()) {
+        return context->go_on();
     }
-    auto reply = text(r->args);
-    if (takes_form(r)) {
+    auto doors = doors_at(r);
+    if (doors.empty()) {
+        return NGX_DECLINED;
+    }
+    auto form = text(r->args);
+    if (r->method == NGX_HTTP_POST &&
+        std::any_of(doors.begin(), doors.end(), takes_form)) {
         if (is_too_large(r)) {
-            return refuse_large_form(r);
+            return refuse_large_form(r, doors.front());
         }
         if (r->request_body == nullptr) {
             return read_form(r);
         }
-        reply = form_of(r);
+        form = form_of(r);
     }
-    auto provider = find_called_back(r, reply);
-    if (provider == nullptr) {
-        return NGX_DECLINED;
-    }
-    return Context::get(r).handle_callback(*provider, reply);
+    auto door = choose(r, doors, form);
+    return Context::get(r).enter(*door.provider, door.entry, form);
 }
 
 ngx_int_t access_handler(ngx_http_request_t* r)
@@ -121,11 +167,15 @@ ngx_int_t access_handler(ngx_http_request_t* r)
         return NGX_DECLINED;
     }
     auto& context = Context::get(r);
-    const auto& session = context.session(*provider);
-    if (has_mode(*location_conf(r), Mode::verify)) {
+    auto is_required = !has_mode(*location_conf(r), Mode::verify);
+    auto rc = context.settle(*provider, is_required);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+    if (!is_required) {
         return NGX_DECLINED;
     }
-    return session ? NGX_OK : context.begin_login(*provider);
+    return context.session() ? NGX_OK : context.begin_login(*provider);
 }
 
 }

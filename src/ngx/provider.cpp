@@ -7,82 +7,17 @@
 #include "core/url.h"
 #include "jose/algorithm.h"
 #include "jose/jwe.h"
+#include "ngx/values.h"
 #include "oidc/authorize.h"
 
 #include <algorithm>
-#include <fstream>
 #include <sstream>
-#include <stdexcept>
 
 namespace ngx {
 namespace {
 
-constexpr std::size_t longest_file = 64 * 1024;
-constexpr std::size_t longest_bundle = 16 * 1024 * 1024;
 constexpr std::size_t most_session_keys = 16;
 constexpr time_t longest_skew = 3600;
-
-// A value that cannot be: a sentence that says what to write instead.
-class Invalid : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
-[[noreturn]] void invalid(
-    std::string_view directive, std::string_view value, std::string_view advice)
-{
-    std::string sentence = "invalid \"";
-    sentence.append(directive).append("\" ");
-    throw Invalid(sentence + oidc::quoted(value) + ", " + std::string(advice));
-}
-
-std::vector<std::string> words(const ngx_array_t* array)
-{
-    std::vector<std::string> list;
-    for (ngx_uint_t i = 0; array != nullptr && i < array->nelts; i++) {
-        list.push_back(text(static_cast<ngx_str_t*>(array->elts)[i]));
-    }
-    return list;
-}
-
-std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name,
-    std::size_t longest = longest_file)
-{
-    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
-        throw std::bad_alloc();
-    }
-    std::ifstream file(text(name), std::ios::binary);
-    std::ostringstream content;
-    content << file.rdbuf();
-    if (!file.is_open() || content.str().empty()) {
-        invalid(directive, view(name), "it must be a file that can be read");
-    }
-    if (content.str().size() > longest) {
-        invalid(directive, view(name),
-            "the file is larger than " + std::to_string(longest / 1024) + "k");
-    }
-    return content.str();
-}
-
-bool is_safe(const oidc::Url& url)
-{
-    return url.secure() || oidc::is_loopback(url.host);
-}
-
-bool is_token(std::string_view text) // RFC 9110, 5.6.2
-{
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return c > 0x20 && c < 0x7f &&
-            std::string_view("()<>@,;:\\\"/[]?={}").find(c) ==
-            std::string_view::npos;
-    });
-}
-
-bool is_printable(std::string_view text)
-{
-    return std::all_of(
-        text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
 
 void check_issuer(const ProviderConf& conf)
 {
@@ -131,16 +66,6 @@ std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
     return secret;
 }
 
-std::string check_endpoint(const char* directive, const ngx_str_t& value)
-{
-    auto url = oidc::parse_url(view(value));
-    if (value.len > 0 && (!url || !is_safe(*url))) {
-        invalid(directive, view(value),
-            "it must be an https URL, or http on a loopback host");
-    }
-    return text(value);
-}
-
 oidc::Endpoints check_endpoints(const ProviderConf& conf)
 {
     return {
@@ -150,6 +75,8 @@ oidc::Endpoints check_endpoints(const ProviderConf& conf)
         check_endpoint("userinfo_endpoint", conf.userinfo_endpoint),
         check_endpoint("pushed_authorization_request_endpoint",
             conf.pushed_authorization_request_endpoint),
+        check_endpoint("end_session_endpoint", conf.end_session_endpoint),
+        check_endpoint("revocation_endpoint", conf.revocation_endpoint),
     };
 }
 
@@ -221,21 +148,6 @@ std::vector<std::string> make_encrypted_algs(const ProviderConf& conf)
         }
     }
     return algs;
-}
-
-// The path that nginx would make of it, or none: no request ever shows a path
-// with escapes, dots or empty segments.
-bool is_plain_path(std::string_view path)
-{
-    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
-        return false;
-    }
-    for (std::string_view dots : {"/./", "/../"}) {
-        if ((std::string(path) + "/").find(dots) != std::string::npos) {
-            return false;
-        }
-    }
-    return true;
 }
 
 // The path, once the URI is fit to be one.
@@ -423,6 +335,10 @@ void check_times(const ProviderConf& conf)
     if (conf.session_timeout <= 0) {
         complain("session_timeout", "it must be longer than 0");
     }
+    if (conf.token_refresh == 0) {
+        complain("token_refresh",
+            "it must be longer than 0, or \"auto\" or \"off\"");
+    }
     if (conf.pre_auth_timeout <= 0) {
         complain("pre_auth_timeout", "it must be longer than 0");
     }
@@ -446,6 +362,10 @@ void set_defaults(ProviderConf& conf)
     ngx_conf_init_value(conf.userinfo, 0);
     ngx_conf_init_uint_value(conf.cookie_samesite, 0);
     ngx_conf_init_value(conf.session_timeout, 8 * 3600);
+    ngx_conf_init_value(conf.session_idle_timeout, 0);
+    ngx_conf_init_uint_value(conf.token_refresh, refresh_auto);
+    ngx_conf_init_value(conf.logout_token_hint, 0);
+    ngx_conf_init_value(conf.revoke_on_logout, 0);
     ngx_conf_init_value(conf.pre_auth_timeout, 600);
     ngx_conf_init_value(conf.clock_skew, 60);
     ngx_conf_init_uint_value(conf.ssl_verify_depth, 5);
@@ -453,9 +373,65 @@ void set_defaults(ProviderConf& conf)
     ngx_conf_init_msec_value(conf.read_timeout, 10000);
 }
 
-std::string text_or(const ngx_str_t& value, const char* otherwise)
+std::string check_path(const char* directive, const ngx_str_t& value)
 {
-    return value.len > 0 ? text(value) : otherwise;
+    auto path = text(value);
+    auto url = oidc::parse_url("https://host" + path);
+    if (!path.empty() &&
+        (!path.starts_with('/') || !url || url->has_query ||
+            !is_plain_path(url->path))) {
+        invalid(directive, path,
+            "it must be a plain path, without query, escapes and dots");
+    }
+    return path;
+}
+
+// RP-Initiated Logout 1.0, 2.1: the provider knows it to the letter.
+std::string check_post_logout_uri(const ProviderConf& conf)
+{
+    auto value = view(conf.post_logout_uri);
+    auto url = oidc::parse_url(
+        (value.starts_with('/') ? "https://host" : "") + std::string(value));
+    if (!value.empty() && (!url || !is_safe(*url))) {
+        invalid("post_logout_uri", value,
+            "it must be a path such as \"/logged_out\", or an https URL");
+    }
+    return std::string(value);
+}
+
+void set_logout(ProviderConf& conf)
+{
+    auto& client = conf.client;
+    client.logout_uri = check_path("logout_uri", conf.logout_uri);
+    client.post_logout_uri = check_post_logout_uri(conf);
+    client.logout_token_hint = conf.logout_token_hint;
+    client.frontchannel_logout_uri =
+        check_path("frontchannel_logout_uri", conf.frontchannel_logout_uri);
+    client.backchannel_logout_uri =
+        check_path("backchannel_logout_uri", conf.backchannel_logout_uri);
+    client.revoke_on_logout = conf.revoke_on_logout;
+}
+
+// One path can mean one thing alone.
+void check_paths(const ProviderConf& conf)
+{
+    const auto& client = conf.client;
+    std::pair<const char*, std::string_view> paths[] = {
+        {"redirect_uri", conf.callback_path},
+        {"logout_uri", client.logout_uri},
+        {"frontchannel_logout_uri", client.frontchannel_logout_uri},
+        {"backchannel_logout_uri", client.backchannel_logout_uri},
+        {"post_logout_uri", client.post_logout_uri},
+    };
+    for (auto one = std::begin(paths); one != std::end(paths); one++) {
+        for (auto other = std::begin(paths); other != one; other++) {
+            auto path = one->second.substr(0, one->second.find('?'));
+            if (!path.empty() && path == other->second) {
+                invalid(one->first, one->second,
+                    std::string("it is the ") + other->first + ", too");
+            }
+        }
+    }
 }
 
 void make_client(ngx_conf_t* cf, ProviderConf& conf)
@@ -495,8 +471,11 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     check_cookie(client);
     check_cookie_path(conf);
 
+    set_logout(conf);
+    check_paths(conf);
     check_times(conf);
     client.session_timeout = conf.session_timeout;
+    client.session_idle_timeout = conf.session_idle_timeout;
     client.pre_auth_timeout = conf.pre_auth_timeout;
     client.clock_skew = conf.clock_skew;
 }
@@ -504,17 +483,6 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
 char* fail()
 {
     return static_cast<char*>(NGX_CONF_ERROR);
-}
-
-// Before nginx reads it, whose complaint names no line of the configuration.
-void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
-    const std::string& label)
-{
-    if (file.len > 0 &&
-        read_file(cf, directive, file, longest_bundle)
-                .find("-----BEGIN " + label) == std::string::npos) {
-        invalid(directive, view(file), "it holds no " + label + " in PEM");
-    }
 }
 
 bool set_client_certificate(ngx_conf_t* cf, ProviderConf& conf)

@@ -5,7 +5,6 @@ namespace {
 
 constexpr std::size_t room_for_others = 2048;
 constexpr std::size_t least_room = 1024;
-constexpr std::string_view retry_after = "5"; // seconds
 constexpr std::size_t longest_form = 32 * 1024;
 
 std::string own_authority(ngx_http_request_t* r)
@@ -26,62 +25,6 @@ std::string own_authority(ngx_http_request_t* r)
         }
     }
     return authority;
-}
-
-void add_answer_headers(ngx_http_request_t* r)
-{
-    add_header(r, "Cache-Control", "no-store");
-    add_header(r, "Referrer-Policy", "no-referrer");
-
-    // auth_basic under "satisfy any" may have asked for a password before us.
-    if (r->headers_out.www_authenticate != nullptr) {
-        r->headers_out.www_authenticate->hash = 0;
-    }
-}
-
-ngx_int_t send_page(
-    ngx_http_request_t* r, ngx_uint_t status, std::string_view page)
-{
-    static ngx_str_t type = ngx_string("text/html");
-    ngx_http_complex_value_t body{};
-    body.value = copy(r->pool, page);
-
-    auto rc = ngx_http_discard_request_body(r);
-    if (rc == NGX_OK) {
-        rc = ngx_http_send_response(r, status, &type, &body);
-    }
-    ngx_http_finalize_request(r, rc);
-    return NGX_DONE;
-}
-
-constexpr std::string_view logged_in_page =
-    "<!DOCTYPE html><title>Logged in</title>\n";
-
-constexpr std::string_view loop_page =
-    "<!DOCTYPE html>\n"
-    "<html lang=\"en\"><title>The login goes round in circles</title>\n"
-    "<h1>The login goes round in circles</h1>\n"
-    "<p>You have just been logged in several times, but your browser did not "
-    "send the session's cookie back, so that this site asked for a login "
-    "again.\n"
-    "<p>Does the browser refuse cookies of this site, or does it hold too many "
-    "of them? Allow or delete them, and load the page you came for again in "
-    "half a minute. If that does not help, tell whoever runs this site.\n"
-    "</html>\n";
-
-// The operator's own page goes before ours.
-bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
-{
-    auto clcf = static_cast<ngx_http_core_loc_conf_t*>(
-        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
-    auto pages = clcf->error_pages;
-    for (ngx_uint_t i = 0; pages != nullptr && i < pages->nelts; i++) {
-        if (static_cast<ngx_http_err_page_t*>(pages->elts)[i].status ==
-            status) {
-            return true;
-        }
-    }
-    return false;
 }
 
 // As the mirror module does it.
@@ -163,6 +106,21 @@ std::size_t cookie_room(ngx_http_request_t* r)
                                                  least_room;
 }
 
+std::string_view header_of(ngx_http_request_t* r, std::string_view name)
+{
+    for (auto part = &r->headers_in.headers.part; part; part = part->next) {
+        auto headers = static_cast<ngx_table_elt_t*>(part->elts);
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].key.len == name.size() &&
+                ngx_strncmp(headers[i].lowcase_key, name.data(), name.size()) ==
+                    0) {
+                return view(headers[i].value);
+            }
+        }
+    }
+    return {};
+}
+
 std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value)
 {
     ngx_str_t result;
@@ -170,21 +128,6 @@ std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value)
         throw std::bad_alloc();
     }
     return text(result);
-}
-
-void add_header(
-    ngx_http_request_t* r, std::string_view name, std::string_view value)
-{
-    auto header =
-        static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
-    if (header == nullptr) {
-        throw std::bad_alloc();
-    }
-    ngx_memzero(header, sizeof(*header));
-    header->hash = 1;
-    header->key = copy(r->pool, name);
-    header->value = copy(r->pool, value);
-    header->lowcase_key = header->key.data;
 }
 
 void hide_query(ngx_http_request_t* r)
@@ -195,23 +138,6 @@ void hide_query(ngx_http_request_t* r)
     r->request_line = copy(r->pool,
         text(r->method_name) + " " + text(r->unparsed_uri) + " " +
             text(r->http_protocol));
-}
-
-ngx_int_t redirect(
-    ngx_http_request_t* r, const oidc::Finish& finish, ngx_int_t status)
-{
-    add_answer_headers(r);
-    for (const auto& cookie : finish.cookies) {
-        add_header(r, "Set-Cookie", cookie);
-    }
-    // Not through headers_out.location, which nginx would make absolute with
-    // a scheme and port that are not the browser's.
-    if (!finish.by_page) {
-        add_header(r, "Location", finish.location);
-        return status;
-    }
-    add_header(r, "Refresh", "0; url=" + finish.location);
-    return send_page(r, NGX_HTTP_OK, logged_in_page);
 }
 
 bool is_too_large(ngx_http_request_t* r)
@@ -241,20 +167,6 @@ std::string form_of(ngx_http_request_t* r)
         }
     }
     return text;
-}
-
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error)
-{
-    auto status = oidc::fault(error.code).status;
-
-    add_answer_headers(r);
-    if (status == NGX_HTTP_BAD_GATEWAY || status == NGX_HTTP_GATEWAY_TIME_OUT) {
-        add_header(r, "Retry-After", retry_after);
-    }
-    if (error.code == oidc::Errc::login_loop && !has_error_page(r, status)) {
-        return send_page(r, static_cast<ngx_uint_t>(status), loop_page);
-    }
-    return status;
 }
 
 }

@@ -1,12 +1,12 @@
-// One request as a flow sees it, and the answers that a flow may give it.
+// One request as a flow sees it.
 #pragma once
 
-#include "flow/step.h"
 #include "ngx/conf.h"
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ngx {
 
@@ -21,10 +21,10 @@ std::string origin_of(ngx_http_request_t* r);
 // leaves after 2 KB for all other cookies.
 std::size_t cookie_room(ngx_http_request_t* r);
 
-std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value);
+// A header of the request by its name in lower case; empty where there is none.
+std::string_view header_of(ngx_http_request_t* r, std::string_view name);
 
-void add_header(
-    ngx_http_request_t* r, std::string_view name, std::string_view value);
+std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value);
 
 // The code and the state of a callback are for us alone: takes the query out
 // of everything that logs and variables show of the request.
@@ -39,10 +39,5 @@ ngx_int_t read_form(ngx_http_request_t* r);
 
 // A body that was read, as far as it is a form of at most 32 KB; else empty.
 std::string form_of(ngx_http_request_t* r);
-
-// What to return from a phase for an end that is no pass.
-ngx_int_t redirect(
-    ngx_http_request_t* r, const oidc::Finish& finish, ngx_int_t status);
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error);
 
 }

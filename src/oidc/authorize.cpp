@@ -130,14 +130,6 @@ void append_extra(std::string& query, std::string_view extra)
     }
 }
 
-std::string_view separator(std::string_view endpoint)
-{
-    if (endpoint.find('?') == endpoint.npos) {
-        return "?";
-    }
-    return endpoint.ends_with('?') || endpoint.ends_with('&') ? "" : "&";
-}
-
 const Limit* find_limit(std::string_view name)
 {
     auto found = std::find_if(std::begin(limits), std::end(limits),
@@ -227,10 +219,7 @@ std::string authorization_parameters(const Client& client,
 std::string authorization_url(
     const Metadata& metadata, std::string_view parameters)
 {
-    // RFC 6749, 3.1: the endpoint's own query is retained.
-    auto url = metadata.authorization_endpoint;
-    url += separator(url);
-    return url.append(parameters);
+    return with_parameters(metadata.authorization_endpoint, parameters);
 }
 
 bool pushes_request(const Client& client, const Metadata& metadata)

@@ -18,6 +18,7 @@ struct Needs {
     bool all_claims = false;
     bool id_token = false;
     bool access_token = false;
+    bool refresh_token = false;
     bool userinfo = false;
 };
 
@@ -35,6 +36,10 @@ enum class ClientAuth {
 
 enum class ResponseMode { query, form_post };
 
+// Where a session is kept: in the browser's cookies, there unless it is large,
+// or in a store that the configuration names.
+enum class SessionStore { automatic, cookie, named };
+
 enum class PushedAuthorization { automatic, on, off };
 
 // Where a provider is asked; empty: not known.
@@ -44,6 +49,8 @@ struct Endpoints {
     std::string jwks_uri;
     std::string userinfo_endpoint;
     std::string pushed_authorization_request_endpoint;
+    std::string end_session_endpoint = {};
+    std::string revocation_endpoint = {};
 };
 
 // Times are in seconds.
@@ -69,12 +76,22 @@ struct Client {
     std::vector<std::string> id_token_encrypted_algs;
     std::vector<std::string> audiences; // that are trusted beside client_id
 
+    std::string logout_uri;      // a path; empty: none, here and below
+    std::string post_logout_uri; // a path, or an absolute URL
+    bool logout_token_hint = false;
+    std::string frontchannel_logout_uri; // a path
+    std::string backchannel_logout_uri;  // a path
+    bool revoke_on_logout = false;
+
     std::string cookie_name;
     std::string cookie_domain;
     std::string cookie_path;
     std::string cookie_same_site;
 
+    SessionStore session_store = SessionStore::automatic;
     std::int64_t session_timeout = 0;
+    std::int64_t session_idle_timeout = 0; // 0: none
+    std::int64_t token_refresh = 0;        // ahead of the token's end; 0: none
     std::int64_t pre_auth_timeout = 0;
     std::int64_t clock_skew = 0;
 

@@ -19,8 +19,8 @@ namespace oidc {
 struct Expectation {
     const Client& client;
     const KeySet& keys;
-    std::string_view nonce;        // of this very login
-    std::string_view access_token; // that came with it, for at_hash
+    std::optional<std::string_view> nonce; // of this very login; of no refresh
+    std::string_view access_token;         // that came with it, for at_hash
     std::int64_t now;
 };
 

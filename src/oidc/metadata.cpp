@@ -23,6 +23,11 @@ bool always(const Client&)
     return true;
 }
 
+bool never(const Client&)
+{
+    return false;
+}
+
 constexpr Endpoint endpoints[] = {
     {"authorization_endpoint", &Endpoints::authorization_endpoint, false,
         always},
@@ -35,6 +40,8 @@ constexpr Endpoint endpoints[] = {
         [](const Client& client) {
             return client.pushed_authorization == PushedAuthorization::on;
         }},
+    {"end_session_endpoint", &Endpoints::end_session_endpoint, false, never},
+    {"revocation_endpoint", &Endpoints::revocation_endpoint, true, never},
 };
 
 Error refuse(const std::string& what)
@@ -62,7 +69,7 @@ Check read_endpoint(const Endpoint& endpoint, const Json& document,
     }
     std::string name = endpoint.name;
     auto value = find_endpoint(endpoint, document, client);
-    if (!value.string() && !endpoint.is_needed(client)) {
+    if (value.string().value_or("").empty() && !endpoint.is_needed(client)) {
         return Ok{};
     }
     if (!value.string()) {
@@ -104,6 +111,17 @@ bool says_true(const Json& document, const char* name)
     return document[name].boolean().value_or(false);
 }
 
+}
+
+std::string with_parameters(std::string endpoint, std::string_view parameters)
+{
+    if (endpoint.find('?') == endpoint.npos) {
+        endpoint += '?';
+    } else if (!endpoint.ends_with('?') && !endpoint.ends_with('&')) {
+        endpoint += '&';
+    }
+    endpoint += parameters;
+    return endpoint;
 }
 
 bool is_endpoint(std::string_view text, bool insecure)

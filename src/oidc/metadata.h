@@ -34,6 +34,9 @@ HttpRequest metadata_request(const Client& client);
 // the place of the document's. upstream_metadata.
 Result<Metadata> parse_metadata(std::string_view json, const Client& client);
 
+// Where an endpoint sends a browser: its own query is retained (RFC 6749, 3.1).
+std::string with_parameters(std::string endpoint, std::string_view parameters);
+
 // An https URL, or http where `insecure` allows it.
 bool is_endpoint(std::string_view url, bool insecure);
 

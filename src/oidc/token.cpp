@@ -10,8 +10,9 @@ namespace {
 
 constexpr std::int64_t longest_life = 10 * 365 * 86400LL;
 
-// RFC 6749, A.12. It may go into a header of a request to the application.
-bool is_access_token(std::string_view token)
+// RFC 6749, A.12 and A.17. An access token may go into a header of a request to
+// the application.
+bool is_printable(std::string_view token)
 {
     return !token.empty() &&
         std::all_of(token.begin(), token.end(),
@@ -48,6 +49,16 @@ HttpRequest code_request(const Metadata& metadata, std::string_view code,
     return request;
 }
 
+HttpRequest refresh_request(
+    const Metadata& metadata, std::string_view refresh_token)
+{
+    HttpRequest request;
+    request.url = metadata.token_endpoint;
+    append_parameter(request.body, "grant_type", "refresh_token");
+    append_parameter(request.body, "refresh_token", refresh_token);
+    return request;
+}
+
 // JSON with 400, or 401 for the client itself.
 bool is_refusal(const HttpResponse& response)
 {
@@ -69,7 +80,7 @@ Error refusal(const HttpResponse& response)
     return {provider_errc(*error), std::move(detail)};
 }
 
-Result<Tokens> parse_tokens(const HttpResponse& response)
+Result<Tokens> parse_refreshed(const HttpResponse& response)
 {
     if (is_refusal(response)) {
         return refusal(response);
@@ -85,20 +96,28 @@ Result<Tokens> parse_tokens(const HttpResponse& response)
     }
 
     auto access_token = (*document)["access_token"].string();
-    if (!is_access_token(access_token.value_or(""))) {
+    if (!is_printable(access_token.value_or(""))) {
         return incomplete("without a proper access token");
     }
     if (!is_bearer((*document)["token_type"].string().value_or(""))) {
         return incomplete("whose token type is not Bearer");
     }
-    auto id_token = (*document)["id_token"].string();
-    if (!id_token || id_token->empty()) {
+    auto refresh_token = (*document)["refresh_token"].string().value_or("");
+    auto life = (*document)["expires_in"].date().value_or(0);
+    return Tokens{std::string((*document)["id_token"].string().value_or("")),
+        std::string(*access_token),
+        std::string(is_printable(refresh_token) ? refresh_token : ""),
+        std::min(life, longest_life)};
+}
+
+Result<Tokens> parse_tokens(const HttpResponse& response)
+{
+    auto tokens = parse_refreshed(response);
+    if (tokens && tokens->id_token.empty()) {
         return Error{Errc::id_token_missing,
             "provider sent a token response without an id token"};
     }
-    auto life = (*document)["expires_in"].date().value_or(0);
-    return Tokens{std::string(*id_token), std::string(*access_token),
-        std::min(life, longest_life)};
+    return tokens;
 }
 
 }

@@ -2,6 +2,7 @@
 
 #include "core/encode.h"
 #include "jose/jws.h"
+#include "oidc/rules.h"
 
 namespace oidc {
 namespace {
@@ -11,6 +12,8 @@ constexpr std::size_t answer_limit = 256 * 1024;
 constexpr TokenKind kind{"user info", Errc::userinfo_malformed,
     Errc::userinfo_alg, Errc::userinfo_crit, Errc::userinfo_key,
     Errc::userinfo_signature};
+
+constexpr OriginCodes origin{Errc::userinfo_issuer, Errc::userinfo_audience};
 
 bool is_signed(const HttpResponse& response)
 {
@@ -40,22 +43,6 @@ Result<std::string> open(
     return jws->verify(expected.keys, client.client_secret.reveal());
 }
 
-// 5.3.2: what is signed says by whom and for whom.
-Check check_origin(const Json& claims, const Client& client)
-{
-    auto iss = claims["iss"].string();
-    if (iss != client.issuer) {
-        return Error{Errc::userinfo_issuer,
-            "user info has a wrong issuer " + quoted(iss.value_or(""))};
-    }
-    auto aud = claims["aud"];
-    if (aud.string() != client.client_id && !aud.has_string(client.client_id)) {
-        return Error{Errc::userinfo_audience,
-            "user info is for another audience, " + quoted(aud.dump())};
-    }
-    return Ok{};
-}
-
 }
 
 HttpRequest userinfo_request(
@@ -81,8 +68,10 @@ Result<UserInfo> UserInfo::verify(
     if (!claims) {
         return Error{Errc::userinfo_malformed, "user info is " + why};
     }
+    // 5.3.2: what is signed says by whom and for whom.
     if (is_signed(response)) {
-        auto checked = check_origin(*claims, expected.client);
+        auto checked =
+            check_origin(kind.name, origin, *claims, expected.client);
         if (!checked) {
             return std::move(checked).error();
         }

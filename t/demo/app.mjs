@@ -1,5 +1,5 @@
-// The application of the demo: it knows no login, and shows who nginx says the user is. As a page, or as JSON for a
-// request that accepts JSON and no HTML.
+// The application of the demo: it knows no login, and shows who nginx says the user is, with a link to nginx's logout. As a
+// page, or as JSON for a request that accepts JSON and no HTML.
 
 import { createServer } from 'node:http';
 import { escape, page } from './pages.mjs';
@@ -33,7 +33,7 @@ ${table('identity', IDENTITY.map((name) => [name, headers[name] ?? '(not sent)']
 <h2>All headers of the request</h2>
 ${table('headers', Object.entries(headers).map(([name, value]) => [name, name === 'cookie' ? cookieNames(value) : value]))}
 </main>
-<footer><a href="/">The public page</a></footer>`);
+<footer><a href="/">The public page</a>${user ? ' · <a href="/logout">Log out</a>' : ''}</footer>`);
 }
 
 function table(id, rows) {

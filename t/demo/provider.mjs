@@ -36,11 +36,14 @@ const configuration = {
     clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'],
     idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'],
   },
+  // For clients in DEMO_CLIENTS whose access tokens are to end soon.
+  extraClientMetadata: { properties: ['access_token_seconds'] },
   pkce: { required: () => true },
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
   ttl: {
-    AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Grant: 28800, RefreshToken: 28800, Session: 28800,
+    AccessToken: (ctx, token, client) => client.access_token_seconds ?? 300,
+    AuthorizationCode: 60, IdToken: 300, Interaction: 600, Grant: 28800, RefreshToken: 28800, Session: 28800,
   },
   features: {
     devInteractions: { enabled: false },
@@ -112,7 +115,9 @@ function registeredClients() {
     client_name: 'Demo application',
     client_uri: application,
     redirect_uris: [`${application}/oidc_callback`, `http://127.0.0.1:${DEMO_PORT}/oidc_callback`],
-    post_logout_redirect_uris: [`${application}/`],
+    post_logout_redirect_uris: [`${application}/`, `http://127.0.0.1:${DEMO_PORT}/`],
+    backchannel_logout_uri: `http://127.0.0.1:${DEMO_PORT}/backchannel_logout`,
+    backchannel_logout_session_required: true,
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     token_endpoint_auth_method: 'client_secret_basic',
@@ -231,7 +236,9 @@ function logEvents(provider) {
   const say = (event, text) => provider.on(event, (ctx, ...rest) => log(text(ctx, ...rest)));
   say('pushed_authorization_request.success', (ctx) => `pushed request of ${nameOf(ctx)} by ${authenticationOf(ctx)}`);
   say('authorization.success', (ctx) => `authorization of ${nameOf(ctx)} by ${wayOf(ctx)}`);
-  say('grant.success', (ctx) => `tokens for ${nameOf(ctx)} by ${authenticationOf(ctx)}, ID token ${protectionOf(ctx.body.id_token)}`);
+  say('grant.success', (ctx) => `${grantOf(ctx)} for ${nameOf(ctx)} by ${authenticationOf(ctx)}, ID token ${protectionOf(ctx.body.id_token)}`);
+  say('backchannel.success', (ctx, client, user) => `back-channel logout of ${user} at ${client.clientId}`);
+  say('backchannel.error', (ctx, error, client, user) => `back-channel logout of ${user} at ${client.clientId} failed: ${error.message}`);
   for (const event of ['authorization.error', 'grant.error', 'pushed_authorization_request.error', 'userinfo.error', 'server_error']) {
     say(event, (ctx, error) => `${event} ${error.error_detail ?? error.error_description ?? error.stack}`);
   }
@@ -243,6 +250,11 @@ function logEvents(provider) {
 
 function nameOf(ctx) {
   return ctx.oidc.client.clientId;
+}
+
+function grantOf({ oidc: { params, entities } }) {
+  if (params.grant_type !== 'refresh_token') return 'tokens';
+  return entities.RotatedRefreshToken ? 'new tokens and a new refresh token' : 'new tokens';
 }
 
 // By what the request held, not by what is registered: the provider takes a secret for basic and post alike.

@@ -1,9 +1,11 @@
-#include "../unit/play.h"
 #include "browser.h"
 #include "core/url.h"
 #include "flow/callback.h"
 #include "flow/gate.h"
+#include "flow/logout.h"
+#include "flow/renewal.h"
 #include "fuzz.h"
+#include "hostile_world.h"
 
 #include <algorithm>
 #include <charconv>
@@ -13,54 +15,57 @@
 namespace oidc::test {
 namespace {
 
-// Plays a script, a command a line. Its provider has everything but the key
-// that the real one signs with, and one good token where the script asks for
-// it; its browser may have cookies that anybody planted.
+// Plays a script, a command a line, against a world that is as hostile as it
+// says. There is a good token of each kind where it asks for one; its browser
+// may have cookies that anybody planted.
 class Hostile {
 public:
-    Hostile();
+    Hostile() { configure(""); }
 
     void play(std::string_view script);
 
 private:
     void obey(char command, const std::string& argument);
     void configure(std::string_view options);
+    void claim(Claimed& claimed, const std::string& argument);
     std::string filled(std::string text);
-    std::string sent(const char* parameter) const;
-    std::string token(const Members& wrong) const;
 
-    Finish visit(bool is_callback, const std::string& argument);
-    Finish run(Flow& flow);
-    Check learn(const Learn& wanted);
-    const HttpResponse& answer_to(const HttpRequest& request);
-    void remember(std::string_view authorization_request);
-    void know(const std::optional<Session>& session) const;
+    Visit visit(
+        const char* method, std::string target, std::string_view reply = "");
+    Finish enter(bool is_callback, const std::string& argument);
+    void renew(Renewal::Refresh refresh);
+    void log_out(const std::string& form);
+    void log_out_in_frame(const std::string& query);
+    void log_out_by_provider(const std::string& form);
 
+    void know(const std::optional<Session>& session);
+    void bury(const std::string& id, const Jar& copy);
     void check(const Finish& finish);
     void check_location(const std::string& location);
     void recover();
 
-    Provider provider_;
-    std::int64_t now_ = noon;
-
-    // The provider's answers, whether a state was used, and the browser.
-    HttpResponse metadata_;
-    HttpResponse keys_;
-    std::optional<HttpResponse> newer_keys_;
-    HttpResponse tokens_;
-    HttpResponse userinfo_;
-    HttpResponse pushed_;
-    Claimed claimed_{Claimed::ours, {}};
-    std::vector<std::string> left_; // cookies of the last callback that ended
+    HostileWorld world_;
     Jar jar_;
+    std::string header_;
+    std::string target_;
     std::string origin_ = "https://app.example";
     std::string method_;              // where it is not the due one
     std::string last_page_ = "/page"; // which the login at the end is for
+    std::string fetch_site_;
+    std::string fetch_dest_;
+    std::string source_;
 
-    std::map<std::string, std::string> sent_; // with the last authorization
-    std::string old_state_;                   // of the one before
-    std::set<std::string> hosts_;             // that a location may lead to
-    bool signed_ = false; // by the real provider, a good token
+    std::vector<std::string> left_; // cookies of the last callback that ended
+    std::string confirmation_;      // of the last page that asked for one
+    std::set<std::string> hosts_;   // that a location may lead to
+    std::set<std::string> alive_;   // sessions that nothing has ended
+    std::set<std::string> dead_;    // and those that came to an end
+    std::int64_t used_until_ = 0;   // the logout token
+    bool was_broken_ = false;       // the store
+    bool was_planted_ = false;      // a cookie
+    bool signed_ = false;           // by the real provider, a good token
+    bool logout_signed_ = false;    // and a good logout token
+    bool confirmed_ = false;        // by the user, a logout
 };
 
 // STATUS TYPE BODY
@@ -75,31 +80,13 @@ HttpResponse answer(std::string_view text)
     return response;
 }
 
-HttpResponse good_metadata()
+// The next word of a line.
+std::string take_word(std::string_view& line)
 {
-    return json_answer(object(example_metadata()));
-}
-
-HttpResponse good_userinfo()
-{
-    return json_answer(R"({"sub":"user-1","email":"joe@example.com"})");
-}
-
-HttpResponse good_push()
-{
-    return json_answer(R"({"request_uri":"urn:example:1","expires_in":60})");
-}
-
-HttpResponse good_keys()
-{
-    return json_answer(key_set({Signer::ed25519().jwk(R"("kid":"k1")")}));
-}
-
-Hostile::Hostile() :
-    metadata_(good_metadata()), keys_(good_keys()), tokens_(answer("500")),
-    userinfo_(good_userinfo()), pushed_(good_push())
-{
-    configure("");
+    auto size = std::min(line.find(' '), line.size());
+    std::string word(line.substr(0, size));
+    line.remove_prefix(std::min(size + 1, line.size()));
+    return word;
 }
 
 // Options by the letter that they begin with.
@@ -115,8 +102,19 @@ void Hostile::configure(std::string_view options)
         has('p') ? PushedAuthorization::on : PushedAuthorization::automatic;
     client.userinfo = has('u');
     client.cookie_same_site = has('s') ? "Strict" : "Lax";
+
+    client.session_store = has('n') ? SessionStore::named :
+        has('c')                    ? SessionStore::cookie :
+                                      SessionStore::automatic;
+    client.session_idle_timeout = has('i') ? 600 : 0;
+    client.token_refresh = has('r') ? 60 : 0;
+    client.needs.refresh_token = client.needs.access_token = has('r');
+    client.revoke_on_logout = client.needs.id_token = has('l');
+    client.logout_token_hint = has('l');
+    client.post_logout_uri = has('b') ? "/bye" : "";
+    client.needs_mark = mark_of(client.needs);
     Secret masters[] = {master_key(1)};
-    provider_.configure(std::move(client), masters);
+    world_.provider.configure(std::move(client), masters);
 }
 
 void Hostile::play(std::string_view script)
@@ -134,37 +132,51 @@ void Hostile::play(std::string_view script)
 
 void Hostile::obey(char command, const std::string& argument)
 {
+    std::string_view rest = argument;
     switch (command) {
     case 'm':
-        metadata_ = answer(argument);
+        world_.metadata = answer(argument);
         break;
     case 'k':
-        keys_ = answer(argument);
+        world_.keys = answer(argument);
         break;
     case 'n': // where newer ones are asked for
-        newer_keys_ = answer(argument);
+        world_.newer_keys = answer(argument);
         break;
     case 't':
-        tokens_ = answer(argument);
+        world_.tokens = answer(argument);
+        break;
+    case 'x': // to a refresh
+        world_.refreshed = answer(argument);
         break;
     case 'i':
-        userinfo_ = answer(argument);
+        world_.userinfo = answer(argument);
         break;
     case 'u':
-        pushed_ = answer(argument);
+        world_.pushed = answer(argument);
+        break;
+    case 'v': // to a revocation
+        world_.revoked = answer(argument);
         break;
     case 's':
         configure(argument);
         break;
     case 'e':
-        claimed_.whose = argument == "ours" ? Claimed::ours :
-            argument == "ended"             ? Claimed::ended :
-                                              Claimed::vanished;
-        claimed_.cookies =
-            argument == "ended" ? left_ : std::vector<std::string>();
+        claim(world_.login, argument);
+        break;
+    case 'z': // what others leave of a renewal
+        claim(world_.renewal.emplace(), argument);
+        break;
+    case 'q': // these steps fail
+        world_.broken.clear();
+        while (!rest.empty()) {
+            world_.broken.insert(take_word(rest));
+        }
+        was_broken_ = true;
         break;
     case 'b': // somebody planted a cookie
         jar_.take({argument});
+        was_planted_ = true;
         break;
     case 'f': // the browser forgets
         jar_.cookies.clear();
@@ -178,19 +190,55 @@ void Hostile::obey(char command, const std::string& argument)
     case 'r':
         last_page_ = argument;
         break;
+    case 'y': // site, destination and source of the next requests
+        fetch_site_ = take_word(rest);
+        fetch_dest_ = take_word(rest);
+        source_ = take_word(rest);
+        break;
     case 'w': { // so many seconds later
         std::int64_t seconds = 0;
         std::from_chars(
             argument.data(), argument.data() + argument.size(), seconds);
-        now_ += seconds & 0xfffff;
+        world_.now += seconds & 0xfffff;
         break;
     }
     case 'g': // a protected page
-        check(visit(false, argument));
+        check(enter(false, argument));
         break;
     case 'c': // the callback, with this query or body
-        check(visit(true, argument));
+        check(enter(true, argument));
         break;
+    case 'a': // a page that wants the session as it is now
+        renew(argument == "never"       ? Renewal::Refresh::never :
+                argument == "by_others" ? Renewal::Refresh::by_others :
+                                          Renewal::Refresh::asked_for);
+        break;
+    case 'l':
+        log_out(argument);
+        break;
+    case 'h':
+        log_out_in_frame(argument);
+        break;
+    case 'j':
+        log_out_by_provider(argument);
+        break;
+    }
+}
+
+// WHOSE and, of one that ended, what it left; of a callback, what the last one
+// did.
+void Hostile::claim(Claimed& claimed, const std::string& argument)
+{
+    std::string_view rest = argument;
+    auto whose = take_word(rest);
+    claimed.whose = whose == "ours" ? Claimed::ours :
+        whose == "ended"            ? Claimed::ended :
+                                      Claimed::vanished;
+    claimed.left.clear();
+    if (whose == "ended" && &claimed == &world_.login) {
+        claimed.left = left_;
+    } else if (whose == "ended" && !rest.empty()) {
+        claimed.left = {std::string(rest)};
     }
 }
 
@@ -203,150 +251,237 @@ std::string Hostile::filled(std::string text)
             text.replace(at, name.size(), value());
         }
     };
-    fill("$state", [&] { return sent("state"); });
-    fill("$old", [&] { return old_state_; });
-    fill("$nonce", [&] { return sent("nonce"); });
-    fill("$other-nonce", [&] { return token({{"nonce", R"("other")"}}); });
-    fill("$other-aud", [&] { return token({{"aud", R"("other")"}}); });
-    fill("$other-iss", [&] { return token({{"iss", R"("https://a")"}}); });
-    fill("$expired", [&] { return token({{"exp", "1"}}); });
+    auto token = [&](const char* name, const Members& wrong) {
+        fill(name, [&] { return world_.token(wrong); });
+    };
+    auto logout = [&](const char* name, const Members& changes) {
+        fill(name, [&] {
+            logout_signed_ = true;
+            return world_.logout_token(changes);
+        });
+    };
+    fill("$state", [&] { return world_.sent("state"); });
+    fill("$old", [&] { return world_.old_state; });
+    fill("$nonce", [&] { return world_.sent("nonce"); });
+    token("$other-nonce", {{"nonce", R"("other")"}});
+    token("$other-aud", {{"aud", R"("other")"}});
+    token("$other-iss", {{"iss", R"("https://a")"}});
+    token("$other-sub", {{"sub", R"("user-2")"}, {"nonce", ""}});
+    token("$expired", {{"exp", "1"}});
     fill("$good", [&] {
         signed_ = true;
-        return token({});
+        return world_.token({});
     });
-    fill("$no-sub", [&] { return token({{"sub", ""}}); });
+    token("$no-sub", {{"sub", ""}});
     fill("$forged", [&] {
-        auto good = token({});
+        auto good = world_.token({});
         return good.substr(0, good.rfind('.') + 1) +
             base64url(std::string(64, 'Z'));
     });
+    logout("$logout-sid", {{"sub", ""}});
+    logout("$logout-sub", {{"sid", ""}});
+    logout("$logout-both", {});
+    fill("$logout-nonce", [&] {
+        return world_.logout_token({{"nonce", R"("n")"}});
+    });
+    fill("$logout-no-event", [&] {
+        return world_.logout_token({{"events", "{}"}});
+    });
+    fill("$confirmation", [&] {
+        confirmed_ = true;
+        return confirmation_;
+    });
+    fill("$cookie", [&] { return jar_.cookies["NGX_OIDC_SESSION"]; });
     return text;
 }
 
-std::string Hostile::sent(const char* parameter) const
-{
-    auto found = sent_.find(parameter);
-    return found == sent_.end() ? "" : found->second;
-}
-
-std::string Hostile::token(const Members& wrong) const
-{
-    auto claims =
-        changed(example_claims(now_), {{"nonce", "\"" + sent("nonce") + "\""}});
-    return Signer::ed25519().sign(
-        "EdDSA", object(changed(claims, wrong)), R"("kid":"k1")");
-}
-
-Finish Hostile::visit(bool is_callback, const std::string& argument)
+Visit Hostile::visit(
+    const char* method, std::string target, std::string_view reply)
 {
     if (auto origin = parse_url(origin_)) {
         hosts_.insert(origin->host);
     }
-    auto header = jar_.header();
+    header_ = jar_.header();
+    target_ = std::move(target);
+    Visit visit;
+    visit.method = method_.empty() ? method : std::string_view(method_);
+    visit.target = target_;
+    visit.reply = reply;
+    visit.origin = origin_;
+    visit.cookies = {header_};
+    visit.fetch_site = fetch_site_;
+    visit.fetch_dest = fetch_dest_;
+    visit.source = source_;
+    visit.cookie_room = 8192;
+    return visit;
+}
+
+Finish Hostile::enter(bool is_callback, const std::string& argument)
+{
     auto posted = is_callback &&
-        provider_.client().response_mode == ResponseMode::form_post;
+        world_.provider.client().response_mode == ResponseMode::form_post;
     auto target = posted ? "/oidc_callback" :
         is_callback      ? "/oidc_callback?" + argument :
                            argument;
-    std::string_view due = posted ? "POST" : "GET";
-    Visit visit;
-    visit.method = method_.empty() ? due : std::string_view(method_);
-    visit.target = target;
-    visit.reply = is_callback ? std::string_view(argument) : "";
-    visit.origin = origin_;
-    visit.cookies = {header};
-    visit.cookie_room = 8192;
+    auto page = visit(posted ? "POST" : "GET", target,
+        is_callback ? std::string_view(argument) : "");
 
-    auto session = Session::open(visit.cookies, provider_, now_);
+    auto session = world_.current(jar_);
     know(session);
-    Gate gate(provider_, visit);
-    Callback callback(provider_, visit, session);
-    auto before = sent_;
-    auto finish = is_callback ? run(callback) : run(gate);
+    Gate gate(world_.provider, page);
+    Callback callback(world_.provider, page, session);
+    auto before = world_.parameters;
+    auto finish = is_callback ? world_.run(callback) : world_.run(gate);
     jar_.take(finish.cookies);
-    if (!finish.claimed.empty()) {
-        left_ = finish.cookies;
+    demand(finish.error || !finish.location.empty(), "it leads somewhere");
+    if (!finish.left.empty()) {
+        left_ = finish.left;
     }
-    auto metadata = provider_.metadata(now_);
+    auto metadata = world_.provider.metadata(world_.now);
     auto mark = finish.location.find('?');
-    if (metadata && mark != std::string::npos && sent_ == before &&
+    if (metadata && mark != std::string::npos && world_.parameters == before &&
         finish.location.starts_with(metadata->authorization_endpoint)) {
-        remember(finish.location.substr(mark + 1));
+        world_.remember(finish.location.substr(mark + 1));
     }
     return finish;
 }
 
-Finish Hostile::run(Flow& flow)
+// What comes of a session is that session, and what the browser holds from
+// then on. An outage alone ends none.
+void Hostile::renew(Renewal::Refresh refresh)
 {
-    World world{now_, random_bytes};
-    auto step = flow.start(world);
+    auto store = world_.provider.client().session_store;
+    auto before = world_.current(jar_);
+    know(before);
+    auto page = visit("GET", "/page");
+    Renewal renewal(world_.provider, page,
+        store == SessionStore::named ? world_.held(jar_) : Held{before, {}},
+        refresh);
+    auto finish = world_.run(renewal);
+    jar_.take(finish.cookies);
+    know(finish.session);
+    check(finish);
 
-    for (int steps = 0; steps < 10; steps++) {
-        if (auto finish = std::get_if<Finish>(&step)) {
-            return std::move(*finish);
-        }
-        if (auto part = std::get_if<Learn>(&step)) {
-            step = flow.resume(world, learn(*part));
-        } else if (std::holds_alternative<Claim>(step)) {
-            step = flow.resume(world, claimed_);
-        } else {
-            const auto& request = std::get<Fetch>(step).request;
-            step = flow.resume(world, Result<HttpResponse>(answer_to(request)));
-        }
+    demand(finish.location.empty() && finish.page == Page::none,
+        "it leads nowhere");
+    demand(
+        !finish.error || fault(finish.error->code).word.starts_with("store_"),
+        "only its store fails it");
+    demand(!finish.session || before, "no session out of nothing");
+    if (finish.session) {
+        demand(finish.session->id() == before->id() &&
+                finish.session->started() == before->started(),
+            "the same session");
+        auto after = world_.current(jar_);
+        demand(was_planted_ || after, "the browser has it now");
+        demand(!after || after->generation() == finish.session->generation(),
+            "as it is");
     }
-    demand(false, "a flow ends");
-    return {};
+    auto is_outage = world_.refreshed.status >= 500 && !world_.renewal &&
+        store != SessionStore::cookie;
+    demand(finish.session || !before || !is_outage || was_broken_,
+        "an outage ends no session");
 }
 
-Check Hostile::learn(const Learn& wanted)
+void Hostile::log_out(const std::string& form)
 {
-    if (!wanted.anew && provider_.knows(wanted.part, now_)) {
-        return Ok{};
-    }
-    const auto& keys = wanted.anew && newer_keys_ ? *newer_keys_ : keys_;
-    auto document =
-        Provider::judge(wanted.part == Part::keys ? keys : metadata_, now_);
-    if (!document) {
-        return std::move(document).error();
-    }
-    return provider_.adopt(wanted.part, document->body, document->fresh_until);
-}
-
-// Whatever the endpoints are called: only a question about the user has no
-// body, and only a pushed request says what is to be answered.
-const HttpResponse& Hostile::answer_to(const HttpRequest& request)
-{
-    demand(request.url.starts_with("https://"), "asked under TLS");
-    demand(is_clean(request.url) && is_clean(request.authorization),
-        "a request of one head");
-    if (request.body.empty()) {
-        return userinfo_;
-    }
-    if (request.body.find("response_type=") == std::string::npos) {
-        return tokens_;
-    }
-    remember(request.body);
-    return pushed_;
-}
-
-// The parameters of an authorization request; ours come after the endpoint's.
-void Hostile::remember(std::string_view authorization_request)
-{
-    auto form = parse_form(authorization_request);
-    if (!form) {
+    auto before = world_.current(jar_);
+    know(before);
+    auto copy = jar_;
+    auto page = visit("POST", "/logout", form);
+    Logout logout(world_.provider, page, before);
+    auto finish = world_.run(logout);
+    jar_.take(finish.cookies);
+    check(finish);
+    if (finish.error) {
         return;
     }
-    old_state_ = sent("state");
-    for (const auto& [name, value] : *form) {
-        sent_[name] = value;
+    if (finish.page == Page::confirm_logout) {
+        confirmation_ = finish.confirmation;
+        demand(before && finish.cookies.empty() && world_.current(jar_),
+            "it asks, no more");
+        return;
+    }
+    demand(!before || fetch_site_ != "cross-site" || confirmed_,
+        "no other site logs anybody out");
+    if (finish.page != Page::logged_out) {
+        check_location(finish.location);
+    }
+    if (before) {
+        bury(std::string(before->id()), copy);
     }
 }
 
-void Hostile::know(const std::optional<Session>& session) const
+void Hostile::log_out_in_frame(const std::string& query)
 {
-    demand(!session || signed_, "nobody gets in without a good token");
-    demand(!session || session->claim("sub") == "user-1",
-        "nobody gets in as another user");
+    auto before = world_.current(jar_);
+    know(before);
+    auto copy = jar_;
+    auto page = visit("GET", "/frontchannel_logout?" + query, query);
+    FrontChannelLogout logout(world_.provider, page, before);
+    auto finish = world_.run(logout);
+    jar_.take(finish.cookies);
+    check(finish);
+    if (finish.error) {
+        return;
+    }
+    demand(finish.page == Page::done, "the same page for all");
+    auto named = parse_front_channel(query);
+    auto by_name = named && named->sid;
+    if (!finish.cookies.empty() && before) {
+        demand(by_name || (!fetch_dest_.empty() && fetch_dest_ != "document"),
+            "by a name, or in a frame");
+        bury(std::string(before->id()), copy);
+    } else if (!by_name) {
+        demand(world_.current(jar_).has_value() == before.has_value(),
+            "nothing ends unseen");
+    }
+}
+
+// By its sid or its sub: both are those of all sessions here.
+void Hostile::log_out_by_provider(const std::string& form)
+{
+    auto before = world_.current(jar_);
+    auto copy = jar_;
+    auto page = visit("POST", "/backchannel_logout", form);
+    page.cookies.clear();
+    BackChannelLogout logout(world_.provider, page);
+    auto finish = world_.run(logout);
+    check(finish);
+    demand(finish.cookies.empty(), "no cookies for a provider");
+    if (finish.error) {
+        return;
+    }
+    demand(logout_signed_, "nobody else logs anybody out");
+    demand(finish.page == Page::done && finish.left.empty(), "it is done");
+    demand(world_.now >= used_until_, "a token serves once");
+    used_until_ = world_.now + finish.keep_left;
+    dead_.insert(alive_.begin(), alive_.end());
+    alive_.clear();
+    if (before) {
+        bury(std::string(before->id()), copy);
+    }
+}
+
+// The session has ended, and no copy of its cookies brings it back.
+void Hostile::bury(const std::string& id, const Jar& copy)
+{
+    alive_.erase(id);
+    dead_.insert(id);
+    demand(!world_.current(jar_), "logged out");
+    demand(!world_.current(copy), "with all copies of its cookies");
+}
+
+void Hostile::know(const std::optional<Session>& session)
+{
+    if (!session) {
+        return;
+    }
+    demand(signed_, "nobody gets in without a good token");
+    demand(session->claim("sub") == "user-1", "nobody gets in as another user");
+    std::string id(session->id());
+    demand(!dead_.contains(id), "nobody gets in with what has ended");
+    alive_.insert(id);
 }
 
 void Hostile::check(const Finish& finish)
@@ -360,13 +495,15 @@ void Hostile::check(const Finish& finish)
         demand(
             cookie.find("; HttpOnly") != cookie.npos, "scripts do not see it");
     }
+    demand(!finish.warning || is_printable(finish.warning->detail),
+        "a warning is fit for a log");
     if (finish.error) {
         demand(is_printable(finish.error->detail), "fit for a log");
-        demand(finish.location.empty() && finish.claimed.empty(),
+        demand(finish.location.empty() && finish.left.empty(),
             "an error goes nowhere");
         demand(!finish.session && finish.cookies.empty(),
             "an error leaves nothing behind");
-    } else {
+    } else if (finish.page == Page::logged_in || !finish.location.empty()) {
         check_location(finish.location);
     }
 }
@@ -375,34 +512,36 @@ void Hostile::check_location(const std::string& location)
 {
     demand(!location.empty() && is_clean(location),
         "a location fits into a header");
-    if (auto metadata = provider_.metadata(now_)) {
+    if (auto metadata = world_.provider.metadata(world_.now)) {
         hosts_.insert(parse_url(metadata->authorization_endpoint)->host);
+        if (auto end = parse_url(metadata->end_session_endpoint)) {
+            hosts_.insert(end->host);
+        }
     }
+    // Where a request names no host, the browser stays on the one it is at.
     auto origin = parse_url(origin_);
-    auto host =
-        host_reached(location, origin ? origin->host : "nowhere.example");
+    auto own = origin ? origin->host : "nowhere.example";
+    hosts_.insert(own);
+    auto host = host_reached(location, own);
     demand(hosts_.count(host) == 1, "to the provider or to a page of ours");
 }
 
 // Days later the provider is the real one again, and somebody logs in.
 void Hostile::recover()
 {
-    now_ += 7 * 86400;
-    metadata_ = good_metadata();
-    keys_ = good_keys();
-    newer_keys_.reset();
-    userinfo_ = good_userinfo();
-    pushed_ = good_push();
-    claimed_ = {Claimed::ours, {}};
+    world_.now += 7 * 86400;
+    world_.recover();
     jar_.cookies.clear();
     origin_ = "https://app.example";
     method_.clear();
 
-    check(visit(false, last_page_));
-    tokens_ = json_answer(object({{"access_token", R"("at-1")"},
-        {"token_type", R"("Bearer")"}, {"id_token", "\"" + token({}) + "\""}}));
-    auto end = visit(
-        true, "code=c&iss=https%3A%2F%2Fop.example&state=" + sent("state"));
+    check(enter(false, last_page_));
+    world_.tokens = json_answer(
+        object({{"access_token", R"("at-1")"}, {"token_type", R"("Bearer")"},
+            {"id_token", "\"" + world_.token({}) + "\""}}));
+    signed_ = true;
+    auto end = enter(true,
+        "code=c&iss=https%3A%2F%2Fop.example&state=" + world_.sent("state"));
     demand(!end.error && end.session, "a login ends well");
     demand(end.session->claim("sub") == "user-1", "as that user");
     demand(host_reached(end.location, "app.example") == "app.example",

@@ -28,11 +28,16 @@ void check(JsonValue claims, const Client& client)
     auto iat = claims["iat"].date();
     demand(exp && *exp + client.clock_skew > noon, "not expired");
     demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660,
-        "made for now");
+        "issued for this moment");
     auto nbf = claims["nbf"];
     demand(!nbf.exists() ||
             nbf.date().value_or(noon * 2) <= noon + client.clock_skew,
         "valid already");
+
+    demand(
+        !claims["events"]["http://schemas.openid.net/event/backchannel-logout"]
+             .exists(),
+        "no logout token");
 
     auto sub = claims["sub"].string().value_or("");
     demand(!sub.empty() && sub.size() <= 255 && is_printable(sub), "a sub");
@@ -68,7 +73,8 @@ FUZZ(id_token)
     }
     check(token->claims(), client);
 
-    auto session = Session::begin(*token, {}, {}, client, noon, fixed_bytes);
+    auto session =
+        Session::begin(*token, {}, {}, client, noon * 1000, fixed_bytes);
     demand(session.expires() > noon, "a session that lives");
     for (const auto& name : token->claims().names()) {
         auto text = session.claim(name);

@@ -6,6 +6,14 @@
 namespace oidc::test {
 namespace {
 
+std::string header_of(const Session::Kept& kept)
+{
+    Jar jar;
+    jar.take(
+        session_cookies(example_provider().client(), kept.cookie, {}, true));
+    return jar.header();
+}
+
 // A session as IdToken::verify() and our seal make it.
 const std::string& genuine()
 {
@@ -20,10 +28,8 @@ const std::string& genuine()
         auto keys = KeySet::parse(key_set({Signer::rsa().jwk()}));
         auto token = IdToken::verify(compact, {client, *keys, "n", "", noon});
         auto session =
-            Session::begin(*token, {}, {}, client, noon, fixed_bytes);
-        Jar jar;
-        jar.take(*session.seal(provider, {}, true, 8192, fixed_bytes));
-        return jar.header();
+            Session::begin(*token, {}, {}, client, noon * 1000, fixed_bytes);
+        return header_of(*session.keep(provider, 8192, noon, fixed_bytes));
     }();
     return header;
 }
@@ -31,7 +37,7 @@ const std::string& genuine()
 std::optional<Session> open(std::string_view header)
 {
     std::string_view lines[] = {header};
-    return Session::open(lines, example_provider(), noon);
+    return Session::open(lines, example_provider(), noon).session;
 }
 
 }
@@ -62,13 +68,14 @@ FUZZ(sealed_session)
     }
     demand(session->expires() > noon, "not ended");
 
-    auto cookies = session->seal(provider, {}, true, 1 << 20, fixed_bytes);
-    if (!succeeds(cookies)) {
+    auto kept = session->keep(provider, 1 << 20, noon, fixed_bytes);
+    if (!succeeds(kept)) {
         return;
     }
-    Jar fresh;
-    fresh.take(*cookies);
-    auto again = open(fresh.header());
+    auto held = Session::open_value(kept->cookie, provider, noon);
+    auto again = kept->save ?
+        Session::open_stored(*held.ticket, kept->save->blob, provider, noon) :
+        held.session;
     demand(again.has_value(), "sealed and opened again");
     demand(again->handle() == session->handle(), "the same one");
     demand(again->expires() == session->expires(), "for as long");

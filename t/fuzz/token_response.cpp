@@ -35,6 +35,28 @@ FUZZ(token_response)
         "a lifetime that cannot overflow");
 }
 
+// The answer to a refresh, which may leave the ID token out and nothing else.
+FUZZ(refreshed_tokens)
+{
+    auto response = answer(input);
+    auto refreshed = parse_refreshed(response);
+    auto tokens = parse_tokens(response);
+    if (!succeeds(refreshed)) {
+        demand(!tokens, "nor is it one of a login");
+        return;
+    }
+    demand(response.status == 200, "only from a success");
+    demand(static_cast<bool>(tokens) == !refreshed->id_token.empty(),
+        "with an ID token it could be one of a login");
+    demand(!refreshed->access_token.empty() &&
+            is_printable(refreshed->access_token),
+        "an access token that fits into a header");
+    demand(is_printable(refreshed->refresh_token), "a refresh token or none");
+    demand(refreshed->expires_in >= 0 &&
+            refreshed->expires_in <= 10 * 366 * 86400LL,
+        "a lifetime that cannot overflow");
+}
+
 // The answer to a pushed authorization request.
 FUZZ(pushed_response)
 {

@@ -34,7 +34,7 @@ public:
         EXPECT_EQ(complaint(finish), why);
         EXPECT_EQ(play.asked, asked);
         EXPECT_FALSE(has_session());
-        EXPECT_EQ(finish.claimed, "");
+        EXPECT_TRUE(finish.left.empty());
     }
 
     // Signs the browser in by a login of its own.
@@ -56,7 +56,7 @@ TEST_F(CallbackTest, SignsTheBrowserIn)
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
     EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
-    EXPECT_FALSE(end.by_page);
+    EXPECT_EQ(end.page, Page::none);
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->claim("sub"), "user-1");
     EXPECT_EQ(end.session->access_token_expires(), noon + 3600);
@@ -66,7 +66,7 @@ TEST_F(CallbackTest, SignsTheBrowserIn)
 
     auto header = play.jar.header();
     std::string_view lines[] = {header};
-    auto session = Session::open(lines, play.provider, noon);
+    auto session = Session::open(lines, play.provider, noon).session;
     ASSERT_TRUE(session);
     EXPECT_EQ(session->handle(), end.session->handle());
 }
@@ -78,7 +78,9 @@ TEST_F(CallbackTest, ClaimsTheStateForAsLongAsItLives)
     auto end = play.callback();
     EXPECT_EQ(play.claim.id, state->transaction.id);
     EXPECT_EQ(play.claim.until, noon + 600);
-    EXPECT_EQ(end.claimed, state->transaction.id);
+    EXPECT_EQ(play.claim.purpose, Purpose::login);
+    EXPECT_EQ(end.left, end.cookies);
+    EXPECT_EQ(end.keep_left, 30);
 }
 
 TEST_F(CallbackTest, SendsCodeAndVerifierToTheTokenEndpoint)
@@ -163,7 +165,7 @@ TEST_F(CallbackTest, ReturnsByAPageWhereCookiesAreStrict)
     strict.gate();
     auto end = strict.callback();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_TRUE(end.by_page);
+    EXPECT_EQ(end.page, Page::logged_in);
     EXPECT_NE(cookie_of(end.cookies, session_cookie).find("SameSite=Strict"),
         std::string::npos);
 }
@@ -289,7 +291,7 @@ TEST_F(CallbackTest, OfOtherKeysBeginsAgainForABrowserWeKnow)
     EXPECT_EQ(end.location, "/");
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_FALSE(end.session);
-    EXPECT_EQ(end.claimed, "");
+    EXPECT_TRUE(end.left.empty());
     EXPECT_EQ(end.cookies,
         std::vector<std::string>{rounds_cookie +
             "=1; Path=/; Max-Age=20; HttpOnly; SameSite=Lax; Secure"s});
@@ -436,7 +438,7 @@ TEST_F(CallbackTest, LateBySecondsBeginsAgainOnce)
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_TRUE(again.location.starts_with("https://op.example/authorize?"));
     EXPECT_FALSE(again.session);
-    EXPECT_EQ(again.claimed, "");
+    EXPECT_TRUE(again.left.empty());
 
     EXPECT_EQ(play.callback().location, "/page?a");
 }
@@ -528,7 +530,7 @@ TEST_F(CallbackTest, BeginsALongPageAgain)
 
 TEST_F(CallbackTest, ThatWasUsedIsRefused)
 {
-    play.claimed = {Claimed::ended, {}};
+    play.claimed[Purpose::login] = {Claimed::ended, {}};
     expect_refusal(play.callback(),
         "state_used: client sent a state that was used before", {"claim"});
 }
@@ -536,7 +538,7 @@ TEST_F(CallbackTest, ThatWasUsedIsRefused)
 TEST_F(CallbackTest, ThatWasUsedGoesHomeWithASession)
 {
     play.session = sign_in();
-    play.claimed = {Claimed::ended, {}};
+    play.claimed[Purpose::login] = {Claimed::ended, {}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
@@ -546,7 +548,8 @@ TEST_F(CallbackTest, ThatWasUsedGoesHomeWithASession)
 
 TEST_F(CallbackTest, ThatIsACopyTakesTheCookiesOfTheFirst)
 {
-    play.claimed = {Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.claimed[Purpose::login] = {
+        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
@@ -558,7 +561,8 @@ TEST_F(CallbackTest, ThatIsACopyLeavesANewerSessionAlone)
 {
     play.session = sign_in();
     auto before = play.jar.cookies;
-    play.claimed = {Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.claimed[Purpose::login] = {
+        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
     EXPECT_EQ(play.jar.cookies, before);
 }
@@ -569,7 +573,21 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
     play.session = sign_in();
     play.now += 1;
     play.gate("/page?a=%20b");
-    play.claimed = {Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.claimed[Purpose::login] = {
+        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    EXPECT_EQ(play.callback().location, "/page?a=%20b");
+    EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
+}
+
+// That it was renewed meanwhile makes it no newer login.
+TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
+{
+    auto older = sign_in();
+    play.now += 1;
+    play.gate("/page?a=%20b");
+    play.session = older.renew({}, {}, play.provider.client(), play.now + 1);
+    play.claimed[Purpose::login] = {
+        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
@@ -577,7 +595,7 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
 // The first copy of this callback lost its client, its code may be spent.
 TEST_F(CallbackTest, WhoseFirstCopyVanishedBeginsAgainOnce)
 {
-    play.claimed = {Claimed::vanished, {}};
+    play.claimed[Purpose::login] = {Claimed::vanished, {}};
     auto again = play.callback();
     EXPECT_EQ(complaint(again), "");
     EXPECT_EQ(play.asked, Asked{"claim"});
@@ -586,14 +604,14 @@ TEST_F(CallbackTest, WhoseFirstCopyVanishedBeginsAgainOnce)
     expect_refusal(play.callback(),
         "state_used: client sent a state that was used before", {"claim"});
 
-    play.claimed = {Claimed::ours, {}};
+    play.claimed.clear();
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
 }
 
 TEST_F(CallbackTest, WhoseFirstCopyVanishedGoesHomeWithASession)
 {
     play.session = sign_in();
-    play.claimed = {Claimed::vanished, {}};
+    play.claimed[Purpose::login] = {Claimed::vanished, {}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
@@ -846,6 +864,10 @@ TEST_F(CallbackTest, KeepsOldKeysWhenNewOnesCannotBeHad)
 
 TEST_F(CallbackTest, RefusesASessionTooLarge)
 {
+    auto client = example_client();
+    client.session_store = SessionStore::cookie;
+    Play play(client);
+    play.gate();
     play.cookie_room = 4096;
     play.claims = {{"email", "\"" + std::string(4096, 'x') + "\""}};
     auto end = play.callback();
@@ -854,7 +876,66 @@ TEST_F(CallbackTest, RefusesASessionTooLarge)
     EXPECT_TRUE(complaint(end).ends_with(
         " bytes of cookies, of which large_client_header_buffers or nine "
         "cookies leave 4096"));
-    EXPECT_FALSE(has_session());
+    EXPECT_FALSE(play.current());
+}
+
+class StoredCallback : public testing::Test {
+public:
+    StoredCallback() { sign_in(); }
+
+    static Client client_with_store()
+    {
+        auto client = example_client();
+        client.session_store = SessionStore::named;
+        return client;
+    }
+
+    Finish sign_in()
+    {
+        play.gate();
+        return play.callback();
+    }
+
+    const Error failure{Errc::store_timeout, "store timed out"};
+    Play play{client_with_store()};
+};
+
+TEST_F(StoredCallback, KeepsTheSessionInItsStore)
+{
+    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys", "save"}));
+    EXPECT_EQ(play.save->until, noon + 8 * 3600);
+    ASSERT_TRUE(play.held().ticket);
+    EXPECT_EQ(play.held().ticket->key(), play.save->key);
+    EXPECT_EQ(play.current()->claim("sub"), "user-1");
+}
+
+TEST_F(StoredCallback, DropsTheSessionThatItReplaces)
+{
+    play.session = play.current();
+    auto end = sign_in();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(play.asked, (Asked{"claim", "token", "save", "drop"}));
+    EXPECT_EQ(play.store.size(), 1u);
+    EXPECT_EQ(play.current()->handle(), end.session->handle());
+}
+
+TEST_F(StoredCallback, WarnsWhereThatCannotBeDropped)
+{
+    play.session = play.current();
+    play.broken = {{"drop", failure}};
+    auto end = sign_in();
+    EXPECT_EQ(complaint(end), "");
+    ASSERT_TRUE(end.warning);
+    EXPECT_EQ(complaint(*end.warning), complaint(failure));
+    EXPECT_EQ(play.current()->handle(), end.session->handle());
+}
+
+TEST_F(StoredCallback, FailsWithItsStore)
+{
+    play.broken = {{"save", failure}};
+    auto before = play.jar.cookies.at(session_cookie);
+    EXPECT_EQ(complaint(sign_in()), complaint(failure));
+    EXPECT_EQ(play.jar.cookies.at(session_cookie), before);
 }
 
 TEST_F(CallbackTest, DeletesLeftoversOfALargerSession)

@@ -28,8 +28,8 @@ TEST(Gate, SendsTheBrowserToTheProvider)
     EXPECT_EQ(play.sent.at("code_challenge_method"), "S256");
     EXPECT_EQ(play.sent.at("code_challenge").size(), 43u);
     EXPECT_FALSE(finish.session);
-    EXPECT_FALSE(finish.by_page);
-    EXPECT_EQ(finish.claimed, "");
+    EXPECT_EQ(finish.page, Page::none);
+    EXPECT_TRUE(finish.left.empty());
 }
 
 TEST(Gate, LearnsTheMetadataWhenItMust)

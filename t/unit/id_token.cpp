@@ -1,9 +1,9 @@
 #include "oidc/id_token.h"
 
 #include "core/encode.h"
+#include "encrypted.h"
 #include "play.h"
 
-#include <cjose/cjose.h>
 #include <gtest/gtest.h>
 
 namespace oidc::test {
@@ -340,6 +340,29 @@ TEST_F(IdTokenTest, IsSignedWithAListedAlgorithm)
         "bytes");
 }
 
+// Core, 12.2
+TEST_F(IdTokenTest, OfARefreshNeedsNoNonce)
+{
+    for (auto nonce : {"", "null", R"("of the login")"}) {
+        auto compact = Signer::ed25519().sign(
+            "EdDSA", object(changed(good_claims(), {{"nonce", nonce}})));
+        EXPECT_EQ(complaint(IdToken::verify(
+                      compact, {client, keys, std::nullopt, "at-1", noon})),
+            "");
+    }
+}
+
+// RFC 7519, 5.1: only what says that it is something else.
+TEST_F(IdTokenTest, MayHaveATypeOfItsProvider)
+{
+    for (auto typ : {R"("JWT")", R"("jwt")", R"("ID")", "null", "7"}) {
+        EXPECT_EQ(complaint(verify(Signer::ed25519().sign(
+                      "EdDSA", object(good_claims()), "\"typ\":"s + typ))),
+            "")
+            << typ;
+    }
+}
+
 TEST_F(IdTokenTest, OfFiveOrNoPartsIsMalformed)
 {
     for (auto text : {"", "a.b", "a.b.c.d.e"}) {
@@ -350,12 +373,14 @@ TEST_F(IdTokenTest, OfFiveOrNoPartsIsMalformed)
 
 TEST(NewerKeys, AreWantedForKeyAndSignatureAlone)
 {
-    for (auto code = Errc::internal;
-         code <= Errc::upstream_pushed_authorization;
+    for (auto code = Errc::internal; code <= Errc::store_full;
          code = static_cast<Errc>(static_cast<int>(code) + 1)) {
         EXPECT_EQ(wants_newer_keys({code, ""}),
             code == Errc::id_token_key || code == Errc::id_token_signature ||
-                code == Errc::userinfo_key || code == Errc::userinfo_signature);
+                code == Errc::userinfo_key ||
+                code == Errc::userinfo_signature ||
+                code == Errc::logout_token_key ||
+                code == Errc::logout_token_signature);
     }
 }
 
@@ -431,37 +456,6 @@ TEST_F(CoreExample, A3WithItsAtHash)
     EXPECT_EQ(complaint(verify(example, "another access token")),
         "id_token_at_hash: id token does not belong to the access token, "
         "at_hash differs");
-}
-
-// As a provider would, here by the library that other providers use, too.
-std::string encrypted(
-    const char* alg, const std::string& jwk, const std::string& plain)
-{
-    cjose_err error{};
-    auto key = cjose_jwk_import(jwk.data(), jwk.size(), &error);
-    auto header = cjose_header_new(&error);
-    cjose_header_set(header, "alg", alg, &error);
-    cjose_header_set(header, "enc", "A256GCM", &error);
-    cjose_header_set(header, "cty", "JWT", &error);
-    auto jwe = cjose_jwe_encrypt(key, header,
-        reinterpret_cast<const unsigned char*>(plain.data()), plain.size(),
-        &error);
-    auto text = jwe != nullptr ? cjose_jwe_export(jwe, &error) : nullptr;
-    EXPECT_NE(text, nullptr) << (error.message ? error.message : "");
-    std::string compact = text != nullptr ? text : "";
-    cjose_get_dealloc()(text);
-    cjose_jwe_release(jwe);
-    cjose_header_release(header);
-    cjose_jwk_release(key);
-    return compact;
-}
-
-PrivateKey key_of(const Signer& signer)
-{
-    std::string why;
-    auto key = PrivateKey::parse(signer.pem(), why);
-    EXPECT_TRUE(key) << why;
-    return *key;
 }
 
 class EncryptedIdToken : public IdTokenTest {

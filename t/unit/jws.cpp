@@ -399,6 +399,33 @@ TEST(Jws, KnowsItsKid)
     EXPECT_EQ(kid("\"kid\":\"" + std::string(1024, 'k') + "\"")->size(), 1024u);
 }
 
+// RFC 7515, 4.1.9
+TEST(JwsType, IsAMediaTypeWithoutItsFirstPart)
+{
+    auto typ = [](const std::string& value) {
+        auto token = Signer::ed25519().sign(
+            "EdDSA", "{}", value.empty() ? "" : "\"typ\":" + value);
+        return Jws::parse(kind, token, every_alg)->typ();
+    };
+    EXPECT_EQ(typ(""), std::nullopt);
+    EXPECT_EQ(typ(R"("")"), "");
+    EXPECT_EQ(typ(R"("JWT")"), "jwt");
+    EXPECT_EQ(typ(R"("logout+jwt")"), "logout+jwt");
+    EXPECT_EQ(typ(R"("Application/Logout+JWT")"), "logout+jwt");
+    EXPECT_EQ(typ(R"("text/logout+jwt")"), "text/logout+jwt");
+    EXPECT_EQ(typ(R"("application/application/jwt")"), "application/jwt");
+    EXPECT_EQ(typ("\"" + std::string(65, 'T') + "\""), std::string(64, 't'));
+}
+
+TEST(JwsType, ThatIsNoStringIsNoType)
+{
+    for (auto value : {"null", "7", "true", R"(["jwt"])", R"({"a":"jwt"})"}) {
+        auto token = Signer::ed25519().sign(
+            "EdDSA", "{}", "\"typ\":" + std::string(value));
+        EXPECT_EQ(Jws::parse(kind, token, every_alg)->typ(), value);
+    }
+}
+
 TEST(Jws, WithoutKidIsTriedWithEveryKeyOfItsKind)
 {
     auto keys = keys_of(key_set({Signer::ec("P-256").jwk(R"("kid":"e")"),

@@ -277,13 +277,61 @@ TEST(Metadata, GiveWayToConfiguredEndpoints)
     }
 }
 
+TEST(Metadata, MayHoldTheEndpointsOfALogout)
+{
+    auto none = parse({});
+    EXPECT_EQ(none->end_session_endpoint, "");
+    EXPECT_EQ(none->revocation_endpoint, "");
+
+    const Members both = {
+        {"end_session_endpoint", R"("https://op.example/logout?a=b")"},
+        {"revocation_endpoint", R"("https://op.example/revoke")"}};
+    auto metadata = parse(both);
+    ASSERT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->end_session_endpoint, "https://op.example/logout?a=b");
+    EXPECT_EQ(metadata->revocation_endpoint, "https://op.example/revoke");
+
+    auto client = example_client();
+    client.endpoints.end_session_endpoint = "https://inside.example/l";
+    client.endpoints.revocation_endpoint = "https://inside.example/r";
+    for (const auto& changes : {Members{}, both}) {
+        metadata = parse(changes, client);
+        EXPECT_EQ(metadata->end_session_endpoint, "https://inside.example/l");
+        EXPECT_EQ(metadata->revocation_endpoint, "https://inside.example/r");
+    }
+    for (const auto& [name, url] : both) {
+        EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}})),
+            "upstream_metadata: provider sent metadata whose " + name +
+                " \"http://op.example/\" is no https URL");
+        for (auto odd : {"null", "1", "[]"}) {
+            EXPECT_EQ(complaint(parse({{name, odd}})), "") << name << odd;
+        }
+    }
+}
+
+// RFC 6749, 3.1
+TEST(Endpoint, KeepsItsOwnQuery)
+{
+    const std::pair<const char*, const char*> urls[] = {
+        {"https://a", "https://a?x=y"},
+        {"https://a/b?", "https://a/b?x=y"},
+        {"https://a/b?c=d", "https://a/b?c=d&x=y"},
+        {"https://a/b?c=d&", "https://a/b?c=d&x=y"},
+    };
+    for (const auto& [endpoint, url] : urls) {
+        EXPECT_EQ(with_parameters(endpoint, "x=y"), url);
+    }
+}
+
 // RFC 8705, 5
 TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
 {
     const Members aliases = {{"mtls_endpoint_aliases",
         R"({"token_endpoint":"https://mtls.example/t",)"
         R"("userinfo_endpoint":"https://mtls.example/u",)"
-        R"("pushed_authorization_request_endpoint":"https://mtls.example/p"})"}};
+        R"("pushed_authorization_request_endpoint":"https://mtls.example/p",)"
+        R"("end_session_endpoint":"https://mtls.example/l",)"
+        R"("revocation_endpoint":"https://mtls.example/r"})"}};
     auto client = example_client();
     for (auto auth : {ClientAuth::tls_client_auth,
              ClientAuth::self_signed_tls_client_auth}) {
@@ -294,6 +342,8 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
         EXPECT_EQ(metadata->userinfo_endpoint, "https://mtls.example/u");
         EXPECT_EQ(metadata->pushed_authorization_request_endpoint,
             "https://mtls.example/p");
+        EXPECT_EQ(metadata->revocation_endpoint, "https://mtls.example/r");
+        EXPECT_EQ(metadata->end_session_endpoint, "");
         EXPECT_EQ(metadata->jwks_uri, "https://op.example/keys");
         EXPECT_EQ(
             metadata->authorization_endpoint, "https://op.example/authorize");
@@ -353,10 +403,24 @@ TEST(ConfiguredMetadata, AreThereOnceEveryNeededEndpointIs)
     EXPECT_EQ(metadata->token_endpoint, "https://t");
     EXPECT_EQ(metadata->jwks_uri, "https://k");
     EXPECT_EQ(metadata->userinfo_endpoint, "");
+    EXPECT_EQ(metadata->end_session_endpoint, "");
+    EXPECT_EQ(metadata->revocation_endpoint, "");
     EXPECT_EQ(metadata->client_auth_methods, Strings{"client_secret_basic"});
     EXPECT_TRUE(metadata->s256);
     EXPECT_FALSE(metadata->promises_iss);
     EXPECT_FALSE(metadata->requires_pushed_authorization);
+}
+
+TEST(ConfiguredMetadata, HaveTheEndpointsOfALogoutWhereTheyAreSet)
+{
+    auto client = example_client();
+    client.endpoints = {"https://a", "https://t", "https://k", "", ""};
+    client.endpoints.end_session_endpoint = "https://l";
+    client.endpoints.revocation_endpoint = "https://r";
+    auto metadata = configured_metadata(client);
+    ASSERT_TRUE(metadata);
+    EXPECT_EQ(metadata->end_session_endpoint, "https://l");
+    EXPECT_EQ(metadata->revocation_endpoint, "https://r");
 }
 
 TEST(ConfiguredMetadata, NeedWhatTheClientUses)

@@ -3,7 +3,9 @@
 #include "core/encode.h"
 #include "flow/callback.h"
 #include "flow/gate.h"
+#include "flow/logout.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace oidc::test {
@@ -70,6 +72,13 @@ Members example_metadata()
             R"("https://op.example/par")"}};
 }
 
+Members metadata_with_logout()
+{
+    return changed(example_metadata(),
+        {{"end_session_endpoint", R"("https://op.example/logout")"},
+            {"revocation_endpoint", R"("https://op.example/revoke")"}});
+}
+
 Members example_claims(std::int64_t now)
 {
     return {{"iss", R"("https://op.example")"}, {"sub", R"("user-1")"},
@@ -119,8 +128,14 @@ Play::Play(Client client) :
     metadata(json_answer(object(example_metadata()))),
     keys(json_answer(key_set({Signer::ed25519().jwk(R"("kid":"k1")")})))
 {
+    configure(std::move(client));
+}
+
+void Play::configure(Client client)
+{
     Secret masters[] = {master_key(1)};
     provider.configure(std::move(client), masters);
+    metadata_ = keys_ = Known();
 }
 
 Visit Play::visit(std::string target, std::string_view reply)
@@ -135,6 +150,9 @@ Visit Play::visit(std::string target, std::string_view reply)
     visit.cookies = {cookies_};
     visit.extra_args = extra_args;
     visit.cookie_room = cookie_room;
+    visit.fetch_site = fetch_site;
+    visit.fetch_dest = fetch_dest;
+    visit.source = source;
     return visit;
 }
 
@@ -165,31 +183,203 @@ Finish Play::callback(const std::string& reply)
     return run(callback);
 }
 
-Finish Play::run(Flow& flow)
+Finish Play::renewal(Renewal::Refresh refresh)
 {
-    World world{now, random_bytes};
-    asked.clear();
-    auto step = flow.start(world);
+    auto held = this->held();
+    auto page = visit("/page");
+    Renewal renewal(provider, page, std::move(held), refresh);
+    return run(renewal);
+}
 
-    while (asked.size() < 10) {
-        if (auto finish = std::get_if<Finish>(&step)) {
-            jar.take(finish->cookies);
-            if (finish->location.find("state=") != std::string::npos) {
-                sent = parameters(finish->location);
-            }
-            return std::move(*finish);
-        }
-        if (auto fetch = std::get_if<Fetch>(&step)) {
-            step = flow.resume(world, answer(fetch->request));
-        } else if (auto wanted = std::get_if<Learn>(&step)) {
-            step = flow.resume(world, learn(*wanted));
-        } else {
-            asked.push_back("claim");
-            claim = std::get<Claim>(step);
-            step = flow.resume(world, claimed);
+Finish Play::logout(const std::string& form)
+{
+    auto session = current();
+    auto page = visit("/logout", form);
+    if (method) {
+        page.method = *method;
+    }
+    Logout logout(provider, page, session);
+    return run(logout);
+}
+
+Finish Play::frontchannel_logout(const std::string& query)
+{
+    auto session = current();
+    auto page = visit("/frontchannel_logout?" + query, query);
+    if (method) {
+        page.method = *method;
+    }
+    FrontChannelLogout logout(provider, page, session);
+    return run(logout);
+}
+
+Finish Play::backchannel_logout(const std::string& form)
+{
+    auto cookies = jar;
+    jar = Jar(); // the provider has none of ours
+    auto page = visit("/backchannel_logout", form);
+    page.method = method ? std::string_view(*method) : "POST";
+    BackChannelLogout logout(provider, page);
+    auto end = run(logout);
+    jar = std::move(cookies);
+    return end;
+}
+
+Held Play::held()
+{
+    return Session::open(visit("/page").cookies, provider, now);
+}
+
+std::optional<Session> Play::current()
+{
+    auto held = this->held();
+    auto session = std::move(held.session);
+    if (held.ticket) {
+        auto stored = store.find(held.ticket->key());
+        if (stored != store.end() && now < stored->second.until) {
+            session = Session::open_stored(
+                *held.ticket, stored->second.blob, provider, now);
         }
     }
+    if (session &&
+        session->started() <= revoked_at(session->marks(provider.client()))) {
+        session.reset();
+    }
+    return session;
+}
+
+Finish Play::run(Flow& flow)
+{
+    World world{now, random_bytes, milliseconds};
+    asked.clear();
+    ours_.reset();
+    auto step = flow.start(world);
+
+    while (asked.size() < 12) {
+        if (auto finish = std::get_if<Finish>(&step)) {
+            leave(*finish);
+            return std::move(*finish);
+        }
+        auto answer = std::visit(
+            [this](const auto& step) { return perform(step); }, step);
+        step = flow.resume(world, std::move(answer));
+    }
     throw std::runtime_error("a flow that never ends");
+}
+
+void Play::leave(const Finish& finish)
+{
+    jar.take(finish.cookies);
+    if (finish.location.find("state=") != std::string::npos) {
+        sent = parameters(finish.location);
+    }
+    if (!ours_) {
+        return;
+    }
+    if (finish.error && ours_->purpose != Purpose::login) {
+        left_.erase(ours_->id); // for another one to try
+    } else {
+        left_[ours_->id] = {finish.left, now + finish.keep_left};
+    }
+}
+
+Answer Play::perform(const Finish&)
+{
+    throw std::logic_error("an end wants no answer");
+}
+
+Answer Play::perform(const Fetch& step)
+{
+    return answer(step.request);
+}
+
+Answer Play::perform(const Learn& step)
+{
+    return learn(step);
+}
+
+Answer Play::perform(const Claim& step)
+{
+    asked.push_back("claim");
+    claim = step;
+    if (auto forced = claimed.find(step.purpose); forced != claimed.end()) {
+        return forced->second;
+    }
+    auto left = left_.find(step.id);
+    if (step.purpose != Purpose::login && left != left_.end() &&
+        now < left->second.until) {
+        return Claimed{Claimed::ended, left->second.lines};
+    }
+    ours_ = step;
+    return Claimed{Claimed::ours, {}};
+}
+
+Answer Play::perform(const Load& step)
+{
+    load = step;
+    auto judged = judge("load");
+    if (!judged) {
+        return Result<Loaded>(std::move(judged).error());
+    }
+    Loaded loaded;
+    auto stored = store.find(step.key);
+    if (stored != store.end() && now < stored->second.until) {
+        loaded.blob = stored->second.blob;
+        if (auto idle = provider.client().session_idle_timeout; idle > 0) {
+            stored->second.until = now + idle;
+        }
+    }
+    loaded.revoked_at = revoked_at(step.marks);
+    return Result<Loaded>(std::move(loaded));
+}
+
+Answer Play::perform(const Save& step)
+{
+    save = step;
+    auto judged = judge("save");
+    if (judged) {
+        store[step.key] = {step.blob, step.until};
+    }
+    return judged;
+}
+
+Answer Play::perform(const Drop& step)
+{
+    auto judged = judge("drop");
+    if (judged) {
+        store.erase(step.key);
+    }
+    return judged;
+}
+
+Answer Play::perform(const Revoke& step)
+{
+    revoke = step;
+    auto judged = judge("revoke");
+    for (const auto& mark : step.marks) {
+        if (judged) {
+            revocations[mark] = now * 1000 + milliseconds;
+        }
+    }
+    return judged;
+}
+
+Check Play::judge(const char* step)
+{
+    asked.push_back(step);
+    auto failure = broken.find(step);
+    return failure == broken.end() ? Check(Ok{}) : Check(failure->second);
+}
+
+std::int64_t Play::revoked_at(const std::vector<std::string>& marks) const
+{
+    std::int64_t latest = 0;
+    for (const auto& mark : marks) {
+        if (auto found = revocations.find(mark); found != revocations.end()) {
+            latest = std::max(latest, found->second);
+        }
+    }
+    return latest;
 }
 
 Result<HttpResponse> Play::answer(const HttpRequest& request)
@@ -206,19 +396,40 @@ Result<HttpResponse> Play::answer(const HttpRequest& request)
         return userinfo.value_or(
             json_answer(R"({"sub":"user-1","nickname":"Jane"})"));
     }
+    if (endpoint == "revoke") {
+        return revoked.value_or(HttpResponse{200, "", "", ""});
+    }
+    if (request.body.starts_with("grant_type=refresh_token&")) {
+        return refreshed ? *refreshed : answer_refresh();
+    }
     return tokens ? *tokens : answer_token();
+}
+
+std::string Play::id_token(const Members& more) const
+{
+    auto good = changed(example_claims(now), more);
+    return "\"" +
+        signer->sign(
+            alg, object(changed(std::move(good), claims)), header_members) +
+        "\"";
 }
 
 Result<HttpResponse> Play::answer_token() const
 {
-    auto good = changed(
-        example_claims(now), {{"nonce", "\"" + sent.at("nonce") + "\""}});
-    auto token = signer->sign(
-        alg, object(changed(std::move(good), claims)), header_members);
+    auto token = id_token({{"nonce", "\"" + sent.at("nonce") + "\""}});
     return json_answer(object(
         changed({{"access_token", R"("at-1")"}, {"token_type", R"("Bearer")"},
-                    {"expires_in", "3600"}, {"id_token", "\"" + token + "\""}},
+                    {"expires_in", "3600"}, {"id_token", token}},
             token_members)));
+}
+
+Result<HttpResponse> Play::answer_refresh() const
+{
+    return json_answer(object(
+        changed({{"access_token", R"("at-2")"}, {"token_type", R"("Bearer")"},
+                    {"expires_in", "3600"}, {"refresh_token", R"("rt-2")"},
+                    {"id_token", id_token({})}},
+            refresh_members)));
 }
 
 // What is due is renewed by the time the flow goes on.

@@ -1,5 +1,6 @@
 // Plays everything that surrounds a flow: the provider that answers it, the
-// world that remembers states, and a browser with its cookies.
+// store that keeps sessions and what has been revoked, the memory of what is
+// done once, and a browser with its cookies.
 //
 //     Play play;
 //     play.gate("/page");
@@ -7,6 +8,7 @@
 #pragma once
 
 #include "complaint.h"
+#include "flow/renewal.h"
 #include "flow/step.h"
 #include "oidc/schedule.h"
 #include "signer.h"
@@ -34,6 +36,9 @@ Secret master_key(char byte);
 HttpResponse json_answer(std::string body);
 Members example_metadata();
 
+// The same of a provider that ends sessions and revokes tokens.
+Members metadata_with_logout();
+
 // The claims of a good ID token, but for its nonce.
 Members example_claims(std::int64_t now);
 
@@ -54,12 +59,28 @@ class Play {
 public:
     explicit Play(Client client = example_client());
 
+    // After a reload: nothing is known of the provider any more.
+    void configure(Client client);
+
     // A visit to a protected page, and the way back from the provider, by
     // default with a code and the state that was sent. Both run a flow to its
     // end and let the browser take its cookies.
     Finish gate(std::string target = "/page");
     Finish callback();
     Finish callback(const std::string& reply);
+
+    // A page that wants the session, and new tokens where they are due.
+    Finish renewal(Renewal::Refresh refresh = Renewal::Refresh::asked_for);
+
+    // The three ways out. The session is the browser's, as current() has it.
+    Finish logout(const std::string& form = "");
+    Finish frontchannel_logout(const std::string& query);
+    Finish backchannel_logout(const std::string& form);
+
+    // What the browser's cookies hold, and the session behind them, unless it
+    // was revoked.
+    Held held();
+    std::optional<Session> current();
 
     std::string good_reply() const;
 
@@ -70,11 +91,14 @@ public:
 
     // The browser.
     Jar jar;
-    std::optional<std::string> method; // of a callback, else the due one
+    std::optional<std::string> method; // of these requests, else the due one
     std::string origin = "https://app.example";
     std::string extra_args;
     std::size_t cookie_room = 8192;
-    std::optional<Session> session;
+    std::optional<Session> session; // in a callback
+    std::string fetch_site;
+    std::string fetch_dest;
+    std::string source;
 
     // The provider's answers; where one is not set, a good one.
     Result<HttpResponse> metadata;
@@ -82,22 +106,41 @@ public:
     std::optional<Result<HttpResponse>> pushed;
     std::optional<Result<HttpResponse>> tokens;
     std::optional<Result<HttpResponse>> userinfo;
-    Members token_members; // changes to the good token response
-    Members claims;        // changes to the good claims
+    std::optional<Result<HttpResponse>> refreshed; // tokens
+    std::optional<Result<HttpResponse>> revoked;
+    Members token_members;   // changes to the good token response
+    Members refresh_members; // changes to that of a refresh
+    Members claims;          // changes to the good claims
     const Signer* signer = &Signer::ed25519();
     std::string alg = "EdDSA";
     std::string header_members = R"("kid":"k1")";
 
-    // The world.
+    // The world. A claim of what was claimed before meets what that flow left,
+    // unless `claimed` says otherwise; each login is the first with its state.
     std::int64_t now = noon;
-    Claimed claimed{Claimed::ours, {}};
+    int milliseconds = 0;
+    std::map<Purpose, Claimed> claimed;
 
-    // What was asked, in order: "metadata", "keys", "par", "claim", "token",
-    // "userinfo"; and the last request to each endpoint.
+    // Sessions by their keys, revocations in milliseconds by their marks, and
+    // what the steps "load", "save", "drop" and "revoke" fail with.
+    struct Stored {
+        std::string blob;
+        std::int64_t until;
+    };
+    std::map<std::string, Stored> store;
+    std::map<std::string, std::int64_t> revocations;
+    std::map<std::string, Error> broken;
+
+    // What was asked, in order: "metadata", "keys", the last part of an
+    // endpoint's URL, "claim", "load", "save", "drop", "revoke"; and the last
+    // request to each endpoint, and the last of these steps.
     std::vector<std::string> asked;
     std::map<std::string, HttpRequest> requests;
     std::map<std::string, std::string> sent; // with the last authorization
     Claim claim{};
+    Load load{};
+    std::optional<Save> save;
+    Revoke revoke{};
 
 private:
     // What all workers know of a part: when to ask, and why it failed.
@@ -106,14 +149,36 @@ private:
         Check learnt{Ok{}};
     };
 
+    // What a flow claimed and then left.
+    struct Left {
+        std::vector<std::string> lines;
+        std::int64_t until;
+    };
+
     Finish run(Flow& flow);
+    Answer perform(const Fetch& step);
+    Answer perform(const Learn& step);
+    Answer perform(const Claim& step);
+    Answer perform(const Load& step);
+    Answer perform(const Save& step);
+    Answer perform(const Drop& step);
+    Answer perform(const Revoke& step);
+    Answer perform(const Finish& step);
+    void leave(const Finish& finish);
+
     Result<HttpResponse> answer(const HttpRequest& request);
     Result<HttpResponse> answer_token() const;
+    Result<HttpResponse> answer_refresh() const;
+    std::string id_token(const Members& more) const;
+    Check judge(const char* step);
+    std::int64_t revoked_at(const std::vector<std::string>& marks) const;
     Check learn(const Learn& wanted);
     Check ask_for(Part part, Known& known);
 
     Known metadata_;
     Known keys_;
+    std::map<std::string, Left> left_;
+    std::optional<Claim> ours_; // that the flow has claimed
     std::string target_;
     std::string cookies_;
 };

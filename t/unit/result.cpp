@@ -7,8 +7,7 @@
 namespace oidc::test {
 namespace {
 
-constexpr auto codes =
-    static_cast<std::size_t>(Errc::upstream_pushed_authorization) + 1;
+constexpr auto codes = static_cast<std::size_t>(Errc::store_full) + 1;
 
 // The table of DIRECTIVES: what a failure gets, by the family of its word.
 int status_of(std::string_view word)
@@ -23,8 +22,11 @@ int status_of(std::string_view word)
     if (word.starts_with("upstream_")) {
         return 502;
     }
+    if (word.starts_with("store_")) {
+        return 503;
+    }
     for (auto family :
-        {"state_", "callback_", "provider_", "request_", "login_"}) {
+        {"state_", "callback_", "provider_", "request_", "login_", "logout_"}) {
         if (word.starts_with(family)) {
             return 400;
         }
@@ -51,14 +53,15 @@ TEST(Fault, HasAWordOfItsOwn)
     }
 }
 
-// Anybody can send a state or a host; only an operator can mend the rest.
+// Anybody can send a state, a host or a logout token; only an operator can mend
+// the rest.
 TEST(Fault, OfAVisitorIsAWarning)
 {
     for (std::size_t i = 0; i < codes; i++) {
         const auto& row = fault(static_cast<Errc>(i));
         auto visitors = row.word.starts_with("state_") ||
-            row.word == "request_host" || row.word == "login_loop" ||
-            row.word == "callback_malformed" ||
+            row.word.starts_with("logout_") || row.word == "request_host" ||
+            row.word == "login_loop" || row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
         EXPECT_EQ(row.level, visitors ? Level::warn : Level::error) << row.word;
     }

@@ -2,9 +2,7 @@
 
 #include "core/encode.h"
 #include "core/fields.h"
-#include "play.h"
-
-#include <gtest/gtest.h>
+#include "sessions.h"
 
 namespace oidc::test {
 namespace {
@@ -13,37 +11,21 @@ using namespace std::string_literals;
 
 constexpr std::size_t room = 64 * 1024;
 
-Provider provider_of(Client client, char master = 1)
+Provider provider_in_cookies()
 {
-    client.needs_mark = mark_of(client.needs);
-    Provider provider;
-    Secret masters[] = {master_key(master)};
-    provider.configure(std::move(client), masters);
-    return provider;
-}
-
-Session begin(const Provider& provider, const Members& claims = {},
-    const Tokens& tokens = {"", "at-1", 0},
-    const std::optional<UserInfo>& userinfo = {})
-{
-    auto compact = Signer::ed25519().sign("EdDSA",
-        object(changed(
-            changed(example_claims(noon), {{"nonce", "\"n\""}}), claims)));
-    auto keys = KeySet::parse(key_set({Signer::ed25519().jwk()}));
-    auto token = IdToken::verify(
-        compact, {provider.client(), *keys, "n", tokens.access_token, noon});
-    EXPECT_EQ(complaint(token), "");
-    return Session::begin(
-        *token, userinfo, tokens, provider.client(), noon, random_bytes);
+    auto client = example_client();
+    client.session_store = SessionStore::cookie;
+    return provider_of(client);
 }
 
 // The cookies of a browser that got this session.
 Jar sealed(const Provider& provider, const Session& session)
 {
-    auto cookies = session.seal(provider, {}, true, room, random_bytes);
-    EXPECT_EQ(complaint(cookies), "");
+    auto kept = session.keep(provider, room, noon, random_bytes);
+    EXPECT_EQ(complaint(kept), "");
+    EXPECT_FALSE(kept->save);
     Jar jar;
-    jar.take(*cookies);
+    jar.take(session_cookies(provider.client(), kept->cookie, {}, true));
     return jar;
 }
 
@@ -51,14 +33,14 @@ std::optional<Session> opened(const Provider& provider,
     const std::string& header, std::int64_t now = noon)
 {
     std::string_view lines[] = {header};
-    return Session::open(lines, provider, now);
+    return Session::open(lines, provider, now).session;
 }
 
 TEST(Session, ComesBackFromItsCookie)
 {
     auto provider = provider_of(example_client());
     auto session =
-        begin(provider, {{"auth_time", "1600000000"}}, {"", "at-1", 300});
+        begin(provider, {{"auth_time", "1600000000"}}, {"", "at-1", "", 300});
     auto jar = sealed(provider, session);
     ASSERT_EQ(jar.cookies.size(), 1u);
 
@@ -170,16 +152,6 @@ TEST(Session, OpensWithAnOlderKeyOfTheRing)
     EXPECT_TRUE(opened(after, header));
 }
 
-std::optional<UserInfo> userinfo_of(
-    const Provider& provider, const std::string& json)
-{
-    auto keys = KeySet::parse(key_set({Signer::ed25519().jwk()}));
-    auto info = UserInfo::verify(
-        json_answer(json), {provider.client(), *keys, "user-1"});
-    EXPECT_EQ(complaint(info), "");
-    return std::move(*info);
-}
-
 // Whether a session sealed for some needs opens for others.
 bool serves(const Needs& sealed_for, const Needs& needs)
 {
@@ -188,7 +160,8 @@ bool serves(const Needs& sealed_for, const Needs& needs)
     auto provider = provider_of(client);
     auto info = userinfo_of(provider, R"({"sub":"user-1"})");
     auto header =
-        sealed(provider, begin(provider, {}, {"", "at-1", 0}, info)).header();
+        sealed(provider, begin(provider, {}, {"", "at-1", "", 0}, info))
+            .header();
     client.needs = needs;
     return opened(provider_of(client), header).has_value();
 }
@@ -196,15 +169,15 @@ bool serves(const Needs& sealed_for, const Needs& needs)
 // One sealed for fewer claims is renewed, not served half empty.
 TEST(Session, DoesNotOpenForMoreThanItKeeps)
 {
-    const Needs some{{"email", "sub"}, false, false, false, false};
+    const Needs some{{"email", "sub"}, false, false, false, false, false};
     for (const auto& more :
-        {Needs{{"email", "sub", "zoneinfo"}, false, false, false, false},
-            Needs{{"zoneinfo"}, false, false, false, false},
-            Needs{{"emailsub"}, false, false, false, false},
-            Needs{{"email", "sub"}, true, false, false, false},
-            Needs{{"email", "sub"}, false, true, false, false},
-            Needs{{"email", "sub"}, false, false, true, false},
-            Needs{{"email", "sub"}, false, false, false, true}}) {
+        {Needs{{"email", "sub", "zoneinfo"}, false, false, false, false, false},
+            Needs{{"zoneinfo"}, false, false, false, false, false},
+            Needs{{"emailsub"}, false, false, false, false, false},
+            Needs{{"email", "sub"}, true, false, false, false, false},
+            Needs{{"email", "sub"}, false, true, false, false, false},
+            Needs{{"email", "sub"}, false, false, true, false, false},
+            Needs{{"email", "sub"}, false, false, false, false, true}}) {
         EXPECT_FALSE(serves(some, more));
         EXPECT_TRUE(serves(more, more));
     }
@@ -213,23 +186,24 @@ TEST(Session, DoesNotOpenForMoreThanItKeeps)
 TEST(Session, OpensForLessThanItKeeps)
 {
     const Needs none;
-    const Needs some{{"email", "sub", "zoneinfo"}, false, false, false, false};
-    const Needs all{{"sub"}, true, true, true, true};
+    const Needs some{
+        {"email", "sub", "zoneinfo"}, false, false, false, false, false};
+    const Needs all{{"sub"}, true, true, true, true, true};
     EXPECT_TRUE(serves(some, none));
-    EXPECT_TRUE(serves(some, {{"sub"}, false, false, false, false}));
+    EXPECT_TRUE(serves(some, {{"sub"}, false, false, false, false, false}));
     EXPECT_TRUE(serves(all, none));
     EXPECT_TRUE(serves(all, some));
-    EXPECT_TRUE(serves(all, {{"iss"}, true, false, false, false}));
+    EXPECT_TRUE(serves(all, {{"iss"}, true, false, false, false, false}));
     EXPECT_FALSE(serves(none, some));
 }
 
 // A claim that the token lacked is no reason to ask for another one.
 TEST(Session, KnowsWhatItsTokenLacked)
 {
-    EXPECT_TRUE(serves({{"sub", "zoneinfo"}, false, false, false, false},
-        {{"zoneinfo"}, false, false, false, false}));
-    EXPECT_TRUE(serves({{}, true, false, false, false},
-        {{"zoneinfo"}, false, false, false, false}));
+    EXPECT_TRUE(serves({{"sub", "zoneinfo"}, false, false, false, false, false},
+        {{"zoneinfo"}, false, false, false, false, false}));
+    EXPECT_TRUE(serves({{}, true, false, false, false, false},
+        {{"zoneinfo"}, false, false, false, false, false}));
 }
 
 TEST(Session, DoesNotOpenTampered)
@@ -274,6 +248,22 @@ TEST(Session, IsNotAnotherSealOfOurs)
     }
 }
 
+// Another version of ourselves may have written what we do not.
+TEST(Session, HasNoClaimOfAnEmptyField)
+{
+    auto provider = provider_of(example_client());
+    FieldWriter fields;
+    fields.text(2, provider.client().needs_mark);
+    fields.number(3, noon + 1);
+    fields.text(6, "");
+    auto value = base64url(provider.session_ring().seal(
+        fields.take(), provider.session_binding(), random_bytes));
+    auto session = Session::open_value(value, provider, noon).session;
+    ASSERT_TRUE(session);
+    EXPECT_EQ(session->claim(""), std::nullopt);
+    EXPECT_EQ(session->claim("sub"), std::nullopt);
+}
+
 // 10 KB of one claim: more than a cookie holds.
 Session large(const Provider& provider, char filling = 'x')
 {
@@ -283,7 +273,7 @@ Session large(const Provider& provider, char filling = 'x')
 
 TEST(LargeSession, ComesBackFromItsChunks)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto jar = sealed(provider, large(provider));
     EXPECT_EQ(jar.cookies.size(), 4u);
     auto back = opened(provider, jar.header());
@@ -293,7 +283,7 @@ TEST(LargeSession, ComesBackFromItsChunks)
 
 TEST(LargeSession, NeedsEveryChunkInItsPlace)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto whole = sealed(provider, large(provider));
     auto other = sealed(provider, large(provider, 'y'));
     auto name = provider.client().cookie_name;
@@ -314,7 +304,7 @@ TEST(LargeSession, NeedsEveryChunkInItsPlace)
 
 TEST(LargeSession, NeedsItsNumberOfChunks)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto whole = sealed(provider, large(provider));
     auto name = provider.client().cookie_name;
     ASSERT_EQ(whole.cookies.at(name).substr(0, 2), "4.");
@@ -330,11 +320,12 @@ TEST(LargeSession, NeedsItsNumberOfChunks)
 
 TEST(LargeSession, GivesWayToASmallOne)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto jar = sealed(provider, large(provider));
     auto header = jar.header();
     std::string_view lines[] = {header};
-    jar.take(*begin(provider).seal(provider, lines, true, room, random_bytes));
+    auto small = begin(provider).keep(provider, room, noon, random_bytes);
+    jar.take(session_cookies(provider.client(), small->cookie, lines, true));
     EXPECT_EQ(jar.cookies.size(), 1u);
     EXPECT_EQ(
         opened(provider, jar.header())->claim("email"), "jane@example.com");
@@ -354,7 +345,7 @@ TEST(Session, OpensBehindPlantedCookies)
         EXPECT_EQ(session->claim("sub"), "user-1");
     }
     std::string_view lines[] = {planted, ours};
-    EXPECT_TRUE(Session::open(lines, provider, noon));
+    EXPECT_TRUE(Session::open(lines, provider, noon).session);
 }
 
 TEST(Session, TriesFourCookies)
@@ -379,7 +370,7 @@ TEST(Session, IsNotInOddCookieHeaders)
              name + "=" + std::string(7000, 'A'), many, many + name}) {
         EXPECT_FALSE(opened(provider, header)) << header;
     }
-    EXPECT_FALSE(Session::open({}, provider, noon));
+    EXPECT_FALSE(Session::open({}, provider, noon).session);
     auto ours = sealed(provider, begin(provider)).header();
     EXPECT_TRUE(opened(provider, many + ours));
 }
@@ -388,10 +379,8 @@ TEST(SessionCookie, HasTheAttributesOfTheClient)
 {
     auto client = example_client();
     auto cookie = [&](bool secure) {
-        auto provider = provider_of(client);
-        auto cookies =
-            begin(provider).seal(provider, {}, secure, room, random_bytes);
-        return cookies->front().substr(cookies->front().find(';'));
+        auto cookies = session_cookies(client, "value", {}, secure);
+        return cookies.front().substr(cookies.front().find(';'));
     };
     EXPECT_EQ(cookie(false), "; Path=/; HttpOnly; SameSite=Lax");
     EXPECT_EQ(cookie(true), "; Path=/; HttpOnly; SameSite=Lax; Secure");
@@ -409,33 +398,33 @@ TEST(SessionCookie, HasTheAttributesOfTheClient)
 
 TEST(SessionCookie, IsRefusedWhereItDoesNotFit)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto session = begin(provider);
-    auto cookies = session.seal(provider, {}, true, room, random_bytes);
-    auto value = Jar();
-    value.take(*cookies);
-    auto length = value.cookies.begin()->second.size();
-    auto needed = length + provider.client().cookie_name.size() + 6;
+    auto kept = session.keep(provider, room, noon, random_bytes);
+    auto needed =
+        kept->cookie.size() + provider.client().cookie_name.size() + 6;
 
-    EXPECT_TRUE(session.seal(provider, {}, true, needed, random_bytes));
-    EXPECT_EQ(
-        complaint(session.seal(provider, {}, true, needed - 1, random_bytes)),
+    EXPECT_TRUE(session.keep(provider, needed, noon, random_bytes));
+    EXPECT_EQ(complaint(session.keep(provider, needed - 1, noon, random_bytes)),
         "session_too_large: session needs " + std::to_string(needed) +
             " bytes of cookies, of which large_client_header_buffers or nine "
             "cookies leave " +
             std::to_string(needed - 1));
-    EXPECT_FALSE(session.seal(provider, {}, true, 0, random_bytes));
+    EXPECT_FALSE(session.keep(provider, 0, noon, random_bytes));
 }
 
 TEST(SessionCookie, IsRefusedBeyondNineChunks)
 {
-    auto provider = provider_of(example_client());
+    auto provider = provider_in_cookies();
     auto of_size = [&](std::size_t size) {
         auto session =
             begin(provider, {{"email", "\"" + std::string(size, 'x') + "\""}});
-        return session.seal(provider, {}, true, 1'000'000, random_bytes);
+        return session.keep(provider, 1'000'000, noon, random_bytes);
     };
-    EXPECT_EQ(of_size(25'000)->size(), 9u);
+    EXPECT_EQ(
+        session_cookies(provider.client(), of_size(25'000)->cookie, {}, true)
+            .size(),
+        9u);
     EXPECT_TRUE(complaint(of_size(26'000)).starts_with("session_too_large: "));
 }
 
@@ -453,17 +442,18 @@ TEST(SessionCookie, ShowsNothingOfTheSession)
 
 TEST(Needs, HaveAMarkOfTheirOwn)
 {
-    Needs needs{{"a", "b"}, false, false, false, false};
+    Needs needs{{"a", "b"}, false, false, false, false, false};
     EXPECT_EQ(mark_of(needs).size(), 8u);
-    EXPECT_EQ(
-        mark_of(needs), mark_of({{"a", "b"}, false, false, false, false}));
-    for (const auto& other : {Needs{{}, false, false, false, false},
-             Needs{{"a"}, false, false, false, false},
-             Needs{{"ab"}, false, false, false, false},
-             Needs{{"a", "b"}, true, false, false, false},
-             Needs{{"a", "b"}, false, true, false, false},
-             Needs{{"a", "b"}, false, false, true, false},
-             Needs{{"a", "b"}, false, false, false, true}}) {
+    EXPECT_EQ(mark_of(needs),
+        mark_of({{"a", "b"}, false, false, false, false, false}));
+    for (const auto& other : {Needs{{}, false, false, false, false, false},
+             Needs{{"a"}, false, false, false, false, false},
+             Needs{{"ab"}, false, false, false, false, false},
+             Needs{{"a", "b"}, true, false, false, false, false},
+             Needs{{"a", "b"}, false, true, false, false, false},
+             Needs{{"a", "b"}, false, false, true, false, false},
+             Needs{{"a", "b"}, false, false, false, true, false},
+             Needs{{"a", "b"}, false, false, false, false, true}}) {
         EXPECT_NE(mark_of(other), mark_of(needs));
     }
 }
@@ -472,7 +462,7 @@ Session begin_with(const Provider& provider, const std::string& json,
     const Members& claims = {})
 {
     return begin(
-        provider, claims, {"", "at-1", 0}, userinfo_of(provider, json));
+        provider, claims, {"", "at-1", "", 0}, userinfo_of(provider, json));
 }
 
 TEST(UserInfoInASession, AddsItsClaims)

@@ -33,6 +33,17 @@ TEST(CodeRequest, HasNoVerifierWithoutPkce)
     EXPECT_EQ(request.body.find("code_verifier"), std::string::npos);
 }
 
+TEST(RefreshRequest, ShowsTheRefreshToken)
+{
+    Metadata metadata;
+    metadata.token_endpoint = "https://op.example/token?a=b";
+    auto request = refresh_request(metadata, "r+t/1");
+    EXPECT_EQ(request.url, "https://op.example/token?a=b");
+    EXPECT_EQ(request.authorization, "");
+    EXPECT_EQ(request.body, "grant_type=refresh_token&refresh_token=r%2Bt%2F1");
+    EXPECT_EQ(request.accept, "application/json");
+}
+
 Members good_response()
 {
     return {{"access_token", R"("at")"}, {"token_type", R"("Bearer")"},
@@ -49,6 +60,7 @@ TEST(TokenResponse, HoldsTheTokens)
     auto tokens = parse({{"refresh_token", "\"rt\""}, {"scope", "7"}});
     ASSERT_EQ(complaint(tokens), "");
     EXPECT_EQ(tokens->access_token, "at");
+    EXPECT_EQ(tokens->refresh_token, "rt");
     EXPECT_EQ(tokens->id_token, "a.b.c");
     EXPECT_EQ(tokens->expires_in, 300);
 }
@@ -94,6 +106,51 @@ TEST(TokenResponse, RefusesAnAccessTokenThatIsNoHeaderValue)
             << token;
     }
     EXPECT_TRUE(parse({{"access_token", R"("!a b~")"}}));
+}
+
+// RFC 6749, A.17. One that we could not send back is none.
+TEST(TokenResponse, TakesARefreshTokenThatIsPrintable)
+{
+    for (auto token : {"", "null", "7", R"("")", R"("a\r\nb")", R"(["rt"])",
+             "\"\xc3\xa9\""}) {
+        auto tokens = parse({{"refresh_token", token}});
+        ASSERT_EQ(complaint(tokens), "") << token;
+        EXPECT_EQ(tokens->refresh_token, "") << token;
+    }
+    EXPECT_EQ(parse({{"refresh_token", R"("!a b~")"}})->refresh_token, "!a b~");
+}
+
+// Core, 12.2
+TEST(RefreshResponse, MayLeaveTheIdTokenOut)
+{
+    for (auto token : {"", "null", "7", R"("")"}) {
+        auto answer = json_answer(
+            object(changed(good_response(), {{"id_token", token}})));
+        auto tokens = parse_refreshed(answer);
+        ASSERT_EQ(complaint(tokens), "") << token;
+        EXPECT_EQ(tokens->id_token, "") << token;
+        EXPECT_EQ(tokens->access_token, "at");
+    }
+    auto whole = parse_refreshed(json_answer(object(good_response())));
+    EXPECT_EQ(whole->id_token, "a.b.c");
+}
+
+TEST(RefreshResponse, IsRefusedAsATokenResponseIs)
+{
+    auto good = good_response();
+    const HttpResponse refused[] = {
+        {400, "application/json", "", R"({"error":"invalid_grant"})"},
+        {503, "application/json", "", object(good)},
+        {200, "text/html", "", object(good)},
+        json_answer("{"),
+        json_answer(object(changed(good, {{"access_token", ""}}))),
+        json_answer(object(changed(good, {{"token_type", R"("MAC")"}}))),
+    };
+    for (const auto& response : refused) {
+        EXPECT_NE(complaint(parse_refreshed(response)), "");
+        EXPECT_EQ(complaint(parse_refreshed(response)),
+            complaint(parse_tokens(response)));
+    }
 }
 
 TEST(TokenResponse, ReadsALifetimeWithinReason)

@@ -8,6 +8,8 @@ package Test::OIDC::Browser;
 #   $res = $b->follow($res);           one redirect, or the form of a form_post page
 #   $res = $b->login('/path');         get, then follow to the end; $res->{hops} are all the answers
 #   $request = $b->start('/path');     sent only; $b->finish($request) reads the answer, $b->abort leaves
+#   $b->route(8080 => 8180)            what is for that port goes to the other one, as a balancer sends
+#                                      it to another node; route(8080 => 8080) takes it back
 #
 # An answer is { status, headers, body, location, set_cookie, head, url, error }. Names in headers are
 # in lower case and values of a repeated one joined by ", "; set_cookie lists all of them; location is
@@ -218,6 +220,13 @@ sub header_lines {
     return @lines;
 }
 
+sub route {
+    my ($self, $from, $to) = @_;
+
+    $self->{routes}{ Test::Nginx::port($from) } = Test::Nginx::port($to);
+    return $self;
+}
+
 sub authority {
     my ($target) = @_;
 
@@ -233,8 +242,8 @@ sub send {
 
     local $SIG{PIPE} = 'IGNORE';
 
-    my $socket = IO::Socket::INET->new(
-        PeerAddr => '127.0.0.1', PeerPort => $target->{port}, Proto => 'tcp')
+    my $port = $self->{routes}{ $target->{port} } // $target->{port};
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp')
         or return { %$request, error => "connect: $!" };
     $socket = start_tls($socket, $target->{host}) if $target->{scheme} eq 'https';
     return { %$request, error => 'TLS: ' . IO::Socket::SSL::errstr() } unless $socket;

@@ -2,7 +2,8 @@ package Test::OIDC::Endpoints;
 
 # What the test provider answers at each of its endpoints: a strict OpenID Provider that has no login
 # page, for its one user is always signed in. Each endpoint takes the provider, its knobs of the moment
-# and the request, and returns a reply with a verdict for the record: "ok", or what was refused.
+# and the request, and returns a reply with a verdict for the record: "ok", or what was refused; about,
+# more for the record; then, what it does to the provider's memory.
 
 use warnings;
 use strict;
@@ -10,7 +11,7 @@ use strict;
 use Digest::SHA qw/ sha256 /;
 use MIME::Base64 qw/ decode_base64 encode_base64url /;
 
-use Test::OIDC::JWT qw/ half_hash jwt_make jwt_verify with_changes /;
+use Test::OIDC::JWT qw/ half_hash jwt_decode jwt_make jwt_verify with_changes /;
 use Test::OIDC::Keys;
 use Test::OIDC::URL qw/ html_escape parse_query query_string unescape /;
 
@@ -20,6 +21,8 @@ our %endpoint = (
     '/authorize' => \&authorize,
     '/par' => \&par,
     '/token' => \&token,
+    '/token refresh' => \&token,
+    '/revoke' => \&revoke,
     '/userinfo' => \&userinfo,
     '/end_session' => \&end_session,
 );
@@ -42,10 +45,11 @@ sub metadata {
         userinfo_endpoint => "$base/userinfo",
         jwks_uri => "$base/jwks",
         end_session_endpoint => "$base/end_session",
-        scopes_supported => [qw/ openid profile email /],
+        revocation_endpoint => $knobs->{revocation} ? "$base/revoke" : undef,
+        scopes_supported => [qw/ openid profile email /, $knobs->{refresh} ? 'offline_access' : ()],
         response_types_supported => ['code'],
         response_modes_supported => [qw/ query form_post /],
-        grant_types_supported => ['authorization_code'],
+        grant_types_supported => ['authorization_code', $knobs->{refresh} ? 'refresh_token' : ()],
         subject_types_supported => ['public'],
         id_token_signing_alg_values_supported =>
             [qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /],
@@ -112,14 +116,9 @@ sub authorize {
 sub par {
     my ($op, $knobs, $request) = @_;
 
-    return token_error(405, 'invalid_request', 'not a POST') if $request->{method} ne 'POST';
-
-    my ($params, $duplicate) = parse_query($request->{body});
-    return token_error(400, 'invalid_request', "duplicate $duplicate") if defined $duplicate;
+    my ($params, $refused) = client_request($op, $knobs, $request);
+    return $refused if $refused;
     return token_error(400, 'invalid_request', 'a request_uri') if defined $params->{request_uri};
-
-    my $stranger = wrong_client($op, $knobs, $request, $params);
-    return token_error(401, 'invalid_client', $stranger) if $stranger;
 
     my $wrong = wrong_authorization_request($knobs, $params);
     return token_error(400, 'invalid_request', $wrong) if $wrong;
@@ -174,31 +173,129 @@ sub form_post {
 sub token {
     my ($op, $knobs, $request) = @_;
 
-    return token_error(405, 'invalid_request', 'not a POST') if $request->{method} ne 'POST';
+    my ($params, $refused) = client_request($op, $knobs, $request);
+    return $refused if $refused;
+
+    my $type = $params->{grant_type} // '';
+    return code_grant($op, $knobs, $params) if $type eq 'authorization_code';
+    return refresh_grant($op, $knobs, $params) if $type eq 'refresh_token';
+    return token_error(400, 'unsupported_grant_type', $type);
+}
+
+# The parameters of a form that our client has posted, or the reply to any other request.
+sub client_request {
+    my ($op, $knobs, $request) = @_;
+
+    return (undef, token_error(405, 'invalid_request', 'not a POST')) if $request->{method} ne 'POST';
 
     my ($params, $duplicate) = parse_query($request->{body});
-    return token_error(400, 'invalid_request', "duplicate $duplicate") if defined $duplicate;
+    return (undef, token_error(400, 'invalid_request', "duplicate $duplicate")) if defined $duplicate;
 
     my $stranger = wrong_client($op, $knobs, $request, $params);
-    return token_error(401, 'invalid_client', $stranger) if $stranger;
+    return (undef, token_error(401, 'invalid_client', $stranger)) if $stranger;
+    return $params;
+}
 
-    return token_error(400, 'unsupported_grant_type', 'not authorization_code')
-        if ($params->{grant_type} // '') ne 'authorization_code';
+sub code_grant {
+    my ($op, $knobs, $params) = @_;
 
     my $login = delete $op->{codes}{ $params->{code} // '' };
     my $wrong = wrong_code($login, $params);
     return token_error(400, 'invalid_grant', $wrong) if $wrong;
 
-    my $access_token = $knobs->{access_token} // random_string();
-    $op->{access_tokens}{$access_token} = 1;
-
-    return ok(json => with_changes({
-        access_token => $access_token,
-        token_type => 'Bearer',
-        expires_in => 3600,
+    my $sid = $knobs->{sid};
+    my $grant = {
+        id => random_string(),
+        user => $knobs->{user},
         scope => $login->{scope},
-        id_token => id_token($op, $knobs, $login->{nonce}, $access_token),
-    }, $knobs->{token}));
+        auth_time => $op->now,
+        sid => ($sid // '') eq '1' ? random_string() : $sid,
+    };
+
+    my $lasts = $knobs->{refresh} || $login->{scope} =~ /(?:^| )offline_access(?: |$)/;
+    my $access_token = $knobs->{access_token} // random_string();
+
+    return issue($op, $grant, {
+        access_token => $access_token,
+        refresh_token => $lasts ? random_string() : undef,
+        id_token => id_token($op, $knobs, $grant, $access_token, { nonce => $login->{nonce} }),
+        expires_in => $knobs->{expires_in} // 3600,
+    }, $knobs->{token});
+}
+
+# RFC 6749, 6. Only rotation makes a new refresh token; a spent one is as good, unless knobs say that it
+# is refused, or that its use ends the grant.
+sub refresh_grant {
+    my ($op, $knobs, $params) = @_;
+
+    my ($used, $policy) = ($params->{refresh_token}, $knobs->{refresh} || {});
+    my $known = $op->{grants}->refresh_token($used);
+    my $grant = $op->{grants}->of_token($used);
+
+    my $spent = $known && $known->{spent} && ($policy->{strict} || $policy->{fatal});
+    my $wrong = !$known ? 'unknown refresh token'
+        : !$grant ? 'ended grant'
+        : $spent ? 'spent refresh token' : '';
+    return {
+        %{ token_error(400, 'invalid_grant', $wrong) },
+        about => $known && { grant => $known->{grant} },
+        then => sub { $op->{grants}->end($known->{grant}) if $spent && $policy->{fatal} },
+    } if $wrong;
+
+    return token_error(400, 'invalid_scope', 'more than was granted')
+        unless within($params->{scope} // '', $grant->{scope});
+
+    my $access_token = random_string();
+    return issue($op, $grant, {
+        access_token => $access_token,
+        refresh_token => $policy->{rotate} ? random_string() : undef,
+        id_token => id_token($op, $knobs, $grant, $access_token, {}, $knobs->{refreshed}{id_token}),
+        expires_in => $knobs->{expires_in} // 3600,
+    }, $knobs->{refreshed}{token}, sub { $known->{spent} = 1 if $policy->{rotate} });
+}
+
+sub within {
+    my ($asked, $granted) = @_;
+
+    my %granted = map { $_ => 1 } split / /, $granted;
+    return !grep { !$granted{$_} } split / /, $asked;
+}
+
+# The answer that brings tokens, and what it adds to the record: which grant, and what was sent.
+sub issue {
+    my ($op, $grant, $answer, $changes, $then) = @_;
+
+    $answer = { token_type => 'Bearer', scope => $grant->{scope}, %$answer };
+    my $sent = with_changes($answer, $changes);
+
+    return ok(
+        json => $sent,
+        about => {
+            grant => $grant->{id}, sid => $grant->{sid}, sub => $grant->{user}{sub}, issued => $sent,
+        },
+        then => sub {
+            $op->{grants}->issue($grant, $sent);
+            $then->() if $then;
+        },
+    );
+}
+
+# RFC 7009: a token that nobody knows is as well as revoked.
+sub revoke {
+    my ($op, $knobs, $request) = @_;
+
+    my ($params, $refused) = client_request($op, $knobs, $request);
+    return $refused if $refused;
+
+    my $token = $params->{token};
+    return token_error(400, 'invalid_request', 'no token') unless length($token // '');
+
+    my $grant = $op->{grants}->of_token($token);
+    return ok(
+        verdict => $grant ? 'ok' : 'unknown token',
+        about => $grant && { grant => $grant->{id} },
+        then => sub { $op->{grants}->revoke($token) },
+    );
 }
 
 # RFC 6749, 2.3.1: exactly one method, and the parts of the Basic header are form-urlencoded.
@@ -252,7 +349,7 @@ sub wrong_assertion {
     return 'wrong iss of the assertion' if ($claims->{iss} // '') ne $knobs->{client_id};
     return 'wrong sub of the assertion' if ($claims->{sub} // '') ne $knobs->{client_id};
     return 'wrong aud of the assertion' if ($claims->{aud} // '') ne $endpoint;
-    return 'expired assertion' if ($claims->{exp} // 0) <= time;
+    return 'expired assertion' if ($claims->{exp} // 0) <= $op->now;
     return 'assertion without jti' unless length($claims->{jti} // '');
     return 'used assertion' if $op->{assertions}{ $claims->{jti} }++;
     return '';
@@ -275,21 +372,30 @@ sub wrong_code {
     return '';
 }
 
+# With the recipe given, else with that of the knob.
 sub id_token {
-    my ($op, $knobs, $nonce, $access_token) = @_;
+    my ($op, $knobs, $grant, $access_token, $more, $recipe) = @_;
 
-    my %recipe = %{ $knobs->{id_token} || {} };
-    my $now = int time;
+    my %recipe = %{ $recipe || $knobs->{id_token} || {} };
+    my $now = $op->now;
 
     my $claims = with_changes({
-        %{ $knobs->{user} },
+        %{ user_of($knobs, $grant) },
         iss => $op->{issuer},
         aud => $knobs->{client_id},
         iat => $now,
         exp => $now + 3600,
-        auth_time => $now,
+        auth_time => $grant->{auth_time},
+        sid => $grant->{sid},
         at_hash => half_hash($access_token, $recipe{alg} || 'RS256'),
-    }, { nonce => $nonce });
+    }, $more);
+
+    return sealed($knobs, $claims, %recipe);
+}
+
+# Signed by the recipe, and encrypted where the knob says so.
+sub sealed {
+    my ($knobs, $claims, %recipe) = @_;
 
     my $token = jwt_make($claims, secret => $knobs->{client_secret}, %recipe);
     return $token unless $knobs->{encrypt};
@@ -298,14 +404,23 @@ sub id_token {
     return Test::OIDC::JWE::jwe_make($token, secret => $knobs->{client_secret}, %{ $knobs->{encrypt} });
 }
 
+# The user of a grant, as he is now if the provider still has him.
+sub user_of {
+    my ($knobs, $grant) = @_;
+
+    my ($now, $then) = ($knobs->{user}, $grant->{user});
+    return ($now->{sub} // '') eq ($then->{sub} // '') ? $now : $then;
+}
+
 sub userinfo {
     my ($op, $knobs, $request) = @_;
 
     my ($token) = ($request->{headers}{authorization} // '') =~ /^Bearer (\S+)$/i;
-    return unauthorized() unless defined $token && $op->{access_tokens}{$token};
+    my $grant = defined $token && $op->{grants}->of_access_token($token);
+    return unauthorized() unless $grant;
 
     my $userinfo = $knobs->{userinfo} || {};
-    my $claims = with_changes($knobs->{user}, $userinfo->{claims});
+    my $claims = with_changes(user_of($knobs, $grant), $userinfo->{claims});
     return ok(json => $claims) unless $userinfo->{jwt};
 
     my $signed = { %$claims, iss => $op->{issuer}, aud => $knobs->{client_id} };
@@ -318,11 +433,37 @@ sub userinfo {
 sub end_session {
     my ($op, $knobs, $request) = @_;
 
-    my ($params) = parse_query($request->{method} eq 'POST' ? $request->{body} : $request->{query});
-    my $uri = $params->{post_logout_redirect_uri};
+    my $posted = $request->{method} eq 'POST';
+    my ($params, $duplicate) = parse_query($posted ? $request->{body} : $request->{query});
+    return page(400, "duplicate $duplicate") if defined $duplicate;
 
+    my $wrong = wrong_logout_request($op, $knobs, $params);
+    return page(400, $wrong) if $wrong;
+
+    my $uri = $params->{post_logout_redirect_uri};
     return page(200, 'ok') unless defined $uri;
     return redirect($uri, { defined $params->{state} ? (state => $params->{state}) : () });
+}
+
+# RP-Initiated Logout 1.0, 2: a hint may have expired, but it is one of ours for that client.
+sub wrong_logout_request {
+    my ($op, $knobs, $params) = @_;
+
+    my ($client_id, $hint) = @$params{qw/ client_id id_token_hint /};
+    return 'unknown client_id' if defined $client_id && $client_id ne $knobs->{client_id};
+    return 'a post_logout_redirect_uri of nobody'
+        if defined $params->{post_logout_redirect_uri} && !defined $client_id && !defined $hint;
+    return '' unless defined $hint;
+
+    my $kid = (jwt_decode($hint) || return 'malformed id_token_hint')->{header}{kid};
+    my %by = defined $kid ? (key => $kid) : (secret => $knobs->{client_secret});
+    my $jwt = eval { jwt_verify($hint, %by) } or return 'wrong signature of the id_token_hint';
+
+    return 'wrong iss of the id_token_hint' if ($jwt->{claims}{iss} // '') ne $op->{issuer};
+
+    my $aud = $jwt->{claims}{aud} // '';
+    return 'wrong aud of the id_token_hint' unless grep { $_ eq $knobs->{client_id} } ref $aud ? @$aud : $aud;
+    return '';
 }
 
 sub ok { return { status => 200, verdict => 'ok', @_ } }

@@ -7,8 +7,12 @@ use warnings;
 use strict;
 
 use IO::Socket::INET ();
+use POSIX ();
 
+use Test::OIDC::Browser;
 use Test::OIDC::Endpoints;
+use Test::OIDC::Grants;
+use Test::OIDC::JWT qw/ from_json to_json with_changes /;
 use Test::OIDC::Reply qw/ reply_steps /;
 use Test::OIDC::Server;
 use Test::OIDC::URL qw/ parse_query /;
@@ -64,12 +68,35 @@ sub listen_socket {
         ReuseAddr => 1) || die "provider: cannot listen on port $self->{port}: $!";
 }
 
+# What it remembers outlasts stop() and start(), as a provider's database does.
 sub serve {
     my ($self, $socket) = @_;
+
+    $self->recall;
+    local $SIG{TERM} = sub { $self->remember; POSIX::_exit(0) };
 
     my $tls = $self->{tls};
     Test::OIDC::Server::serve($socket, sub { $self->answer(shift) },
         $tls ? (SSL_cert_file => $tls->{certificate}, SSL_key_file => $tls->{key}) : ());
+}
+
+my @memory = qw/ assertions codes pushed /;
+
+sub recall {
+    my ($self) = @_;
+
+    my $file = "$self->{record_file}.memory";
+    my $memory = -e $file ? from_json(Test::OIDC::Daemon::read_bytes($file)) : {};
+
+    @$self{@memory} = @$memory{@memory};
+    $self->{grants} = Test::OIDC::Grants->new($memory->{grants});
+}
+
+sub remember {
+    my ($self) = @_;
+
+    my %memory = (grants => $self->{grants}->remembered, map { $_ => $self->{$_} } @memory);
+    Test::OIDC::Daemon::write_bytes("$self->{record_file}.memory", '>', to_json(\%memory));
 }
 
 sub answer {
@@ -79,19 +106,32 @@ sub answer {
     my %place = defined $knobs->{tenant} ? place($self->{origin}, $knobs->{tenant}) : ();
     @$self{ keys %place } = values %place;
 
-    my $kind = $self->kind_of($request);
+    my $params = parse_query($request->{method} eq 'POST' ? $request->{body} : $request->{query});
+    my $kind = $self->kind_of($request, $params);
+    my $break = $self->breakage($kind, $knobs);
+
     my $endpoint = $Test::OIDC::Endpoints::endpoint{$kind} || \&not_found;
     my $reply = $endpoint->($self, $knobs, $request);
 
-    my $params = parse_query($request->{method} eq 'POST' ? $request->{body} : $request->{query});
-    $self->record($kind, %$request, params => $params, verdict => $reply->{verdict});
+    # an error of "respond" is a gateway's: nothing has come through to the provider
+    $reply->{then}->() if $reply->{then} && ($break->{status} || 200) < 400;
+
+    $self->record($kind, %$request,
+        params => $params, verdict => $reply->{verdict}, %{ $reply->{about} || {} });
 
     my $held = sub { $self->current_knobs->{respond}{$kind}{hold} };
-    return reply_steps($reply, $self->breakage($kind, $knobs), $held);
+    return reply_steps($reply, $break, $held);
 }
 
-# An endpoint is known by its path below the issuer's, or by host and path.
+# An endpoint is known by its path below the issuer's, or by host and path; a refresh is a kind of its own.
 sub kind_of {
+    my ($self, $request, $params) = @_;
+
+    my $kind = $self->endpoint_of($request);
+    return $kind eq '/token' && ($params->{grant_type} // '') eq 'refresh_token' ? '/token refresh' : $kind;
+}
+
+sub endpoint_of {
     my ($self, $request) = @_;
 
     my ($kind, $prefix) = ($request->{path}, $self->{prefix});
@@ -111,6 +151,49 @@ sub breakage {
     my $times = $break->{times} or return $break;
 
     return $self->{used}{ $self->{generation} }{$kind}++ < $times ? $break : {};
+}
+
+#
+# Back-channel logout, from the test's side
+#
+
+# What the provider told of the last login: grant, sid, sub and the tokens issued.
+sub last_login {
+    my ($self) = @_;
+
+    my @logins = grep { $_->{grant} } $self->requests('/token');
+    return $logins[-1] || {};
+}
+
+# Back-Channel Logout 1.0, 2.4: a logout token for the last login, made by a recipe as an ID token is.
+sub logout_token {
+    my ($self, %recipe) = @_;
+
+    my ($knobs, $login, $now) = ($self->{knobs}, $self->last_login, $self->now);
+    my $claims = with_changes({
+        iss => $self->{issuer},
+        aud => $knobs->{client_id},
+        iat => $now,
+        exp => $now + 120,
+        jti => Test::OIDC::Endpoints::random_string(),
+        events => { 'http://schemas.openid.net/event/backchannel-logout' => {} },
+        sub => $login->{sub} // $knobs->{user}{sub},
+        sid => $login->{sid},
+    });
+
+    my $made = $self->with_times(\%recipe);
+    return Test::OIDC::Endpoints::sealed($knobs, $claims, %$made,
+        header => { typ => 'logout+jwt', %{ $made->{header} || {} } });
+}
+
+# Posts a logout token to a URI of nginx as a provider does, that is not as a browser; options are those
+# of a browser. The answer is that of Test::OIDC::Browser.
+sub send_logout_token {
+    my ($self, $uri, $token, %options) = @_;
+
+    my @of_browsers = qw/ Accept User-Agent Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site /;
+    return Test::OIDC::Browser->new(%options)->post($uri, { logout_token => $token },
+        headers => { map { $_ => undef } @of_browsers });
 }
 
 1;

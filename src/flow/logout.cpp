@@ -1,0 +1,362 @@
+#include "flow/logout.h"
+
+#include "core/encode.h"
+#include "core/url.h"
+#include "flow/login.h"
+#include "oidc/client_auth.h"
+
+#include <algorithm>
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t state_size = 16;        // random bytes
+constexpr std::size_t confirmation_size = 16; // bytes
+
+// A parameter of a form; empty where it is not there, or more than once.
+std::string find_parameter(std::string_view form, std::string_view name)
+{
+    std::string value;
+    auto parameters = parse_form(form);
+    for (std::size_t i = 0, seen = 0; parameters && i < parameters->size();
+         i++) {
+        if ((*parameters)[i].name == name) {
+            value = seen++ == 0 ? (*parameters)[i].value : "";
+        }
+    }
+    return value;
+}
+
+std::int64_t longest_life(const Client& client, const World& world)
+{
+    return world.now + client.session_timeout;
+}
+
+std::vector<std::string> cookies_of_logout(
+    const Provider& provider, const Visit& visit, const Place& place)
+{
+    return clear_session(provider.client(), visit.cookies, place.secure);
+}
+
+}
+
+Step Logout::start(const World& world)
+{
+    if (visit_.method != "GET" && visit_.method != "POST") {
+        return refuse({Errc::logout_malformed,
+            "client sent method " + quoted(visit_.method)});
+    }
+    auto place = Place::of(client(), visit_.origin);
+    if (!place) {
+        return refuse(std::move(place).error());
+    }
+    place_ = std::move(*place);
+    if (!session_) {
+        return revoked(world, Ok{});
+    }
+    if (!is_own_wish()) {
+        Finish finish;
+        finish.page = Page::confirm_logout;
+        finish.confirmation = confirmation(0);
+        return finish;
+    }
+    if (!session_->ticket()) {
+        return dropped(world, Ok{});
+    }
+    return ask(Drop{session_->ticket()->key()}, &Logout::dropped);
+}
+
+// Another site's link or form can lead here, too; a browser says where a
+// request comes from, or posts what only our own page could tell it.
+bool Logout::is_own_wish() const
+{
+    if (is_confirmed()) {
+        return true;
+    }
+    if (!visit_.fetch_site.empty()) {
+        return visit_.fetch_site != "cross-site";
+    }
+    auto source = parse_url(visit_.source);
+    return source && source->origin() == place_.page;
+}
+
+std::string Logout::confirmation(std::size_t key) const
+{
+    return base64url(provider_.state_ring().derive(
+        key, bind_fields({"logout", session_->handle()}), confirmation_size));
+}
+
+// The page may be of another node, or of before a reload.
+bool Logout::is_confirmed() const
+{
+    auto posted = find_parameter(visit_.reply, "confirm");
+    for (std::size_t key = 0; key < provider_.state_ring().size(); key++) {
+        if (equal(posted, confirmation(key))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A renewal that is under way might bring it back.
+Step Logout::dropped(const World& world, Check dropped)
+{
+    if (!dropped) {
+        return refuse(std::move(dropped).error());
+    }
+    return ask(Revoke{{revocation_key(client(), "session", session_->id())},
+                   longest_life(client(), world)},
+        &Logout::revoked);
+}
+
+Step Logout::revoked(const World&, Check revoked)
+{
+    if (!revoked) {
+        return refuse(std::move(revoked).error());
+    }
+    return ask(Learn{Part::metadata}, &Logout::learnt);
+}
+
+Step Logout::learnt(const World& world, Check learnt)
+{
+    auto metadata = provider_.metadata(world.now);
+    if (metadata == nullptr) {
+        warning_ = unknown(std::move(learnt));
+    }
+    if (metadata == nullptr || !session_ || !client().revoke_on_logout ||
+        metadata->revocation_endpoint.empty()) {
+        return leave(world);
+    }
+    return revoke_token(world, *metadata);
+}
+
+// RFC 7009, 2.1: with a refresh token all that came of it goes.
+Step Logout::revoke_token(const World& world, const Metadata& metadata)
+{
+    auto refresh_token = session_->refresh_token();
+    auto token = refresh_token ? refresh_token : session_->access_token();
+    if (!token) {
+        return leave(world);
+    }
+    auto request = revocation_request(
+        metadata, *token, refresh_token ? "refresh_token" : "access_token");
+    auto proven =
+        authenticate(request, client(), metadata, world.now, world.random);
+    if (!proven) {
+        warning_ = std::move(proven).error();
+        return leave(world);
+    }
+    return ask(Fetch{std::move(request)}, &Logout::token_revoked);
+}
+
+Step Logout::token_revoked(const World& world, Result<HttpResponse> response)
+{
+    auto judged = response ? judge_revocation(*response) :
+                             Check(std::move(response).error());
+    if (!judged) {
+        warning_ = std::move(judged).error();
+    }
+    return leave(world);
+}
+
+Finish Logout::leave(const World& world)
+{
+    Finish finish;
+    finish.warning = std::move(warning_);
+    finish.cookies = cookies_of_logout(provider_, visit_, place_);
+
+    auto login = Login::at(provider_, visit_);
+    if (login && login->rounds() > 0) {
+        finish.cookies.push_back(login->clear_rounds());
+    }
+    auto metadata = provider_.metadata(world.now);
+    auto back = post_logout_redirect_uri();
+    if (metadata != nullptr && !metadata->end_session_endpoint.empty()) {
+        auto hint = session_ && client().logout_token_hint ?
+            session_->id_token().value_or("") :
+            std::string_view();
+        auto state = base64url(world.random(state_size));
+        finish.location =
+            end_session_url(*metadata, client(), {hint, back, state});
+    } else if (!back.empty()) {
+        finish.location = std::move(back);
+    } else {
+        finish.page = Page::logged_out;
+    }
+    return finish;
+}
+
+std::string Logout::post_logout_redirect_uri() const
+{
+    const auto& uri = client().post_logout_uri;
+    return uri.starts_with('/') ? place_.page + uri : uri;
+}
+
+bool FrontChannelLogout::is_for(
+    const Provider& provider, std::string_view query)
+{
+    return find_parameter(query, "iss") == provider.client().issuer;
+}
+
+Step FrontChannelLogout::start(const World& world)
+{
+    if (visit_.method != "GET") {
+        return refuse({Errc::logout_malformed,
+            "client sent method " + quoted(visit_.method)});
+    }
+    auto named = parse_front_channel(visit_.reply);
+    if (!named) {
+        return refuse(std::move(named).error());
+    }
+    if (!named->sid) {
+        return end_own(world);
+    }
+    // 3: of another issuer it is none of our business.
+    if (named->iss != provider_.client().issuer) {
+        return dropped(world, Ok{});
+    }
+    return end_named(world, *named->sid);
+}
+
+Step FrontChannelLogout::end_named(const World& world, std::string_view sid)
+{
+    const auto& client = provider_.client();
+    is_own_ = session_ && session_->sid() == sid;
+    return ask(Revoke{{revocation_key(client, "sid", sid)},
+                   longest_life(client, world), !is_own_},
+        &FrontChannelLogout::revoked);
+}
+
+// By the cookie alone: in a frame, where a link on another site cannot open it
+// unseen.
+Step FrontChannelLogout::end_own(const World& world)
+{
+    const auto& client = provider_.client();
+    auto in_frame =
+        visit_.fetch_dest == "iframe" || visit_.fetch_dest == "frame";
+    if (!session_ || !in_frame) {
+        return dropped(world, Ok{});
+    }
+    is_own_ = true;
+    return ask(Revoke{{revocation_key(client, "session", session_->id())},
+                   longest_life(client, world)},
+        &FrontChannelLogout::revoked);
+}
+
+Step FrontChannelLogout::revoked(const World& world, Check revoked)
+{
+    if (!revoked) {
+        return refuse(std::move(revoked).error());
+    }
+    if (!is_own_ || !session_->ticket()) {
+        return dropped(world, Ok{});
+    }
+    return ask(Drop{session_->ticket()->key()}, &FrontChannelLogout::dropped);
+}
+
+Step FrontChannelLogout::dropped(const World&, Check dropped)
+{
+    if (!dropped) {
+        return refuse(std::move(dropped).error());
+    }
+    Finish finish;
+    finish.page = Page::done;
+    auto place = Place::of(provider_.client(), visit_.origin);
+    if (is_own_ && place) {
+        finish.cookies = cookies_of_logout(provider_, visit_, *place);
+    }
+    return finish;
+}
+
+bool BackChannelLogout::is_for(const Provider& provider, std::string_view form)
+{
+    auto compact = find_parameter(form, "logout_token");
+    return LogoutToken::names_issuer(compact, provider.client().issuer);
+}
+
+Step BackChannelLogout::start(const World&)
+{
+    if (visit_.method != "POST") {
+        return refuse({Errc::logout_malformed,
+            "client sent method " + quoted(visit_.method)});
+    }
+    auto compact = parse_back_channel(visit_.reply);
+    if (!compact) {
+        return refuse(std::move(compact).error());
+    }
+    compact_ = std::move(*compact);
+    return ask(Learn{Part::metadata}, &BackChannelLogout::ask_keys);
+}
+
+Step BackChannelLogout::ask_keys(const World& world, Check learnt)
+{
+    if (provider_.metadata(world.now) == nullptr) {
+        return refuse_unknown(std::move(learnt));
+    }
+    return ask(Learn{Part::keys}, &BackChannelLogout::verify);
+}
+
+Step BackChannelLogout::verify(const World& world, Check learnt)
+{
+    const auto& client = provider_.client();
+    auto keys = provider_.keys(world.now);
+    if (keys == nullptr) {
+        return refuse_unknown(std::move(learnt));
+    }
+    auto token = LogoutToken::verify(compact_, {client, *keys, world.now});
+    if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
+        renewed_keys_ = true;
+        doubt_ = std::move(token).error();
+        return ask(Learn{Part::keys, true}, &BackChannelLogout::renewed_keys);
+    }
+    if (!token) {
+        return refuse(std::move(token).error());
+    }
+    token_ = std::move(*token);
+    return ask(Claim{revocation_key(client, "jti", token_->jti()),
+                   token_->expires() + client.clock_skew, Purpose::logout},
+        &BackChannelLogout::claimed);
+}
+
+Step BackChannelLogout::renewed_keys(const World& world, Check learnt)
+{
+    return learnt ? verify(world, std::move(learnt)) :
+                    refuse(std::move(*doubt_));
+}
+
+// One that vanished has not ended anything; the provider tries again.
+// NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
+Step BackChannelLogout::claimed(const World& world, Claimed claimed)
+{
+    if (claimed.whose == Claimed::ended) {
+        return refuse(
+            {Errc::logout_token_used, "logout token was used before"});
+    }
+    const auto& client = provider_.client();
+    std::vector<std::string> marks;
+    if (auto sid = token_->sid()) {
+        marks.push_back(revocation_key(client, "sid", *sid));
+    }
+    if (auto sub = token_->sub()) {
+        // 2.6: of all the user's sessions, but for those with another sid.
+        marks.push_back(revocation_key(
+            client, token_->sid() ? "sub without sid" : "sub", *sub));
+    }
+    return ask(Revoke{std::move(marks), longest_life(client, world)},
+        &BackChannelLogout::revoked);
+}
+
+Step BackChannelLogout::revoked(const World& world, Check revoked)
+{
+    if (!revoked) {
+        return refuse(std::move(revoked).error());
+    }
+    // A copy of the token is known as long as it could be taken for good.
+    Finish finish;
+    finish.page = Page::done;
+    finish.keep_left =
+        token_->expires() + provider_.client().clock_skew - world.now;
+    return finish;
+}
+
+}

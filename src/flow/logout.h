@@ -1,0 +1,116 @@
+// Sessions that end before their time: by the user, by the provider through
+// the user's browser, and by the provider itself. The session ends first,
+// whatever the provider then says.
+#pragma once
+
+#include "flow/place.h"
+#include "flow/step.h"
+#include "oidc/logout.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace oidc {
+
+// RP-Initiated Logout 1.0, and RFC 7009 for the tokens.
+class Logout : public Conversation<Logout> {
+public:
+    // `session` is the one the browser has, if any. All outlive the logout.
+    Logout(const Provider& provider, const Visit& visit,
+        const std::optional<Session>& session) :
+        provider_(provider),
+        visit_(visit), session_(session)
+    {
+    }
+
+    Step start(const World& world) override;
+    std::string_view doing() const override { return "logging out"; }
+
+private:
+    bool is_own_wish() const;
+    std::string confirmation(std::size_t key) const;
+    bool is_confirmed() const;
+    Step dropped(const World& world, Check dropped);
+    Step revoked(const World& world, Check revoked);
+    Step learnt(const World& world, Check learnt);
+    Step revoke_token(const World& world, const Metadata& metadata);
+    Step token_revoked(const World& world, Result<HttpResponse> response);
+    Finish leave(const World& world);
+    std::string post_logout_redirect_uri() const;
+
+    const Client& client() const { return provider_.client(); }
+
+    const Provider& provider_;
+    const Visit& visit_;
+    const std::optional<Session>& session_;
+
+    Place place_;
+    std::optional<Error> warning_;
+};
+
+// Front-Channel Logout 1.0: a page of the provider's shows us in a frame.
+class FrontChannelLogout : public Conversation<FrontChannelLogout> {
+public:
+    FrontChannelLogout(const Provider& provider, const Visit& visit,
+        const std::optional<Session>& session) :
+        provider_(provider),
+        visit_(visit), session_(session)
+    {
+    }
+
+    // True for a query that names this provider.
+    static bool is_for(const Provider& provider, std::string_view query);
+
+    Step start(const World& world) override;
+    std::string_view doing() const override
+    {
+        return "handling a front-channel logout";
+    }
+
+private:
+    Step end_named(const World& world, std::string_view sid);
+    Step end_own(const World& world);
+    Step revoked(const World& world, Check revoked);
+    Step dropped(const World& world, Check dropped);
+
+    const Provider& provider_;
+    const Visit& visit_;
+    const std::optional<Session>& session_;
+    bool is_own_ = false; // the browser's session is the one that ends
+};
+
+// Back-Channel Logout 1.0: the provider posts a logout token.
+class BackChannelLogout : public Conversation<BackChannelLogout> {
+public:
+    BackChannelLogout(const Provider& provider, const Visit& visit) :
+        provider_(provider), visit_(visit)
+    {
+    }
+
+    // True for a form whose token says that this provider made it.
+    static bool is_for(const Provider& provider, std::string_view form);
+
+    Step start(const World& world) override;
+    std::string_view doing() const override
+    {
+        return "handling a back-channel logout";
+    }
+
+private:
+    Step ask_keys(const World& world, Check learnt);
+    Step verify(const World& world, Check learnt);
+    Step renewed_keys(const World& world, Check learnt);
+    Step claimed(const World& world, Claimed claimed);
+    Step revoked(const World& world, Check revoked);
+
+    const Provider& provider_;
+    const Visit& visit_;
+
+    std::string compact_;
+    std::optional<LogoutToken> token_;
+    bool renewed_keys_ = false;
+    std::optional<Error> doubt_; // that newer keys may settle
+};
+
+}

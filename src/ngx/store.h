@@ -1,0 +1,128 @@
+// Where sessions are kept that cookies do not hold, and where it is noted what
+// happens once and which sessions have ended before their time: in shared
+// memory, or in Redis, for all nodes.
+#pragma once
+
+#include "flow/step.h"
+#include "ngx/memory.h"
+#include "ngx/ngx.h"
+#include "ngx/redis.h"
+#include "ngx/zone.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace ngx {
+
+// Since the epoch; revocations are told from logins of the same second.
+inline std::int64_t now_in_milliseconds()
+{
+    auto time = ngx_timeofday();
+    return static_cast<std::int64_t>(time->sec) * 1000 +
+        static_cast<std::int64_t>(time->msec);
+}
+
+// Performs those steps of a flow. What is not there at once `done` gets: at
+// most once, while the request lives.
+class Store {
+public:
+    virtual ~Store() = default;
+
+    template <class T>
+    using Done = std::function<void(T)>;
+
+    virtual std::optional<oidc::Result<oidc::Loaded>> load(
+        ngx_http_request_t* r, const oidc::Load& step,
+        Done<oidc::Result<oidc::Loaded>> done) = 0;
+    virtual std::optional<oidc::Check> save(ngx_http_request_t* r,
+        const oidc::Save& step, Done<oidc::Check> done) = 0;
+    virtual std::optional<oidc::Check> drop(ngx_http_request_t* r,
+        const oidc::Drop& step, Done<oidc::Check> done) = 0;
+    virtual std::optional<oidc::Check> revoke(ngx_http_request_t* r,
+        const oidc::Revoke& step, Done<oidc::Check> done) = 0;
+    virtual std::optional<Zone::Taking> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Taking> done) = 0;
+
+    // The end of what was taken, for those who ask for it within so many
+    // seconds.
+    virtual void leave(ngx_http_request_t* r, const oidc::Claim& step,
+        const std::string& text, std::int64_t keep) = 0;
+
+    // It will not come to an end; the request is null where it is torn down.
+    virtual void abandon(ngx_http_request_t* r, const oidc::Claim& step) = 0;
+};
+
+// In the shared memory of this node: all is there at once.
+class LocalStore : public Store {
+public:
+    // Without a memory where the configuration keeps all sessions in cookies.
+    // Idle sessions end after so many seconds; 0: they do not.
+    LocalStore(Zone& zone, MemoryStore* memory, std::int64_t idle_timeout) :
+        zone_(zone), memory_(memory), idle_timeout_(idle_timeout)
+    {
+    }
+
+    oidc::Loaded load(const oidc::Load& step);
+
+    std::optional<oidc::Result<oidc::Loaded>> load(ngx_http_request_t* r,
+        const oidc::Load& step, Done<oidc::Result<oidc::Loaded>> done) override;
+    std::optional<oidc::Check> save(ngx_http_request_t* r,
+        const oidc::Save& step, Done<oidc::Check> done) override;
+    std::optional<oidc::Check> drop(ngx_http_request_t* r,
+        const oidc::Drop& step, Done<oidc::Check> done) override;
+    std::optional<oidc::Check> revoke(ngx_http_request_t* r,
+        const oidc::Revoke& step, Done<oidc::Check> done) override;
+    std::optional<Zone::Taking> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Taking> done) override;
+    void leave(ngx_http_request_t* r, const oidc::Claim& step,
+        const std::string& text, std::int64_t keep) override;
+    void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;
+
+private:
+    Zone& zone_;
+    MemoryStore* memory_;
+    std::int64_t idle_timeout_;
+};
+
+// In Redis, or Valkey: the same for all nodes that name it.
+class RedisStore : public Store {
+public:
+    RedisStore(
+        RedisServer& server, std::string prefix, std::int64_t idle_timeout) :
+        server_(server),
+        prefix_(std::move(prefix)), idle_timeout_(idle_timeout)
+    {
+    }
+
+    std::optional<oidc::Result<oidc::Loaded>> load(ngx_http_request_t* r,
+        const oidc::Load& step, Done<oidc::Result<oidc::Loaded>> done) override;
+    std::optional<oidc::Check> save(ngx_http_request_t* r,
+        const oidc::Save& step, Done<oidc::Check> done) override;
+    std::optional<oidc::Check> drop(ngx_http_request_t* r,
+        const oidc::Drop& step, Done<oidc::Check> done) override;
+    std::optional<oidc::Check> revoke(ngx_http_request_t* r,
+        const oidc::Revoke& step, Done<oidc::Check> done) override;
+    std::optional<Zone::Taking> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Taking> done) override;
+    void leave(ngx_http_request_t* r, const oidc::Claim& step,
+        const std::string& text, std::int64_t keep) override;
+    void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;
+
+private:
+    using Replies = oidc::Result<std::vector<oidc::RedisReply>>;
+
+    std::string key(std::string_view kind, std::string_view id) const;
+    void ask(ngx_http_request_t* r,
+        const std::vector<oidc::RedisCommand>& commands,
+        std::function<void(Replies)> done);
+    void tell(ngx_http_request_t* r, oidc::RedisCommand command);
+    Replies judge(const std::vector<oidc::RedisCommand>& commands,
+        std::vector<oidc::RedisReply> replies) const;
+
+    RedisServer& server_;
+    std::string prefix_;
+    std::int64_t idle_timeout_;
+};
+
+}

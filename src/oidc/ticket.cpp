@@ -1,0 +1,85 @@
+#include "oidc/ticket.h"
+
+#include "core/fields.h"
+
+namespace oidc {
+namespace {
+
+constexpr std::size_t id_size = 16;
+constexpr std::size_t most_marks = 3;
+
+// None of a session's, so that neither is taken for the other.
+enum Tag : unsigned char { tag_id = 64, tag_secret, tag_mark };
+
+}
+
+Ticket Ticket::make(std::vector<std::string> marks, Random random)
+{
+    Ticket ticket;
+    ticket.id_ = random(id_size);
+    ticket.secret_ = Secret(random(KeyRing::master_size));
+    ticket.marks_ = std::move(marks);
+    return ticket;
+}
+
+std::optional<Ticket> Ticket::read(std::string_view text)
+{
+    Ticket ticket;
+    FieldReader fields(text);
+    while (auto field = fields.next()) {
+        switch (field->tag) {
+        case tag_id:
+            ticket.id_ = field->bytes;
+            break;
+        case tag_secret:
+            ticket.secret_ = Secret(std::string(field->bytes));
+            break;
+        case tag_mark:
+            ticket.marks_.emplace_back(field->bytes);
+            break;
+        }
+    }
+    if (!fields.complete() || ticket.id_.size() != id_size ||
+        ticket.secret_.reveal().size() != KeyRing::master_size ||
+        ticket.marks_.size() > most_marks) {
+        return {};
+    }
+    return ticket;
+}
+
+std::string Ticket::fields() const
+{
+    FieldWriter fields;
+    fields.text(tag_id, id_);
+    fields.text(tag_secret, secret_.reveal());
+    for (const auto& mark : marks_) {
+        fields.text(tag_mark, mark);
+    }
+    return fields.take();
+}
+
+std::string Ticket::key() const
+{
+    return digest(Hash::sha256, bind_fields({"ticket", id_}))
+        .substr(0, key_size);
+}
+
+std::string Ticket::seal(
+    std::string_view plain, std::string_view associated, Random random) const
+{
+    return ring().seal(plain, associated, random);
+}
+
+std::optional<std::string> Ticket::open(
+    std::string_view blob, std::string_view associated) const
+{
+    auto opened = ring().open(blob, associated);
+    return opened ? std::optional(std::move(opened->plain)) : std::nullopt;
+}
+
+KeyRing Ticket::ring() const
+{
+    return KeyRing({&secret_, 1}, "stored session");
+}
+
+}

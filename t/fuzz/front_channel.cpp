@@ -1,0 +1,38 @@
+#include "../unit/play.h"
+#include "fuzz.h"
+#include "oidc/logout.h"
+
+namespace oidc::test {
+
+// The query with which a provider's page opens the logout URI.
+FUZZ(front_channel)
+{
+    auto named = parse_front_channel(input);
+    if (!succeeds(named)) {
+        return;
+    }
+    demand(named->iss.has_value() == named->sid.has_value(), "both or neither");
+    demand(named->iss.value_or("").size() <= 1024 &&
+            named->sid.value_or("").size() <= 1024,
+        "of bounded length");
+    demand(
+        named->sid.value_or("").find('\0') == std::string::npos, "without NUL");
+}
+
+// The form that anybody can post, who has no key to sign with.
+FUZZ(back_channel)
+{
+    static const KeySet keys = *KeySet::parse(key_set({Signer::rsa().jwk()}));
+    auto token = parse_back_channel(input);
+    if (!succeeds(token)) {
+        return;
+    }
+    demand(token->size() <= 64 * 1024, "of bounded length");
+
+    const auto& client = example_provider().client();
+    LogoutToken::names_issuer(*token, client.issuer);
+    demand(!succeeds(LogoutToken::verify(*token, {client, keys, noon})),
+        "no signature, no logout");
+}
+
+}

@@ -1,0 +1,264 @@
+#include "hostile_world.h"
+
+#include "core/encode.h"
+#include "fuzz.h"
+
+#include <algorithm>
+
+namespace oidc::test {
+namespace {
+
+HttpResponse good_keys()
+{
+    return json_answer(key_set({Signer::ed25519().jwk(R"("kid":"k1")")}));
+}
+
+}
+
+HostileWorld::HostileWorld() :
+    tokens{500, "", "", ""}, refreshed{500, "", "", ""}
+{
+    recover();
+}
+
+void HostileWorld::recover()
+{
+    metadata = json_answer(object(metadata_with_logout()));
+    keys = good_keys();
+    newer_keys.reset();
+    userinfo = json_answer(R"({"sub":"user-1","email":"joe@example.com"})");
+    pushed = json_answer(R"({"request_uri":"urn:example:1","expires_in":60})");
+    revoked = {200, "", "", ""};
+    login = {Claimed::ours, {}};
+    renewal.reset();
+    broken.clear();
+}
+
+Finish HostileWorld::run(Flow& flow)
+{
+    World world{now, random_bytes};
+    ours_.reset();
+    auto step = flow.start(world);
+
+    for (int steps = 0; steps < 12; steps++) {
+        if (auto finish = std::get_if<Finish>(&step)) {
+            if (ours_ && (!finish->error || ours_->purpose == Purpose::login)) {
+                claims_[ours_->id] = {
+                    now + finish->keep_left, "", finish->left};
+            }
+            return std::move(*finish);
+        }
+        auto answer = std::visit(
+            [this](const auto& step) { return perform(step); }, step);
+        step = flow.resume(world, std::move(answer));
+    }
+    demand(false, "a flow ends");
+    return {};
+}
+
+Held HostileWorld::held(const Jar& jar) const
+{
+    auto header = jar.header();
+    std::string_view lines[] = {header};
+    return Session::open(lines, provider, now);
+}
+
+std::optional<Session> HostileWorld::current(const Jar& jar) const
+{
+    auto held = this->held(jar);
+    auto session = std::move(held.session);
+    if (held.ticket) {
+        auto stored = find(sessions_, held.ticket->key());
+        session = stored != nullptr ?
+            Session::open_stored(*held.ticket, stored->blob, provider, now) :
+            std::nullopt;
+    }
+    if (session &&
+        session->started() <= revoked_at(session->marks(provider.client()))) {
+        session.reset();
+    }
+    return session;
+}
+
+std::string HostileWorld::token(const Members& wrong) const
+{
+    auto claims = changed(example_claims(now),
+        {{"nonce", "\"" + sent("nonce") + "\""}, {"sid", R"("s-1")"}});
+    return Signer::ed25519().sign(
+        "EdDSA", object(changed(claims, wrong)), R"("kid":"k1")");
+}
+
+std::string HostileWorld::logout_token(const Members& wrong) const
+{
+    Members claims{{"iss", R"("https://op.example")"}, {"aud", R"("app")"},
+        {"iat", std::to_string(now)}, {"exp", std::to_string(now + 120)},
+        {"jti", R"("j-1")"}, {"sub", R"("user-1")"}, {"sid", R"("s-1")"},
+        {"events",
+            R"({"http://schemas.openid.net/event/backchannel-logout":{}})"}};
+    return Signer::ed25519().sign("EdDSA", object(changed(claims, wrong)),
+        R"("kid":"k1","typ":"logout+jwt")");
+}
+
+std::string HostileWorld::sent(const char* parameter) const
+{
+    auto found = parameters.find(parameter);
+    return found == parameters.end() ? "" : found->second;
+}
+
+// The parameters of an authorization request; ours come after the endpoint's.
+void HostileWorld::remember(std::string_view authorization_request)
+{
+    auto form = parse_form(authorization_request);
+    if (!form) {
+        return;
+    }
+    old_state = sent("state");
+    for (const auto& [name, value] : *form) {
+        parameters[name] = value;
+    }
+}
+
+Answer HostileWorld::perform(const Finish&)
+{
+    demand(false, "an end wants no answer");
+    return Check(Ok{});
+}
+
+Answer HostileWorld::perform(const Fetch& step)
+{
+    return Result<HttpResponse>(answer_to(step.request));
+}
+
+Answer HostileWorld::perform(const Learn& step)
+{
+    if (!step.anew && provider.knows(step.part, now)) {
+        return Check(Ok{});
+    }
+    const auto& newest = step.anew && newer_keys ? *newer_keys : keys;
+    auto document =
+        Provider::judge(step.part == Part::keys ? newest : metadata, now);
+    if (!document) {
+        return Check(std::move(document).error());
+    }
+    return provider.adopt(step.part, document->body, document->fresh_until);
+}
+
+Answer HostileWorld::perform(const Claim& step)
+{
+    demand(step.until > now, "worth remembering");
+    if (step.purpose == Purpose::login) {
+        ours_ = step;
+        return login;
+    }
+    demand(step.id.size() == 16, "an id of that size");
+    if (step.purpose == Purpose::renewal && renewal) {
+        return *renewal;
+    }
+    if (auto left = find(claims_, step.id)) {
+        return Claimed{Claimed::ended, left->left};
+    }
+    ours_ = step;
+    return Claimed{Claimed::ours, {}};
+}
+
+Answer HostileWorld::perform(const Load& step)
+{
+    if (auto judged = judge("load"); !judged) {
+        return Result<Loaded>(std::move(judged).error());
+    }
+    Loaded loaded;
+    auto stored = sessions_.find(step.key);
+    if (stored != sessions_.end() && now < stored->second.until) {
+        loaded.blob = stored->second.blob;
+        if (auto idle = provider.client().session_idle_timeout; idle > 0) {
+            stored->second.until = now + idle;
+        }
+    }
+    loaded.revoked_at = revoked_at(step.marks);
+    return Result<Loaded>(std::move(loaded));
+}
+
+Answer HostileWorld::perform(const Save& step)
+{
+    demand(step.key.size() == 16, "a key of that size");
+    demand(step.until > now && step.ends >= step.until, "worth keeping");
+    auto judged = judge("save");
+    if (judged) {
+        sessions_[step.key] = {step.until, step.blob};
+    }
+    return judged;
+}
+
+Answer HostileWorld::perform(const Drop& step)
+{
+    auto judged = judge("drop");
+    if (judged) {
+        sessions_.erase(step.key);
+    }
+    return judged;
+}
+
+Answer HostileWorld::perform(const Revoke& step)
+{
+    demand(!step.marks.empty(), "something to revoke");
+    auto judged = judge("revoke");
+    for (const auto& mark : step.marks) {
+        demand(mark.size() == 16, "a mark of that size");
+        if (judged) {
+            revocations_[mark] = {step.until, "", {}, now * 1000};
+        }
+    }
+    return judged;
+}
+
+// Whatever the endpoints are called: only a question about the user has no
+// body, and of the others each says what is to be answered.
+const HttpResponse& HostileWorld::answer_to(const HttpRequest& request)
+{
+    demand(request.url.starts_with("https://"), "asked under TLS");
+    demand(is_clean(request.url) && is_clean(request.authorization),
+        "a request of one head");
+    if (request.body.empty()) {
+        return userinfo;
+    }
+    if (request.body.starts_with("token=")) {
+        return revoked;
+    }
+    if (request.body.starts_with("grant_type=refresh_token&")) {
+        return refreshed;
+    }
+    if (request.body.find("response_type=") == std::string::npos) {
+        return tokens;
+    }
+    remember(request.body);
+    return pushed;
+}
+
+Check HostileWorld::judge(const char* step) const
+{
+    return broken.contains(step) ?
+        Check(Error{Errc::store_timeout, "store did not answer in time"}) :
+        Check(Ok{});
+}
+
+const HostileWorld::Lasting* HostileWorld::find(
+    const Memory& memory, const std::string& key) const
+{
+    auto found = memory.find(key);
+    return found != memory.end() && now < found->second.until ? &found->second :
+                                                                nullptr;
+}
+
+std::int64_t HostileWorld::revoked_at(
+    const std::vector<std::string>& marks) const
+{
+    std::int64_t latest = 0;
+    for (const auto& mark : marks) {
+        if (auto found = find(revocations_, mark)) {
+            latest = std::max(latest, found->revoked_at);
+        }
+    }
+    return latest;
+}
+
+}

@@ -1,0 +1,85 @@
+// What surrounds the flows of a hostile script: a provider that answers as it
+// is told, a store that fails as it is told, and what is done once. The
+// provider has everything but the key that the real one signs with.
+#pragma once
+
+#include "../unit/play.h"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace oidc::test {
+
+class HostileWorld {
+public:
+    HostileWorld();
+
+    // The flow's end, reached in a bounded number of steps.
+    Finish run(Flow& flow);
+
+    // What a browser's cookies hold, and the session behind them, unless it was
+    // revoked.
+    Held held(const Jar& jar) const;
+    std::optional<Session> current(const Jar& jar) const;
+
+    // A good token of the real provider but for these claims.
+    std::string token(const Members& wrong) const;
+    std::string logout_token(const Members& wrong) const;
+
+    std::string sent(const char* parameter) const;
+    void remember(std::string_view authorization_request);
+
+    // All is well again.
+    void recover();
+
+    Provider provider;
+    std::int64_t now = noon;
+
+    HttpResponse metadata;
+    HttpResponse keys;
+    std::optional<HttpResponse> newer_keys;
+    HttpResponse tokens;
+    HttpResponse refreshed;
+    HttpResponse userinfo;
+    HttpResponse pushed;
+    HttpResponse revoked;
+
+    Claimed login{Claimed::ours, {}}; // whose a state is
+    std::optional<Claimed> renewal;   // whose a refresh token is, else in truth
+    std::set<std::string> broken;     // steps that the store fails
+
+    std::map<std::string, std::string> parameters; // of the last authorization
+    std::string old_state;                         // of the one before
+
+private:
+    struct Lasting {
+        std::int64_t until;
+        std::string blob;                // of a session
+        std::vector<std::string> left{}; // by a flow
+        std::int64_t revoked_at = 0;
+    };
+    using Memory = std::map<std::string, Lasting>;
+
+    Answer perform(const Fetch& step);
+    Answer perform(const Learn& step);
+    Answer perform(const Claim& step);
+    Answer perform(const Load& step);
+    Answer perform(const Save& step);
+    Answer perform(const Drop& step);
+    Answer perform(const Revoke& step);
+    Answer perform(const Finish& step);
+
+    const HttpResponse& answer_to(const HttpRequest& request);
+    Check judge(const char* step) const;
+    const Lasting* find(const Memory& memory, const std::string& key) const;
+    std::int64_t revoked_at(const std::vector<std::string>& marks) const;
+
+    Memory sessions_;
+    Memory revocations_;
+    Memory claims_;
+    std::optional<Claim> ours_; // that the flow has claimed
+};
+
+}

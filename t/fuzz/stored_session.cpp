@@ -1,0 +1,98 @@
+#include "../unit/play.h"
+#include "core/encode.h"
+#include "fuzz.h"
+#include "oidc/session.h"
+
+namespace oidc::test {
+namespace {
+
+Held held(std::string_view plain)
+{
+    const auto& provider = example_provider();
+    auto sealed = provider.session_ring().seal(
+        plain, provider.session_binding(), fixed_bytes);
+    return Session::open_value(base64url(sealed), provider, noon);
+}
+
+std::optional<Session> stored(const Ticket& ticket, std::string_view blob)
+{
+    return Session::open_stored(ticket, blob, example_provider(), noon);
+}
+
+// What the store gives back of what it was given.
+std::optional<Session> kept(const Session& session)
+{
+    auto kept = session.keep(example_provider(), 8192, noon, fixed_bytes);
+    demand(kept && kept->save, "what was in a store goes there again");
+    demand(kept->save->key == session.ticket()->key(), "under its ticket");
+    demand(kept->save->until > noon && kept->save->ends == session.expires(),
+        "until its end");
+    auto again = stored(*session.ticket(), kept->save->blob);
+    demand(again && again->handle() == session.handle(), "the same one");
+    return again;
+}
+
+}
+
+// What a browser holds of a session in a store, behind the seal: as another
+// version of ourselves might have written it.
+FUZZ(ticket)
+{
+    auto ticket = held(input).ticket;
+    if (!ticket) {
+        return;
+    }
+    demand(!held(input).session, "not a session as well");
+    demand(ticket->key().size() == Ticket::key_size, "a key of that size");
+    demand(ticket->marks().size() <= 3, "few marks");
+
+    auto again = Ticket::read(ticket->fields());
+    demand(again.has_value(), "written and read again");
+    demand(again->key() == ticket->key() && again->marks() == ticket->marks(),
+        "the same one");
+    auto blob = ticket->seal("session", "for this", fixed_bytes);
+    demand(again->open(blob, "for this") == "session", "with the same secret");
+    demand(!again->open(blob, "for that"), "for this alone");
+    demand(!stored(*ticket, input), "what anybody writes is no session");
+}
+
+// What a store keeps for a ticket, behind the seal.
+FUZZ(stored_session)
+{
+    const auto& provider = example_provider();
+    const auto ticket = Ticket::make({}, fixed_bytes);
+    auto session = stored(
+        ticket, ticket.seal(input, provider.session_binding(), fixed_bytes));
+    if (!session) {
+        return;
+    }
+    demand(session->expires() > noon, "not ended");
+    demand(session->ticket().has_value(), "it knows its ticket");
+    demand(kept(*session)->generation() == session->generation(),
+        "in the same state");
+
+    auto seen = kept(session->seen(noon));
+    demand(seen->generation() == session->generation() &&
+            seen->expires() == session->expires(),
+        "seen, no more");
+
+    auto client = provider.client();
+    client.needs.access_token = client.needs.refresh_token = true;
+    auto later =
+        kept(session->renew({}, {"", "at-2", "rt-2", 60}, client, noon));
+    demand(later->access_token() == "at-2" && later->refresh_token() == "rt-2",
+        "with the new tokens");
+    demand(later->access_token_expires() == noon + 60 &&
+            later->expires() == noon + client.session_timeout,
+        "for as long as they are good");
+    demand(later->started() == session->started() &&
+            later->sid() == session->sid() &&
+            later->marks(client) == session->marks(client),
+        "to be revoked as before");
+    for (auto name : {"sub", "email", "", "other"}) {
+        demand(
+            later->claim(name) == session->claim(name), "with the same claims");
+    }
+}
+
+}
