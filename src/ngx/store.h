@@ -23,6 +23,10 @@ inline std::int64_t now_in_milliseconds()
         static_cast<std::int64_t>(time->msec);
 }
 
+// Seconds by which a revocation outlasts its time: a renewal that was under way
+// moves the end of its session on by as much as it takes.
+constexpr std::int64_t renewal_margin = 300;
+
 // Performs those steps of a flow. What is not there at once `done` gets: at
 // most once, while the request lives.
 class Store {

@@ -59,7 +59,8 @@ std::optional<Check> LocalStore::revoke(
     ngx_http_request_t*, const oidc::Revoke& step, Done<Check>)
 {
     for (const auto& mark : step.marks) {
-        if (!zone_.revoke(mark, now_in_milliseconds(), step.until, ngx_time(),
+        if (!zone_.revoke(mark, now_in_milliseconds(),
+                step.until + renewal_margin, ngx_time(),
                 step.asked_by_anyone)) {
             return Check(Error{Errc::store_full,
                 "oidc_state_zone has no room for another revocation"});

@@ -195,7 +195,7 @@ std::optional<Check> RedisStore::revoke(
     std::vector<RedisCommand> commands;
     for (const auto& mark : step.marks) {
         commands.push_back({"SET", key("revoked", mark), now, "PX",
-            in_milliseconds(step.until - ngx_time())});
+            in_milliseconds(step.until + renewal_margin - ngx_time())});
         if (step.asked_by_anyone) {
             commands.back().push_back("XX");
         }

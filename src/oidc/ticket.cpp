@@ -37,6 +37,8 @@ std::optional<Ticket> Ticket::read(std::string_view text)
         case tag_mark:
             ticket.marks_.emplace_back(field->bytes);
             break;
+        default:
+            return {}; // a session, as a rule
         }
     }
     if (!fields.complete() || ticket.id_.size() != id_size ||

@@ -427,14 +427,14 @@ void Hostile::log_out_in_frame(const std::string& query)
     }
     demand(finish.page == Page::done, "the same page for all");
     auto named = parse_front_channel(query);
-    auto by_name = named && named->sid;
-    if (!finish.cookies.empty() && before) {
-        demand(by_name || (!fetch_dest_.empty() && fetch_dest_ != "document"),
-            "by a name, or in a frame");
-        bury(std::string(before->id()), copy);
-    } else if (!by_name) {
-        demand(world_.current(jar_).has_value() == before.has_value(),
+    auto by_cookie = named && !named->sid;
+    auto in_frame = fetch_dest_ == "iframe" || fetch_dest_ == "frame";
+    if (by_cookie && !in_frame) {
+        demand(finish.cookies.empty() &&
+                world_.current(jar_).has_value() == before.has_value(),
             "nothing ends unseen");
+    } else if (before && (by_cookie || !finish.cookies.empty())) {
+        bury(std::string(before->id()), copy);
     }
 }
 

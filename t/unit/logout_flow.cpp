@@ -546,9 +546,17 @@ TEST_F(FrontChannelTest, ByTheCookieAloneEndsItsSession)
     EXPECT_FALSE(is_good(copy));
 }
 
+TEST_F(FrontChannelTest, ByTheCookieAloneEndsItsSessionInAnyFrame)
+{
+    play.fetch_dest = "frame";
+    done("");
+    EXPECT_FALSE(has_cookie());
+}
+
 TEST_F(FrontChannelTest, ByTheCookieAloneEndsNothingOutsideOfAFrame)
 {
-    for (auto dest : {"", "document"}) {
+    for (auto dest : {"", "document", "empty", "image", "script", "embed",
+             "IFRAME", "iframes"}) {
         play.fetch_dest = dest;
         EXPECT_TRUE(done("").cookies.empty());
         EXPECT_EQ(play.asked, Asked{});
