@@ -82,7 +82,7 @@ public:
         play.jar = Jar();
     }
 
-    // Not renewed for this reason, but good for now.
+    // Not renewed, for this reason, and good all the same.
     void expect_kept(const std::string& why, const Asked& asked)
     {
         auto end = renew_when_due();
