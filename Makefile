@@ -191,7 +191,7 @@ build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
 
 # Shared memory has the allocator and the locks of the same nginx. Its variables
 # are its own only for code that looks for them in their library.
-shared_cpp  := src/ngx/memory.cpp $(wildcard src/ngx/zone*.cpp t/unit/ngx/*.cpp)
+shared_cpp  := src/ngx/memory.cpp src/ngx/shm_table.cpp $(wildcard src/ngx/zone*.cpp t/unit/ngx/*.cpp)
 shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
 $(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
 $(shared_objs): | build/debian/configured

@@ -37,7 +37,7 @@ std::optional<Check> LocalStore::save(
     ngx_http_request_t*, const oidc::Save& step, Done<Check>)
 {
     if (memory_ != nullptr &&
-        memory_->save(step.key, step.blob, ngx_time(), step.until)) {
+        memory_->save(step.key, step.blob, {}, ngx_time(), step.until)) {
         return Check(oidc::Ok{});
     }
     return Check(Error{Errc::store_full,

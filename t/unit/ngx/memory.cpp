@@ -43,7 +43,7 @@ protected:
     bool save(
         std::uint64_t n, std::size_t size, std::int64_t until = noon + hour)
     {
-        return store_.save(key(n), blob(n, size), noon, until);
+        return store_.save(key(n), blob(n, size), {}, noon, until);
     }
 
     std::optional<std::string> load(std::uint64_t n, std::int64_t now = noon)
@@ -68,8 +68,8 @@ protected:
 
 TEST_F(MemoryStoreTest, LoadsWhatWasSaved)
 {
-    for (std::size_t size : {0, 1, 83, 84, 85, 180, 207, 208, 209, 1024, 1025,
-             4096, 65536, 100'000}) {
+    for (std::size_t size :
+        {0, 1, 55, 56, 57, 179, 180, 181, 1024, 1025, 4096, 65536, 100'000}) {
         ASSERT_TRUE(save(size, size));
         EXPECT_EQ(load(size), blob(size, size)) << size;
     }
@@ -80,7 +80,7 @@ TEST_F(MemoryStoreTest, KnowsNoOtherKey)
     save(1, 10);
     EXPECT_FALSE(load(2));
     auto near = key(1);
-    near.back() ^= 1; // in the same bucket
+    near.back() ^= 1;
     EXPECT_FALSE(store_.load(near, noon, 0));
 }
 
@@ -171,7 +171,8 @@ TEST_F(MemoryStoreTest, GivesTheRoomOfExpiredSessionsFirst)
         save(n, 180, noon + 1); // used later than those that live longer
     }
     for (std::uint64_t n = 2000; n < 2800; n++) {
-        EXPECT_TRUE(store_.save(key(n), blob(n, 180), noon + 2, noon + hour));
+        EXPECT_TRUE(
+            store_.save(key(n), blob(n, 180), {}, noon + 2, noon + hour));
     }
     EXPECT_EQ(store_.figures().evictions, 0);
     EXPECT_TRUE(load(0));
@@ -181,6 +182,95 @@ TEST_F(MemoryStoreTest, TakesTwoBlocksForASmallSession)
 {
     auto count = fill(180);
     EXPECT_GT(count, MemoryStore::least_size / 275);
+}
+
+// Sessions of users, in a store where a share has room for 117 blocks.
+class SharesOfUsers : public MemoryStoreTest {
+protected:
+    bool save_of(char user, std::uint64_t n, std::size_t size)
+    {
+        std::string owner(MemoryStore::key_size, user);
+        return store_.save(key(n), blob(n, size), owner, noon, noon + hour);
+    }
+
+    std::size_t count(std::uint64_t from, std::uint64_t to)
+    {
+        std::size_t count = 0;
+        for (auto n = from; n < to; n++) {
+            count += load(n).has_value();
+        }
+        return count;
+    }
+};
+
+TEST_F(SharesOfUsers, PushOutTheirOwnSessionsFirst)
+{
+    for (std::uint64_t n = 0; n < 10; n++) {
+        save(n, 10'000);
+    }
+    for (std::uint64_t n = 100; n < 170; n++) {
+        EXPECT_TRUE(save_of('a', n, 10'000));
+    }
+    EXPECT_EQ(count(0, 10), 10);
+    EXPECT_EQ(count(100, 170), 1);
+    EXPECT_TRUE(load(169));
+    EXPECT_EQ(store_.figures().evictions, 0);
+}
+
+TEST_F(SharesOfUsers, KeepTheSessionsThatWereUsedLast)
+{
+    for (std::uint64_t n = 0; n < 4; n++) {
+        save_of('a', n, 3500); // 29 blocks
+    }
+    EXPECT_EQ(count(1, 4), 3);
+    EXPECT_TRUE(load(0));
+    save_of('a', 4, 3500);
+    EXPECT_FALSE(load(1));
+    EXPECT_TRUE(load(0));
+    EXPECT_EQ(count(2, 5), 3);
+}
+
+TEST_F(SharesOfUsers, HaveRoomForASessionOfAnySizeThatFits)
+{
+    save_of('a', 1, 100);
+    EXPECT_TRUE(save_of('a', 2, 100'000));
+    EXPECT_TRUE(load(2));
+    EXPECT_FALSE(load(1));
+}
+
+TEST_F(SharesOfUsers, DoNotCountASessionTwiceThatIsReplaced)
+{
+    for (std::uint64_t n = 0; n < 4; n++) {
+        save_of('a', n, 3500);
+    }
+    for (int i = 0; i < 9; i++) {
+        save_of('a', 3, 3500);
+    }
+    EXPECT_EQ(count(0, 4), 4);
+}
+
+TEST_F(SharesOfUsers, AreKeptApart)
+{
+    for (std::uint64_t n = 0; n < 4; n++) {
+        save_of('a', n, 3500);
+        save_of('b', 10 + n, 3500);
+    }
+    EXPECT_EQ(count(0, 4), 4);
+    EXPECT_EQ(count(10, 14), 4);
+}
+
+TEST_F(MemoryStoreTest, LimitsTheNumberOfASubjectsSessions)
+{
+    Cycle cycle;
+    auto& store = *MemoryStore::add(cycle.conf(), "large", 4 * 1024 * 1024);
+    cycle.start();
+    std::string owner(MemoryStore::key_size, 'a');
+    for (std::uint64_t n = 0; n < MemoryStore::max_sessions + 10; n++) {
+        store.save(key(n), "x", owner, noon, noon + hour);
+    }
+    EXPECT_EQ(store.figures().sessions, MemoryStore::max_sessions);
+    EXPECT_FALSE(store.load(key(9), noon, 0));
+    EXPECT_TRUE(store.load(key(10), noon, 0));
 }
 
 TEST_F(MemoryStoreTest, OutlivesAReload)
@@ -201,7 +291,7 @@ TEST_F(MemoryStoreTest, IsNewWithAnotherSize)
         *MemoryStore::add(next.conf(), "main", MemoryStore::least_size * 2);
     next.reload(cycle_);
     EXPECT_FALSE(store.load(key(1), noon, 0));
-    EXPECT_TRUE(store.save(key(1), "x", noon, noon + 1));
+    EXPECT_TRUE(store.save(key(1), "x", {}, noon, noon + 1));
 }
 
 TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
@@ -212,7 +302,7 @@ TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
     auto b = MemoryStore::add(cycle.conf(), "b", size);
     EXPECT_EQ(MemoryStore::add(cycle.conf(), "a", size), a);
     cycle.start();
-    a->save(key(1), "x", noon, noon + 1);
+    a->save(key(1), "x", {}, noon, noon + 1);
     EXPECT_FALSE(b->load(key(1), noon, 0));
 }
 
@@ -228,7 +318,10 @@ protected:
             if (what == 0) {
                 store_.drop(key(n));
             } else if (what < 4) {
-                save(n, random() % (random() % 16 == 0 ? 20'000 : 400));
+                auto size = random() % (random() % 16 == 0 ? 20'000 : 400);
+                std::string owner(n % 3 == 0 ? 0 : MemoryStore::key_size,
+                    static_cast<char>(n % 7));
+                store_.save(key(n), blob(n, size), owner, noon, noon + hour);
             } else if (auto found = load(n); found) {
                 check(n, *found);
             }
