@@ -331,6 +331,7 @@ ngx_int_t init_module(ngx_cycle_t* cycle)
         return NGX_OK;
     }
     return guard(cycle, static_cast<ngx_int_t>(NGX_ERROR), [conf] {
+        conf->zone->take_over();
         for (auto provider : conf->providers) {
             auto keys = std::move(provider->session_keys);
             if (keys.empty()) {

@@ -111,9 +111,7 @@ bool Context::is_revoked(const ProviderConf& provider) const
         return false;
     }
     // Anybody may have asked for that, whose requests are not kept for sure.
-    auto now = ngx_time();
-    provider.zone->revoke(
-        views.front(), at, now + client.session_timeout, now, false);
+    provider.zone->pin(views, views[1], ngx_time());
     return true;
 }
 

@@ -196,10 +196,11 @@ bool Driver::perform(oidc::Claim& step)
 {
     auto taking = std::exchange(taking_, {});
     if (!taking) {
-        taking = store_of(step).take(r_, step, [this](Zone::Taking taking) {
-            wait_ = Wait::none;
-            taking_ = std::move(taking);
-        });
+        taking =
+            store_of(step).take(r_, step, [this](Zone::Acquisition taking) {
+                wait_ = Wait::none;
+                taking_ = std::move(taking);
+            });
     }
     if (!taking) {
         wait_ = Wait::subrequest;
@@ -208,19 +209,19 @@ bool Driver::perform(oidc::Claim& step)
     return judge(step, *taking);
 }
 
-bool Driver::judge(const oidc::Claim& step, const Zone::Taking& taking)
+bool Driver::judge(const oidc::Claim& step, const Zone::Acquisition& taking)
 {
     using oidc::Claimed;
 
-    switch (taking.taken) {
-    case Zone::Taken::ours:
+    switch (taking.standing) {
+    case Zone::Standing::ours:
         claimed_ = step;
         answer_ = Claimed{Claimed::ours, {}};
         return true;
-    case Zone::Taken::ended:
-        answer_ = Claimed{Claimed::ended, split(taking.left)};
+    case Zone::Standing::ended:
+        answer_ = Claimed{Claimed::ended, split(taking.result)};
         return true;
-    case Zone::Taken::busy:
+    case Zone::Standing::busy:
         // A copy of this flow is under way, maybe in another worker, which may
         // have died.
         if (has_patience()) {
@@ -228,7 +229,7 @@ bool Driver::judge(const oidc::Claim& step, const Zone::Taking& taking)
             return false;
         }
         [[fallthrough]];
-    case Zone::Taken::abandoned:
+    case Zone::Standing::abandoned:
         answer_ = Claimed{Claimed::vanished, {}};
         return true;
     }

@@ -42,7 +42,7 @@ private:
     bool perform(oidc::Finish& step);
 
     Store& store_of(const oidc::Claim& step);
-    bool judge(const oidc::Claim& step, const Zone::Taking& taking);
+    bool judge(const oidc::Claim& step, const Zone::Acquisition& taking);
 
     template <class T>
     Store::Done<T> done();
@@ -69,7 +69,7 @@ private:
     ngx_msec_t patience_until_ = 0; // of a wait for others; 0: none yet
     Lookup* awaited_ = nullptr;
     ngx_uint_t known_ = 0; // documents, when a newer one was asked for
-    std::optional<Zone::Taking> taking_; // that a store has told
+    std::optional<Zone::Acquisition> taking_; // that a store has told
     std::optional<oidc::Claim> claimed_; // that is ours and has not ended
 };
 

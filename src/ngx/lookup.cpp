@@ -69,7 +69,7 @@ std::optional<Check> Lookup::consult(
     }
     auto now = ngx_time();
     auto id = this->id();
-    auto sight = conf_.zone->look(id, serial_, now);
+    auto sight = conf_.zone->read(id, serial_, now);
     adopt(sight);
 
     if (!anew && provider.knows(part_, now)) {
@@ -84,7 +84,7 @@ std::optional<Check> Lookup::consult(
         return Check(oidc::Ok{});
     }
     if (is_asking() ||
-        ask(r, id, anew || unfit_.has_value()) != Zone::Asking::vain) {
+        ask(r, id, anew || unfit_.has_value()) != Zone::Asking::too_soon) {
         return {};
     }
     if (unfit_) {
@@ -104,7 +104,7 @@ std::string Lookup::id() const
 }
 
 // What another worker has received since.
-void Lookup::adopt(const Zone::Sight& sight)
+void Lookup::adopt(const Zone::Snapshot& sight)
 {
     if (sight.serial == 0) {
         return;

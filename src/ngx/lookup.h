@@ -41,7 +41,7 @@ private:
     friend class Inquiry;
 
     std::string id() const;
-    void adopt(const Zone::Sight& sight);
+    void adopt(const Zone::Snapshot& sight);
     Zone::Asking ask(ngx_http_request_t* r, const std::string& id, bool anew);
     oidc::Check learn(const std::string& id,
         oidc::Result<oidc::HttpResponse> response, ngx_log_t* log);

@@ -45,8 +45,8 @@ public:
         const oidc::Drop& step, Done<oidc::Check> done) = 0;
     virtual std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) = 0;
-    virtual std::optional<Zone::Taking> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Taking> done) = 0;
+    virtual std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Acquisition> done) = 0;
 
     // The end of what was taken, for those who ask for it within so many
     // seconds.
@@ -77,8 +77,8 @@ public:
         const oidc::Drop& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Zone::Taking> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Taking> done) override;
+    std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Acquisition> done) override;
     void leave(ngx_http_request_t* r, const oidc::Claim& step,
         const std::string& text, std::int64_t keep) override;
     void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;
@@ -107,8 +107,8 @@ public:
         const oidc::Drop& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Zone::Taking> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Taking> done) override;
+    std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
+        const oidc::Claim& step, Done<Zone::Acquisition> done) override;
     void leave(ngx_http_request_t* r, const oidc::Claim& step,
         const std::string& text, std::int64_t keep) override;
     void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;

@@ -59,9 +59,12 @@ std::optional<Check> LocalStore::revoke(
     ngx_http_request_t*, const oidc::Revoke& step, Done<Check>)
 {
     for (const auto& mark : step.marks) {
-        if (!zone_.revoke(mark, now_in_milliseconds(),
-                step.until + renewal_margin, ngx_time(),
-                step.asked_by_anyone)) {
+        Zone::Revocation revocation;
+        revocation.key = mark;
+        revocation.is_proven = !step.asked_by_anyone;
+        revocation.at = now_in_milliseconds();
+        revocation.until = step.until + renewal_margin;
+        if (!zone_.revoke(revocation, ngx_time())) {
             return Check(Error{Errc::store_full,
                 "oidc_state_zone has no room for another revocation"});
         }
@@ -69,16 +72,16 @@ std::optional<Check> LocalStore::revoke(
     return Check(oidc::Ok{});
 }
 
-std::optional<Zone::Taking> LocalStore::take(
-    ngx_http_request_t*, const oidc::Claim& step, Done<Zone::Taking>)
+std::optional<Zone::Acquisition> LocalStore::take(
+    ngx_http_request_t*, const oidc::Claim& step, Done<Zone::Acquisition>)
 {
-    return zone_.take(step.purpose, step.id, ngx_time(), step.until);
+    return zone_.acquire(step.purpose, step.id, ngx_time(), step.until);
 }
 
 void LocalStore::leave(ngx_http_request_t*, const oidc::Claim& step,
     const std::string& text, std::int64_t keep)
 {
-    zone_.leave(step.id, text, ngx_time(), keep);
+    zone_.finish(step.id, text, ngx_time(), keep);
 }
 
 void LocalStore::abandon(ngx_http_request_t*, const oidc::Claim& step)

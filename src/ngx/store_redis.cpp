@@ -72,17 +72,17 @@ oidc::Loaded read_loaded(
     return loaded;
 }
 
-Zone::Taking read_taking(
+Zone::Acquisition read_taking(
     const std::vector<RedisReply>& replies, std::string_view taker)
 {
     const auto& value = replies[1].text;
     if (is_text(replies[1]) && value == taker) {
-        return {Zone::Taken::ours, {}};
+        return {Zone::Standing::ours, {}};
     }
     if (!is_text(replies[1]) || !value.starts_with(ended)) {
-        return {Zone::Taken::busy, {}};
+        return {Zone::Standing::busy, {}};
     }
-    return {Zone::Taken::ended, value.substr(ended.size())};
+    return {Zone::Standing::ended, value.substr(ended.size())};
 }
 
 std::function<void(oidc::Result<std::vector<RedisReply>>)> pass_on(
@@ -207,8 +207,8 @@ std::optional<Check> RedisStore::revoke(
 // Taken is what nobody has set before, by a name of one's own, since a command
 // may be repeated whose answer was lost; a taker that dies is waited for no
 // longer than a request waits.
-std::optional<Zone::Taking> RedisStore::take(
-    ngx_http_request_t* r, const oidc::Claim& step, Done<Zone::Taking> done)
+std::optional<Zone::Acquisition> RedisStore::take(ngx_http_request_t* r,
+    const oidc::Claim& step, Done<Zone::Acquisition> done)
 {
     constexpr std::int64_t longest_taking = 30;
     auto name = key("claim", step.id);
@@ -218,7 +218,7 @@ std::optional<Zone::Taking> RedisStore::take(
             {"GET", name}},
         [taker, done = std::move(done)](Replies replies) {
             done(replies ? read_taking(*replies, taker) :
-                           Zone::Taking{Zone::Taken::abandoned, {}});
+                           Zone::Acquisition{Zone::Standing::abandoned, {}});
         });
     return {};
 }

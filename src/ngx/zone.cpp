@@ -48,66 +48,89 @@ ngx_int_t Zone::init(ngx_shm_zone_t* zone, void* data)
     if (data != nullptr || zone->shm.exists) {
         self->shared_ = static_cast<Shared*>(self->pool_->data);
         if (self->shared_->version == Shared::current) {
+            self->table_.attach(self->pool_, self->shared_ + 1);
             return NGX_OK;
         }
+        ngx_slab_init(self->pool_);
     }
-    return self->create(zone);
+    return guard(const_cast<ngx_cycle_t*>(ngx_cycle),
+        static_cast<ngx_int_t>(NGX_ERROR), [=] { return self->create(zone); });
 }
 
+// Takes all of the zone. One of another size is new memory: the sessions go on
+// with the key of the old one.
 ngx_int_t Zone::create(ngx_shm_zone_t* zone)
 {
-    auto shared = static_cast<Shared*>(ngx_slab_calloc(pool_, sizeof(Shared)));
-    if (shared == nullptr) {
+    auto size = pool_->pfree * ngx_pagesize;
+    shared_ = static_cast<Shared*>(ngx_slab_alloc(pool_, size));
+    if (shared_ == nullptr) {
         return NGX_ERROR;
     }
-    shared_ = shared;
-    pool_->data = shared;
-    pool_->log_nomem = 0;
-    shared->version = Shared::current;
-    ngx_rbtree_init(
-        &shared->tree, &shared->sentinel, ngx_str_rbtree_insert_value);
-    for (auto& takings : shared->takings) {
-        ngx_queue_init(&takings.taken);
-        ngx_queue_init(&takings.left);
-    }
-    ngx_queue_init(&shared->documents);
-    if (create_revocations(zone->shm.size) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_memzero(static_cast<void*>(shared_), sizeof(Shared));
+    table_.create(
+        pool_, shared_ + 1, size - sizeof(Shared), Shared::block_size, true);
 
-    auto cycle = const_cast<ngx_cycle_t*>(ngx_cycle);
-    return guard(cycle, static_cast<ngx_int_t>(NGX_ERROR), [&] {
-        // A zone of another size is new memory: the sessions go on with the
-        // key of the old one.
-        auto before = find_zone(cycle, zone);
-        auto key = before != nullptr ?
-            static_cast<Zone*>(before->data)->key() :
-            oidc::Secret(oidc::random_bytes(Shared::key_size));
-        ngx_memcpy(shared->key, key.reveal().data(), Shared::key_size);
-        return static_cast<ngx_int_t>(NGX_OK);
-    });
+    auto old = find_zone(const_cast<ngx_cycle_t*>(ngx_cycle), zone);
+    before_ = old != nullptr ? static_cast<Zone*>(old->data) : nullptr;
+    auto key = before_ != nullptr ?
+        before_->key() :
+        oidc::Secret(oidc::random_bytes(Shared::secret_size));
+    ngx_memcpy(shared_->key, key.reveal().data(), Shared::secret_size);
+    shared_->version = Shared::current;
+    pool_->data = shared_;
+    return NGX_OK;
 }
 
 oidc::Secret Zone::key() const
 {
     return oidc::Secret(std::string(
-        reinterpret_cast<const char*>(shared_->key), Shared::key_size));
+        reinterpret_cast<const char*>(shared_->key), Shared::secret_size));
+}
+
+void Zone::take_over()
+{
+    auto before = std::exchange(before_, nullptr);
+    if (before == nullptr) {
+        return;
+    }
+    Change old(before->table_);
+    old.set(before->shared_->superseded, 1);
+    old.commit();
+    Change change(table_);
+    inherit(change, *before);
 }
 
 // Room is made of logins, and for all but those also of what else has ended:
 // what anybody can do pushes out only its own kind.
-void* Zone::allocate(std::size_t size, Purpose from)
+bool Zone::make_room(Change& change, std::size_t size, Purpose from, Index kept)
 {
-    auto memory = ngx_slab_alloc_locked(pool_, size);
-    while (memory == nullptr) {
-        auto spare = find_spare(from);
-        if (spare == nullptr) {
-            break;
+    while (table_.room() < table_.blocks_of(size)) {
+        auto spare = find_spare(from, kept);
+        if (spare == 0) {
+            return false;
         }
-        remove(spare);
-        memory = ngx_slab_alloc_locked(pool_, size);
+        remove_once(change, spare);
+        change.commit();
     }
-    return memory;
+    return true;
+}
+
+void Zone::drop(Change& change, std::uint8_t space, std::string_view key)
+{
+    if (auto index = table_.find(space, key)) {
+        table_.remove(change, index);
+    }
+}
+
+// A few of each kind, so that a request pays for about one other.
+void Zone::sweep(Change& change, std::int64_t now)
+{
+    for (std::uint8_t i = 0; i < queue::documents; i++) {
+        table_.sweep(change, i, now);
+    }
+    if (shared_->watermark != 0 && now >= shared_->watermark_until) {
+        shared_->watermark = 0;
+    }
 }
 
 }

@@ -7,6 +7,7 @@
 #include "core/result.h"
 #include "flow/step.h"
 #include "ngx/ngx.h"
+#include "ngx/shm_table.h"
 #include "oidc/schedule.h"
 
 #include <cstdint>
@@ -20,6 +21,7 @@ namespace ngx {
 class Zone {
 public:
     static constexpr std::size_t least_size = 64 * 1024;
+    static constexpr std::size_t key_size = ShmTable::key_size;
 
     // Declares the zone to nginx; its content survives a reload. Null after a
     // failure that is logged.
@@ -28,37 +30,42 @@ public:
     // 32 random bytes, made when the zone was.
     oidc::Secret key() const;
 
-    using Purpose = oidc::Purpose;
-    enum class Taken : std::uint8_t { ours, busy, ended, abandoned };
+    // A zone of another size is new memory. Once it is sure that the new
+    // configuration runs, it takes the revocations of the zone before, whose
+    // workers can revoke nothing from then on.
+    void take_over();
 
-    struct Taking {
-        Taken taken;
-        std::string left; // by the one who took the id before
+    using Purpose = oidc::Purpose;
+    enum class Standing : std::uint8_t { ours, busy, ended, abandoned };
+
+    struct Acquisition {
+        Standing standing;
+        std::string result; // of who acquired the id before
     };
 
-    // Takes an id until the time `until`. What a worker that was killed had
-    // taken is ours, but for a login, which is abandoned: its code is spent.
+    // Acquires an id until the time `until`. What a worker that was killed had
+    // acquired is ours, but for a login, which is abandoned: its code is spent.
     // When the zone is full the oldest logins go (the provider's codes and the
     // expiry of states still stand), and for anything but a login then also
     // what else has ended.
-    Taking take(Purpose purpose, std::string_view id, std::int64_t now,
+    Acquisition acquire(Purpose purpose, std::string_view id, std::int64_t now,
         std::int64_t until);
 
-    static constexpr std::size_t longest_left = 40 * 1024;
+    static constexpr std::size_t max_result = 40 * 1024;
 
-    // Ends the taking of an id; `text` stays for so many seconds for those who
-    // ask for the same id, and may be empty. A longer one is not kept.
-    void leave(std::string_view id, std::string_view text, std::int64_t now,
+    // Ends what was acquired; the result stays for so many seconds for those
+    // who ask for the same id, and may be empty. A longer one is not kept.
+    void finish(std::string_view id, std::string_view result, std::int64_t now,
         std::int64_t keep_seconds);
 
-    // The one who took the id will not come to an end. Others may take it
+    // Who has acquired the id will not come to an end. Others may acquire it
     // then, but for a login.
     void abandon(std::string_view id);
 
-    static constexpr std::size_t document_id_size = 16;
+    static constexpr std::size_t document_id_size = key_size;
 
     // A document as all workers know it.
-    struct Sight {
+    struct Snapshot {
         oidc::Schedule schedule;
         ngx_uint_t serial = 0; // of the body; 0: there is none
         std::string body;      // only where the serial is not the known one
@@ -66,13 +73,12 @@ public:
         std::optional<oidc::Error> failure; // of who asked last
     };
 
-    Sight look(std::string_view id, ngx_uint_t known, std::int64_t now);
+    Snapshot read(std::string_view id, ngx_uint_t known, std::int64_t now);
 
-    enum class Asking { ours, others, vain };
+    enum class Asking { ours, others, too_soon };
 
-    // Who is to ask for a document now, until that time or its answer; in vain
-    // would be to ask so soon after the last time. `anew` where a usable one
-    // is not good enough: as often as the schedule allows.
+    // Who is to ask for a document now, until that time or its answer. `anew`
+    // where a usable one is not good enough: as often as the schedule allows.
     Asking ask(
         std::string_view id, bool anew, std::int64_t now, std::int64_t until);
 
@@ -85,15 +91,37 @@ public:
     // Ends the asking without an answer.
     void release(std::string_view id);
 
-    static constexpr std::size_t revocation_size = 16; // bytes of a key
+    // A note that sessions with this key have ended.
+    struct Revocation {
+        std::string_view key; // 16 bytes
 
-    // Ends every session of that key, a digest, begun until `at` (in ms since
-    // the epoch); the record is kept until `until` (in s), and moved on where
-    // there is one. Those that anybody can ask for have an eighth of the zone,
-    // and push out only their own kind; the others have three quarters, and
-    // stay. False where there was no room: nobody may be told that it is done.
-    bool revoke(std::string_view key, std::int64_t at, std::int64_t until,
-        std::int64_t now, bool asked_by_anyone);
+        // Whose share of the zone it takes: the subject's own key, 16 bytes,
+        // where it is known. Of one that is not proven, the client's address,
+        // 1 to 16 bytes. Empty: nobody's.
+        std::string_view owner;
+
+        bool is_proven = true;  // false: anybody could have asked for it
+        std::int64_t at = 0;    // ms since the epoch: sessions begun until then
+        std::int64_t until = 0; // s: when the record may go
+    };
+
+    // Records of a subject that are kept apart. A person ends a few sessions on
+    // a few devices within the life of a session, with a record or two for
+    // each; who ends more has ended all of them so far.
+    static constexpr std::size_t max_records = 32;
+
+    // What is there is moved on and never back. Proven records have three
+    // quarters of the zone and stay; when a subject's share is full they become
+    // one, of the subject's own key. The others have an eighth of it, an
+    // address an eighth of that, and push out their own kind alone, first those
+    // of the same address. False where there was no room: nobody may be told
+    // that it is done.
+    bool revoke(const Revocation& revocation, std::int64_t now);
+
+    // Records of these keys have matched a session of that subject: they are
+    // proven from now on, and take the subject's share.
+    void pin(std::span<const std::string_view> keys, std::string_view subject,
+        std::int64_t now);
 
     // The latest of the keys' times, in ms; 0: none of them is revoked. Takes
     // the lock only where a record is likely to be found.
@@ -102,36 +130,47 @@ public:
 
 private:
     struct Shared;
-    struct Node;
     struct Document;
-    struct Revocation;
+    struct Times;
+
+    using Index = ShmTable::Index;
+    using Change = ShmTable::Change;
+    using Record = ShmTable::Record;
 
     static ngx_int_t init(ngx_shm_zone_t* zone, void* data);
 
     ngx_int_t create(ngx_shm_zone_t* zone);
-    void* allocate(std::size_t size, Purpose from);
+    bool make_room(
+        Change& change, std::size_t size, Purpose from, Index kept = 0);
+    void drop(Change& change, std::uint8_t space, std::string_view key);
+    void sweep(Change& change, std::int64_t now);
 
-    Node* find(std::string_view id);
-    Node* insert(Purpose purpose, std::string_view id);
-    void remove(Node* node);
-    void forget_left(Node* node);
-    void sweep(std::int64_t now);
-    Node* find_spare(Purpose from);
+    Index find_spare(Purpose from, Index kept) const;
+    void remove_once(Change& change, Index index);
 
-    Document* find_document(std::string_view id);
-    Document* get_document(std::string_view id);
-    void limit_documents();
-    void remove(Document* document);
+    Index get_document(Change& change, std::string_view id);
+    Document document(Index index) const;
+    void set_document(Change& change, Index index, const Document& document);
+    std::uint64_t replace_body(
+        Change& change, std::string_view id, std::string_view body);
+    void forget_body(Change& change, std::string_view id, Index body);
 
-    ngx_int_t create_revocations(std::size_t size);
-    Revocation* find_revocation(std::string_view key) const;
-    Revocation* add_revocation(std::string_view key, bool asked_by_anyone);
-    bool establish(Revocation* record);
-    void remove(Revocation* record);
-    void sweep_revocations(std::int64_t now);
+    bool add(Change& change, const Revocation& revocation);
+    bool insert(Change& change, const Revocation& revocation);
+    void raise(Change& change, Index index, const Times& times);
+    bool prove(Change& change, Index index, std::string_view subject);
+    bool collapse(Change& change, std::string_view subject, Times times);
+    void limit_unproven(Change& change, std::string_view owner);
+    bool has_full_share(std::string_view subject) const;
+    bool has_full_records() const;
+    Times times_of(Index index) const;
+
+    void inherit(Change& change, const Zone& before);
 
     ngx_slab_pool_t* pool_ = nullptr;
     Shared* shared_ = nullptr;
+    ShmTable table_;
+    Zone* before_ = nullptr; // of another size, until take_over()
 };
 
 }

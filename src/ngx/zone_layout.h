@@ -9,91 +9,71 @@
 
 namespace ngx {
 
-// Changes of its layout need a new version, which ends what an older one left.
-struct Zone::Shared {
-    static constexpr ngx_uint_t current = 3;
-    static constexpr std::size_t key_size = 32;
-    static constexpr std::size_t purposes = 3;
+// Each kind of record has its keys to itself. Revocations come first, whose
+// buckets hold nothing else.
+namespace space {
+enum : std::uint8_t { revocations, once, results, documents, bodies, failures };
+}
 
-    struct Takings {
-        ngx_queue_t taken; // newest first
-        ngx_queue_t left;  // those of them with a text, newest first
-    };
-
-    struct Revocations {
-        ngx_queue_t queue; // last looked at first
-        ngx_uint_t count;
-        ngx_uint_t most;
-    };
-
-    ngx_uint_t version;
-    u_char key[key_size];
-
-    ngx_rbtree_t tree; // of all that is taken
-    ngx_rbtree_node_t sentinel;
-    Takings takings[purposes];
-
-    ngx_queue_t documents; // last used first
-    ngx_uint_t count;      // of documents
-    ngx_uint_t serial;     // last one given
-
-    std::atomic<ngx_uint_t> revocations; // all of them
-    Revocations kinds[2];                // the second: asked by anyone
-    std::atomic<Revocation*>* buckets;
-    ngx_uint_t bucket_count;
-
-    Takings& of(Purpose purpose)
-    {
-        return takings[static_cast<std::size_t>(purpose)];
-    }
-
-    std::atomic<Revocation*>& bucket(std::string_view key)
-    {
-        std::uint64_t hash; // of the key, which is a digest itself
-        ngx_memcpy(&hash, key.data(), sizeof(hash));
-        return buckets[hash % bucket_count];
-    }
+namespace queue {
+enum : std::uint8_t {
+    proven,    // revocations
+    addressed, // not proven, of an address
+    unowned,   // not proven, of nobody
+    once,      // one for each purpose
+    results = once + 3,
+    documents = results + 3, // last used first
+    bodies,
+    failures,
+    count,
 };
 
-struct Zone::Node {
-    ngx_str_node_t by_id;
-    ngx_queue_t link;
-    ngx_queue_t left_link; // while there is a text
-    std::int64_t until;
-    std::int64_t left_until;
-    ngx_pid_t owner;
-    Purpose purpose;
-    Taken state;
-    ngx_str_t left;
-    u_char id[1];
+static_assert(count <= ShmTable::max_queues);
 
-    // Its owner was killed before it came to an end.
-    bool is_orphan() const { return state == Taken::busy && !is_alive(owner); }
+inline std::uint8_t of(oidc::Purpose purpose)
+{
+    return static_cast<std::uint8_t>(once + static_cast<int>(purpose));
+}
 
-    // A login is not tried again: its code is spent.
-    bool is_vacant(std::int64_t now) const
-    {
-        return now >= until ||
-            (state == Taken::abandoned && purpose != Purpose::login);
-    }
+inline std::uint8_t results_of(std::uint8_t once_queue)
+{
+    return static_cast<std::uint8_t>(once_queue - once + results);
+}
+
+}
+
+// Followed by the table. Changes of the layout need a new version, which ends
+// what an older one left.
+struct Zone::Shared {
+    static constexpr ngx_uint_t current = 4;
+    static constexpr std::size_t secret_size = 32;
+
+    // What a revocation takes, and a login without a result.
+    static constexpr std::size_t block_size = sizeof(Record);
+
+    ngx_uint_t version;
+    u_char key[secret_size];
+
+    std::uint64_t serial; // last one given to a body
+
+    // A zone of another size has taken over.
+    std::uint32_t superseded;
+
+    // All sessions begun until then (ms) are revoked, for want of room for
+    // their records; 0: none. And when (s) the last of those ends.
+    std::atomic<std::int64_t> watermark;
+    std::int64_t watermark_until;
 };
 
 struct Zone::Document {
-    static constexpr std::size_t longest_detail = 256;
+    static constexpr std::size_t max_detail = 256;
 
-    ngx_queue_t link;
-    u_char id[document_id_size];
     oidc::Schedule schedule;
-    ngx_uint_t serial;
-    ngx_str_t body;
-
-    ngx_pid_t asker; // 0: nobody
-    std::int64_t asked_until;
-
-    bool has_failed;
-    oidc::Errc code;
-    ngx_uint_t detail_size;
-    char detail[longest_detail];
+    std::uint64_t serial = 0; // of the body; 0: there is none
+    std::int64_t asked_until = 0;
+    ngx_pid_t asker = 0; // 0: nobody
+    oidc::Errc code{};   // of the failure
+    bool has_failed = false;
 
     bool is_asked(std::int64_t now) const
     {
@@ -101,18 +81,9 @@ struct Zone::Document {
     }
 };
 
-struct Zone::Revocation {
-    Revocation* next; // in the bucket
-    ngx_queue_t link;
-    std::int64_t at;    // ms
-    std::int64_t until; // s
-    u_char key[revocation_size];
-    bool asked_by_anyone;
-
-    bool is(std::string_view other) const
-    {
-        return ngx_memcmp(key, other.data(), revocation_size) == 0;
-    }
+struct Zone::Times {
+    std::int64_t at = 0;    // ms
+    std::int64_t until = 0; // s
 };
 
 }

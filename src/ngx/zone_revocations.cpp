@@ -1,158 +1,273 @@
 // The sessions that were ended before their time, in oidc_state_zone. Where
-// there are none, which is the rule, a request pays for one read.
+// there are none, which is the rule, a request pays for a few reads.
 #include "ngx/zone_layout.h"
 
 #include <algorithm>
+#include <array>
 
 namespace ngx {
+namespace {
 
-bool Zone::revoke(std::string_view key, std::int64_t at, std::int64_t until,
-    std::int64_t now, bool asked_by_anyone)
+constexpr std::size_t least_of_address = 16;
+
+std::string_view bytes_of(const std::int64_t& value)
 {
-    Lock lock(pool_);
-    sweep_revocations(now);
-    auto record = find_revocation(key);
-    if (record == nullptr) {
-        record = add_revocation(key, asked_by_anyone);
-        if (record == nullptr) {
-            return false;
-        }
-    }
-    record->at = std::max(record->at, at);
-    record->until = std::max(record->until, until);
-    return asked_by_anyone || establish(record);
+    return {reinterpret_cast<const char*>(&value), sizeof(value)};
 }
 
+}
+
+bool Zone::revoke(const Revocation& revocation, std::int64_t now)
+{
+    Change change(table_);
+    if (shared_->superseded != 0) {
+        return false;
+    }
+    sweep(change, now);
+    return add(change, revocation);
+}
+
+void Zone::pin(std::span<const std::string_view> keys, std::string_view subject,
+    std::int64_t now)
+{
+    Change change(table_);
+    sweep(change, now);
+    for (auto key : keys) {
+        if (auto index = table_.find(space::revocations, key)) {
+            prove(change, index, subject);
+        }
+    }
+}
+
+// Looked at twice without the lock: a record may become its subject's between
+// the looks at two keys.
 std::int64_t Zone::revoked_at(std::span<const std::string_view> keys) const
 {
-    if (!has_revocations()) {
-        return 0;
+    auto at = shared_->watermark.load(std::memory_order_acquire);
+    auto may_have = [this](std::string_view key) {
+        return table_.may_have(space::revocations, key);
+    };
+    if (!has_revocations() ||
+        (std::none_of(keys.begin(), keys.end(), may_have) &&
+            std::none_of(keys.begin(), keys.end(), may_have))) {
+        return at;
     }
-    auto none = std::all_of(keys.begin(), keys.end(),
-        [this](auto key) { return shared_->bucket(key).load() == nullptr; });
-    if (none) {
-        return 0;
-    }
-    Lock lock(pool_);
-    std::int64_t at = 0;
+    Change change(table_);
     for (auto key : keys) {
-        if (auto record = find_revocation(key)) {
-            at = std::max(at, record->at);
+        if (auto index = table_.find(space::revocations, key)) {
+            at = std::max(at, times_of(index).at);
         }
     }
     return at;
 }
 
+// In the order in which a record moves backwards, or it would be missed.
 bool Zone::has_revocations() const
 {
-    return shared_->revocations.load(std::memory_order_acquire) != 0;
+    return table_.count(queue::unowned) != 0 ||
+        table_.count(queue::addressed) != 0 ||
+        table_.count(queue::proven) != 0 || shared_->watermark != 0;
 }
 
-ngx_int_t Zone::create_revocations(std::size_t size)
+bool Zone::add(Change& change, const Revocation& revocation)
 {
-    auto& [proven, by_anyone] = shared_->kinds;
-    ngx_queue_init(&proven.queue);
-    ngx_queue_init(&by_anyone.queue);
-    proven.most = size / 4 * 3 / sizeof(Revocation);
-    by_anyone.most = size / 8 / sizeof(Revocation);
-
-    auto count = size / 512;
-    shared_->bucket_count = count;
-    shared_->buckets = static_cast<std::atomic<Revocation*>*>(
-        ngx_slab_calloc(pool_, count * sizeof(std::atomic<Revocation*>)));
-    return shared_->buckets != nullptr ? NGX_OK : NGX_ERROR;
+    auto index = table_.find(space::revocations, revocation.key);
+    if (index == 0) {
+        return insert(change, revocation);
+    }
+    raise(change, index, {revocation.at, revocation.until});
+    change.commit();
+    return !revocation.is_proven || prove(change, index, revocation.owner);
 }
 
-Zone::Revocation* Zone::find_revocation(std::string_view key) const
+bool Zone::insert(Change& change, const Revocation& revocation)
 {
-    auto record = shared_->bucket(key).load();
-    while (record != nullptr && !record->is(key)) {
-        record = record->next;
+    auto owner = revocation.owner;
+    auto is_subject = revocation.is_proven && !owner.empty();
+    if (is_subject && (has_full_share(owner) || has_full_records())) {
+        return collapse(change, owner, {revocation.at, revocation.until});
     }
-    return record;
-}
-
-Zone::Revocation* Zone::add_revocation(
-    std::string_view key, bool asked_by_anyone)
-{
-    auto& kind = shared_->kinds[asked_by_anyone];
-    if (kind.count >= kind.most) {
-        if (!asked_by_anyone) {
-            return nullptr;
-        }
-        auto oldest = ngx_queue_last(&kind.queue);
-        remove(ngx_queue_data(oldest, Revocation, link));
-    }
-    auto record = static_cast<Revocation*>(allocate(sizeof(Revocation),
-        asked_by_anyone ? Purpose::login : Purpose::logout));
-    if (record == nullptr) {
-        return nullptr;
-    }
-    ngx_memzero(record, sizeof(Revocation));
-    ngx_memcpy(record->key, key.data(), revocation_size);
-    record->asked_by_anyone = asked_by_anyone;
-
-    shared_->revocations++; // first: who is killed here leaves one too many
-    kind.count++;
-    ngx_queue_insert_head(&kind.queue, &record->link);
-    auto& bucket = shared_->bucket(key);
-    record->next = bucket;
-    bucket = record;
-    return record;
-}
-
-// What somebody has asked for who may is not pushed out any more.
-bool Zone::establish(Revocation* record)
-{
-    auto& [proven, by_anyone] = shared_->kinds;
-    if (!record->asked_by_anyone) {
-        return true;
-    }
-    if (proven.count >= proven.most) {
+    if (revocation.is_proven && has_full_records()) {
         return false;
     }
-    record->asked_by_anyone = false;
-    by_anyone.count--;
-    proven.count++;
-    ngx_queue_remove(&record->link);
-    ngx_queue_insert_head(&proven.queue, &record->link);
+    if (!revocation.is_proven) {
+        limit_unproven(change, owner);
+    }
+    if (!make_room(change, sizeof(revocation.at),
+            revocation.is_proven ? Purpose::logout : Purpose::login)) {
+        return false;
+    }
+    ShmTable::Entry entry;
+    entry.space = space::revocations;
+    entry.queue = revocation.is_proven ? queue::proven :
+        owner.empty()                  ? queue::unowned :
+                                         queue::addressed;
+    entry.key = revocation.key;
+    entry.owner = owner;
+    entry.until = revocation.until;
+    entry.blob = bytes_of(revocation.at);
+    table_.insert(change, entry);
+    change.commit();
     return true;
 }
 
-void Zone::remove(Revocation* record)
+// An address that has its share, or any where all have theirs, pushes out its
+// own oldest one; who has none the oldest of its kind.
+void Zone::limit_unproven(Change& change, std::string_view owner)
 {
-    auto& bucket = shared_->bucket(
-        {reinterpret_cast<const char*>(record->key), revocation_size});
-    if (bucket == record) {
-        bucket = record->next;
-    } else {
-        auto before = bucket.load();
-        while (before->next != record) {
-            before = before->next;
-        }
-        before->next = record->next;
+    auto most = table_.capacity() / 8;
+    auto share = std::max<std::size_t>(most / 8, least_of_address);
+    auto all = table_.count(queue::addressed) + table_.count(queue::unowned);
+
+    Index oldest = 0;
+    std::size_t own = 0;
+    for (auto i = table_.first_of(queue::addressed, owner); i != 0;
+         i = table_.next_of(i)) {
+        oldest = i;
+        own++;
     }
-    ngx_queue_remove(&record->link);
-    shared_->kinds[record->asked_by_anyone].count--;
-    shared_->revocations--;
-    ngx_slab_free_locked(pool_, record);
+    if (own < share && all < most) {
+        return;
+    }
+    if (oldest == 0) {
+        auto own_kind = owner.empty() ? queue::unowned : queue::addressed;
+        auto other = owner.empty() ? queue::addressed : queue::unowned;
+        auto kind = table_.count(own_kind) != 0 ? own_kind : other;
+        oldest = table_.oldest(kind);
+    }
+    table_.remove(change, oldest);
+    change.commit();
 }
 
-// A few in turn: those of one provider may live much longer than another's.
-void Zone::sweep_revocations(std::int64_t now)
+void Zone::raise(Change& change, Index index, const Times& times)
 {
-    for (auto& [queue, count, most] : shared_->kinds) {
-        for (int i = 0; i < 4 && !ngx_queue_empty(&queue); i++) {
-            auto link = ngx_queue_last(&queue);
-            auto record = ngx_queue_data(link, Revocation, link);
-            if (now >= record->until) {
-                remove(record);
-            } else {
-                ngx_queue_remove(link);
-                ngx_queue_insert_head(&queue, link);
+    auto before = times_of(index);
+    auto at = std::max(before.at, times.at);
+    table_.overwrite(change, index, bytes_of(at));
+    change.set(table_[index].until, std::max(before.until, times.until));
+}
+
+// What somebody has asked for who may is not pushed out any more.
+bool Zone::prove(Change& change, Index index, std::string_view subject)
+{
+    auto& record = table_[index];
+    auto is_proven = record.queue == queue::proven;
+    if (is_proven && (record.owner_size != 0 || subject.empty())) {
+        return true;
+    }
+    auto has_room = is_proven || !has_full_records();
+    if (has_room && (subject.empty() || !has_full_share(subject))) {
+        table_.move(change, index, queue::proven, subject);
+        change.commit();
+        return true;
+    }
+    if (subject.empty() || !collapse(change, subject, times_of(index))) {
+        return false;
+    }
+    if (record.key_text() != subject) {
+        table_.remove(change, index);
+        change.commit();
+    }
+    return true;
+}
+
+// The records of a subject become one, of its own key, which ends all of its
+// sessions begun until the latest of their times. It is there before the
+// others go, and needs no room but for that long.
+bool Zone::collapse(Change& change, std::string_view subject, Times times)
+{
+    auto first = table_.first_of(queue::proven, subject);
+    for (auto i = first; i != 0; i = table_.next_of(i)) {
+        times.at = std::max(times.at, times_of(i).at);
+        times.until = std::max(times.until, times_of(i).until);
+    }
+    auto own = table_.find(space::revocations, subject);
+    auto is_proven = own != 0 && table_[own].queue == queue::proven;
+    if (!is_proven && first == 0 && has_full_records()) {
+        return false;
+    }
+    if (own != 0) {
+        raise(change, own, times);
+        if (!table_[own].is_of(queue::proven, subject)) {
+            table_.move(change, own, queue::proven, subject);
+        }
+    } else {
+        if (!make_room(change, sizeof(times.at), Purpose::logout)) {
+            return false;
+        }
+        ShmTable::Entry entry;
+        entry.space = space::revocations;
+        entry.queue = queue::proven;
+        entry.key = subject;
+        entry.owner = subject;
+        entry.until = times.until;
+        entry.blob = bytes_of(times.at);
+        own = table_.insert(change, entry);
+    }
+    change.commit();
+
+    for (auto i = table_.first_of(queue::proven, subject); i != 0;) {
+        auto next = table_.next_of(i);
+        if (i != own) {
+            table_.remove(change, i);
+            change.commit();
+        }
+        i = next;
+    }
+    return true;
+}
+
+bool Zone::has_full_share(std::string_view subject) const
+{
+    std::size_t count = 0;
+    for (auto i = table_.first_of(queue::proven, subject); i != 0;
+         i = table_.next_of(i)) {
+        count++;
+    }
+    return count >= max_records;
+}
+
+bool Zone::has_full_records() const
+{
+    return table_.count(queue::proven) >= table_.capacity() / 4 * 3;
+}
+
+Zone::Times Zone::times_of(Index index) const
+{
+    const auto& record = table_[index];
+    Times times;
+    ngx_memcpy(&times.at, record.data, sizeof(times.at));
+    times.until = record.until;
+    return times;
+}
+
+// Of the proven ones that do not fit the oldest are left out, and their time
+// is kept: all sessions begun until then are revoked. Of the others what does
+// not fit is gone, as if pushed out.
+void Zone::inherit(Change& change, const Zone& before)
+{
+    const auto& old = before.table_;
+    auto room = std::min<std::size_t>(
+        table_.capacity() / 4 * 3 - table_.count(queue::proven), table_.room());
+    Times left_out{before.shared_->watermark, before.shared_->watermark_until};
+    std::size_t ahead = old.count(queue::proven);
+    for (auto kind : {queue::proven, queue::addressed, queue::unowned}) {
+        for (Index i = old.oldest(kind); i != 0; i = old[i].newer) {
+            auto is_proven = kind == queue::proven;
+            auto [at, until] = before.times_of(i);
+            auto is_left_out = is_proven && ahead-- > room;
+            if (is_left_out ||
+                (!add(change,
+                     {old[i].key_text(), old[i].owner_text(), is_proven, at,
+                         until}) &&
+                    is_proven)) {
+                left_out.at = std::max(left_out.at, at);
+                left_out.until = std::max(left_out.until, until);
             }
         }
     }
+    shared_->watermark_until = left_out.until;
+    shared_->watermark = left_out.at;
 }
 
 }
