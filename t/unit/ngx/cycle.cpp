@@ -4,6 +4,7 @@
 #include <span>
 #include <stdexcept>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +129,43 @@ void Cycle::unlock(pid_t worker)
     for (auto& zone : zones(cycle_)) {
         auto pool = reinterpret_cast<ngx_slab_pool_t*>(zone.shm.addr);
         ngx_shmtx_force_unlock(&pool->mutex, worker);
+    }
+}
+
+std::string Cycle::memory()
+{
+    const auto& shm = zones(cycle_).front().shm;
+    return {reinterpret_cast<const char*>(shm.addr), shm.size};
+}
+
+void Cycle::restore(const std::string& memory)
+{
+    ngx_memcpy(zones(cycle_).front().shm.addr, memory.data(), memory.size());
+}
+
+Cycle::Moments Cycle::step_through(const std::function<void()>& work)
+{
+    const auto& shm = zones(cycle_).front().shm;
+    Moments moments{start_worker([&] {
+                        ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+                        raise(SIGSTOP);
+                        work();
+                    }),
+        {memory()}};
+    for (;;) {
+        int status;
+        waitpid(moments.worker, &status, 0);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+            return moments;
+        }
+        if (!WIFSTOPPED(status)) {
+            throw std::runtime_error("worker did not come to its end");
+        }
+        const auto& last = moments.memories.back();
+        if (memcmp(shm.addr, last.data(), last.size()) != 0) {
+            moments.memories.push_back(memory());
+        }
+        ptrace(PTRACE_SINGLESTEP, moments.worker, nullptr, nullptr);
     }
 }
 

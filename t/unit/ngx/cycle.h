@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace ngx::test {
 
@@ -26,6 +28,20 @@ public:
 
     // What nginx does when a worker was killed.
     void unlock(pid_t worker);
+
+    // The content of the first zone.
+    std::string memory();
+    void restore(const std::string& memory);
+
+    // What a worker that does this leaves in the first zone where it is killed
+    // after any of its machine instructions, in their order; once
+    // for all instructions that change nothing there.
+    struct Moments {
+        pid_t worker;
+        std::vector<std::string> memories;
+    };
+
+    Moments step_through(const std::function<void()>& work);
 
 private:
     void start(ngx_shm_zone_t& zone, Cycle* before);

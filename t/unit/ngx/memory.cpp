@@ -306,6 +306,28 @@ TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
     EXPECT_FALSE(b->load(key(1), noon, 0));
 }
 
+// It is killed after each of its machine instructions.
+TEST_F(MemoryStoreTest, KeepsOneOfBothWhereTheWorkerThatReplacesIsKilled)
+{
+    std::string owner(MemoryStore::key_size, 'a');
+    save(1, 200);
+    std::size_t old = 0;
+    std::size_t replaced = 0;
+    auto [worker, memories] = cycle_.step_through(
+        [&] { store_.save(key(1), blob(1, 300), owner, noon, noon + hour); });
+    for (const auto& memory : memories) {
+        cycle_.restore(memory);
+        cycle_.unlock(worker);
+        auto found = load(1);
+        old += found == blob(1, 200);
+        replaced += found == blob(1, 300);
+        EXPECT_EQ(store_.figures().sessions, 1);
+    }
+    EXPECT_GT(old, 10);
+    EXPECT_GT(replaced, 0);
+    EXPECT_EQ(old + replaced, memories.size());
+}
+
 // Like workers under load; each is killed anywhere.
 class KilledWorkers : public MemoryStoreTest {
 protected:

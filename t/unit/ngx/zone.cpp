@@ -3,7 +3,10 @@
 #include "cycle.h"
 
 #include <array>
+#include <atomic>
+#include <functional>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 namespace ngx::test {
@@ -580,6 +583,121 @@ TEST_F(ZoneTest, OutlivesAReload)
         "result");
     EXPECT_NE(revoked_at(zone, key(1)), 0);
     EXPECT_TRUE(revoke(2)) << "it is one zone";
+}
+
+// A worker is killed after each machine instruction of what it does.
+class KilledWorker : public ZoneTest {
+protected:
+    void at_every_moment(
+        const std::function<void()>& work, const std::function<void()>& check)
+    {
+        auto [worker, memories] = cycle_.step_through(work);
+        for (std::size_t i = 0; i < memories.size(); i++) {
+            cycle_.restore(memories[i]);
+            cycle_.unlock(worker);
+            check();
+            ASSERT_FALSE(HasFailure()) << "after the " << i << "th write";
+        }
+    }
+
+    // A session of that subject which that record is about.
+    std::int64_t revoked_at(std::size_t n, std::string_view subject)
+    {
+        auto text = key(n);
+        std::array<std::string_view, 2> keys{text, subject};
+        return zone_.revoked_at(keys);
+    }
+};
+
+TEST_F(KilledWorker, LeavesStandingAndResultTogether)
+{
+    for (auto purpose : {Purpose::login, Purpose::renewal}) {
+        auto name = id(static_cast<std::size_t>(purpose));
+        zone_.acquire(purpose, name, noon, noon + hour);
+        std::size_t ended = 0;
+        std::size_t busy = 0;
+        at_every_moment([&] { zone_.finish(name, "result", noon, 30); },
+            [&] {
+                auto [standing, left] =
+                    zone_.acquire(purpose, name, noon, noon + hour);
+                ended += standing == Standing::ended;
+                busy += standing == Standing::busy;
+                EXPECT_EQ(left, standing == Standing::ended ? "result" : "");
+            });
+        EXPECT_GT(ended, 0);
+        EXPECT_GT(busy, 10);
+    }
+}
+
+TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
+{
+    std::string first(300, 'a');
+    std::string second(500, 'b');
+    zone_.ask(id(1), false, noon, noon + 10);
+    auto serial = zone_.answer(id(1), first, noon + 1);
+    zone_.ask(id(1), false, noon + 1, noon + 10);
+    zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1);
+    at_every_moment([&] { zone_.answer(id(1), second, noon + hour); },
+        [&] {
+            auto snapshot = zone_.read(id(1), 0, noon + 1);
+            auto is_first = snapshot.serial == serial;
+            EXPECT_EQ(snapshot.body, is_first ? first : second);
+            EXPECT_EQ(snapshot.failure.has_value(), is_first);
+            if (is_first) {
+                EXPECT_EQ(snapshot.failure->detail, "too late");
+            }
+        });
+}
+
+TEST_F(KilledWorker, LosesNoRevocationThatBecomesItsSubjects)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < Zone::max_records; n++) {
+        revoke_of(user, n, 5000 - n);
+    }
+    at_every_moment([&] { revoke_of(user, 100, 1000); },
+        [&] {
+            for (std::size_t n = 0; n < Zone::max_records; n++) {
+                EXPECT_GE(revoked_at(n, user), 5000 - n);
+            }
+            EXPECT_TRUE(revoke_of(user, 101, 1000));
+            EXPECT_TRUE(revoke_of(user, 102, 1000));
+            EXPECT_GE(revoked_at(102, user), 1000);
+        });
+}
+
+TEST_F(KilledWorker, LosesNoRevocationThatIsPinned)
+{
+    auto user = key(900'001);
+    ask_to_revoke(1, "1234");
+    ask_to_revoke(2, "1234");
+    at_every_moment(
+        [&] { pin(1, user); }, [&] { EXPECT_EQ(count_revoked(1, 3), 2); });
+}
+
+// What is told without the lock holds while another worker moves records about.
+TEST_F(ZoneTest, NeverMissesARevocationThatBecomesItsSubjects)
+{
+    auto user = key(900'001);
+    auto shared = mmap(nullptr, sizeof(std::atomic<std::int64_t>),
+        PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_SHARED, -1, 0);
+    auto& revoked = *new (shared) std::atomic<std::int64_t>(0);
+    auto worker = start_worker([&] {
+        for (std::int64_t n = 1; n < 60'000; n++) {
+            revoke_of(user, static_cast<std::size_t>(n), n);
+            revoked = n;
+        }
+        revoked = -1;
+    });
+    while (revoked == 0) {
+    }
+    for (std::int64_t n; (n = revoked) >= 0;) {
+        auto text = key(static_cast<std::size_t>(n));
+        std::array<std::string_view, 2> keys{user, text};
+        ASSERT_GE(zone_.revoked_at(keys), n);
+        ASSERT_TRUE(zone_.has_revocations());
+    }
+    EXPECT_TRUE(await_worker(worker));
 }
 
 // The zone of the next configuration, of that size.
