@@ -345,17 +345,41 @@ TEST_F(ShmTableTest, SweepsWhatHasEndedInAnyPlace)
     EXPECT_LE(table_.count(0), 40 - 40 / 3 - 4) << "of the oldest some at once";
 }
 
-TEST_F(ShmTableTest, SpreadsKeysThatDifferLittle)
+// Whoever knows the buckets of one table knows nothing of those of others.
+class ShmTables : public ShmTableTest {
+protected:
+    // Which of so many keys are in the bucket of the first one.
+    std::set<std::size_t> neighbours(std::size_t count)
+    {
+        std::set<std::size_t> found;
+        insert(0, 0);
+        for (std::size_t n = 1; n < count; n++) {
+            if (table_.may_have(0, key(n))) {
+                found.insert(n);
+            }
+        }
+        return found;
+    }
+};
+
+class OtherShmTable : public ShmTables {
+public:
+    using ShmTables::neighbours;
+    void TestBody() override {}
+};
+
+TEST_F(ShmTables, ShareNoBucketsThatAnybodyCouldChoose)
 {
-    std::size_t taken = 0;
-    for (std::size_t n = 0; n < 100; n++) {
-        insert(n, 0);
+    auto chosen = neighbours(5000);
+    EXPECT_GT(chosen.size(), 20);
+    constexpr std::size_t tables = 50;
+    std::size_t common = 0;
+    for (std::size_t i = 0; i < tables; i++) {
+        for (auto n : OtherShmTable().neighbours(5000)) {
+            common += chosen.contains(n);
+        }
     }
-    for (std::size_t n = 1000; n < 2000; n++) {
-        taken += table_.may_have(0, key(n));
-    }
-    EXPECT_LT(taken, 850) << "100 in some 80 buckets";
-    EXPECT_GT(taken, 200);
+    EXPECT_LT(common, chosen.size() * tables / 4);
 }
 
 // Records around the ones that are changed, blocks that were used, and an
