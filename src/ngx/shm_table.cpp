@@ -88,9 +88,22 @@ void ShmTable::attach(ngx_slab_pool_t* pool, void* memory)
     shared_ = static_cast<Shared*>(memory);
 }
 
-bool ShmTable::may_have(std::uint8_t space, std::string_view key) const
+// Looks twice: between the looks at two keys a record may have been put in for
+// the one in place of that for the other.
+bool ShmTable::may_have(
+    std::uint8_t space, std::span<const std::string_view> keys) const
 {
-    return bucket(space, key).load(std::memory_order_acquire) != 0;
+    std::array<const Link*, 8> links;
+    if (keys.size() > links.size()) {
+        return true;
+    }
+    auto end = std::transform(keys.begin(), keys.end(), links.begin(),
+        [&](std::string_view key) { return &bucket(space, key); });
+    auto is_taken = [](const Link* link) {
+        return link->load(std::memory_order_acquire) != 0;
+    };
+    return std::any_of(links.begin(), end, is_taken) ||
+        std::any_of(links.begin(), end, is_taken);
 }
 
 ShmTable::Index ShmTable::count(std::uint8_t queue) const
@@ -105,31 +118,31 @@ ShmTable::Index ShmTable::capacity() const
 
 // Multilinear hashing, which is strongly universal: who does not know the
 // multipliers cannot choose keys of one bucket. (Lemire and Kaser, 2014)
-std::uint32_t ShmTable::hash(
-    const char* bytes, std::size_t size, std::uint32_t seed) const
+std::uint32_t ShmTable::hash(const char* key, std::uint32_t seed) const
 {
-    std::array<std::uint32_t, key_size / 4> words{};
-    ngx_memcpy(words.data(), bytes, size);
+    std::array<std::uint64_t, 2> words;
+    ngx_memcpy(words.data(), key, key_size);
     const auto& m = shared_->multipliers;
-    auto sum = m[0] + m[1] * seed;
-    for (std::size_t i = 0; i < words.size(); i++) {
-        sum += m[i + 2] * words[i];
-    }
+    auto low = [](std::uint64_t word) { return word & 0xffffffff; };
+    auto sum = m[0] + m[1] * seed + m[2] * low(words[0]) +
+        m[3] * (words[0] >> 32) + m[4] * low(words[1]) +
+        m[5] * (words[1] >> 32);
     return static_cast<std::uint32_t>(sum >> 32);
 }
 
 ShmTable::Link& ShmTable::bucket(std::uint8_t space, std::string_view key) const
 {
     auto count = shared_->bucket_count;
-    std::uint64_t h = hash(key.data(), key_size, 0);
+    std::uint64_t h = hash(key.data(), 0);
     auto first = space != 0 && shared_->has_other_spaces ? count : 0;
     return shared_->buckets[first + (h * count >> 32)];
 }
 
 ShmTable::Link& ShmTable::bucket_of_owner(std::string_view owner) const
 {
-    std::uint64_t h = hash(
-        owner.data(), owner.size(), static_cast<std::uint32_t>(owner.size()));
+    std::array<char, key_size> padded{};
+    auto size = owner.copy(padded.data(), key_size);
+    std::uint64_t h = hash(padded.data(), static_cast<std::uint32_t>(size));
     return shared_->owners[h * shared_->bucket_count >> 32];
 }
 
@@ -229,7 +242,7 @@ ShmTable::Index ShmTable::insert(Change& change, const Entry& entry)
     auto& record = (*this)[index];
     auto& first = bucket(entry.space, entry.key);
     auto& number = shared_->queues[entry.queue].count;
-    record.chain = first.load();
+    record.chain.store(first, std::memory_order_relaxed);
     change.set(number, number + 1);
     enqueue(change, index, entry.queue);
     join_fellows(change, index);
@@ -403,7 +416,8 @@ ShmTable::Index ShmTable::allocate(Change& change, Index count)
     Index fresh = shared_->fresh;
     Index end = fresh + (count - used);
     for (auto i = fresh; i < end; i++) {
-        (*this)[i].next = i + 1 < end ? i + 1 : 0;
+        auto next = i + 1 < end ? i + 1 : 0;
+        (*this)[i].next.store(next, std::memory_order_relaxed);
     }
     auto rest = fresh < end ? fresh : 0;
     change.set(shared_->fresh, end);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -77,9 +78,10 @@ public:
         std::size_t block_size, bool has_other_spaces);
     void attach(ngx_slab_pool_t* pool, void* memory);
 
-    // All but these need a Change, which holds the lock. A key that may be
-    // there need not be; one that may not was not when that was looked at.
-    bool may_have(std::uint8_t space, std::string_view key) const;
+    // All but these need a Change, which holds the lock. False where none of
+    // the keys is there, nor has become another of them meanwhile.
+    bool may_have(
+        std::uint8_t space, std::span<const std::string_view> keys) const;
     Index count(std::uint8_t queue) const;
     Index capacity() const; // blocks
 
@@ -122,8 +124,7 @@ private:
 
     struct Shared;
 
-    std::uint32_t hash(
-        const char* bytes, std::size_t size, std::uint32_t seed) const;
+    std::uint32_t hash(const char* key, std::uint32_t seed) const;
     Link& bucket(std::uint8_t space, std::string_view key) const;
     Link& bucket_of_owner(std::string_view owner) const;
 

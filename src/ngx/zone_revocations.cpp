@@ -39,17 +39,10 @@ void Zone::pin(std::span<const std::string_view> keys, std::string_view subject,
     }
 }
 
-// Looked at twice without the lock: a record may become its subject's between
-// the looks at two keys.
 std::int64_t Zone::revoked_at(std::span<const std::string_view> keys) const
 {
     auto at = shared_->watermark.load(std::memory_order_acquire);
-    auto may_have = [this](std::string_view key) {
-        return table_.may_have(space::revocations, key);
-    };
-    if (!has_revocations() ||
-        (std::none_of(keys.begin(), keys.end(), may_have) &&
-            std::none_of(keys.begin(), keys.end(), may_have))) {
+    if (!has_revocations() || !table_.may_have(space::revocations, keys)) {
         return at;
     }
     Change change(table_);

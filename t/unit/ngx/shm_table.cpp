@@ -354,7 +354,9 @@ protected:
         std::set<std::size_t> found;
         insert(0, 0);
         for (std::size_t n = 1; n < count; n++) {
-            if (table_.may_have(0, key(n))) {
+            auto text = key(n);
+            std::array<std::string_view, 1> keys{text};
+            if (table_.may_have(0, keys)) {
                 found.insert(n);
             }
         }
