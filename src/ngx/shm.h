@@ -1,36 +1,59 @@
-// What all users of nginx's shared memory need: the lock of a zone, keys as
-// nginx's strings, and whether who wrote there is still alive.
+// What all users of nginx's shared memory need: the lock of a zone, and whether
+// who wrote there is still alive.
 #pragma once
 
 #include "ngx/ngx.h"
 
 #include <csignal>
+#include <sched.h>
+#include <sys/wait.h>
 
 namespace ngx {
-
-class Lock {
-public:
-    explicit Lock(ngx_slab_pool_t* pool) : pool_(pool)
-    {
-        ngx_shmtx_lock(&pool_->mutex);
-    }
-    ~Lock() { ngx_shmtx_unlock(&pool_->mutex); }
-    Lock(const Lock&) = delete;
-    Lock& operator=(const Lock&) = delete;
-
-private:
-    ngx_slab_pool_t* pool_;
-};
-
-inline ngx_str_t str(std::string_view s)
-{
-    return {s.size(), reinterpret_cast<u_char*>(const_cast<char*>(s.data()))};
-}
 
 // A worker that was killed does nothing more.
 inline bool is_alive(ngx_pid_t pid)
 {
     return pid == ngx_pid || kill(pid, 0) == 0 || errno != ESRCH;
 }
+
+// Nor does a child of ours of which nobody has heard yet.
+inline bool has_died(ngx_pid_t child)
+{
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(child), &info,
+               WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == child;
+}
+
+class Lock {
+public:
+    explicit Lock(ngx_slab_pool_t* pool) : mutex_(&pool->mutex)
+    {
+        if (ngx_process == NGX_PROCESS_MASTER) {
+            lock_as_master();
+        } else {
+            ngx_shmtx_lock(mutex_);
+        }
+    }
+    ~Lock() { ngx_shmtx_unlock(mutex_); }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+private:
+    // nginx opens the locks of killed workers when it hears of them, and that
+    // is never while it reads a configuration.
+    void lock_as_master()
+    {
+        while (!ngx_shmtx_trylock(mutex_)) {
+            auto owner = static_cast<ngx_pid_t>(*mutex_->lock);
+            if (owner != 0 && (has_died(owner) || !is_alive(owner))) {
+                ngx_shmtx_force_unlock(mutex_, owner);
+            }
+            sched_yield();
+        }
+    }
+
+    ngx_shmtx_t* mutex_;
+};
 
 }

@@ -454,6 +454,23 @@ TEST_F(WorkerKilledAtAnyInstruction, HasOverwrittenOrNot)
     });
 }
 
+// It is not reaped: nginx hears of it later.
+TEST_F(WorkerKilledAtAnyInstruction, DoesNotLockOutTheMaster)
+{
+    auto before = content();
+    auto worker = start_worker([this] {
+        Change change(table_);
+        table_.remove(change, table_.find(0, key(1)));
+        raise(SIGKILL);
+    });
+    siginfo_t info;
+    waitid(P_PID, worker, &info, WEXITED | WNOWAIT);
+    ngx_process = NGX_PROCESS_MASTER;
+    EXPECT_EQ(content(), before);
+    ngx_process = NGX_PROCESS_SINGLE;
+    kill_worker(worker);
+}
+
 TEST_F(WorkerKilledAtAnyInstruction, HasSweptOneOrNot)
 {
     remove(3);
