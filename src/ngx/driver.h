@@ -70,7 +70,7 @@ private:
     Lookup* awaited_ = nullptr;
     ngx_uint_t known_ = 0; // documents, when a newer one was asked for
     std::optional<Zone::Acquisition> taking_; // that a store has told
-    std::optional<oidc::Claim> claimed_; // that is ours and has not ended
+    std::optional<oidc::Claim> claimed_;      // that is ours and has not ended
 };
 
 }
