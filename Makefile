@@ -147,9 +147,9 @@ unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
              -Werror -Isrc $(sanitizers)
 
 # No include path leads to nginx: the lower floors stand without it.
-build/unit/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/unit/ngx/*.h t/fuzz/*.h) Makefile
+build/unit/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
-	@$(unit_cxx) $(if $(filter t/%,$<),-O0) -c $< -o $@
+	@$(unit_cxx) $(if $(filter t/%,$<),-O0) -MMD -MP -c $< -o $@
 
 build/unit/unit: $(unit_objs)
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -lhiredis -o $@
@@ -207,9 +207,12 @@ replay:           ## the seeds of t/fuzz through every fuzz target, sanitized
 	@$(MAKE) -j$(jobs) build/unit/replay
 	@build/unit/replay t/fuzz/seeds
 
-build/fuzz/%.o: %.cpp $(headers) $(wildcard t/unit/*.h t/fuzz/*.h) Makefile
+build/fuzz/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
-	@$(fuzz_cxx) -fsanitize=fuzzer-no-link -c $< -o $@
+	@$(fuzz_cxx) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+# The headers that each of these objects was made of.
+-include $(shell find build/unit build/fuzz -name '*.d' 2>/dev/null)
 
 build/fuzz/fuzz: $(fuzz_cpp:%.cpp=build/fuzz/%.o) build/fuzz/t/fuzz/entry/libfuzzer.o
 	@$(fuzz_cxx) -fsanitize=fuzzer $^ $(fuzz_libs) -o $@
@@ -233,6 +236,15 @@ soak: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## LOGINS=100000
 	@t/deps build soak
 	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
 	    t/soak/run $(LOGINS)
+
+TIME := 60
+SEED :=
+
+.PHONY: chaos
+chaos: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## TIME=600 seconds of reloads, kills and clients that leave: whose identity shows, what comes back
+	@t/deps build chaos
+	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
+	    t/chaos/run $(TIME) $(SEED)
 
 .PHONY: check
 check: build/debian/configured ## structure, documentation, formatting, clang-tidy, cppcheck

@@ -12,7 +12,7 @@ namespace oidc {
 // version (1), then for each field tag (1), length (3, big endian), bytes
 class FieldWriter {
 public:
-    FieldWriter() : bytes_(1, version) {}
+    explicit FieldWriter(char version = 1) : bytes_(1, version) {}
 
     void text(unsigned char tag, std::string_view bytes)
     {
@@ -33,8 +33,6 @@ public:
     }
 
     std::string take() { return std::move(bytes_); }
-
-    static constexpr char version = 1;
 
 private:
     std::string bytes_;
@@ -57,9 +55,10 @@ public:
         }
     };
 
-    explicit FieldReader(std::string_view bytes) :
+    // Reads the versions from 1 to `newest`.
+    explicit FieldReader(std::string_view bytes, char newest = 1) :
         rest_(bytes.substr(bytes.empty() ? 0 : 1)),
-        good_(!bytes.empty() && bytes.front() == FieldWriter::version)
+        good_(!bytes.empty() && bytes.front() >= 1 && bytes.front() <= newest)
     {
     }
 

@@ -12,8 +12,10 @@ constexpr Fault faults[] = {
     {internal, "internal", 500, error},
     {config_unusable, "config_unusable", 500, error},
     {request_host, "request_host", 400, warn},
+    {request_malformed, "request_malformed", 400, warn},
     {session_too_large, "session_too_large", 500, error},
     {login_loop, "login_loop", 400, warn},
+    {request_aborted, "request_aborted", 400, warn},
 
     {state_missing, "state_missing", 400, warn},
     {state_invalid, "state_invalid", 400, warn},
@@ -68,6 +70,7 @@ constexpr Fault faults[] = {
     {userinfo_issuer, "userinfo_issuer", 403, error},
     {userinfo_audience, "userinfo_audience", 403, error},
     {userinfo_subject, "userinfo_subject", 403, error},
+    {userinfo_refused, "userinfo_refused", 403, error},
 
     {logout_malformed, "logout_malformed", 400, warn},
     {logout_token_malformed, "logout_token_malformed", 400, warn},

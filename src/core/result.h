@@ -14,8 +14,10 @@ enum class Errc {
     internal,
     config_unusable,
     request_host,
+    request_malformed,
     session_too_large,
     login_loop,
+    request_aborted,
 
     state_missing,
     state_invalid,
@@ -66,6 +68,7 @@ enum class Errc {
     userinfo_issuer,
     userinfo_audience,
     userinfo_subject,
+    userinfo_refused,
 
     logout_malformed,
     logout_token_malformed,

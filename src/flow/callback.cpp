@@ -1,8 +1,22 @@
 #include "flow/callback.h"
 
+#include "core/encode.h"
 #include "oidc/client_auth.h"
 
 namespace oidc {
+namespace {
+
+constexpr auto used = "client sent a state that was used before";
+
+// What proves that a callback is a copy of the one whose result it asks for:
+// who only knows the state, or planted its cookie, does not know the code.
+std::string proof_of_copy(const AuthorizationReply& reply)
+{
+    return base64url(
+        digest(Hash::sha256, bind_fields({"copy", reply.code.value_or("")})));
+}
+
+}
 
 bool Callback::is_for(const Provider& provider, std::string_view form)
 {
@@ -99,7 +113,7 @@ Step Callback::judge_state(const World& world)
                 "client sent a state without the cookie of its login"});
     }
     derived_ = derive(provider_, state_, binding.value);
-    return ask(Learn{Part::metadata}, &Callback::claim);
+    return ask(Learn{Part::metadata}, &Callback::acquire);
 }
 
 // A login page from the day before, cookies cleared meanwhile, or a connection
@@ -117,7 +131,7 @@ Step Callback::stale(const World& world, Error error)
     return gate_->start(world);
 }
 
-Step Callback::claim(const World& world, Check learnt)
+Step Callback::acquire(const World& world, Check learnt)
 {
     auto metadata = provider_.metadata(world.now);
     if (metadata == nullptr) {
@@ -129,36 +143,51 @@ Step Callback::claim(const World& world, Check learnt)
     }
     metadata_ = *metadata;
     const auto& transaction = state_.transaction;
-    return ask(Claim{transaction.id,
+    return ask(Acquire{transaction.id,
                    transaction.started + provider_.client().pre_auth_timeout},
-        &Callback::claimed);
+        &Callback::acquired);
 }
 
-Step Callback::claimed(const World& world, Claimed claimed)
+Step Callback::acquired(const World& world, Result<Acquired> acquired)
 {
-    constexpr auto used = "client sent a state that was used before";
-
-    if (claimed.whose == Claimed::vanished) {
+    if (!acquired) {
+        return refuse(std::move(acquired).error());
+    }
+    if (acquired->whose == Acquired::vanished) {
         return stale(world, {Errc::state_used, used});
     }
-    if (claimed.whose == Claimed::ended) {
-        if (!claimed.left.empty() && !has_newer_session()) {
-            return go_home(std::move(claimed.left));
-        }
-        if (session_) {
-            return go_home({});
-        }
-        return refuse({Errc::state_used, used});
+    if (acquired->whose == Acquired::ended) {
+        return answer_copy(std::move(acquired->result));
     }
     auto outcome = check_outcome(reply_);
     if (!outcome) {
         return refuse(std::move(outcome).error());
     }
-    return redeem(world);
+    return ask(ReadClock{}, &Callback::redeem);
 }
 
-Step Callback::redeem(const World& world)
+Step Callback::answer_copy(std::vector<std::string> result)
 {
+    auto is_copy = check_outcome(reply_) && !result.empty() &&
+        equal(result.front(), proof_of_copy(reply_));
+    if (is_copy && !has_newer_session()) {
+        result.erase(result.begin());
+        return go_home(std::move(result));
+    }
+    if (session_) {
+        return go_home({});
+    }
+    return refuse({Errc::state_used, used});
+}
+
+// The session begins now: a logout that arrives while the provider answers ends
+// it, too.
+Step Callback::redeem(const World& world, Result<std::int64_t> arrived)
+{
+    if (!arrived) {
+        return refuse(std::move(arrived).error());
+    }
+    arrived_ = *arrived;
     const auto& client = provider_.client();
     auto pkce = client.pkce && metadata_.s256;
     auto request = code_request(metadata_, *reply_.code, login_->redirect_uri(),
@@ -263,7 +292,7 @@ Step Callback::renewed(const World& world, Check learnt)
 Step Callback::finish(const World& world)
 {
     begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
-        world.in_milliseconds(), world.random);
+        arrived_, world.now, world.random);
     auto kept =
         begun_->keep(provider_, visit_.cookie_room, world.now, world.random);
     if (!kept) {
@@ -316,7 +345,11 @@ Finish Callback::go_home(std::vector<std::string> cookies)
     for (auto& cookie : login_->clear(transaction)) {
         finish.cookies.push_back(std::move(cookie));
     }
-    finish.left = finish.cookies;
+    if (reply_.code) {
+        finish.result = {proof_of_copy(reply_)};
+        finish.result.insert(
+            finish.result.end(), finish.cookies.begin(), finish.cookies.end());
+    }
     return finish;
 }
 

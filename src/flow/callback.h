@@ -34,10 +34,11 @@ private:
     Step no_state(Error error);
     Step judge_state(const World& world);
     Step stale(const World& world, Error error);
-    Step claim(const World& world, Check learnt);
-    Step claimed(const World& world, Claimed claimed);
+    Step acquire(const World& world, Check learnt);
+    Step acquired(const World& world, Result<Acquired> acquired);
+    Step answer_copy(std::vector<std::string> result);
     bool has_newer_session() const;
-    Step redeem(const World& world);
+    Step redeem(const World& world, Result<std::int64_t> arrived);
     Step tokens(const World& world, Result<HttpResponse> response);
     Step verify(const World& world, Check learnt);
     Step take_userinfo(const World& world, Result<HttpResponse> response);
@@ -58,7 +59,8 @@ private:
     std::optional<Login> login_;
     std::optional<Gate> gate_; // what became of a stale login
     Derived derived_;
-    Metadata metadata_; // as it was when the reply was judged
+    Metadata metadata_;        // as it was when the reply was judged
+    std::int64_t arrived_ = 0; // ms since the epoch, by the store's clock
     Tokens tokens_;
     std::optional<IdToken> token_;
     HttpResponse response_; // with the user info

@@ -27,9 +27,12 @@ std::string find_parameter(std::string_view form, std::string_view name)
     return value;
 }
 
-std::int64_t longest_life(const Client& client, const World& world)
+// When no session can live any more that has begun by now, whichever provider
+// of the configuration with this issuer and client it belongs to.
+std::int64_t last_end(const Client& client, std::int64_t now)
 {
-    return world.now + client.session_timeout;
+    return now +
+        std::max(client.session_timeout, client.longest_session_timeout);
 }
 
 std::vector<std::string> cookies_of_logout(
@@ -38,6 +41,15 @@ std::vector<std::string> cookies_of_logout(
     return clear_session(provider.client(), visit.cookies, place.secure);
 }
 
+}
+
+Revoke revocation_of(
+    const Session& session, const Client& client, std::int64_t now)
+{
+    Revoke revoke{{session.own_key(client)}, session.subject_key(client),
+        std::max(last_end(client, now), session.sealed_end())};
+    revoke.least = session.started();
+    return revoke;
 }
 
 Step Logout::start(const World& world)
@@ -51,6 +63,9 @@ Step Logout::start(const World& world)
         return refuse(std::move(place).error());
     }
     place_ = std::move(*place);
+    if (failure_) {
+        return is_own_wish() ? Step(fail(*failure_)) : refuse(*failure_);
+    }
     if (!session_) {
         return revoked(world, Ok{});
     }
@@ -89,6 +104,9 @@ std::string Logout::confirmation(std::size_t key) const
 // The page may be of another node, or of before a reload.
 bool Logout::is_confirmed() const
 {
+    if (!session_) {
+        return false;
+    }
     auto posted = find_parameter(visit_.reply, "confirm");
     for (std::size_t key = 0; key < provider_.state_ring().size(); key++) {
         if (equal(posted, confirmation(key))) {
@@ -102,17 +120,15 @@ bool Logout::is_confirmed() const
 Step Logout::dropped(const World& world, Check dropped)
 {
     if (!dropped) {
-        return refuse(std::move(dropped).error());
+        return fail(std::move(dropped).error());
     }
-    return ask(Revoke{{revocation_key(client(), "session", session_->id())},
-                   longest_life(client(), world)},
-        &Logout::revoked);
+    return ask(revocation_of(*session_, client(), world.now), &Logout::revoked);
 }
 
 Step Logout::revoked(const World&, Check revoked)
 {
     if (!revoked) {
-        return refuse(std::move(revoked).error());
+        return fail(std::move(revoked).error());
     }
     return ask(Learn{Part::metadata}, &Logout::learnt);
 }
@@ -157,6 +173,16 @@ Step Logout::token_revoked(const World& world, Result<HttpResponse> response)
         warning_ = std::move(judged).error();
     }
     return leave(world);
+}
+
+// This browser is logged out in any case; who has a copy of its cookie is not.
+Finish Logout::fail(Error error) const
+{
+    Finish finish;
+    finish.error = std::move(error);
+    finish.cookies = cookies_of_logout(provider_, visit_, place_);
+    finish.page = Page::logged_out_here;
+    return finish;
 }
 
 Finish Logout::leave(const World& world)
@@ -208,6 +234,9 @@ Step FrontChannelLogout::start(const World& world)
     if (!named) {
         return refuse(std::move(named).error());
     }
+    if (failure_) {
+        return refuse(*failure_);
+    }
     if (!named->sid) {
         return end_own(world);
     }
@@ -221,32 +250,37 @@ Step FrontChannelLogout::start(const World& world)
 Step FrontChannelLogout::end_named(const World& world, std::string_view sid)
 {
     const auto& client = provider_.client();
+    auto key = revocation_key(client, "sid", sid);
     is_own_ = session_ && session_->sid() == sid;
-    return ask(Revoke{{revocation_key(client, "sid", sid)},
-                   longest_life(client, world), !is_own_},
-        &FrontChannelLogout::revoked);
+    if (is_own_) {
+        // By its own key, too: an older copy of it may have another sid.
+        auto revoke = revocation_of(*session_, client, world.now);
+        revoke.keys.push_back(std::move(key));
+        return ask(std::move(revoke), &FrontChannelLogout::revoked);
+    }
+    Revoke revoke{{std::move(key)}, "", last_end(client, world.now), false};
+    revoke.address = visit_.address;
+    return ask(std::move(revoke), &FrontChannelLogout::revoked);
 }
 
 // By the cookie alone: in a frame, where a link on another site cannot open it
 // unseen.
 Step FrontChannelLogout::end_own(const World& world)
 {
-    const auto& client = provider_.client();
     auto in_frame =
         visit_.fetch_dest == "iframe" || visit_.fetch_dest == "frame";
     if (!session_ || !in_frame) {
         return dropped(world, Ok{});
     }
     is_own_ = true;
-    return ask(Revoke{{revocation_key(client, "session", session_->id())},
-                   longest_life(client, world)},
+    return ask(revocation_of(*session_, provider_.client(), world.now),
         &FrontChannelLogout::revoked);
 }
 
 Step FrontChannelLogout::revoked(const World& world, Check revoked)
 {
     if (!revoked) {
-        return refuse(std::move(revoked).error());
+        return end(std::move(revoked).error());
     }
     if (!is_own_ || !session_->ticket()) {
         return dropped(world, Ok{});
@@ -256,10 +290,14 @@ Step FrontChannelLogout::revoked(const World& world, Check revoked)
 
 Step FrontChannelLogout::dropped(const World&, Check dropped)
 {
-    if (!dropped) {
-        return refuse(std::move(dropped).error());
-    }
+    return dropped ? end({}) : end(std::move(dropped).error());
+}
+
+// The browser's own session goes in any case.
+Finish FrontChannelLogout::end(std::optional<Error> error) const
+{
     Finish finish;
+    finish.error = std::move(error);
     finish.page = Page::done;
     auto place = Place::of(provider_.client(), visit_.origin);
     if (is_own_ && place) {
@@ -313,9 +351,9 @@ Step BackChannelLogout::verify(const World& world, Check learnt)
         return refuse(std::move(token).error());
     }
     token_ = std::move(*token);
-    return ask(Claim{revocation_key(client, "jti", token_->jti()),
+    return ask(Acquire{revocation_key(client, "jti", token_->jti()),
                    token_->expires() + client.clock_skew, Purpose::logout},
-        &BackChannelLogout::claimed);
+        &BackChannelLogout::acquired);
 }
 
 Step BackChannelLogout::renewed_keys(const World& world, Check learnt)
@@ -325,25 +363,27 @@ Step BackChannelLogout::renewed_keys(const World& world, Check learnt)
 }
 
 // One that vanished has not ended anything; the provider tries again.
-// NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
-Step BackChannelLogout::claimed(const World& world, Claimed claimed)
+Step BackChannelLogout::acquired(const World& world, Result<Acquired> acquired)
 {
-    if (claimed.whose == Claimed::ended) {
+    if (!acquired) {
+        return refuse(std::move(acquired).error());
+    }
+    if (acquired->whose == Acquired::ended) {
         return refuse(
             {Errc::logout_token_used, "logout token was used before"});
     }
     const auto& client = provider_.client();
-    std::vector<std::string> marks;
+    Revoke revoke{{}, "", last_end(client, world.now)};
     if (auto sid = token_->sid()) {
-        marks.push_back(revocation_key(client, "sid", *sid));
+        revoke.keys.push_back(revocation_key(client, "sid", *sid));
     }
     if (auto sub = token_->sub()) {
         // 2.6: of all the user's sessions, but for those with another sid.
-        marks.push_back(revocation_key(
+        revoke.keys.push_back(revocation_key(
             client, token_->sid() ? "sub without sid" : "sub", *sub));
+        revoke.subject = revocation_key(client, "sub", *sub);
     }
-    return ask(Revoke{std::move(marks), longest_life(client, world)},
-        &BackChannelLogout::revoked);
+    return ask(std::move(revoke), &BackChannelLogout::revoked);
 }
 
 Step BackChannelLogout::revoked(const World& world, Check revoked)
@@ -354,7 +394,7 @@ Step BackChannelLogout::revoked(const World& world, Check revoked)
     // A copy of the token is known as long as it could be taken for good.
     Finish finish;
     finish.page = Page::done;
-    finish.keep_left =
+    finish.keep_result =
         token_->expires() + provider_.client().clock_skew - world.now;
     return finish;
 }

@@ -13,14 +13,20 @@
 
 namespace oidc {
 
+// Ends this session, copies of its cookie among it.
+Revoke revocation_of(
+    const Session& session, const Client& client, std::int64_t now);
+
 // RP-Initiated Logout 1.0, and RFC 7009 for the tokens.
 class Logout : public Conversation<Logout> {
 public:
-    // `session` is the one the browser has, if any. All outlive the logout.
+    // `session` is the one the browser has, if any; `failure` why its store did
+    // not tell. All outlive the logout.
     Logout(const Provider& provider, const Visit& visit,
-        const std::optional<Session>& session) :
+        const std::optional<Session>& session,
+        const std::optional<Error>& failure) :
         provider_(provider),
-        visit_(visit), session_(session)
+        visit_(visit), session_(session), failure_(failure)
     {
     }
 
@@ -36,6 +42,7 @@ private:
     Step learnt(const World& world, Check learnt);
     Step revoke_token(const World& world, const Metadata& metadata);
     Step token_revoked(const World& world, Result<HttpResponse> response);
+    Finish fail(Error error) const;
     Finish leave(const World& world);
     std::string post_logout_redirect_uri() const;
 
@@ -44,6 +51,7 @@ private:
     const Provider& provider_;
     const Visit& visit_;
     const std::optional<Session>& session_;
+    const std::optional<Error>& failure_;
 
     Place place_;
     std::optional<Error> warning_;
@@ -53,9 +61,10 @@ private:
 class FrontChannelLogout : public Conversation<FrontChannelLogout> {
 public:
     FrontChannelLogout(const Provider& provider, const Visit& visit,
-        const std::optional<Session>& session) :
+        const std::optional<Session>& session,
+        const std::optional<Error>& failure) :
         provider_(provider),
-        visit_(visit), session_(session)
+        visit_(visit), session_(session), failure_(failure)
     {
     }
 
@@ -73,10 +82,12 @@ private:
     Step end_own(const World& world);
     Step revoked(const World& world, Check revoked);
     Step dropped(const World& world, Check dropped);
+    Finish end(std::optional<Error> error) const;
 
     const Provider& provider_;
     const Visit& visit_;
     const std::optional<Session>& session_;
+    const std::optional<Error>& failure_;
     bool is_own_ = false; // the browser's session is the one that ends
 };
 
@@ -101,7 +112,7 @@ private:
     Step ask_keys(const World& world, Check learnt);
     Step verify(const World& world, Check learnt);
     Step renewed_keys(const World& world, Check learnt);
-    Step claimed(const World& world, Claimed claimed);
+    Step acquired(const World& world, Result<Acquired> acquired);
     Step revoked(const World& world, Check revoked);
 
     const Provider& provider_;

@@ -1,5 +1,6 @@
 #include "flow/renewal.h"
 
+#include "flow/logout.h"
 #include "flow/place.h"
 #include "oidc/client_auth.h"
 
@@ -17,6 +18,19 @@ bool wants_store(const Client& client, const Session& session)
     return client.session_store == SessionStore::named && !session.ticket();
 }
 
+// An answer that was refused says nothing of the provider's health.
+bool is_out_of_reach(const Error& error)
+{
+    return error.code == Errc::upstream_unreachable ||
+        error.code == Errc::upstream_timeout;
+}
+
+// RFC 6750, 3.1: the new access token is of no use there, or of less.
+bool is_withdrawn(const HttpResponse& response)
+{
+    return response.status == 401 || response.status == 403;
+}
+
 }
 
 bool Renewal::is_due(const Client& client, const Session& session,
@@ -27,89 +41,88 @@ bool Renewal::is_due(const Client& client, const Session& session,
         session.wants_seal(client, now);
 }
 
-Step Renewal::start(const World& world)
-{
-    if (held_.ticket) {
-        return load(*std::exchange(held_.ticket, std::nullopt));
-    }
-    // Whether it was revoked the store knows.
-    if (held_.session && wants_store(client(), *held_.session)) {
-        return ask(Load{{}, held_.session->marks(client())}, &Renewal::loaded);
-    }
-    return judge(world);
-}
-
-Step Renewal::load(const Ticket& ticket)
-{
-    ticket_ = ticket;
-    return ask(Load{ticket.key(), ticket.marks()}, &Renewal::loaded);
-}
-
-Step Renewal::loaded(const World& world, Result<Loaded> loaded)
-{
-    if (!loaded) {
-        return refuse(std::move(loaded).error());
-    }
-    if (ticket_ && loaded->blob) {
-        held_.session =
-            Session::open_stored(*ticket_, *loaded->blob, provider_, world.now);
-    }
-    if (held_.session && held_.session->started() <= loaded->revoked_at) {
-        held_.session.reset();
-    }
-    return judge(world);
-}
-
 Step Renewal::judge(const World& world)
 {
     // What was left for this session is this session, wherever it was left.
-    if (!held_.session || (!id_.empty() && held_.session->id() != id_)) {
+    if (!session_ || (!id_.empty() && session_->id() != id_)) {
         return Finish{};
     }
-    const auto& session = *held_.session;
-    if (wants_store(client(), session)) {
+    if (wants_store(client(), *session_)) {
         return keep(world);
     }
     if (refresh_ != Refresh::never &&
-        session.wants_refresh(client(), world.now)) {
+        session_->wants_refresh(client(), world.now)) {
         refreshing_ = true;
-        return ask(
-            Claim{session.generation(), world.now + grace, Purpose::renewal},
-            &Renewal::claimed);
+        return ask(Acquire{session_->generation(), world.now + grace,
+                       Purpose::renewal},
+            &Renewal::acquired);
     }
-    if (session.wants_seal(client(), world.now)) {
-        held_.session = session.seen(world.now);
+    if (session_->wants_seal(client(), world.now)) {
+        session_ = session_->seen(world.now);
         return keep(world);
     }
     return pass();
 }
 
 // Another request may have done it for this one, or failed.
-Step Renewal::claimed(const World& world, Claimed claimed)
+Step Renewal::acquired(const World& world, Result<Acquired> acquired)
 {
-    auto is_ours = claimed.whose == Claimed::ours;
+    if (!acquired) {
+        return keep_old(world, std::move(acquired).error());
+    }
+    auto is_ours = acquired->whose == Acquired::ours;
     if (is_ours && refresh_ == Refresh::asked_for) {
         return ask(Learn{Part::metadata}, &Renewal::learn_keys);
     }
     refresh_ = Refresh::never;
-    keep_left_ = peace;
-    if (claimed.left.empty()) {
+    keep_result_ = failure_backoff;
+    if (acquired->result.empty()) {
         return judge(world);
     }
-    return pick_up(world, claimed.left.front());
+    return pick_up(world, acquired->result.front());
 }
 
-Step Renewal::pick_up(const World& world, const std::string& left)
+Step Renewal::pick_up(const World& world, const std::string& result)
 {
-    auto old = *std::exchange(held_.session, std::nullopt);
+    auto old = *std::exchange(session_, std::nullopt);
     id_ = old.id();
-    if (left == in_store && old.ticket()) {
-        return load(*old.ticket());
+    if (result == in_store && old.ticket()) {
+        restoration_.emplace(provider_, Opened{{}, old.ticket()});
+    } else {
+        restoration_.emplace(provider_, Opened::from_value(result, provider_));
+        value_ = result;
     }
-    auto found = Session::open_value(left, provider_, world.now);
-    value_ = left;
-    held_.session = std::move(found.session);
-    return found.ticket ? load(*found.ticket) : judge(world);
+    return restore(world);
+}
+
+Step Renewal::restore(const World& world)
+{
+    if (auto load = restoration_->next()) {
+        return ask(std::move(*load), &Renewal::restored);
+    }
+    if (restoration_->pin) {
+        return ask(std::move(*restoration_->pin), &Renewal::pinned);
+    }
+    session_ = std::move(restoration_->session);
+    if (session_ && session_->owes_userinfo()) {
+        refresh_ = wanted_; // it does for nobody
+    }
+    return judge(world);
+}
+
+// NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
+Step Renewal::pinned(const World&, Check)
+{
+    return Finish{};
+}
+
+Step Renewal::restored(const World& world, Result<Loaded> loaded)
+{
+    if (!loaded) {
+        return refuse(std::move(loaded).error());
+    }
+    restoration_->take(*loaded, world.now);
+    return restore(world);
 }
 
 // The keys first: once the refresh token is spent nothing may be missing.
@@ -127,9 +140,10 @@ Step Renewal::refresh(const World& world, Check learnt)
     if (metadata == nullptr || provider_.keys(world.now) == nullptr) {
         return keep_old(world, unknown(std::move(learnt)));
     }
-    auto request = refresh_request(*metadata, *held_.session->refresh_token());
+    metadata_ = *metadata;
+    auto request = refresh_request(metadata_, *session_->refresh_token());
     auto proven =
-        authenticate(request, client(), *metadata, world.now, world.random);
+        authenticate(request, client(), metadata_, world.now, world.random);
     if (!proven) {
         return keep_old(world, std::move(proven).error());
     }
@@ -150,7 +164,7 @@ Step Renewal::tokens(const World& world, Result<HttpResponse> response)
     }
     tokens_ = std::move(*tokens);
     if (tokens_.id_token.empty()) {
-        return renew(world);
+        return ask_userinfo(world);
     }
     return ask(Learn{Part::keys}, &Renewal::verify);
 }
@@ -165,44 +179,115 @@ Step Renewal::verify(const World& world, Check learnt)
     auto token = IdToken::verify(tokens_.id_token,
         {client(), *keys, std::nullopt, tokens_.access_token, world.now});
     if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
-        renewed_keys_ = true;
-        doubt_ = std::move(token).error();
-        return ask(Learn{Part::keys, true}, &Renewal::renewed_keys);
+        return judge_error(std::move(token).error(), &Renewal::verify);
     }
     if (!token) {
         return end_session(world, std::move(token).error());
     }
-    if (token->subject() != held_.session->claim("sub")) {
+    if (token->subject() != session_->claim("sub")) {
         return end_session(world,
             {Errc::id_token_subject,
                 "id token has another sub than the session"});
     }
     token_ = std::move(*token);
+    return ask_userinfo(world);
+}
+
+// What the provider says of the user now counts, not what it said at the login.
+Step Renewal::ask_userinfo(const World& world)
+{
+    if (!client().userinfo || metadata_.userinfo_endpoint.empty()) {
+        return renew(world);
+    }
+    return ask(Fetch{userinfo_request(metadata_, tokens_.access_token), true},
+        &Renewal::take_userinfo);
+}
+
+// The tokens are spent: a user info that is not to be had waits for the next
+// renewal, one that is refused or of somebody else ends the session.
+Step Renewal::take_userinfo(const World& world, Result<HttpResponse> response)
+{
+    if (!response) {
+        // Who leaves before it is asked for keeps no claims by that.
+        owes_userinfo_ = response.error().code == Errc::request_aborted;
+        put_off(std::move(response).error());
+        return renew(world);
+    }
+    if (is_withdrawn(*response)) {
+        return end_session(world,
+            {Errc::userinfo_refused,
+                "provider refused user info with status " +
+                    std::to_string(response->status)});
+    }
+    response_ = std::move(*response);
+    return verify_userinfo(world, Ok{});
+}
+
+Step Renewal::verify_userinfo(const World& world, Check learnt)
+{
+    auto keys = provider_.keys(world.now);
+    if (keys == nullptr) {
+        put_off(unknown(std::move(learnt)));
+        return renew(world);
+    }
+    auto userinfo = UserInfo::verify(
+        response_, {client(), *keys, session_->claim("sub").value_or("")});
+    if (!userinfo && wants_newer_keys(userinfo.error()) && !renewed_keys_) {
+        return judge_error(
+            std::move(userinfo).error(), &Renewal::verify_userinfo);
+    }
+    if (!userinfo && userinfo.error().code == Errc::userinfo_subject) {
+        return end_session(world, std::move(userinfo).error());
+    }
+    if (userinfo) {
+        userinfo_ = std::move(*userinfo);
+    } else {
+        put_off(std::move(userinfo).error());
+    }
     return renew(world);
+}
+
+// The provider may have changed its keys since we last asked: ask again, once.
+Step Renewal::judge_error(Error error, Next<Check> again)
+{
+    renewed_keys_ = true;
+    doubt_ = std::move(error);
+    verify_again_ = again;
+    return ask(Learn{Part::keys, true}, &Renewal::renewed_keys);
 }
 
 Step Renewal::renewed_keys(const World& world, Check learnt)
 {
-    return learnt ? verify(world, std::move(learnt)) :
-                    keep_old(world, std::move(*doubt_));
+    if (learnt) {
+        return (this->*verify_again_)(world, std::move(learnt));
+    }
+    if (token_ || tokens_.id_token.empty()) {
+        put_off(std::move(*doubt_)); // of the user info alone
+        return renew(world);
+    }
+    return keep_old(world, std::move(*doubt_));
 }
 
 Step Renewal::renew(const World& world)
 {
-    held_.session = held_.session->renew(token_, tokens_, client(), world.now);
+    has_renewed_ = true;
+    session_ = session_->renew(token_, userinfo_, tokens_, client(), world.now);
+    if (owes_userinfo_) {
+        session_ = session_->without_userinfo(client());
+    }
     return keep(world);
 }
 
 Step Renewal::keep(const World& world)
 {
-    auto is_stored = held_.session->ticket().has_value();
-    auto kept = held_.session->keep(
-        provider_, visit_.cookie_room, world.now, world.random);
+    auto is_stored = session_->ticket().has_value();
+    auto kept =
+        session_->keep(provider_, visit_.cookie_room, world.now, world.random);
     if (!kept) {
         return end_session(world, std::move(kept).error());
     }
     value_ = std::move(kept->cookie);
-    left_ = is_stored ? in_store : value_;
+    result_ = is_stored ? in_store : value_;
     if (!kept->save) {
         return pass();
     }
@@ -218,27 +303,34 @@ Step Renewal::saved(const World&, Check saved)
 // The session is good until its own end; a request tries again later.
 Step Renewal::keep_old(const World& world, Error why)
 {
-    failure_ = std::move(why);
+    put_off(std::move(why));
     refresh_ = Refresh::never;
     return judge(world);
+}
+
+void Renewal::put_off(Error why)
+{
+    if (is_out_of_reach(why)) {
+        back_off_ = failure_backoff;
+    }
+    failure_ = std::move(why);
 }
 
 // Copies of its cookie end with it.
 Step Renewal::end_session(const World& world, Error why)
 {
     end_.warning = std::move(why);
-    end_.left = {std::string(no_session)};
-    end_.keep_left = grace;
+    end_.result = {std::string(no_session)};
+    end_.keep_result = grace;
     end_.cookies = clear_session(client(), visit_.cookies, is_secure());
-    return ask(Revoke{{held_.session->marks(client()).front()},
-                   world.now + client().session_timeout},
-        &Renewal::revoked);
+    return ask(
+        revocation_of(*session_, client(), world.now), &Renewal::revoked);
 }
 
 Step Renewal::revoked(const World&, Check revoked)
 {
     note(std::move(revoked));
-    auto session = std::exchange(held_.session, std::nullopt);
+    auto session = std::exchange(session_, std::nullopt);
     if (!session->ticket()) {
         return std::move(end_);
     }
@@ -261,16 +353,17 @@ void Renewal::note(Check done)
 Finish Renewal::pass()
 {
     Finish finish;
-    finish.session = std::move(held_.session);
+    finish.session = std::move(session_);
     finish.warning = std::move(failure_);
-    finish.keep_left = keep_left_;
+    finish.keep_result = keep_result_;
+    finish.back_off = back_off_;
     if (!value_.empty()) {
         finish.cookies =
             session_cookies(client(), value_, visit_.cookies, is_secure());
     }
-    if (!finish.warning && !left_.empty()) {
-        finish.left = {left_};
-        finish.keep_left = grace;
+    if (has_renewed_) {
+        finish.result = {result_};
+        finish.keep_result = grace;
     }
     return finish;
 }

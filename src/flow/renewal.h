@@ -1,8 +1,10 @@
-// A session that comes back: it is fetched from its store, gets new tokens at
-// the provider before the old ones end, and has its cookie say that it was
-// seen. The end has the session, or none where there is none (any more).
+// What a session needs that comes back, before a page may have it: a place in
+// the store that the configuration names by now, new tokens before the old ones
+// end, a cookie that says when it was seen. The end has the session, or none
+// where there is none any more.
 #pragma once
 
+#include "flow/restore.h"
 #include "flow/step.h"
 
 #include <optional>
@@ -17,41 +19,49 @@ public:
     // is left in peace; or the provider is asked.
     enum class Refresh { never, by_others, asked_for };
 
-    Renewal(const Provider& provider, const Visit& visit, Held held,
+    // Provider and visit outlive the renewal.
+    Renewal(const Provider& provider, const Visit& visit, Session session,
         Refresh refresh) :
         provider_(provider),
-        visit_(visit), held_(std::move(held)), refresh_(refresh)
+        visit_(visit), session_(std::move(session)), refresh_(refresh),
+        wanted_(refresh)
     {
     }
 
-    // True where there is something to do for a session that is at hand.
+    // True where there is something to do.
     static bool is_due(const Client& client, const Session& session,
         Refresh refresh, std::int64_t now);
 
-    Step start(const World& world) override;
+    Step start(const World& world) override { return judge(world); }
     std::string_view doing() const override
     {
-        return refreshing_ ? "renewing a session" : "fetching a session";
+        return refreshing_ ? "renewing a session" : "keeping a session";
     }
 
     // How long a renewal's result stays for requests that still come with what
     // it replaced, and a failed one keeps others from trying, in seconds.
     static constexpr std::int64_t grace = 300;
-    static constexpr std::int64_t back_off = 30;
+    static constexpr std::int64_t retry_after = 30;
 
-    // How long a provider that has failed one session is left in peace.
-    static constexpr std::int64_t peace = 10;
+    // How long a provider that was not reached for one session is not asked for
+    // others.
+    static constexpr std::int64_t failure_backoff = 10;
 
 private:
-    Step load(const Ticket& ticket);
-    Step loaded(const World& world, Result<Loaded> loaded);
     Step judge(const World& world);
-    Step claimed(const World& world, Claimed claimed);
-    Step pick_up(const World& world, const std::string& left);
+    Step acquired(const World& world, Result<Acquired> acquired);
+    Step pick_up(const World& world, const std::string& result);
+    Step restore(const World& world);
+    Step restored(const World& world, Result<Loaded> loaded);
+    Step pinned(const World& world, Check pinned);
     Step learn_keys(const World& world, Check learnt);
     Step refresh(const World& world, Check learnt);
     Step tokens(const World& world, Result<HttpResponse> response);
     Step verify(const World& world, Check learnt);
+    Step ask_userinfo(const World& world);
+    Step take_userinfo(const World& world, Result<HttpResponse> response);
+    Step verify_userinfo(const World& world, Check learnt);
+    Step judge_error(Error error, Next<Check> again);
     Step renewed_keys(const World& world, Check learnt);
     Step renew(const World& world);
     Step keep(const World& world);
@@ -60,6 +70,7 @@ private:
     Step dropped(const World& world, Check dropped);
 
     void note(Check done);
+    void put_off(Error why);
     Finish pass();
     Step keep_old(const World& world, Error why);
     Step end_session(const World& world, Error why);
@@ -69,20 +80,29 @@ private:
 
     const Provider& provider_;
     const Visit& visit_;
-    Held held_;
-    std::optional<Ticket> ticket_; // of what is being loaded
-    std::string id_;               // of the session that others renewed
+    std::optional<Session> session_;
     Refresh refresh_;
+    Refresh wanted_;
+    std::optional<Restoration> restoration_; // of what another request left
+    std::string id_;                         // of the session that it renewed
 
     bool refreshing_ = false;
-    bool renewed_keys_ = false;
+    bool has_renewed_ = false;
+    bool owes_userinfo_ = false;
+    Metadata metadata_; // as it was when the tokens were asked for
     Tokens tokens_;
     std::optional<IdToken> token_;
+    std::optional<UserInfo> userinfo_;
+    HttpResponse response_; // with the user info
+    bool renewed_keys_ = false;
     std::optional<Error> doubt_; // that newer keys may settle
-    std::string value_;          // of the cookie that holds what came of it
-    std::string left_;           // for other requests with the old one
+    Next<Check> verify_again_ = nullptr;
+
+    std::string value_;  // of the cookie that holds what came of it
+    std::string result_; // for other requests with the old one
     std::optional<Error> failure_;
-    std::int64_t keep_left_ = back_off;
+    std::int64_t keep_result_ = retry_after;
+    std::int64_t back_off_ = 0;
     Finish end_;
 };
 

@@ -21,9 +21,6 @@ namespace oidc {
 struct World {
     std::int64_t now; // seconds since the epoch
     Random random;
-    int milliseconds = 0; // that `now` leaves out
-
-    std::int64_t in_milliseconds() const { return now * 1000 + milliseconds; }
 };
 
 // One request as a flow sees it.
@@ -36,17 +33,20 @@ struct Visit {
     std::string_view fetch_site; // the Sec-Fetch-Site of W3C Fetch Metadata
     std::string_view fetch_dest;
     std::string_view source; // Origin, else Referer: the page that leads here
+    std::string address;     // of the client, an IPv6 one's first 8 bytes
     std::string extra_args;  // of the authorization request, a form
     std::size_t cookie_room = 0; // bytes that our cookies may take
 };
 
 // Each step that wants an answer names its type, with which to resume.
 
-// Ask this.
+// Ask this. What can be done without fails at once where the client has gone,
+// and the flow goes on.
 struct Fetch {
     using Reply = Result<HttpResponse>;
 
     HttpRequest request;
+    bool is_optional = false;
 };
 
 // See to it that the provider's part is known, by one question for all who
@@ -65,16 +65,16 @@ struct Learn {
 enum class Purpose { login, renewal, logout };
 
 // Whose such a thing is: this flow's, or another one's, which has come to an
-// end and may have left something for copies of itself, a callback its
-// session's cookies, a renewal its session; or which vanished without an end.
-struct Claimed {
+// end and may have left a result for copies of itself, a callback its session's
+// cookies, a renewal its session; or which vanished without an end.
+struct Acquired {
     enum Whose { ours, ended, vanished } whose;
-    std::vector<std::string> left; // lines
+    std::vector<std::string> result; // lines
 };
 
-// Take its id.
-struct Claim {
-    using Reply = Claimed;
+// Acquire its id, for this flow alone.
+struct Acquire {
+    using Reply = Result<Acquired>;
 
     std::string id;
     std::int64_t until; // when the thing expires by itself
@@ -89,12 +89,13 @@ struct Loaded {
 // Keep something in the client's store: Save, of oidc/session. Then:
 //
 // Get what the store keeps under a key, whose time to live then
-// begins anew where sessions end by idleness.
+// begins anew where sessions end by idleness; and when the latest of these
+// revocation keys was revoked.
 struct Load {
     using Reply = Result<Loaded>;
 
     std::string key;
-    std::vector<std::string> marks; // to be looked for among the revocations
+    std::vector<std::string> revocation_keys;
 };
 
 struct Drop {
@@ -103,14 +104,35 @@ struct Drop {
     std::string key;
 };
 
-// End, before their time, all sessions with one of these marks that have begun
-// until now.
+// The time now by the clock that the store stamps revocations by, in
+// milliseconds since the epoch.
+struct ReadClock {
+    using Reply = Result<std::int64_t>;
+};
+
+// End, before their time, all sessions with one of these keys that have begun
+// until now, or until then if that is later: a clock may have been set back.
 struct Revoke {
     using Reply = Check;
 
-    std::vector<std::string> marks;
-    std::int64_t until;           // no such session lives longer
-    bool asked_by_anyone = false; // nothing proves that there is a session
+    std::vector<std::string> keys;
+    std::string subject;   // the subject_key() of their user, where it is known
+    std::int64_t until;    // no such session lives longer
+    bool is_proven = true; // else anybody could have asked for it
+    std::int64_t least = 0; // ms: when the session began that is meant for sure
+    std::string address = {}; // whose share it takes that is not proven
+};
+
+// A session was refused since one of these keys, its own the first, was
+// revoked: that is kept, whoever asked for it. Where copies of it do not know
+// all of the keys, it is also revoked by its own, until they have ended.
+struct Pin {
+    using Reply = Check;
+
+    std::vector<std::string> keys;
+    std::string subject;
+    std::int64_t started = 0;      // ms: when it began
+    std::int64_t copies_until = 0; // 0: there are none of that kind
 };
 
 // What a Finish shows instead of going to its location.
@@ -118,11 +140,13 @@ enum class Page {
     none,
     logged_in, // and goes there from this page, not by a redirect
     logged_out,
+    logged_out_here, // copies elsewhere may live on
     confirm_logout,
     done, // for the provider's own eyes
 };
 
-// The end: an error, where the browser goes, or what it sees.
+// The end: an error, where the browser goes, or what it sees. Cookies and a
+// page may go with an error, too.
 struct Finish {
     std::optional<Error> error;
     std::string location;
@@ -132,16 +156,19 @@ struct Finish {
     std::string confirmation;     // what the page to confirm a logout posts
     std::optional<Error> warning; // went wrong, but is not in the way
 
-    // For copies of the flow that come to claim what it had, and for how many
+    // For copies of the flow that come to acquire what it had, and for how many
     // seconds; a renewal is not tried again before.
-    std::vector<std::string> left;
-    std::int64_t keep_left = 30;
+    std::vector<std::string> result;
+    std::int64_t keep_result = 30;
+
+    // For how many seconds no other session of this provider is renewed.
+    std::int64_t back_off = 0;
 };
 
-using Step =
-    std::variant<Fetch, Learn, Claim, Load, Save, Drop, Revoke, Finish>;
-using Answer =
-    std::variant<Result<HttpResponse>, Check, Claimed, Result<Loaded>>;
+using Step = std::variant<Fetch, Learn, Acquire, Load, Save, Drop, ReadClock,
+    Revoke, Pin, Finish>;
+using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
+    Result<Loaded>, Result<std::int64_t>>;
 
 class Flow {
 public:
@@ -171,9 +198,12 @@ public:
         case 2:
             return (self->*std::get<2>(next_))(
                 world, std::get<2>(std::move(answer)));
-        default:
+        case 3:
             return (self->*std::get<3>(next_))(
                 world, std::get<3>(std::move(answer)));
+        default:
+            return (self->*std::get<4>(next_))(
+                world, std::get<4>(std::move(answer)));
         }
     }
 
@@ -211,8 +241,9 @@ protected:
     }
 
 private:
-    std::variant<Next<Result<HttpResponse>>, Next<Check>, Next<Claimed>,
-        Next<Result<Loaded>>>
+    std::variant<Next<Result<HttpResponse>>, Next<Check>,
+        Next<Result<Acquired>>, Next<Result<Loaded>>,
+        Next<Result<std::int64_t>>>
         next_;
 };
 

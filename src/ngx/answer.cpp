@@ -66,6 +66,18 @@ constexpr std::string_view logged_out_page =
     "<h1>You are logged out</h1>\n"
     "</html>\n";
 
+// The page stands at the path of the logout: without a session that leads to
+// the provider's.
+constexpr std::string_view logged_out_here_page =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>You are logged out in this browser</title>\n"
+    "<h1>You are logged out in this browser</h1>\n"
+    "<p>This site could not record it: copies of your session elsewhere, if "
+    "there are any, may go on until they end by themselves.\n"
+    "<p><a href=\"?\">Log out at the identity provider, too</a>\n"
+    "</html>\n";
+
 constexpr std::string_view done_page = "<!DOCTYPE html><title>Done</title>\n";
 
 // The form goes to where this page is.
@@ -134,6 +146,8 @@ ngx_int_t answer(
         return send_page(r, NGX_HTTP_OK, logged_in_page);
     case Page::logged_out:
         return send_page(r, NGX_HTTP_OK, logged_out_page);
+    case Page::logged_out_here: // goes with an error alone
+        return send_page(r, NGX_HTTP_OK, logged_out_here_page);
     case Page::confirm_logout:
         add_header(r, "Content-Security-Policy", "frame-ancestors 'none'");
         return send_page(r, NGX_HTTP_OK,
@@ -147,16 +161,27 @@ ngx_int_t answer(
     return redirect(r, finish.location, from_form);
 }
 
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error)
+ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end)
 {
-    auto status = oidc::fault(error.code).status;
+    auto code = end.error->code;
+    auto status = oidc::fault(code).status;
 
     add_answer_headers(r);
+    for (const auto& cookie : end.cookies) {
+        add_header(r, "Set-Cookie", cookie);
+    }
     if (status >= NGX_HTTP_BAD_GATEWAY && status <= NGX_HTTP_GATEWAY_TIME_OUT) {
         add_header(r, "Retry-After", retry_after);
     }
-    if (error.code == oidc::Errc::login_loop && !has_error_page(r, status)) {
+    if (has_error_page(r, status)) {
+        return status;
+    }
+    if (code == oidc::Errc::login_loop) {
         return send_page(r, static_cast<ngx_uint_t>(status), loop_page);
+    }
+    if (end.page == oidc::Page::logged_out_here) {
+        return send_page(
+            r, static_cast<ngx_uint_t>(status), logged_out_here_page);
     }
     return status;
 }

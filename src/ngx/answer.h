@@ -17,6 +17,9 @@ void add_cookies(
 // request was one that was posted to us.
 ngx_int_t answer(
     ngx_http_request_t* r, const oidc::Finish& finish, bool from_form);
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Error& error);
+
+// The same for an end with an error, which an error_page of the operator may
+// show instead of our page.
+ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end);
 
 }

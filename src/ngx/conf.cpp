@@ -124,6 +124,21 @@ std::int64_t refresh_ahead(const ProviderConf& conf, const oidc::Needs& used)
         static_cast<std::int64_t>(conf.token_refresh);
 }
 
+// They share revocations, whose records must outlast the sessions of all.
+std::int64_t longest_session_timeout(
+    const MainConf& conf, const oidc::Client& client)
+{
+    std::int64_t longest = 0;
+    for (auto provider : conf.providers) {
+        const auto& other = provider->client;
+        if (other.issuer == client.issuer &&
+            other.client_id == client.client_id) {
+            longest = std::max(longest, other.session_timeout);
+        }
+    }
+    return longest;
+}
+
 void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 {
     if (conf.session_claims == nullptr) {
@@ -137,6 +152,36 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
         } else if (name != "auto") {
             add_claim(needs.claims, oidc::lower_case(name));
         }
+    }
+}
+
+// Which two may share: all that is local is in the one zone.
+bool is_same_store(const ProviderConf& one, const ProviderConf& other)
+{
+    return one.redis.has_value() == other.redis.has_value() &&
+        (!one.redis || one.store_conf == other.store_conf);
+}
+
+bool is_same_client(const ProviderConf& one, const ProviderConf& other)
+{
+    const auto& client = one.provider.client();
+    const auto& others = other.provider.client();
+    return client.issuer == others.issuer &&
+        client.client_id == others.client_id;
+}
+
+void find_revoking(const MainConf& conf, ProviderConf& provider)
+{
+    std::vector<ProviderConf*> found{&provider};
+    for (auto other : conf.providers) {
+        auto is_known = std::any_of(found.begin(), found.end(),
+            [&](auto known) { return is_same_store(*known, *other); });
+        if (is_same_client(provider, *other) && !is_known) {
+            found.push_back(other);
+        }
+    }
+    for (auto other : found) {
+        provider.revoking.push_back(&other->store());
     }
 }
 
@@ -164,6 +209,7 @@ ProviderConf::ProviderConf() : ProviderFields{}
     cookie_samesite = NGX_CONF_UNSET_UINT;
     session_timeout = NGX_CONF_UNSET;
     session_idle_timeout = NGX_CONF_UNSET;
+    session_max_lifetime = NGX_CONF_UNSET;
     token_refresh = NGX_CONF_UNSET_UINT;
     logout_token_hint = NGX_CONF_UNSET;
     revoke_on_logout = NGX_CONF_UNSET;
@@ -292,6 +338,7 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
     if (conf.auth_oidc == NGX_CONF_UNSET_PTR) {
         return NGX_CONF_OK;
     }
+    conf.is_said = true;
     return guard(cf, fail(), [&] {
         conf.on = true;
         if (conf.auth_oidc->lengths == nullptr &&
@@ -320,6 +367,7 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
         add_session_claims(*provider, needs);
         std::sort(needs.claims.begin(), needs.claims.end());
         client.needs_mark = oidc::mark_of(needs);
+        client.longest_session_timeout = longest_session_timeout(conf, client);
     }
 }
 
@@ -340,6 +388,9 @@ ngx_int_t init_module(ngx_cycle_t* cycle)
             provider->zone = conf->zone;
             provider->provider.configure(std::move(provider->client), keys);
             open_store(*provider);
+        }
+        for (auto provider : conf->providers) {
+            find_revoking(*conf, *provider);
         }
         return static_cast<ngx_int_t>(NGX_OK);
     });

@@ -27,6 +27,9 @@ Position position(const ngx_conf_t* cf);
 constexpr ngx_uint_t refresh_off = static_cast<ngx_uint_t>(-2);
 constexpr ngx_uint_t refresh_auto = static_cast<ngx_uint_t>(-3);
 
+// A value of session_max_lifetime beside seconds.
+constexpr time_t max_lifetime_off = -2;
+
 // What nginx's own setters write into.
 struct ProviderFields {
     ngx_str_t issuer;
@@ -61,6 +64,7 @@ struct ProviderFields {
     ngx_str_t session_key;
     time_t session_timeout;
     time_t session_idle_timeout;
+    time_t session_max_lifetime; // seconds, or max_lifetime_off
     ngx_array_t* session_claims;
     ngx_uint_t token_refresh; // seconds, or one of the two below
     ngx_str_t logout_uri;
@@ -123,6 +127,12 @@ struct ProviderConf : ProviderFields {
     StoreConf* store_conf = nullptr; // null: all is kept in cookies
     std::optional<LocalStore> local;
     std::optional<RedisStore> redis;
+
+    // The store of this provider first, then those of others with the same
+    // issuer and client: a logout that the provider sends is for the sessions
+    // of all.
+    std::vector<Store*> revoking;
+
     std::int64_t refresh_from = 0; // this worker; a moment after a failure
     Lookup metadata{*this, oidc::Part::metadata};
     Lookup keys{*this, oidc::Part::keys};
@@ -168,6 +178,7 @@ struct LocationConf : LocationFields {
 
     Position position;                // of auth_oidc
     ProviderConf* provider = nullptr; // where its name holds no variable
+    bool is_said = false;             // auth_oidc, here or further out
     bool on = false;
 };
 

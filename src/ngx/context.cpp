@@ -4,7 +4,9 @@
 #include "flow/callback.h"
 #include "flow/gate.h"
 #include "flow/logout.h"
+#include "flow/restore.h"
 #include "ngx/answer.h"
+#include "ngx/handler.h"
 #include "ngx/request.h"
 
 namespace ngx {
@@ -13,6 +15,29 @@ namespace {
 ngx_uint_t log_level(oidc::Level level)
 {
     return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
+}
+
+// It may end there: the log then finds it in the server that it came to, in no
+// location yet.
+bool is_in_post_read_phase(const ngx_http_request_t* r)
+{
+    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_get_module_main_conf(r, ngx_http_core_module));
+    auto next = cmcf->phase_engine.server_rewrite_index;
+    return next != static_cast<ngx_uint_t>(-1) &&
+        static_cast<ngx_uint_t>(r->phase_handler) < next;
+}
+
+// Of a session of before the configuration named a store in Redis, which knows
+// nothing of what was revoked until then.
+std::int64_t revoked_here(ProviderConf& provider, const oidc::Opened& opened)
+{
+    if (!opened.session || !provider.local->has_revocations()) {
+        return 0;
+    }
+    const auto& client = provider.provider.client();
+    return provider.local->load({"", opened.session->revocation_keys(client)})
+        .revoked_at;
 }
 
 std::string_view doing(Entry entry)
@@ -64,95 +89,188 @@ Context& Context::get(ngx_http_request_t* r)
     return *context;
 }
 
-const std::optional<oidc::Session>& Context::session(ProviderConf& provider)
+const Slot* Context::shown(ngx_http_request_t* r)
 {
-    if (provider_ != &provider) {
-        provider_ = &provider;
-        settled_ = nullptr;
-        open(provider);
+    auto context = find(r);
+    if (context != nullptr && context->has_entered() && !r->main->internal) {
+        return context->entered_;
     }
-    return session_;
+    if (is_in_post_read_phase(r->main)) {
+        return nullptr;
+    }
+    if (!location_conf(r)->is_said) {
+        return context != nullptr ? context->passed_ : nullptr;
+    }
+    bool unknown;
+    auto provider = protecting_provider(r, unknown);
+    return provider != nullptr ? &get(r).look(*provider) : nullptr;
 }
 
-void Context::open(ProviderConf& provider)
+Slot& Context::slot(ProviderConf& provider)
 {
-    auto now = ngx_time();
-    auto held = oidc::Session::open(visit_.cookies, provider.provider, now);
-    session_.reset();
-    held_ = {};
-    if (provider.redis) {
-        held_ = std::move(held);
-        return;
-    }
-    session_ = std::move(held.session);
-    if (held.ticket) {
-        auto blob = provider.local->load({held.ticket->key(), {}}).blob;
-        if (blob) {
-            session_ = oidc::Session::open_stored(
-                *held.ticket, *blob, provider.provider, now);
+    for (auto& slot : slots_) {
+        if (&slot.provider == &provider) {
+            return slot;
         }
     }
-    if (is_revoked(provider)) {
-        session_.reset();
+    return slots_.emplace_back(provider);
+}
+
+// A session of this node is known as soon as somebody wants to know it; one in
+// Redis once restore() has loaded it.
+Slot& Context::look(ProviderConf& provider)
+{
+    auto& slot = this->slot(provider);
+    if (!provider.redis) {
+        restore(slot);
+    }
+    slot.was_missed |= !slot.is_restored;
+    return slot;
+}
+
+ngx_int_t Context::restore(const std::vector<ProviderConf*>& providers)
+{
+    hush();
+    for (auto provider : providers) {
+        if (provider->redis && restore(slot(*provider)) == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+    }
+    unhush();
+    return NGX_OK;
+}
+
+// A store that is down is no concern of a request that needs no session: what
+// nginx says of its connections stays out of the log, but for debugging. The
+// gate says it where it matters.
+void Context::hush()
+{
+    auto& level = r_->connection->log->log_level;
+    if (!log_level_ && level > NGX_LOG_CRIT && level <= NGX_LOG_DEBUG) {
+        log_level_ = std::exchange(level, NGX_LOG_CRIT);
     }
 }
 
-// Where nothing is revoked that costs no digest.
-bool Context::is_revoked(const ProviderConf& provider) const
+void Context::unhush()
 {
-    if (!session_ || !provider.zone->has_revocations()) {
-        return false;
+    if (log_level_) {
+        r_->connection->log->log_level =
+            *std::exchange(log_level_, std::nullopt);
     }
-    const auto& client = provider.provider.client();
-    auto marks = session_->marks(client);
-    std::vector<std::string_view> views(marks.begin(), marks.end());
-    auto at = provider.zone->revoked_at(views);
-    if (session_->started() > at) {
-        return false;
-    }
-    // Anybody may have asked for that, whose requests are not kept for sure.
-    provider.zone->pin(views, views[1], ngx_time());
-    return true;
 }
 
-ngx_int_t Context::settle(ProviderConf& provider, bool is_required)
+// NGX_AGAIN while its store is being asked.
+ngx_int_t Context::restore(Slot& slot)
 {
-    session(provider);
-    if (settled_ == &provider) {
+    if (slot.is_restored) {
         return NGX_OK;
     }
-    if (!driver_) {
-        if (!is_due(provider)) {
-            settled_ = &provider;
-            return NGX_OK;
-        }
-        prepare(provider);
-        auto held =
-            provider.redis ? std::move(held_) : oidc::Held{session_, {}};
-        start(provider,
-            std::make_unique<oidc::Renewal>(
-                provider.provider, visit_, std::move(held), refresh(provider)));
+    if (!slot.driver) {
+        begin_restoring(slot);
     }
-    auto end = drive();
+    if (!slot.driver) {
+        slot.is_restored = true;
+        return NGX_OK;
+    }
+    auto end = drive(slot.driver);
     if (!end) {
         return NGX_AGAIN;
     }
-    settled_ = &provider;
-    return take_settled(provider, std::move(*end), is_required);
+    slot.is_restored = true;
+    slot.session = std::move(end->session);
+    slot.failure = std::move(end->error);
+    slot.failed_while = doing_;
+    return NGX_OK;
 }
 
-bool Context::is_due(const ProviderConf& provider) const
+void Context::begin_restoring(Slot& slot)
 {
-    if (provider.redis) {
-        return held_.session || held_.ticket;
+    auto& provider = slot.provider;
+    auto opened = oidc::Opened::from(visit_.cookies, provider.provider);
+    if (!opened) {
+        return;
     }
-    return session_ &&
-        oidc::Renewal::is_due(provider.provider.client(), *session_,
-            refresh(provider), ngx_time());
+    if (!provider.redis) {
+        restore_here(slot, std::move(opened));
+    } else if (!has_failed_before(slot)) {
+        auto revoked_at = revoked_here(provider, opened);
+        slot.driver.emplace(r_, provider,
+            std::make_unique<oidc::Restore>(
+                provider.provider, std::move(opened), revoked_at));
+    }
 }
 
-// No token goes out to where an entry leads, and a provider that has just
-// failed one session is not asked for the next.
+void Context::restore_here(Slot& slot, oidc::Opened opened)
+{
+    auto& provider = slot.provider;
+    auto now = ngx_time();
+    oidc::Restoration restoration(provider.provider, std::move(opened));
+
+    // Where nothing is revoked that costs no digest.
+    if (restoration.is_at_hand() && !provider.local->has_revocations()) {
+        restoration.take_as_it_is(now);
+    }
+    while (auto load = restoration.next()) {
+        restoration.take(provider.local->load(*load), now);
+    }
+    slot.session = std::move(restoration.session);
+    slot.pin = std::move(restoration.pin);
+}
+
+// A store that has kept this request waiting once does so no second time.
+bool Context::has_failed_before(Slot& slot)
+{
+    for (const auto& other : slots_) {
+        if (other.failure &&
+            other.provider.store_conf == slot.provider.store_conf) {
+            slot.failure = other.failure;
+            slot.failed_while = other.failed_while;
+            return true;
+        }
+    }
+    return false;
+}
+
+// NGX_OK once the slot's session is all that is to be known of it, and good to
+// be used; or its failure.
+ngx_int_t Context::settle(Slot& slot)
+{
+    auto rc = restore(slot);
+    if (rc != NGX_OK || slot.is_settled) {
+        return rc;
+    }
+    if (auto pin = std::exchange(slot.pin, std::nullopt)) {
+        slot.provider.store().pin(*pin);
+    }
+    rc = renew(slot);
+    slot.is_settled = rc == NGX_OK;
+    return rc;
+}
+
+ngx_int_t Context::renew(Slot& slot)
+{
+    auto& provider = slot.provider;
+    if (!slot.driver) {
+        auto wanted = refresh(provider);
+        if (!slot.session ||
+            !oidc::Renewal::is_due(provider.provider.client(), *slot.session,
+                wanted, ngx_time())) {
+            return NGX_OK;
+        }
+        prepare();
+        slot.driver.emplace(r_, provider,
+            std::make_unique<oidc::Renewal>(
+                provider.provider, visit_, *slot.session, wanted));
+    }
+    auto end = drive(slot.driver);
+    if (!end) {
+        return NGX_AGAIN;
+    }
+    take_renewed(slot, std::move(*end));
+    return NGX_OK;
+}
+
+// No token goes out to where an entry leads.
 oidc::Renewal::Refresh Context::refresh(const ProviderConf& provider) const
 {
     using enum oidc::Renewal::Refresh;
@@ -162,74 +280,153 @@ oidc::Renewal::Refresh Context::refresh(const ProviderConf& provider) const
     return ngx_time() < provider.refresh_from ? by_others : asked_for;
 }
 
-ngx_int_t Context::take_settled(
-    ProviderConf& provider, oidc::Finish end, bool is_required)
+void Context::take_renewed(Slot& slot, oidc::Finish end)
 {
-    session_ = std::move(end.session);
-    if (end.error && is_required) {
-        return fail(provider.name, std::move(*end.error));
-    }
-    if (end.error) {
-        log(provider.name, *end.error);
-    }
+    slot.session = std::move(end.session);
+    slot.failure = std::move(end.error);
+    slot.failed_while = doing_;
     if (end.warning) {
-        log(provider.name, *end.warning);
-        if (oidc::fault(end.warning->code).status >= NGX_HTTP_BAD_GATEWAY) {
-            provider.refresh_from = ngx_time() + oidc::Renewal::peace;
-        }
+        log(slot.provider.name, *end.warning);
+    }
+    if (end.back_off > 0) {
+        slot.provider.refresh_from = ngx_time() + end.back_off;
     }
     add_cookies(r_, end.cookies);
-    return NGX_OK;
 }
 
-ngx_int_t Context::begin_login(ProviderConf& provider)
+ngx_int_t Context::pass_gate(ProviderConf& provider, bool is_required)
+{
+    gate_ = &slot(provider);
+    is_required_ = is_required;
+    return go_on_at_gate();
+}
+
+ngx_int_t Context::go_on_at_gate()
+{
+    return in_flow([this] { return try_gate(); });
+}
+
+// An exception leaves nothing behind for the place that the request is in next.
+// Any other end sees to that itself: once the request is answered it may be
+// gone, and this context with it.
+template <class Call>
+ngx_int_t Context::in_flow(Call call)
+{
+    try {
+        return call();
+    } catch (...) {
+        gate_ = nullptr;
+        driver_.reset();
+        throw;
+    }
+}
+
+ngx_int_t Context::try_gate()
+{
+    auto& slot = *gate_;
+    auto rc = settle(slot);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+    // A malformed request that an error_page has sent here came past the phase
+    // that loads sessions: what `if` and `map` have found was nobody.
+    if (slot.session && slot.was_missed) {
+        slot.failure = oidc::Error{oidc::Errc::request_malformed,
+            "variables of a session were asked for by a malformed request, "
+            "before the session was known"};
+        slot.session.reset();
+    }
+    if (slot.failure) {
+        doing_ = slot.failed_while;
+    }
+    if (slot.failure && is_required_) {
+        oidc::Finish end;
+        end.error = slot.failure;
+        return fail(slot.provider.name, std::move(end));
+    }
+    if (slot.failure) {
+        log(slot.provider.name, *slot.failure);
+    }
+    if (slot.session) {
+        passed_ = &slot;
+    }
+    if (is_required_ && !slot.session) {
+        return begin_login(slot);
+    }
+    gate_ = nullptr;
+    return is_required_ ? NGX_OK : NGX_DECLINED;
+}
+
+ngx_int_t Context::begin_login(Slot& slot)
 {
     if (!driver_) {
-        prepare(provider);
-        start(
-            provider, std::make_unique<oidc::Gate>(provider.provider, visit_));
+        prepare();
+        evaluate_arguments(slot.provider);
+        driver_.emplace(r_, slot.provider,
+            std::make_unique<oidc::Gate>(slot.provider.provider, visit_));
     }
-    return run(provider);
+    return run(slot);
 }
 
 ngx_int_t Context::enter(
     ProviderConf& provider, Entry entry, std::string_view form)
 {
-    entered_ = &provider;
+    entered_ = &slot(provider);
     entry_ = entry;
     form_ = form;
     visit_.reply = form_;
-    hide_query(r_);
     return go_on();
+}
+
+const std::string& Context::take_query()
+{
+    if (!query_) {
+        query_ = text(r_->args);
+        hide_query(r_);
+    }
+    return *query_;
 }
 
 ngx_int_t Context::go_on()
 {
-    auto& provider = *entered_;
-    if (entry_ != Entry::backchannel_logout) {
-        auto rc = settle(provider, entry_ != Entry::callback);
+    return in_flow([this] { return go_on_entered(); });
+}
+
+ngx_int_t Context::go_on_entered()
+{
+    auto& slot = *entered_;
+    if (!driver_ && entry_ != Entry::backchannel_logout) {
+        auto rc = settle(slot);
         if (rc != NGX_OK) {
             return rc;
         }
+        if (slot.failure && entry_ == Entry::callback) {
+            doing_ = slot.failed_while;
+            log(slot.provider.name, *slot.failure);
+        }
     }
     if (!driver_) {
-        prepare(provider);
-        start(provider, entry_flow());
+        prepare();
+        if (entry_ == Entry::callback) {
+            evaluate_arguments(slot.provider);
+        }
+        driver_.emplace(r_, slot.provider, entry_flow(slot));
     }
-    return run(provider);
+    return run(slot);
 }
 
-std::unique_ptr<oidc::Flow> Context::entry_flow() const
+std::unique_ptr<oidc::Flow> Context::entry_flow(const Slot& slot) const
 {
-    const auto& provider = entered_->provider;
+    const auto& provider = slot.provider.provider;
     switch (entry_) {
     case Entry::callback:
-        return std::make_unique<oidc::Callback>(provider, visit_, session_);
+        return std::make_unique<oidc::Callback>(provider, visit_, slot.session);
     case Entry::logout:
-        return std::make_unique<oidc::Logout>(provider, visit_, session_);
+        return std::make_unique<oidc::Logout>(
+            provider, visit_, slot.session, slot.failure);
     case Entry::frontchannel_logout:
         return std::make_unique<oidc::FrontChannelLogout>(
-            provider, visit_, session_);
+            provider, visit_, slot.session, slot.failure);
     default:
         return std::make_unique<oidc::BackChannelLogout>(provider, visit_);
     }
@@ -239,11 +436,13 @@ ngx_int_t Context::refuse_entry(
     const ProviderConf& provider, Entry entry, oidc::Error error)
 {
     doing_ = doing(entry);
-    return fail(provider.name, std::move(error));
+    oidc::Finish end;
+    end.error = std::move(error);
+    return fail(provider.name, std::move(end));
 }
 
 // What a flow needs to know of the request; a session needs the cookies alone.
-void Context::prepare(ProviderConf& provider)
+void Context::prepare()
 {
     visit_.method = view(r_->method_name);
     visit_.target = view(r_->unparsed_uri);
@@ -254,61 +453,66 @@ void Context::prepare(ProviderConf& provider)
     if (visit_.source.empty()) {
         visit_.source = header_of(r_, "referer");
     }
+    visit_.address = address_of(r_);
     visit_.cookie_room = cookie_room(r_);
-    if (provider.extra_auth_args != nullptr) {
-        visit_.extra_args = evaluate(r_, provider.extra_auth_args);
-    }
 }
 
-void Context::start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow)
+// Once, before the first step of the flow that they are for: what the operator
+// writes may name the session of that flow's provider.
+void Context::evaluate_arguments(const ProviderConf& provider)
 {
-    driver_.emplace(r_, provider, std::move(flow));
+    visit_.extra_args = provider.extra_auth_args != nullptr ?
+        evaluate(r_, provider.extra_auth_args) :
+        "";
 }
 
-// Nothing while something is waited for.
-std::optional<oidc::Finish> Context::drive()
+// Nothing while something is waited for. The driver is gone at the end.
+std::optional<oidc::Finish> Context::drive(std::optional<Driver>& driver)
 {
     std::optional<oidc::Finish> end;
     try {
-        end = driver_->drive();
+        end = driver->drive();
     } catch (const std::exception& e) {
         end.emplace();
         end->error = oidc::Error{
             oidc::Errc::internal, std::string("internal error, ") + e.what()};
     }
     if (end) {
-        doing_ = driver_->doing();
-        driver_.reset();
+        doing_ = driver->doing();
+        driver.reset();
     }
     return end;
 }
 
-ngx_int_t Context::run(ProviderConf& provider)
+ngx_int_t Context::run(Slot& slot)
 {
-    auto end = drive();
-    return end ? finish(provider, std::move(*end)) : NGX_AGAIN;
+    auto end = drive(driver_);
+    return end ? finish(slot, std::move(*end)) : NGX_AGAIN;
 }
 
-ngx_int_t Context::finish(ProviderConf& provider, oidc::Finish finish)
+ngx_int_t Context::finish(Slot& slot, oidc::Finish finish)
 {
+    gate_ = nullptr;
     if (finish.error) {
-        return fail(provider.name, std::move(*finish.error));
+        return fail(slot.provider.name, std::move(finish));
     }
     if (finish.warning) {
-        log(provider.name, *finish.warning);
+        log(slot.provider.name, *finish.warning);
     }
     if (finish.session) {
-        session_ = std::move(finish.session);
+        slot.session = std::move(finish.session);
+        passed_ = &slot;
     }
     return answer(
         r_, finish, entered_ != nullptr && r_->method == NGX_HTTP_POST);
 }
 
-ngx_int_t Context::fail(const std::string& provider, oidc::Error error)
+ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
 {
-    log(provider, error);
-    error_ = std::move(error);
-    return refuse(r_, *error_);
+    gate_ = nullptr;
+    log(provider, *end.error);
+    error_ = end.error;
+    return refuse(r_, end);
 }
 
 void Context::log(const std::string& provider, const oidc::Error& error) const

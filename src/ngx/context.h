@@ -1,5 +1,5 @@
-// What the module knows of one request: whose session its browser holds, and
-// the flow that it is in.
+// What the module knows of one request: a slot for each provider, whose session
+// its browser may hold, and the flow that it is in.
 #pragma once
 
 #include "flow/renewal.h"
@@ -7,15 +7,34 @@
 #include "ngx/driver.h"
 #include "ngx/ngx.h"
 
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ngx {
 
 // What the paths of a provider are for, which are no page of the application.
 enum class Entry { callback, logout, frontchannel_logout, backchannel_logout };
+
+// The session that the browser holds for one provider, as far as it is known.
+// Nothing of one provider's slot ever comes from, or goes to, another's.
+struct Slot {
+    explicit Slot(ProviderConf& provider) : provider(provider) {}
+
+    ProviderConf& provider;
+    std::optional<oidc::Session> session;
+    std::optional<oidc::Error> failure; // why its store did not tell
+    std::string_view failed_while;
+    bool is_restored = false; // the store has told, or nobody need ask it
+    bool was_missed = false;  // somebody has asked for it before
+    bool is_settled = false;  // and what was due has been renewed
+
+    std::optional<oidc::Pin> pin; // what it was refused for, not pinned yet
+    std::optional<Driver> driver; // restores or renews it
+};
 
 // The request's pool owns it.
 class Context {
@@ -25,68 +44,87 @@ public:
     static Context* find(ngx_http_request_t* r);
     static Context& get(ngx_http_request_t* r);
 
-    // The session that the browser holds for a provider, as far as it is known
-    // without waiting; one in Redis not before settle().
-    const std::optional<oidc::Session>& session(ProviderConf& provider);
-
-    // The session last asked for; variables show it where no provider is
-    // named, such as after an internal redirect.
-    const ProviderConf* provider() const { return provider_; }
-    const std::optional<oidc::Session>& session() const { return session_; }
+    // The slot whose session variables show where this request or subrequest
+    // is; null for none. The slot of a provider's own path, else of the
+    // provider that the location names, else of the gate that was passed.
+    // Reading starts nothing and changes no other slot.
+    static const Slot* shown(ngx_http_request_t* r);
 
     const std::optional<oidc::Error>& error() const { return error_; }
-
-    // The provider one of whose entries this request is, if it is one.
-    bool has_entered() const { return entered_ != nullptr; }
 
     // Phase handlers: they run flows to their ends, over as many calls as it
     // takes, and return what the phase returns.
 
-    // NGX_OK once session() is all that is to be known of it: fetched, renewed.
-    // `is_required` where a request without an answer to that cannot go on.
-    ngx_int_t settle(ProviderConf& provider, bool is_required);
+    // Loads those sessions of the browser that lie in Redis; NGX_OK when what
+    // there is to know of them is known. Failures wait for the gate.
+    ngx_int_t restore(const std::vector<ProviderConf*>& providers);
 
-    ngx_int_t begin_login(ProviderConf& provider);
+    // The gate: NGX_OK where there is a session, NGX_DECLINED where none is
+    // required.
+    ngx_int_t pass_gate(ProviderConf& provider, bool is_required);
+
+    // The query of a request to an entry, which nothing else sees from then on.
+    const std::string& take_query();
+
     ngx_int_t enter(ProviderConf& provider, Entry entry, std::string_view form);
 
-    // What enter() began.
+    // Where a flow of the gate, or of enter(), is under way: goes on with it,
+    // whatever the request shows of itself by now.
+    bool is_at_gate() const { return gate_ != nullptr; }
+    ngx_int_t go_on_at_gate();
+    bool has_entered() const { return entered_ != nullptr; }
     ngx_int_t go_on();
 
     // Ends an entry before it began, or any request, with what an error gets,
     // and logs it.
     ngx_int_t refuse_entry(
         const ProviderConf& provider, Entry entry, oidc::Error error);
-    ngx_int_t fail(const std::string& provider, oidc::Error error);
+    ngx_int_t fail(const std::string& provider, oidc::Finish end);
 
 private:
-    void open(ProviderConf& provider);
-    bool is_revoked(const ProviderConf& provider) const;
-    bool is_due(const ProviderConf& provider) const;
-    oidc::Renewal::Refresh refresh(const ProviderConf& provider) const;
-    ngx_int_t take_settled(
-        ProviderConf& provider, oidc::Finish end, bool is_required);
+    Slot& slot(ProviderConf& provider);
+    Slot& look(ProviderConf& provider);
 
-    void prepare(ProviderConf& provider);
-    void start(ProviderConf& provider, std::unique_ptr<oidc::Flow> flow);
-    std::unique_ptr<oidc::Flow> entry_flow() const;
-    std::optional<oidc::Finish> drive();
-    ngx_int_t run(ProviderConf& provider);
-    ngx_int_t finish(ProviderConf& provider, oidc::Finish finish);
+    ngx_int_t restore(Slot& slot);
+    void begin_restoring(Slot& slot);
+    void hush();
+    void unhush();
+    void restore_here(Slot& slot, oidc::Opened opened);
+    bool has_failed_before(Slot& slot);
+    ngx_int_t settle(Slot& slot);
+    ngx_int_t renew(Slot& slot);
+    oidc::Renewal::Refresh refresh(const ProviderConf& provider) const;
+    void take_renewed(Slot& slot, oidc::Finish end);
+
+    template <class Call>
+    ngx_int_t in_flow(Call call);
+    ngx_int_t try_gate();
+    ngx_int_t go_on_entered();
+    ngx_int_t begin_login(Slot& slot);
+    void prepare();
+    void evaluate_arguments(const ProviderConf& provider);
+    std::unique_ptr<oidc::Flow> entry_flow(const Slot& slot) const;
+    std::optional<oidc::Finish> drive(std::optional<Driver>& driver);
+    ngx_int_t run(Slot& slot);
+    ngx_int_t finish(Slot& slot, oidc::Finish finish);
     void log(const std::string& provider, const oidc::Error& error) const;
 
     ngx_http_request_t* r_;
     oidc::Visit visit_;
+    std::optional<std::string> query_; // of an entry
     std::string form_; // of an entry, which nothing else may see
 
-    ProviderConf* provider_ = nullptr; // whose session was asked for last
-    oidc::Held held_;                  // what only Redis can judge
-    std::optional<oidc::Session> session_;
-    const ProviderConf* settled_ = nullptr;
+    std::list<Slot> slots_;  // their addresses stay
+    Slot* passed_ = nullptr; // the last gate that let the request through
 
-    ProviderConf* entered_ = nullptr;
+    Slot* gate_ = nullptr; // where the request waits
+    bool is_required_ = true;
+    Slot* entered_ = nullptr;
     Entry entry_ = Entry::callback;
+    std::optional<Driver> driver_; // of the flow of the gate, or of the entry
+
     std::string_view doing_ = "choosing a provider";
-    std::optional<Driver> driver_;
+    std::optional<ngx_uint_t> log_level_; // of the connection, while hushed
     std::optional<oidc::Error> error_;
 };
 

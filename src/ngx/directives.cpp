@@ -112,6 +112,19 @@ char* set_token_refresh(ngx_conf_t* cf, ngx_command_t* command, void* conf)
     return NGX_CONF_OK;
 }
 
+char* set_max_lifetime(ngx_conf_t* cf, ngx_command_t* command, void* conf)
+{
+    auto& field = static_cast<ProviderFields*>(conf)->session_max_lifetime;
+    if (view(argument(cf, 1)) != "off") {
+        return ngx_conf_set_sec_slot(cf, command, conf);
+    }
+    if (field != NGX_CONF_UNSET) {
+        return const_cast<char*>("is duplicate");
+    }
+    field = max_lifetime_off;
+    return NGX_CONF_OK;
+}
+
 ngx_conf_enum_t same_site_values[] = {
     {ngx_string("lax"), 0},
     {ngx_string("strict"), 1},
@@ -196,6 +209,7 @@ ngx_command_t provider_commands[] = {
     directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
     directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
     directive("session_idle_timeout", NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(session_idle_timeout)),
+    directive("session_max_lifetime", NGX_CONF_TAKE1, set_max_lifetime,      FIELD(session_max_lifetime)),
     directive("session_claims",     NGX_CONF_1MORE, set_words,               FIELD(session_claims)),
     directive("token_refresh",      NGX_CONF_TAKE1, set_token_refresh,       FIELD(token_refresh)),
     directive("logout_uri",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(logout_uri)),

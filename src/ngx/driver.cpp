@@ -9,12 +9,16 @@ namespace {
 using oidc::Errc;
 using oidc::Error;
 
-constexpr ngx_msec_t interval = 50; // ms between looks at the zone
+constexpr ngx_msec_t interval = 50;    // ms between looks at the zone
+constexpr ngx_msec_t max_pause = 1000; // ms between questions to Redis
+
+// No flow has as many; one that does goes round in circles.
+constexpr int max_steps = 50;
 
 oidc::World world()
 {
     auto time = ngx_timeofday();
-    return {time->sec, oidc::random_bytes, static_cast<int>(time->msec)};
+    return {time->sec, oidc::random_bytes};
 }
 
 // Set-Cookie values hold no line break.
@@ -67,8 +71,8 @@ Driver::~Driver()
     if (awaited_ != nullptr) {
         awaited_->waiting.remove(this);
     }
-    if (claimed_) {
-        store_of(*claimed_).abandon(nullptr, *claimed_);
+    if (ours_) {
+        store_of(*ours_).abandon(nullptr, *ours_);
     }
 }
 
@@ -77,6 +81,9 @@ std::optional<oidc::Finish> Driver::drive()
     if (wait_ != Wait::none) {
         return {};
     }
+    if (is_over_) {
+        throw std::logic_error("a flow that has ended");
+    }
     if (!step_) {
         step_ = flow_->start(world());
     }
@@ -84,15 +91,22 @@ std::optional<oidc::Finish> Driver::drive()
         if (answer_) {
             auto answer = std::move(*answer_);
             answer_.reset();
-            patience_until_ = 0;
+            patience_until_ = pause_ = 0;
+            if (++steps_ > max_steps) {
+                throw std::runtime_error("a flow that does not end");
+            }
             step_ = flow_->resume(world(), std::move(answer));
         }
-        if (auto finish = std::get_if<oidc::Finish>(&*step_)) {
-            leave(*finish);
-            return std::move(*finish);
+        if (auto end = std::get_if<oidc::Finish>(&*step_)) {
+            finish(*end);
+            is_over_ = true;
+            return std::move(*end);
         }
         if (r_->connection->error && needs_client(*step_)) {
-            return {};
+            if (!give_up(*step_)) {
+                return {};
+            }
+            continue;
         }
         if (!std::visit([this](auto& step) { return perform(step); }, *step_)) {
             return {};
@@ -125,7 +139,7 @@ void Driver::answer_fetch(oidc::Result<oidc::HttpResponse> response)
 {
     wait_ = Wait::none;
     answer_ = std::move(response);
-    if (r_->connection->error && claimed_) {
+    if (r_->connection->error && ours_) {
         drive();
     }
 }
@@ -139,6 +153,18 @@ bool Driver::needs_client(const oidc::Step& step) const
             !provider_.provider.knows(learn->part, ngx_time());
     }
     return provider_.redis || std::holds_alternative<oidc::Fetch>(step);
+}
+
+// What the flow can do without is answered, and it goes on.
+bool Driver::give_up(const oidc::Step& step)
+{
+    auto fetch = std::get_if<oidc::Fetch>(&step);
+    if (fetch == nullptr || !fetch->is_optional) {
+        return false;
+    }
+    answer_ = oidc::Result<oidc::HttpResponse>(
+        Error{Errc::request_aborted, "client has gone"});
+    return true;
 }
 
 bool Driver::perform(oidc::Learn& step)
@@ -186,51 +212,66 @@ bool Driver::has_patience()
     return !has_passed(patience_until_);
 }
 
-Store& Driver::store_of(const oidc::Claim& step)
+// Each question to Redis takes memory of the request.
+ngx_msec_t Driver::next_pause(const oidc::Acquire& step)
+{
+    if (&store_of(step) == &*provider_.local) {
+        return interval;
+    }
+    pause_ = pause_ == 0 ? interval : ngx_min(2 * pause_, max_pause);
+    return pause_;
+}
+
+Store& Driver::store_of(const oidc::Acquire& step)
 {
     return step.purpose == oidc::Purpose::login ? *provider_.local :
                                                   provider_.store();
 }
 
-bool Driver::perform(oidc::Claim& step)
+bool Driver::perform(oidc::Acquire& step)
 {
-    auto taking = std::exchange(taking_, {});
-    if (!taking) {
-        taking =
-            store_of(step).take(r_, step, [this](Zone::Acquisition taking) {
+    auto acquisition = std::exchange(acquisition_, {});
+    if (!acquisition) {
+        acquisition = store_of(step).acquire(
+            r_, step, [this](Store::Acquisition acquisition) {
                 wait_ = Wait::none;
-                taking_ = std::move(taking);
+                acquisition_ = std::move(acquisition);
             });
     }
-    if (!taking) {
+    if (!acquisition) {
         wait_ = Wait::subrequest;
         return false;
     }
-    return judge(step, *taking);
+    return judge(step, std::move(*acquisition));
 }
 
-bool Driver::judge(const oidc::Claim& step, const Zone::Acquisition& taking)
+bool Driver::judge(const oidc::Acquire& step, Store::Acquisition acquisition)
 {
-    using oidc::Claimed;
+    using oidc::Acquired;
+    using Answer = oidc::Result<Acquired>;
 
-    switch (taking.standing) {
+    if (!acquisition) {
+        answer_ = Answer(std::move(acquisition).error());
+        return true;
+    }
+    switch (acquisition->standing) {
     case Zone::Standing::ours:
-        claimed_ = step;
-        answer_ = Claimed{Claimed::ours, {}};
+        ours_ = step;
+        answer_ = Answer(Acquired{Acquired::ours, {}});
         return true;
     case Zone::Standing::ended:
-        answer_ = Claimed{Claimed::ended, split(taking.result)};
+        answer_ = Answer(Acquired{Acquired::ended, split(acquisition->result)});
         return true;
     case Zone::Standing::busy:
         // A copy of this flow is under way, maybe in another worker, which may
         // have died.
         if (has_patience()) {
-            park(interval);
+            park(next_pause(step));
             return false;
         }
         [[fallthrough]];
     case Zone::Standing::abandoned:
-        answer_ = Claimed{Claimed::vanished, {}};
+        answer_ = Answer(Acquired{Acquired::vanished, {}});
         return true;
     }
     return false;
@@ -259,8 +300,7 @@ bool Driver::take_answer(std::optional<T> answer)
 
 bool Driver::perform(oidc::Load& step)
 {
-    return take_answer(
-        provider_.store().load(r_, step, done<oidc::Result<oidc::Loaded>>()));
+    return take_answer(provider_.store().load(r_, step, done<Store::Loaded>()));
 }
 
 bool Driver::perform(oidc::Save& step)
@@ -273,23 +313,61 @@ bool Driver::perform(oidc::Drop& step)
     return take_answer(provider_.store().drop(r_, step, done<oidc::Check>()));
 }
 
+bool Driver::perform(oidc::ReadClock&)
+{
+    return take_answer(provider_.store().read_clock(r_, done<Store::Time>()));
+}
+
+bool Driver::perform(oidc::Pin& step)
+{
+    provider_.store().pin(step);
+    answer_ = oidc::Check(oidc::Ok{});
+    return true;
+}
+
+// In every store where sessions of this client may be, one after the other. One
+// session alone, by its own key, is in the provider's own.
 bool Driver::perform(oidc::Revoke& step)
 {
-    return take_answer(provider_.store().revoke(r_, step, done<oidc::Check>()));
+    auto is_one = step.least > 0 && step.keys.size() == 1;
+    auto stores = is_one ? 1 : provider_.revoking.size();
+    for (; revoked_in_ < stores; revoked_in_++) {
+        auto revoked = std::exchange(revoked_, {});
+        if (!revoked) {
+            revoked = provider_.revoking[revoked_in_]->revoke(
+                r_, step, [this](oidc::Check done) {
+                    wait_ = Wait::none;
+                    revoked_ = std::move(done);
+                });
+        }
+        if (!revoked) {
+            wait_ = Wait::subrequest;
+            return false;
+        }
+        if (!*revoked) {
+            answer_ = std::move(*revoked);
+            break;
+        }
+    }
+    if (!answer_) {
+        answer_ = oidc::Check(oidc::Ok{});
+    }
+    revoked_in_ = 0;
+    return true;
 }
 
 // A login that failed has used up its state all the same.
-void Driver::leave(const oidc::Finish& finish)
+void Driver::finish(const oidc::Finish& end)
 {
-    if (!claimed_) {
+    if (!ours_) {
         return;
     }
-    auto claim = *std::exchange(claimed_, std::nullopt);
-    auto& store = store_of(claim);
-    if (finish.error && claim.purpose != oidc::Purpose::login) {
-        store.abandon(r_, claim);
+    auto acquired = *std::exchange(ours_, std::nullopt);
+    auto& store = store_of(acquired);
+    if (end.error && acquired.purpose != oidc::Purpose::login) {
+        store.abandon(r_, acquired);
     } else {
-        store.leave(r_, claim, join(finish.left), finish.keep_left);
+        store.finish(r_, acquired, join(end.result), end.keep_result);
     }
 }
 

@@ -34,15 +34,17 @@ private:
     // Each performs a step: true when `answer_` is there at once.
     bool perform(oidc::Fetch& step);
     bool perform(oidc::Learn& step);
-    bool perform(oidc::Claim& step);
+    bool perform(oidc::Acquire& step);
     bool perform(oidc::Load& step);
     bool perform(oidc::Save& step);
     bool perform(oidc::Drop& step);
+    bool perform(oidc::ReadClock& step);
     bool perform(oidc::Revoke& step);
+    bool perform(oidc::Pin& step);
     bool perform(oidc::Finish& step);
 
-    Store& store_of(const oidc::Claim& step);
-    bool judge(const oidc::Claim& step, const Zone::Acquisition& taking);
+    Store& store_of(const oidc::Acquire& step);
+    bool judge(const oidc::Acquire& step, Store::Acquisition acquisition);
 
     template <class T>
     Store::Done<T> done();
@@ -52,8 +54,10 @@ private:
     bool needs_client(const oidc::Step& step) const;
     void answer_fetch(oidc::Result<oidc::HttpResponse> response);
     bool has_patience();
+    ngx_msec_t next_pause(const oidc::Acquire& step);
     void park(ngx_msec_t timeout);
-    void leave(const oidc::Finish& finish);
+    bool give_up(const oidc::Step& step);
+    void finish(const oidc::Finish& end);
 
     static void wake(ngx_event_t* event);
 
@@ -62,15 +66,20 @@ private:
     std::unique_ptr<oidc::Flow> flow_;
 
     std::optional<oidc::Step> step_;
+    int steps_ = 0;
+    bool is_over_ = false;
     std::optional<oidc::Answer> answer_;
     Wait wait_ = Wait::none;
 
     ngx_event_t event_{};
     ngx_msec_t patience_until_ = 0; // of a wait for others; 0: none yet
+    ngx_msec_t pause_ = 0;          // before Redis is asked again; 0: none yet
     Lookup* awaited_ = nullptr;
     ngx_uint_t known_ = 0; // documents, when a newer one was asked for
-    std::optional<Zone::Acquisition> taking_; // that a store has told
-    std::optional<oidc::Claim> claimed_;      // that is ours and has not ended
+    std::optional<Store::Acquisition> acquisition_; // that a store has told
+    std::optional<oidc::Check> revoked_;            // the same of a revocation
+    std::size_t revoked_in_ = 0;        // so many of the provider's stores
+    std::optional<oidc::Acquire> ours_; // that was acquired and has not ended
 };
 
 }

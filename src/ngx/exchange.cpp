@@ -132,8 +132,8 @@ ngx_int_t Exchange::begin(ngx_http_request_t* r, Manner manner)
     return NGX_OK;
 }
 
-// The location's settings with two of our own, the resolver and how long it
-// may take, in copies for this subrequest alone.
+// The location's settings with three of our own, the resolver, how long it may
+// take and that no access log has it, in copies for this subrequest alone.
 void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
 {
     auto size = ngx_http_max_module * sizeof(void*);
@@ -153,6 +153,8 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     }
     clcf->resolver_timeout =
         ngx_min(clcf->resolver_timeout, outlet_.upstream.connect_timeout);
+
+    clcf->log_subrequest = 0; // it is none of the operator's requests
 
     confs[ngx_http_core_module.ctx_index] = clcf;
     sr->loc_conf = confs;
@@ -257,8 +259,10 @@ ngx_int_t Exchange::create_request(ngx_http_request_t* sr)
 
 ngx_int_t Exchange::reinit_request(ngx_http_request_t* sr)
 {
-    of(sr)->restart();
-    return NGX_OK;
+    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR), [sr] {
+        of(sr)->restart();
+        return static_cast<ngx_int_t>(NGX_OK);
+    });
 }
 
 ngx_int_t Exchange::process_header(ngx_http_request_t* sr)

@@ -43,9 +43,7 @@ bool is_meant(ngx_http_request_t* r, const Door& door, std::string_view form)
     case Entry::backchannel_logout:
         return oidc::BackChannelLogout::is_for(provider, form);
     default:
-        auto cookies = cookies_of(r);
-        auto held = oidc::Session::open(cookies, provider, ngx_time());
-        return held.session || held.ticket;
+        return static_cast<bool>(oidc::Opened::from(cookies_of(r), provider));
     }
 }
 
@@ -99,10 +97,23 @@ ngx_int_t refuse_large_form(ngx_http_request_t* r, const Door& door)
 
 ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
 {
-    auto name = evaluate(r, location_conf(r)->auth_oidc);
-    return Context::get(r).fail(name,
-        {oidc::Errc::config_unusable,
-            "\"auth_oidc\" names an unknown oidc_provider"});
+    oidc::Finish end;
+    end.error = oidc::Error{oidc::Errc::config_unusable,
+        "\"auth_oidc\" names an unknown oidc_provider"};
+    return Context::get(r).fail(
+        evaluate(r, location_conf(r)->auth_oidc), std::move(end));
+}
+
+// Sessions in Redis are there before any `if`, `map` or `limit_req` asks.
+ngx_int_t restore_sessions(ngx_http_request_t* r)
+{
+    const auto& providers = server_conf(r)->providers;
+    auto is_in_redis = std::any_of(providers.begin(), providers.end(),
+        [](const auto* provider) { return provider->redis.has_value(); });
+    if (!is_in_redis || cookies_of(r).empty()) {
+        return NGX_OK;
+    }
+    return Context::get(r).restore(providers);
 }
 
 }
@@ -127,7 +138,7 @@ ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
     return provider;
 }
 
-ngx_int_t entry_handler(ngx_http_request_t* r)
+ngx_int_t post_read_handler(ngx_http_request_t* r)
 {
     if (server_conf(r)->providers.empty()) {
         return NGX_DECLINED;
@@ -138,10 +149,13 @@ ngx_int_t entry_handler(ngx_http_request_t* r)
         return context->go_on();
     }
     auto doors = doors_at(r);
+    auto form = doors.empty() ? "" : Context::get(r).take_query();
+    if (auto rc = restore_sessions(r); rc != NGX_OK) {
+        return rc;
+    }
     if (doors.empty()) {
         return NGX_DECLINED;
     }
-    auto form = text(r->args);
     if (r->method == NGX_HTTP_POST &&
         std::any_of(doors.begin(), doors.end(), takes_form)) {
         if (is_too_large(r)) {
@@ -158,6 +172,10 @@ ngx_int_t entry_handler(ngx_http_request_t* r)
 
 ngx_int_t access_handler(ngx_http_request_t* r)
 {
+    auto context = Context::find(r);
+    if (context != nullptr && context->is_at_gate()) {
+        return context->go_on_at_gate();
+    }
     bool unknown;
     auto provider = protecting_provider(r, unknown);
     if (unknown) {
@@ -166,16 +184,8 @@ ngx_int_t access_handler(ngx_http_request_t* r)
     if (provider == nullptr) {
         return NGX_DECLINED;
     }
-    auto& context = Context::get(r);
-    auto is_required = !has_mode(*location_conf(r), Mode::verify);
-    auto rc = context.settle(*provider, is_required);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-    if (!is_required) {
-        return NGX_DECLINED;
-    }
-    return context.session() ? NGX_OK : context.begin_login(*provider);
+    return Context::get(r).pass_gate(
+        *provider, !has_mode(*location_conf(r), Mode::verify));
 }
 
 }

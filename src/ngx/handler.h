@@ -9,9 +9,9 @@ namespace ngx {
 // name that a variable gave and no provider has, then with `unknown`.
 ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown);
 
-// NGX_HTTP_POST_READ_PHASE: callbacks, before any rewrite, return or location
-// has its say.
-ngx_int_t entry_handler(ngx_http_request_t* r);
+// NGX_HTTP_POST_READ_PHASE: sessions in Redis, callbacks and logouts, before
+// any rewrite, return or location has its say.
+ngx_int_t post_read_handler(ngx_http_request_t* r);
 
 // NGX_HTTP_ACCESS_PHASE: the gate.
 ngx_int_t access_handler(ngx_http_request_t* r);

@@ -35,7 +35,7 @@ ngx_int_t postconfiguration(ngx_conf_t* cf)
     if (main.providers.empty()) {
         return NGX_OK;
     }
-    if (add_handler(cf, NGX_HTTP_POST_READ_PHASE, guarded<entry_handler>) !=
+    if (add_handler(cf, NGX_HTTP_POST_READ_PHASE, guarded<post_read_handler>) !=
             NGX_OK ||
         add_handler(cf, NGX_HTTP_ACCESS_PHASE, guarded<access_handler>) !=
             NGX_OK) {

@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t most_session_keys = 16;
 constexpr time_t longest_skew = 3600;
+constexpr time_t usual_max_lifetime = 24 * 3600;
+constexpr time_t longest_session = 10 * 365 * 24 * 3600;
 
 void check_issuer(const ProviderConf& conf)
 {
@@ -335,6 +337,18 @@ void check_times(const ProviderConf& conf)
     if (conf.session_timeout <= 0) {
         complain("session_timeout", "it must be longer than 0");
     }
+    for (auto [name, value] :
+        {std::pair("session_timeout", conf.session_timeout),
+            std::pair("session_idle_timeout", conf.session_idle_timeout),
+            std::pair("session_max_lifetime", conf.session_max_lifetime)}) {
+        if (value > longest_session) {
+            complain(name, "it must not exceed ten years");
+        }
+    }
+    if (conf.session_max_lifetime == 0) {
+        complain(
+            "session_max_lifetime", "it must be longer than 0, or \"off\"");
+    }
     if (conf.token_refresh == 0) {
         complain("token_refresh",
             "it must be longer than 0, or \"auto\" or \"off\"");
@@ -363,6 +377,9 @@ void set_defaults(ProviderConf& conf)
     ngx_conf_init_uint_value(conf.cookie_samesite, 0);
     ngx_conf_init_value(conf.session_timeout, 8 * 3600);
     ngx_conf_init_value(conf.session_idle_timeout, 0);
+    // A session that was given a longer life at once has it.
+    ngx_conf_init_value(conf.session_max_lifetime,
+        ngx_max(conf.session_timeout, usual_max_lifetime));
     ngx_conf_init_uint_value(conf.token_refresh, refresh_auto);
     ngx_conf_init_value(conf.logout_token_hint, 0);
     ngx_conf_init_value(conf.revoke_on_logout, 0);
@@ -476,6 +493,10 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     check_times(conf);
     client.session_timeout = conf.session_timeout;
     client.session_idle_timeout = conf.session_idle_timeout;
+    client.session_max_lifetime =
+        conf.session_max_lifetime == max_lifetime_off ?
+        0 :
+        conf.session_max_lifetime;
     client.pre_auth_timeout = conf.pre_auth_timeout;
     client.clock_skew = conf.clock_skew;
 }

@@ -121,6 +121,25 @@ std::string_view header_of(ngx_http_request_t* r, std::string_view name)
     return {};
 }
 
+std::string address_of(ngx_http_request_t* r)
+{
+    auto bytes = [](const void* data, std::size_t size) {
+        return std::string(static_cast<const char*>(data), size);
+    };
+    auto sockaddr = r->connection->sockaddr;
+    if (sockaddr->sa_family == AF_INET) {
+        auto sin = reinterpret_cast<sockaddr_in*>(sockaddr);
+        return bytes(&sin->sin_addr, 4);
+    }
+    if (sockaddr->sa_family != AF_INET6) {
+        return {};
+    }
+    auto sin6 = reinterpret_cast<sockaddr_in6*>(sockaddr);
+    auto address = sin6->sin6_addr.s6_addr;
+    return IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr) ? bytes(address + 12, 4) :
+                                                    bytes(address, 8);
+}
+
 std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value)
 {
     ngx_str_t result;

@@ -24,6 +24,10 @@ std::size_t cookie_room(ngx_http_request_t* r);
 // A header of the request by its name in lower case; empty where there is none.
 std::string_view header_of(ngx_http_request_t* r, std::string_view name);
 
+// Whose share of what anybody can do a request takes: its client's address in
+// binary, of an IPv6 one the network's half; empty for a Unix socket's.
+std::string address_of(ngx_http_request_t* r);
+
 std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value);
 
 // The code and the state of a callback are for us alone: takes the query out

@@ -36,25 +36,33 @@ public:
     template <class T>
     using Done = std::function<void(T)>;
 
-    virtual std::optional<oidc::Result<oidc::Loaded>> load(
-        ngx_http_request_t* r, const oidc::Load& step,
-        Done<oidc::Result<oidc::Loaded>> done) = 0;
+    using Loaded = oidc::Result<oidc::Loaded>;
+    using Time = oidc::Result<std::int64_t>;
+    using Acquisition = oidc::Result<Zone::Acquisition>;
+
+    virtual std::optional<Loaded> load(
+        ngx_http_request_t* r, const oidc::Load& step, Done<Loaded> done) = 0;
     virtual std::optional<oidc::Check> save(ngx_http_request_t* r,
         const oidc::Save& step, Done<oidc::Check> done) = 0;
     virtual std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) = 0;
+    virtual std::optional<Time> read_clock(
+        ngx_http_request_t* r, Done<Time> done) = 0;
     virtual std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) = 0;
-    virtual std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Acquisition> done) = 0;
+    virtual std::optional<Acquisition> acquire(ngx_http_request_t* r,
+        const oidc::Acquire& step, Done<Acquisition> done) = 0;
 
-    // The end of what was taken, for those who ask for it within so many
-    // seconds.
-    virtual void leave(ngx_http_request_t* r, const oidc::Claim& step,
-        const std::string& text, std::int64_t keep) = 0;
+    // Where records of revocations may be pushed out by others: keeps these.
+    virtual void pin(const oidc::Pin& step) = 0;
+
+    // The end of what was acquired, with a result for those who ask for it
+    // within so many seconds.
+    virtual void finish(ngx_http_request_t* r, const oidc::Acquire& step,
+        const std::string& result, std::int64_t keep) = 0;
 
     // It will not come to an end; the request is null where it is torn down.
-    virtual void abandon(ngx_http_request_t* r, const oidc::Claim& step) = 0;
+    virtual void abandon(ngx_http_request_t* r, const oidc::Acquire& step) = 0;
 };
 
 // In the shared memory of this node: all is there at once.
@@ -68,20 +76,24 @@ public:
     }
 
     oidc::Loaded load(const oidc::Load& step);
+    bool has_revocations() const { return zone_.has_revocations(); }
 
-    std::optional<oidc::Result<oidc::Loaded>> load(ngx_http_request_t* r,
-        const oidc::Load& step, Done<oidc::Result<oidc::Loaded>> done) override;
+    std::optional<Loaded> load(ngx_http_request_t* r, const oidc::Load& step,
+        Done<Loaded> done) override;
     std::optional<oidc::Check> save(ngx_http_request_t* r,
         const oidc::Save& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) override;
+    std::optional<Time> read_clock(
+        ngx_http_request_t* r, Done<Time> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Acquisition> done) override;
-    void leave(ngx_http_request_t* r, const oidc::Claim& step,
-        const std::string& text, std::int64_t keep) override;
-    void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;
+    std::optional<Acquisition> acquire(ngx_http_request_t* r,
+        const oidc::Acquire& step, Done<Acquisition> done) override;
+    void pin(const oidc::Pin& step) override;
+    void finish(ngx_http_request_t* r, const oidc::Acquire& step,
+        const std::string& result, std::int64_t keep) override;
+    void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
 
 private:
     Zone& zone_;
@@ -99,19 +111,22 @@ public:
     {
     }
 
-    std::optional<oidc::Result<oidc::Loaded>> load(ngx_http_request_t* r,
-        const oidc::Load& step, Done<oidc::Result<oidc::Loaded>> done) override;
+    std::optional<Loaded> load(ngx_http_request_t* r, const oidc::Load& step,
+        Done<Loaded> done) override;
     std::optional<oidc::Check> save(ngx_http_request_t* r,
         const oidc::Save& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) override;
+    std::optional<Time> read_clock(
+        ngx_http_request_t* r, Done<Time> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Zone::Acquisition> take(ngx_http_request_t* r,
-        const oidc::Claim& step, Done<Zone::Acquisition> done) override;
-    void leave(ngx_http_request_t* r, const oidc::Claim& step,
-        const std::string& text, std::int64_t keep) override;
-    void abandon(ngx_http_request_t* r, const oidc::Claim& step) override;
+    std::optional<Acquisition> acquire(ngx_http_request_t* r,
+        const oidc::Acquire& step, Done<Acquisition> done) override;
+    void pin(const oidc::Pin&) override {} // Redis pushes nothing out
+    void finish(ngx_http_request_t* r, const oidc::Acquire& step,
+        const std::string& result, std::int64_t keep) override;
+    void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
 
 private:
     using Replies = oidc::Result<std::vector<oidc::RedisReply>>;

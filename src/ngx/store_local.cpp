@@ -1,6 +1,8 @@
 // Where all is there at once: the zone, and the sessions of a memory store.
 #include "ngx/store.h"
 
+#include <algorithm>
+
 namespace ngx {
 namespace {
 
@@ -23,21 +25,22 @@ oidc::Loaded LocalStore::load(const oidc::Load& step)
         loaded.blob = memory_->load(
             step.key, now, idle_timeout_ > 0 ? now + idle_timeout_ : 0);
     }
-    loaded.revoked_at = zone_.revoked_at(views(step.marks));
+    loaded.revoked_at = zone_.revoked_at(views(step.revocation_keys));
     return loaded;
 }
 
-std::optional<oidc::Result<oidc::Loaded>> LocalStore::load(ngx_http_request_t*,
-    const oidc::Load& step, Done<oidc::Result<oidc::Loaded>>)
+std::optional<Store::Loaded> LocalStore::load(
+    ngx_http_request_t*, const oidc::Load& step, Done<Loaded>)
 {
-    return oidc::Result<oidc::Loaded>(load(step));
+    return Loaded(load(step));
 }
 
 std::optional<Check> LocalStore::save(
     ngx_http_request_t*, const oidc::Save& step, Done<Check>)
 {
     if (memory_ != nullptr &&
-        memory_->save(step.key, step.blob, {}, ngx_time(), step.until)) {
+        memory_->save(
+            step.key, step.blob, step.subject, ngx_time(), step.until)) {
         return Check(oidc::Ok{});
     }
     return Check(Error{Errc::store_full,
@@ -54,16 +57,23 @@ std::optional<Check> LocalStore::drop(
     return Check(oidc::Ok{});
 }
 
-// As long as one of them is noted nobody is told that they were.
+std::optional<Store::Time> LocalStore::read_clock(
+    ngx_http_request_t*, Done<Time>)
+{
+    return Time(now_in_milliseconds());
+}
+
+// Nobody is told that they were unless all of them are noted.
 std::optional<Check> LocalStore::revoke(
     ngx_http_request_t*, const oidc::Revoke& step, Done<Check>)
 {
-    for (const auto& mark : step.marks) {
-        Zone::Revocation revocation;
-        revocation.key = mark;
-        revocation.is_proven = !step.asked_by_anyone;
-        revocation.at = now_in_milliseconds();
-        revocation.until = step.until + renewal_margin;
+    Zone::Revocation revocation;
+    revocation.owner = step.is_proven ? step.subject : step.address;
+    revocation.is_proven = step.is_proven;
+    revocation.at = std::max(now_in_milliseconds(), step.least);
+    revocation.until = step.until + renewal_margin;
+    for (const auto& key : step.keys) {
+        revocation.key = key;
         if (!zone_.revoke(revocation, ngx_time())) {
             return Check(Error{Errc::store_full,
                 "oidc_state_zone has no room for another revocation"});
@@ -72,19 +82,33 @@ std::optional<Check> LocalStore::revoke(
     return Check(oidc::Ok{});
 }
 
-std::optional<Zone::Acquisition> LocalStore::take(
-    ngx_http_request_t*, const oidc::Claim& step, Done<Zone::Acquisition>)
+std::optional<Store::Acquisition> LocalStore::acquire(
+    ngx_http_request_t*, const oidc::Acquire& step, Done<Acquisition>)
 {
-    return zone_.acquire(step.purpose, step.id, ngx_time(), step.until);
+    return Acquisition(
+        zone_.acquire(step.purpose, step.id, ngx_time(), step.until));
 }
 
-void LocalStore::leave(ngx_http_request_t*, const oidc::Claim& step,
-    const std::string& text, std::int64_t keep)
+void LocalStore::pin(const oidc::Pin& step)
 {
-    zone_.finish(step.id, text, ngx_time(), keep);
+    zone_.pin(views(step.keys), step.subject, ngx_time());
+    if (step.copies_until > 0) {
+        Zone::Revocation revocation;
+        revocation.key = step.keys.front();
+        revocation.owner = step.subject;
+        revocation.at = std::max(now_in_milliseconds(), step.started);
+        revocation.until = step.copies_until + renewal_margin;
+        zone_.revoke(revocation, ngx_time());
+    }
 }
 
-void LocalStore::abandon(ngx_http_request_t*, const oidc::Claim& step)
+void LocalStore::finish(ngx_http_request_t*, const oidc::Acquire& step,
+    const std::string& result, std::int64_t keep)
+{
+    zone_.finish(step.id, result, ngx_time(), keep);
+}
+
+void LocalStore::abandon(ngx_http_request_t*, const oidc::Acquire& step)
 {
     zone_.abandon(step.id);
 }

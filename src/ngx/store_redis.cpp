@@ -3,6 +3,7 @@
 #include "ngx/store.h"
 
 #include "core/encode.h"
+#include "ngx/redis_scripts.h"
 
 #include <algorithm>
 #include <charconv>
@@ -17,8 +18,8 @@ using oidc::Error;
 using oidc::RedisCommand;
 using oidc::RedisReply;
 
-constexpr std::string_view ended = "="; // what no taker's name begins with
-constexpr std::size_t taker_size = 12;  // random bytes
+constexpr std::string_view ended = "="; // what no owner's name begins with
+constexpr std::size_t owner_size = 12;  // random bytes
 
 std::string in_milliseconds(std::int64_t seconds)
 {
@@ -45,6 +46,10 @@ bool answers(const RedisReply& reply, const RedisCommand& command)
     if (name == "GET") {
         return reply.kind == Kind::text || reply.kind == Kind::nil;
     }
+    if (name == "TIME") {
+        return reply.list.size() == 2 && is_text(reply.list[0]) &&
+            is_text(reply.list[1]);
+    }
     if (name != "SET") {
         return reply.kind == Kind::integer;
     }
@@ -54,16 +59,16 @@ bool answers(const RedisReply& reply, const RedisCommand& command)
         (reply.kind == Kind::nil && is_conditional);
 }
 
-// GET of the session, if one was asked for, then one of each mark.
+// GET of the session, if one was asked for, then one of each key.
 oidc::Loaded read_loaded(
     const std::vector<RedisReply>& replies, const oidc::Load& step)
 {
     oidc::Loaded loaded;
-    auto first_mark = replies.size() - step.marks.size();
+    auto first_key = replies.size() - step.revocation_keys.size();
     if (!step.key.empty() && is_text(replies.front())) {
         loaded.blob = replies.front().text;
     }
-    for (auto i = first_mark; i < replies.size(); i++) {
+    for (auto i = first_key; i < replies.size(); i++) {
         if (is_text(replies[i])) {
             loaded.revoked_at =
                 std::max(loaded.revoked_at, number_of(replies[i].text));
@@ -72,17 +77,23 @@ oidc::Loaded read_loaded(
     return loaded;
 }
 
-Zone::Acquisition read_taking(
-    const std::vector<RedisReply>& replies, std::string_view taker)
+Zone::Acquisition read_acquisition(
+    const std::vector<RedisReply>& replies, std::string_view owner)
 {
     const auto& value = replies[1].text;
-    if (is_text(replies[1]) && value == taker) {
+    if (is_text(replies[1]) && value == owner) {
         return {Zone::Standing::ours, {}};
     }
     if (!is_text(replies[1]) || !value.starts_with(ended)) {
         return {Zone::Standing::busy, {}};
     }
     return {Zone::Standing::ended, value.substr(ended.size())};
+}
+
+std::int64_t read_time(const RedisReply& reply)
+{
+    return number_of(reply.list[0].text) * 1000 +
+        number_of(reply.list[1].text) / 1000;
 }
 
 std::function<void(oidc::Result<std::vector<RedisReply>>)> pass_on(
@@ -137,9 +148,8 @@ RedisStore::Replies RedisStore::judge(const std::vector<RedisCommand>& commands,
     return replies;
 }
 
-std::optional<oidc::Result<oidc::Loaded>> RedisStore::load(
-    ngx_http_request_t* r, const oidc::Load& step,
-    Done<oidc::Result<oidc::Loaded>> done)
+std::optional<Store::Loaded> RedisStore::load(
+    ngx_http_request_t* r, const oidc::Load& step, Done<Loaded> done)
 {
     std::vector<RedisCommand> commands;
     if (!step.key.empty()) {
@@ -150,8 +160,8 @@ std::optional<oidc::Result<oidc::Loaded>> RedisStore::load(
                 {"PEXPIRE", session, in_milliseconds(idle_timeout_)});
         }
     }
-    for (const auto& mark : step.marks) {
-        commands.push_back({"GET", key("revoked", mark)});
+    for (const auto& revocation : step.revocation_keys) {
+        commands.push_back({"GET", key("revoked", revocation)});
     }
     ask(r, commands, [step, done = std::move(done)](Replies replies) {
         if (replies) {
@@ -163,7 +173,7 @@ std::optional<oidc::Result<oidc::Loaded>> RedisStore::load(
     return {};
 }
 
-// With the session the mark of its sid is there, revoked at no time: anybody
+// With the session the record of its sid is there, revoked at no time: anybody
 // can move what is there, but nobody fill the server with more.
 std::optional<Check> RedisStore::save(
     ngx_http_request_t* r, const oidc::Save& step, Done<Check> done)
@@ -171,11 +181,9 @@ std::optional<Check> RedisStore::save(
     auto now = ngx_time();
     std::vector<RedisCommand> commands{{"SET", key("session", step.key),
         step.blob, "PX", in_milliseconds(step.until - now)}};
-    if (!step.sid_mark.empty()) {
-        auto mark = key("revoked", step.sid_mark);
-        auto life = in_milliseconds(step.ends - now);
-        commands.push_back({"SET", mark, "0", "NX", "PX", life});
-        commands.push_back({"PEXPIRE", mark, life});
+    if (!step.sid_key.empty()) {
+        commands.push_back({"EVAL", prepare_script, "1",
+            key("revoked", step.sid_key), in_milliseconds(step.ends - now)});
     }
     ask(r, commands, pass_on(std::move(done)));
     return {};
@@ -188,46 +196,56 @@ std::optional<Check> RedisStore::drop(
     return {};
 }
 
-std::optional<Check> RedisStore::revoke(
-    ngx_http_request_t* r, const oidc::Revoke& step, Done<Check> done)
+std::optional<Store::Time> RedisStore::read_clock(
+    ngx_http_request_t* r, Done<Time> done)
 {
-    auto now = std::to_string(now_in_milliseconds());
-    std::vector<RedisCommand> commands;
-    for (const auto& mark : step.marks) {
-        commands.push_back({"SET", key("revoked", mark), now, "PX",
-            in_milliseconds(step.until + renewal_margin - ngx_time())});
-        if (step.asked_by_anyone) {
-            commands.back().push_back("XX");
-        }
-    }
-    ask(r, commands, pass_on(std::move(done)));
+    ask(r, {{"TIME"}}, [done = std::move(done)](Replies replies) {
+        done(replies ? Time(read_time(replies->front())) :
+                       Time(std::move(replies).error()));
+    });
     return {};
 }
 
-// Taken is what nobody has set before, by a name of one's own, since a command
-// may be repeated whose answer was lost; a taker that dies is waited for no
-// longer than a request waits.
-std::optional<Zone::Acquisition> RedisStore::take(ngx_http_request_t* r,
-    const oidc::Claim& step, Done<Zone::Acquisition> done)
+std::optional<Check> RedisStore::revoke(
+    ngx_http_request_t* r, const oidc::Revoke& step, Done<Check> done)
 {
-    constexpr std::int64_t longest_taking = 30;
-    auto name = key("claim", step.id);
-    auto taker = oidc::base64url(oidc::random_bytes(taker_size));
+    RedisCommand command{
+        "EVAL", revoke_script, std::to_string(step.keys.size())};
+    for (const auto& revocation : step.keys) {
+        command.push_back(key("revoked", revocation));
+    }
+    command.push_back(
+        in_milliseconds(step.until + renewal_margin - ngx_time()));
+    command.push_back(step.is_proven ? "all" : "known");
+    command.push_back(std::to_string(step.least));
+    ask(r, {std::move(command)}, pass_on(std::move(done)));
+    return {};
+}
+
+// Acquired is what nobody has set before, by a name of one's own, since a
+// command may be repeated whose answer was lost; an owner that dies is waited
+// for no longer than a request waits.
+std::optional<Store::Acquisition> RedisStore::acquire(
+    ngx_http_request_t* r, const oidc::Acquire& step, Done<Acquisition> done)
+{
+    constexpr std::int64_t longest_flow = 30;
+    auto name = key("once", step.id);
+    auto owner = oidc::base64url(oidc::random_bytes(owner_size));
     ask(r,
-        {{"SET", name, taker, "NX", "PX", in_milliseconds(longest_taking)},
+        {{"SET", name, owner, "NX", "PX", in_milliseconds(longest_flow)},
             {"GET", name}},
-        [taker, done = std::move(done)](Replies replies) {
-            done(replies ? read_taking(*replies, taker) :
-                           Zone::Acquisition{Zone::Standing::abandoned, {}});
+        [owner, done = std::move(done)](Replies replies) {
+            done(replies ? Acquisition(read_acquisition(*replies, owner)) :
+                           Acquisition(std::move(replies).error()));
         });
     return {};
 }
 
-void RedisStore::leave(ngx_http_request_t* r, const oidc::Claim& step,
-    const std::string& text, std::int64_t keep)
+void RedisStore::finish(ngx_http_request_t* r, const oidc::Acquire& step,
+    const std::string& result, std::int64_t keep)
 {
     tell(r,
-        {"SET", key("claim", step.id), std::string(ended) + text, "PX",
+        {"SET", key("once", step.id), std::string(ended) + result, "PX",
             in_milliseconds(keep)});
 }
 
@@ -240,10 +258,10 @@ void RedisStore::tell(ngx_http_request_t* r, RedisCommand command)
 }
 
 // What a dying request cannot say any more, time does.
-void RedisStore::abandon(ngx_http_request_t* r, const oidc::Claim& step)
+void RedisStore::abandon(ngx_http_request_t* r, const oidc::Acquire& step)
 {
     if (r != nullptr) {
-        tell(r, {"DEL", key("claim", step.id)});
+        tell(r, {"DEL", key("once", step.id)});
     }
 }
 

@@ -9,25 +9,10 @@ using oidc::Session;
 
 constexpr std::string_view claim_prefix = "oidc_claim_";
 
-// Opens the session where nothing has yet: `if`, `map` and `set` ask before
-// the access phase, and the access phase is not run for subrequests.
-Context* context_of(ngx_http_request_t* r)
-{
-    bool unknown;
-    auto provider = protecting_provider(r, unknown);
-    if (provider == nullptr) {
-        return Context::find(r);
-    }
-    auto& context = Context::get(r);
-    context.session(*provider);
-    return &context;
-}
-
 const Session* session_of(ngx_http_request_t* r)
 {
-    auto context = context_of(r);
-    return context != nullptr && context->session() ? &*context->session() :
-                                                      nullptr;
+    auto slot = Context::shown(r);
+    return slot != nullptr && slot->session ? &*slot->session : nullptr;
 }
 
 // A value that nginx may keep: views live as long as the request's session.
@@ -146,11 +131,8 @@ ngx_int_t authenticated(ngx_http_request_t* r, ngx_http_variable_value_t* v)
 
 ngx_int_t provider(ngx_http_request_t* r, ngx_http_variable_value_t* v)
 {
-    auto context = context_of(r);
-    if (context == nullptr || context->provider() == nullptr) {
-        return set_none(v);
-    }
-    return set(v, context->provider()->name);
+    auto slot = Context::shown(r);
+    return slot != nullptr ? set(v, slot->provider.name) : set_none(v);
 }
 
 ngx_int_t error(ngx_http_request_t* r, ngx_http_variable_value_t* v)

@@ -91,7 +91,11 @@ struct Client {
     SessionStore session_store = SessionStore::automatic;
     std::int64_t session_timeout = 0;
     std::int64_t session_idle_timeout = 0; // 0: none
-    std::int64_t token_refresh = 0;        // ahead of the token's end; 0: none
+    std::int64_t session_max_lifetime = 0; // since the login; 0: none
+    // Of all configured providers with this issuer and client id: how long a
+    // session may live without a renewal. Their sessions share revocations.
+    std::int64_t longest_session_timeout = 0;
+    std::int64_t token_refresh = 0; // ahead of the token's end; 0: none
     std::int64_t pre_auth_timeout = 0;
     std::int64_t clock_skew = 0;
 

@@ -6,6 +6,7 @@
 #include "oidc/logout.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 namespace oidc {
@@ -19,23 +20,31 @@ constexpr std::size_t longest_sid = 255;
 // it fits into nginx's usual 8 KB of header.
 constexpr std::size_t most_by_itself = 4096;
 
+// The second version tells the claims of the ID token from those of user info.
+// In the first one all have tag_claim, and are taken for the ID token's.
+constexpr char version = 2;
+
 enum Tag : unsigned char {
     tag_id = 1,
     tag_needs,
     tag_expires,
     tag_auth_time,
     tag_access_expires,
-    tag_claim, // size of the name (1 byte), name, text
+    tag_claim, // of the ID token: size of the name (1 byte), name, text
     tag_id_token,
     tag_access_token,
-    tag_absent_claim, // the name of one that the token did not have
-    tag_all_claims,   // any that is not here was not in the token
+    tag_absent_claim, // the name of one that neither source had
+    tag_all_claims,   // any that is not here was in neither source
     tag_userinfo,
     tag_started,
     tag_renewed,
     tag_seen,
     tag_refresh_token,
     tag_sid,
+    tag_userinfo_claim, // of user info; like tag_claim
+    tag_shared_claim,   // the same text in both
+    tag_moved,          // the sid is not the one of the login
+    tag_owing,          // user info was not asked for at the last renewal
 };
 
 std::string_view name_of_claim(std::string_view field)
@@ -44,8 +53,13 @@ std::string_view name_of_claim(std::string_view field)
     return field.substr(field.empty() ? 0 : 1, size);
 }
 
-void write_claim(
-    FieldWriter& fields, std::string_view name, const std::string& text)
+std::string_view text_of_claim(std::string_view field)
+{
+    return field.substr(1 + name_of_claim(field).size());
+}
+
+void write_claim(FieldWriter& fields, Tag tag, std::string_view name,
+    const std::string& text)
 {
     constexpr std::size_t longest = 255;
     if (name.size() > longest) {
@@ -54,21 +68,67 @@ void write_claim(
     std::string field(1, static_cast<char>(name.size()));
     field += name;
     field += text;
-    fields.text(tag_claim, field);
+    fields.text(tag, field);
 }
 
-// What is known of the user, in text: the ID token's claims go before the user
-// info's.
 using ClaimTexts = std::map<std::string, std::string>;
 
-ClaimTexts texts_of(JsonValue token, const std::optional<UserInfo>& userinfo)
+ClaimTexts texts_of(JsonValue source)
 {
     ClaimTexts texts;
-    for (auto source : {token, userinfo ? userinfo->claims() : JsonValue()}) {
-        for (const auto& [name, value] : claims_by_name(source)) {
-            if (auto text = claim_text(value)) {
-                texts.emplace(name, std::move(*text));
-            }
+    for (const auto& [name, value] : claims_by_name(source)) {
+        if (auto text = claim_text(value)) {
+            texts.emplace(name, std::move(*text));
+        }
+    }
+    return texts;
+}
+
+// What is known of the user, in text, by where it comes from: what a source
+// does not say any more is gone when it is asked again.
+struct Claims {
+    ClaimTexts token;
+    ClaimTexts userinfo;
+};
+
+Claims read_claims(std::string_view bytes)
+{
+    Claims claims;
+    FieldReader fields(bytes, version);
+    while (auto field = fields.next()) {
+        if (field->bytes.empty() ||
+            (field->tag != tag_claim && field->tag != tag_shared_claim &&
+                field->tag != tag_userinfo_claim)) {
+            continue;
+        }
+        std::string name(name_of_claim(field->bytes));
+        std::string text(text_of_claim(field->bytes));
+        if (field->tag != tag_userinfo_claim) {
+            claims.token.emplace(name, text);
+        }
+        if (field->tag != tag_claim) {
+            claims.userinfo.emplace(name, text);
+        }
+    }
+    return claims;
+}
+
+// Facts of the login, and whose it was.
+bool is_of_login(std::string_view name)
+{
+    constexpr std::string_view names[] = {
+        "acr", "amr", "auth_time", "sid", "sub"};
+    return std::find(std::begin(names), std::end(names), name) !=
+        std::end(names);
+}
+
+// The facts of the login stay where a refreshed token does not name them.
+ClaimTexts refreshed_texts(const ClaimTexts& old, const IdToken& token)
+{
+    auto texts = texts_of(token.claims());
+    for (const auto& claim : old) {
+        if (is_of_login(claim.first)) {
+            texts.insert(claim);
         }
     }
     return texts;
@@ -79,14 +139,32 @@ bool is_needed(const std::string& claim, const Needs& needs)
     return std::binary_search(needs.claims.begin(), needs.claims.end(), claim);
 }
 
-void write_claims(
-    FieldWriter& fields, const ClaimTexts& claims, const Needs& needs)
+// False for one that neither source has. The ID token's goes first.
+bool write_claim(
+    FieldWriter& fields, const Claims& claims, const std::string& name)
+{
+    auto token = claims.token.find(name);
+    auto userinfo = claims.userinfo.find(name);
+    auto in_token = token != claims.token.end();
+    auto in_userinfo = userinfo != claims.userinfo.end();
+
+    if (in_token && in_userinfo && token->second == userinfo->second) {
+        write_claim(fields, tag_shared_claim, name, token->second);
+        return true;
+    }
+    if (in_token) {
+        write_claim(fields, tag_claim, name, token->second);
+    }
+    if (in_userinfo) {
+        write_claim(fields, tag_userinfo_claim, name, userinfo->second);
+    }
+    return in_token || in_userinfo;
+}
+
+void write_claims(FieldWriter& fields, const Claims& claims, const Needs& needs)
 {
     for (const auto& name : needs.claims) {
-        auto claim = claims.find(name);
-        if (claim != claims.end()) {
-            write_claim(fields, name, claim->second);
-        } else {
+        if (!write_claim(fields, claims, name)) {
             fields.text(tag_absent_claim, name);
         }
     }
@@ -94,32 +172,58 @@ void write_claims(
         return;
     }
     fields.text(tag_all_claims, "");
-    for (const auto& [name, text] : claims) {
+    auto all = claims.token;
+    all.insert(claims.userinfo.begin(), claims.userinfo.end());
+    for (const auto& [name, text] : all) {
         if (!is_needed(name, needs)) {
-            write_claim(fields, name, text);
+            write_claim(fields, claims, name);
         }
     }
 }
 
-// What comes anew with every answer of the token endpoint.
-void write_tokens(FieldWriter& fields, const IdToken* token,
-    const Tokens& tokens, const Client& client, std::int64_t now)
+// So many seconds later; at the end of all times at the latest.
+std::int64_t later(std::int64_t time, std::int64_t seconds)
 {
-    fields.text(tag_needs, client.needs_mark);
-    fields.number(tag_expires, now + client.session_timeout);
-    fields.number(tag_renewed, now);
-    if (client.needs.id_token && token) {
-        fields.text(tag_id_token, token->compact());
+    return std::min(time, std::numeric_limits<std::int64_t>::max() - seconds) +
+        seconds;
+}
+
+// By the configuration, of a session whose login was at the one time and whose
+// tokens came at the other.
+std::int64_t last_end(
+    const Client& client, std::int64_t started, std::int64_t renewed)
+{
+    auto end = later(renewed, client.session_timeout);
+    return client.session_max_lifetime > 0 ?
+        std::min(end, later(started / 1000, client.session_max_lifetime)) :
+        end;
+}
+
+void write_text(FieldWriter& fields, Tag tag, bool is_needed,
+    std::optional<std::string_view> text)
+{
+    if (is_needed && text && !text->empty()) {
+        fields.text(tag, *text);
     }
-    if (client.needs.access_token) {
+}
+
+// What comes anew with every answer of the token endpoint.
+void write_tokens(FieldWriter& fields, std::optional<std::string_view> id_token,
+    std::optional<std::string_view> refresh_token, const Tokens& tokens,
+    const Client& client, std::int64_t started, std::int64_t now)
+{
+    const auto& needs = client.needs;
+    fields.text(tag_needs, client.needs_mark);
+    fields.number(tag_expires, last_end(client, started, now));
+    fields.number(tag_renewed, now);
+    write_text(fields, tag_id_token, needs.id_token, id_token);
+    if (needs.access_token) {
         fields.text(tag_access_token, tokens.access_token);
     }
     if (tokens.expires_in > 0) {
         fields.number(tag_access_expires, now + tokens.expires_in);
     }
-    if (client.needs.refresh_token && !tokens.refresh_token.empty()) {
-        fields.text(tag_refresh_token, tokens.refresh_token);
-    }
+    write_text(fields, tag_refresh_token, needs.refresh_token, refresh_token);
 }
 
 void write_seen(FieldWriter& fields, const Client& client, std::int64_t now)
@@ -129,31 +233,12 @@ void write_seen(FieldWriter& fields, const Client& client, std::int64_t now)
     }
 }
 
-// A field that renew() does not write anew.
-bool outlives_refresh(const FieldReader::Field& field,
-    const std::optional<IdToken>& token, const ClaimTexts& claims,
-    const Tokens& tokens)
+std::optional<std::string> sid_of(const IdToken& token)
 {
-    switch (field.tag) {
-    case tag_needs:
-    case tag_expires:
-    case tag_renewed:
-    case tag_seen:
-    case tag_access_token:
-    case tag_access_expires:
-        return false;
-    case tag_id_token:
-        return !token;
-    // Core, 12.2: without a new one the old one stays.
-    case tag_refresh_token:
-        return tokens.refresh_token.empty();
-    case tag_claim:
-        return !claims.contains(std::string(name_of_claim(field.bytes)));
-    case tag_absent_claim:
-        return !claims.contains(std::string(field.bytes));
-    default:
-        return true;
-    }
+    auto sid = token.claims()["sid"].string();
+    return sid && sid->size() <= longest_sid ?
+        std::optional(std::string(*sid)) :
+        std::nullopt;
 }
 
 CookieScope session_scope(const Client& client, bool secure)
@@ -198,79 +283,149 @@ std::vector<std::string> clear_session(
 
 Session Session::begin(const IdToken& token,
     const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-    const Client& client, std::int64_t started, Random random)
+    const Client& client, std::int64_t started, std::int64_t now, Random random)
 {
-    auto now = started / 1000;
-    FieldWriter fields;
+    FieldWriter fields(version);
     fields.text(tag_id, random(id_size));
     fields.number(tag_started, started);
-    write_tokens(fields, &token, tokens, client, now);
+    write_tokens(fields, token.compact(), tokens.refresh_token, tokens, client,
+        started, now);
     write_seen(fields, client, now);
     if (auto auth_time = token.auth_time()) {
         fields.number(tag_auth_time, *auth_time);
     }
-    auto sid = token.claims()["sid"].string();
-    if (sid && sid->size() <= longest_sid) {
+    if (auto sid = sid_of(token)) {
         fields.text(tag_sid, *sid);
     }
-    write_claims(fields, texts_of(token.claims(), userinfo), client.needs);
+    Claims claims{texts_of(token.claims()),
+        userinfo ? texts_of(userinfo->claims()) : ClaimTexts()};
+    write_claims(fields, claims, client.needs);
     if (client.needs.userinfo && userinfo) {
         fields.text(tag_userinfo, userinfo->claims().dump());
     }
-    Session session(fields.take());
-    session.read();
-    return session;
+    return Session(fields.take(), client);
 }
 
 Session Session::renew(const std::optional<IdToken>& token,
-    const Tokens& tokens, const Client& client, std::int64_t now) const
+    const std::optional<UserInfo>& userinfo, const Tokens& tokens,
+    const Client& client, std::int64_t now) const
 {
-    auto claims =
-        token ? texts_of(token->claims(), std::nullopt) : ClaimTexts();
-    std::erase_if(claims, [&](const auto& claim) {
-        return !client.needs.all_claims &&
-            !is_needed(claim.first, client.needs);
-    });
-    FieldWriter fields;
-    FieldReader old(fields_);
-    while (auto field = old.next()) {
-        if (outlives_refresh(*field, token, claims, tokens)) {
-            fields.text(field->tag, field->bytes);
-        }
-    }
-    write_tokens(fields, token ? &*token : nullptr, tokens, client, now);
+    auto claims = read_claims(fields_);
+    auto sid = token ? sid_of(*token) : std::nullopt;
+    auto auth_time = token ? token->auth_time() : std::nullopt;
+
+    FieldWriter fields(version);
+    fields.text(tag_id, id());
+    fields.number(tag_started, started_);
+    write_tokens(fields, token ? token->compact() : id_token(),
+        tokens.refresh_token.empty() ? refresh_token() : tokens.refresh_token,
+        tokens, client, started_, now);
     write_seen(fields, client, now);
-    for (const auto& [name, text] : claims) {
-        write_claim(fields, name, text);
+    // Core, 12.2: it tells the login, and no refresh makes that a later one.
+    if (auth_time_ > 0 || auth_time) {
+        fields.number(tag_auth_time,
+            auth_time_ > 0 ?
+                std::min(auth_time_, auth_time.value_or(auth_time_)) :
+                *auth_time);
     }
-    Session session(fields.take());
-    session.read();
-    session.ticket_ = ticket_;
-    return session;
+    if (sid || this->sid()) {
+        fields.text(tag_sid, sid ? *sid : *this->sid());
+    }
+    if (find(tag_moved) || (sid && sid != this->sid())) {
+        fields.text(tag_moved, "");
+    }
+    if (token) {
+        claims.token = refreshed_texts(claims.token, *token);
+    }
+    if (userinfo) {
+        claims.userinfo = texts_of(userinfo->claims());
+    }
+    if (userinfo && !token && fields_.front() < version) {
+        // They may be those of the old user info.
+        std::erase_if(claims.token,
+            [](const auto& claim) { return !is_of_login(claim.first); });
+    }
+    write_claims(fields, claims, client.needs);
+    auto json =
+        userinfo ? std::optional(userinfo->claims().dump()) : std::nullopt;
+    write_text(fields, tag_userinfo, client.needs.userinfo,
+        json ? json : this->userinfo());
+    return Session(fields.take(), client, ticket_);
+}
+
+Session Session::without_userinfo(const Client& client) const
+{
+    FieldWriter fields(version);
+    FieldReader old(fields_, version);
+    while (auto field = old.next()) {
+        fields.text(field->tag, field->bytes);
+    }
+    fields.text(tag_owing, "");
+    return Session(fields.take(), client, ticket_);
+}
+
+bool Session::owes_userinfo() const
+{
+    return find(tag_owing).has_value();
 }
 
 Session Session::seen(std::int64_t now) const
 {
-    FieldWriter fields;
-    FieldReader old(fields_);
+    auto session = *this;
+    FieldWriter fields(fields_.front());
+    FieldReader old(fields_, version);
     while (auto field = old.next()) {
         if (field->tag != tag_seen) {
             fields.text(field->tag, field->bytes);
         }
     }
     fields.number(tag_seen, now);
-    Session session(fields.take());
-    session.read();
-    session.ticket_ = ticket_;
+    session.fields_ = fields.take();
+    session.seen_ = now;
     return session;
 }
 
-Held Session::open(
-    CookieLines cookies, const Provider& provider, std::int64_t now)
+Session::Session(
+    std::string fields, const Client& client, std::optional<Ticket> ticket) :
+    fields_(std::move(fields)),
+    ticket_(std::move(ticket))
+{
+    is_whole_ = read(client);
+}
+
+Session::Acceptance Session::accept(OpenedSession opened, const Client& client,
+    std::int64_t revoked_at, std::int64_t now)
+{
+    auto& session = opened.session_;
+    if (now >= session.expires_ || session.has_idled(client, now) ||
+        !session.serves(client)) {
+        return {};
+    }
+    if (session.started_ <= revoked_at) {
+        return {{}, std::move(opened)};
+    }
+    return {std::move(session), {}};
+}
+
+std::optional<OpenedSession> OpenedSession::of(
+    std::string fields, const Client& client, std::optional<Ticket> ticket)
+{
+    Session session(std::move(fields), client, std::move(ticket));
+    return session.is_whole_ ?
+        std::optional(OpenedSession(std::move(session))) :
+        std::nullopt;
+}
+
+bool OpenedSession::has_moved() const
+{
+    return session_.find(tag_moved).has_value();
+}
+
+Opened Opened::from(CookieLines cookies, const Provider& provider)
 {
     constexpr int most_tries = 4;
     const auto& name = provider.client().cookie_name;
-    Held held;
+    Opened opened;
     int tries = 0;
 
     // A cookie of that name that somebody planted on a parent domain or path
@@ -280,15 +435,14 @@ Held Session::open(
             return false;
         }
         if (auto value = join_chunks(cookies, name, head)) {
-            held = open_value(*value, provider, now);
+            opened = from_value(*value, provider);
         }
-        return held.session || held.ticket || ++tries == most_tries;
+        return opened || ++tries == most_tries;
     });
-    return held;
+    return opened;
 }
 
-Held Session::open_value(
-    std::string_view value, const Provider& provider, std::int64_t now)
+Opened Opened::from_value(std::string_view value, const Provider& provider)
 {
     auto sealed = base64url_decode(value);
     if (!sealed) {
@@ -303,30 +457,17 @@ Held Session::open_value(
         return {{}, std::move(ticket)};
     }
     return {
-        open_fields(std::move(opened->plain), {}, provider.client(), now), {}};
+        OpenedSession::of(std::move(opened->plain), provider.client(), {}), {}};
 }
 
-std::optional<Session> Session::open_stored(const Ticket& ticket,
-    std::string_view blob, const Provider& provider, std::int64_t now)
+std::optional<OpenedSession> open_stored(
+    const Ticket& ticket, std::string_view blob, const Provider& provider)
 {
     auto plain = ticket.open(blob, provider.session_binding());
     if (!plain) {
         return {};
     }
-    return open_fields(std::move(*plain), ticket, provider.client(), now);
-}
-
-std::optional<Session> Session::open_fields(std::string fields,
-    std::optional<Ticket> ticket, const Client& client, std::int64_t now)
-{
-    Session session(std::move(fields));
-    session.ticket_ = std::move(ticket);
-    if (!session.read() || session.expires_ <= now ||
-        session.has_outlived(client, now) || session.has_idled(client, now) ||
-        !session.serves(client)) {
-        return {};
-    }
-    return session;
+    return OpenedSession::of(std::move(*plain), provider.client(), ticket);
 }
 
 Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
@@ -357,7 +498,8 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
                     std::to_string(most)};
         }
     }
-    auto ticket = ticket_ ? *ticket_ : Ticket::make(marks(client), random);
+    auto keys = revocation_keys(client);
+    auto ticket = ticket_ ? ticket_->with(keys) : Ticket::make(keys, random);
     auto idle_end = now + client.session_idle_timeout;
     auto until = client.session_idle_timeout > 0 ?
         std::min(expires_, idle_end) :
@@ -365,19 +507,22 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
     return Kept{seal(ticket.fields()),
         Save{ticket.key(),
             ticket.seal(fields_, provider.session_binding(), random), until,
+            subject_key(client),
             sid() ? revocation_key(client, "sid", *sid()) : "", expires_}};
 }
 
-bool Session::read()
+// It ends at the earliest of what it carries and what the configuration says by
+// now: revocations are not kept any longer.
+bool Session::read(const Client& client)
 {
-    FieldReader fields(fields_);
+    FieldReader fields(fields_, version);
     while (auto field = fields.next()) {
         switch (field->tag) {
         case tag_started:
             started_ = field->number();
             break;
         case tag_expires:
-            expires_ = field->number();
+            sealed_end_ = field->number();
             break;
         case tag_renewed:
             renewed_ = field->number();
@@ -393,14 +538,8 @@ bool Session::read()
             break;
         }
     }
+    expires_ = std::min(sealed_end_, last_end(client, started_, renewed_));
     return fields.complete();
-}
-
-// A timeout that has become shorter holds for old sessions, too: revocations
-// are not kept any longer.
-bool Session::has_outlived(const Client& client, std::int64_t now) const
-{
-    return renewed_ > 0 && now >= renewed_ + client.session_timeout;
 }
 
 // In a store its time to live tells; a session of before there was such a
@@ -408,7 +547,7 @@ bool Session::has_outlived(const Client& client, std::int64_t now) const
 bool Session::has_idled(const Client& client, std::int64_t now) const
 {
     return client.session_idle_timeout > 0 && seen_ > 0 && !ticket_ &&
-        now >= seen_ + client.session_idle_timeout;
+        now >= later(seen_, client.session_idle_timeout);
 }
 
 bool Session::wants_seal(const Client& client, std::int64_t now) const
@@ -421,6 +560,9 @@ bool Session::wants_seal(const Client& client, std::int64_t now) const
 // Ahead of its end, but a short-lived token's first half is its own.
 bool Session::wants_refresh(const Client& client, std::int64_t now) const
 {
+    if (owes_userinfo() && client.userinfo) {
+        return refresh_token().has_value();
+    }
     if (client.token_refresh == 0 || access_expires_ == 0) {
         return false;
     }
@@ -450,7 +592,7 @@ bool Session::serves(const Client& client) const
 
 bool Session::knows_of(std::string_view claim_name) const
 {
-    FieldReader fields(fields_);
+    FieldReader fields(fields_, version);
     while (auto field = fields.next()) {
         if (field->tag == tag_absent_claim && field->bytes == claim_name) {
             return true;
@@ -469,14 +611,22 @@ std::string Session::handle() const
     return base64url(id());
 }
 
-std::vector<std::string> Session::marks(const Client& client) const
+std::vector<std::string> Session::revocation_keys(const Client& client) const
 {
-    auto sub = claim("sub").value_or("");
-    std::vector<std::string> marks{revocation_key(client, "session", id()),
-        revocation_key(client, "sub", sub)};
-    marks.push_back(sid() ? revocation_key(client, "sid", *sid()) :
-                            revocation_key(client, "sub without sid", sub));
-    return marks;
+    return {own_key(client), subject_key(client),
+        sid() ? revocation_key(client, "sid", *sid()) :
+                revocation_key(
+                    client, "sub without sid", claim("sub").value_or(""))};
+}
+
+std::string Session::own_key(const Client& client) const
+{
+    return revocation_key(client, "session", id());
+}
+
+std::string Session::subject_key(const Client& client) const
+{
+    return revocation_key(client, "sub", claim("sub").value_or(""));
 }
 
 std::string Session::generation() const
@@ -487,13 +637,16 @@ std::string Session::generation() const
         .substr(0, id_size);
 }
 
+// Of one that both sources have the ID token's is written first.
 std::optional<std::string_view> Session::claim(std::string_view name) const
 {
-    FieldReader fields(fields_);
+    FieldReader fields(fields_, version);
     while (auto field = fields.next()) {
-        if (field->tag == tag_claim && !field->bytes.empty() &&
+        auto is_claim = field->tag == tag_claim ||
+            field->tag == tag_userinfo_claim || field->tag == tag_shared_claim;
+        if (is_claim && !field->bytes.empty() &&
             name_of_claim(field->bytes) == name) {
-            return field->bytes.substr(1 + name.size());
+            return text_of_claim(field->bytes);
         }
     }
     return {};
@@ -526,7 +679,7 @@ std::optional<std::string_view> Session::userinfo() const
 
 std::optional<std::string_view> Session::find(unsigned char tag) const
 {
-    FieldReader fields(fields_);
+    FieldReader fields(fields_, version);
     while (auto field = fields.next()) {
         if (field->tag == tag) {
             return field->bytes;

@@ -1,6 +1,7 @@
 // A session: what is left of a login once it is verified, sealed into the
-// browser's cookie or kept in a store. Only a verified IdToken begins one and
-// only our own seal brings one back, so to hold a Session is to know the user.
+// browser's cookie or kept in a store. Only a verified IdToken begins one. What
+// our own seal brings back is an OpenedSession, and becomes a Session again
+// only by accept(): to hold a Session is to know the user.
 #pragma once
 
 #include "core/http.h"
@@ -19,7 +20,7 @@
 
 namespace oidc {
 
-struct Held;
+class OpenedSession;
 
 // What a store is to keep, and until when.
 struct Save {
@@ -29,40 +30,47 @@ struct Save {
     std::string blob;
     std::int64_t until;
 
+    std::string subject; // whose share of the store it takes: its subject_key()
+
     // By what anybody may ask to revoke it: how long that can be of use. Empty
     // for a session without.
-    std::string sid_mark;
+    std::string sid_key;
     std::int64_t ends;
 };
 
 class Session {
 public:
-    // Keeps only what the client's Needs name. `started` is in milliseconds
-    // since the epoch, all other times are in seconds.
+    // Keeps only what the client's Needs name. `started` is when the callback
+    // arrived, in milliseconds since the epoch by the clock that revocations
+    // are stamped by; all other times are in seconds, by our own clock.
     static Session begin(const IdToken& token,
         const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-        const Client& client, std::int64_t started, Random random);
+        const Client& client, std::int64_t started, std::int64_t now,
+        Random random);
 
-    // The same session with the tokens of a refresh, and with its end moved on.
-    // Claims that a new ID token does not have stay.
-    Session renew(const std::optional<IdToken>& token, const Tokens& tokens,
+    // The same session with what a refresh brought, and with its end moved on.
+    // A new ID token replaces all claims of the old one but the facts of the
+    // login, which stay where it does not name them; a new user info replaces
+    // the old one. Without one of them its claims stay.
+    Session renew(const std::optional<IdToken>& token,
+        const std::optional<UserInfo>& userinfo, const Tokens& tokens,
         const Client& client, std::int64_t now) const;
 
     // The same session, seen now.
     Session seen(std::int64_t now) const;
 
-    // Of the request's cookies; nothing for none, a tampered, foreign or ended
-    // one, and one that lacks what the configuration uses by now.
-    static Held open(
-        CookieLines cookies, const Provider& provider, std::int64_t now);
+    // The same session, to be renewed again at once: user info was not asked
+    // for as it should have been.
+    Session without_userinfo(const Client& client) const;
+    bool owes_userinfo() const;
 
-    // The same of a cookie's value.
-    static Held open_value(
-        std::string_view value, const Provider& provider, std::int64_t now);
-
-    // What a store gave for a ticket.
-    static std::optional<Session> open_stored(const Ticket& ticket,
-        std::string_view blob, const Provider& provider, std::int64_t now);
+    // The one judgement of what came back from a cookie or a store, whatever
+    // the store: it is in time, holds all that the configuration uses, and no
+    // revocation is as late as its beginning. `revoked_at` is the latest of its
+    // revocation keys', in milliseconds since the epoch; 0: none.
+    struct Acceptance;
+    static Acceptance accept(OpenedSession opened, const Client& client,
+        std::int64_t revoked_at, std::int64_t now);
 
     // How a session is kept: a cookie's value, and what goes to a store,
     // unless the cookie holds it all.
@@ -82,12 +90,15 @@ public:
 
     // What it can be revoked by: revocation_key() of itself, of its subject
     // and, where the provider named one, of its sid.
-    std::vector<std::string> marks(const Client& client) const;
+    std::vector<std::string> revocation_keys(const Client& client) const;
+    std::string own_key(const Client& client) const;
+    std::string subject_key(const Client& client) const;
 
     // Identifies this state of its tokens.
     std::string generation() const;
 
-    // Its access token ends soon, and there is a way to another one.
+    // Its access token ends soon, or it owes its user info, and there is a way
+    // to another one.
     bool wants_refresh(const Client& client, std::int64_t now) const;
 
     // It is kept in a cookie that should say when it was seen last.
@@ -95,6 +106,10 @@ public:
 
     std::int64_t started() const { return started_; } // milliseconds
     std::int64_t expires() const { return expires_; }
+
+    // The same without what the configuration says by now.
+    std::int64_t sealed_end() const { return sealed_end_; }
+
     std::int64_t auth_time() const { return auth_time_; } // 0: not told
     std::int64_t access_token_expires() const { return access_expires_; }
     const std::optional<Ticket>& ticket() const { return ticket_; }
@@ -108,21 +123,22 @@ public:
     std::optional<std::string_view> userinfo() const; // JSON
 
 private:
-    explicit Session(std::string fields) : fields_(std::move(fields)) {}
+    friend class OpenedSession;
 
-    static std::optional<Session> open_fields(std::string fields,
-        std::optional<Ticket> ticket, const Client& client, std::int64_t now);
+    Session(std::string fields, const Client& client,
+        std::optional<Ticket> ticket = {});
 
-    bool read();
-    bool has_outlived(const Client& client, std::int64_t now) const;
+    bool read(const Client& client);
     bool has_idled(const Client& client, std::int64_t now) const;
     bool serves(const Client& client) const;
     bool knows_of(std::string_view claim_name) const;
     std::optional<std::string_view> find(unsigned char tag) const;
 
     std::string fields_;
+    bool is_whole_ = false;
     std::int64_t started_ = 0;
-    std::int64_t expires_ = 0;
+    std::int64_t sealed_end_ = 0;
+    std::int64_t expires_ = 0; // the configuration may say less
     std::int64_t renewed_ = 0; // when the tokens came
     std::int64_t seen_ = 0;
     std::int64_t auth_time_ = 0;
@@ -130,11 +146,61 @@ private:
     std::optional<Ticket> ticket_; // of one that lies in a store
 };
 
-// What a browser holds: a session, or the ticket of one in a store.
-struct Held {
-    std::optional<Session> session;
-    std::optional<Ticket> ticket;
+// What a seal of ours opened to. Nothing says yet that it is still good.
+class OpenedSession {
+public:
+    std::vector<std::string> revocation_keys(const Client& client) const
+    {
+        return session_.revocation_keys(client);
+    }
+    std::string subject_key(const Client& client) const
+    {
+        return session_.subject_key(client);
+    }
+    std::int64_t started() const { return session_.started(); }
+    std::int64_t sealed_end() const { return session_.sealed_end(); }
+
+    // Its sid has changed since it began: an older ticket, or copy of it, does
+    // not know all that it can be revoked by.
+    bool has_moved() const;
+
+private:
+    friend class Session;
+    friend struct Opened;
+    friend std::optional<OpenedSession> open_stored(
+        const Ticket& ticket, std::string_view blob, const Provider& provider);
+
+    static std::optional<OpenedSession> of(
+        std::string fields, const Client& client, std::optional<Ticket> ticket);
+
+    explicit OpenedSession(Session session) : session_(std::move(session)) {}
+
+    Session session_;
 };
+
+struct Session::Acceptance {
+    std::optional<Session> session;
+    std::optional<OpenedSession> revoked; // which is good but for that
+};
+
+// What a browser holds: a session, the ticket of one in a store, or neither.
+struct Opened {
+    std::optional<OpenedSession> session;
+    std::optional<Ticket> ticket;
+
+    explicit operator bool() const { return session || ticket; }
+
+    // Of the request's cookies; nothing for none, and for what our keys did
+    // not seal for this provider.
+    static Opened from(CookieLines cookies, const Provider& provider);
+
+    // The same of a cookie's value.
+    static Opened from_value(std::string_view value, const Provider& provider);
+};
+
+// What a store gave for a ticket.
+std::optional<OpenedSession> open_stored(
+    const Ticket& ticket, std::string_view blob, const Provider& provider);
 
 // The Set-Cookie values of a session's cookie, and those that end it.
 std::vector<std::string> session_cookies(const Client& client,

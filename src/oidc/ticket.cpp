@@ -6,19 +6,26 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t id_size = 16;
-constexpr std::size_t most_marks = 3;
+constexpr std::size_t max_revocation_keys = 3;
 
 // None of a session's, so that neither is taken for the other.
-enum Tag : unsigned char { tag_id = 64, tag_secret, tag_mark };
+enum Tag : unsigned char { tag_id = 64, tag_secret, tag_revocation_key };
 
 }
 
-Ticket Ticket::make(std::vector<std::string> marks, Random random)
+Ticket Ticket::make(std::vector<std::string> revocation_keys, Random random)
 {
     Ticket ticket;
     ticket.id_ = random(id_size);
     ticket.secret_ = Secret(random(KeyRing::master_size));
-    ticket.marks_ = std::move(marks);
+    ticket.revocation_keys_ = std::move(revocation_keys);
+    return ticket;
+}
+
+Ticket Ticket::with(std::vector<std::string> revocation_keys) const
+{
+    auto ticket = *this;
+    ticket.revocation_keys_ = std::move(revocation_keys);
     return ticket;
 }
 
@@ -34,8 +41,8 @@ std::optional<Ticket> Ticket::read(std::string_view text)
         case tag_secret:
             ticket.secret_ = Secret(std::string(field->bytes));
             break;
-        case tag_mark:
-            ticket.marks_.emplace_back(field->bytes);
+        case tag_revocation_key:
+            ticket.revocation_keys_.emplace_back(field->bytes);
             break;
         default:
             return {}; // a session, as a rule
@@ -43,7 +50,7 @@ std::optional<Ticket> Ticket::read(std::string_view text)
     }
     if (!fields.complete() || ticket.id_.size() != id_size ||
         ticket.secret_.reveal().size() != KeyRing::master_size ||
-        ticket.marks_.size() > most_marks) {
+        ticket.revocation_keys_.size() > max_revocation_keys) {
         return {};
     }
     return ticket;
@@ -54,8 +61,8 @@ std::string Ticket::fields() const
     FieldWriter fields;
     fields.text(tag_id, id_);
     fields.text(tag_secret, secret_.reveal());
-    for (const auto& mark : marks_) {
-        fields.text(tag_mark, mark);
+    for (const auto& key : revocation_keys_) {
+        fields.text(tag_revocation_key, key);
     }
     return fields.take();
 }

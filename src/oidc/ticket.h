@@ -15,9 +15,12 @@ class Ticket {
 public:
     static constexpr std::size_t key_size = 16;
 
-    // For a new session. The marks are what it can be revoked by, see
+    // For a new session. The keys are what it can be revoked by, see
     // revocation_key().
-    static Ticket make(std::vector<std::string> marks, Random random);
+    static Ticket make(std::vector<std::string> revocation_keys, Random random);
+
+    // The same ticket for a session that can be revoked by other keys.
+    Ticket with(std::vector<std::string> revocation_keys) const;
 
     // As fields() wrote it; nothing for anything else.
     static std::optional<Ticket> read(std::string_view fields);
@@ -26,7 +29,10 @@ public:
     // Under which the store keeps the session: a digest of the ticket's id.
     std::string key() const;
 
-    const std::vector<std::string>& marks() const { return marks_; }
+    const std::vector<std::string>& revocation_keys() const
+    {
+        return revocation_keys_;
+    }
 
     // The session as the store keeps it, under a key of this ticket's own.
     std::string seal(std::string_view plain, std::string_view associated,
@@ -40,7 +46,7 @@ private:
 
     std::string id_;
     Secret secret_;
-    std::vector<std::string> marks_;
+    std::vector<std::string> revocation_keys_;
 };
 
 }

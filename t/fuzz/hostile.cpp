@@ -4,6 +4,7 @@
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/renewal.h"
+#include "flow/restore.h"
 #include "fuzz.h"
 #include "hostile_world.h"
 
@@ -27,7 +28,7 @@ public:
 private:
     void obey(char command, const std::string& argument);
     void configure(std::string_view options);
-    void claim(Claimed& claimed, const std::string& argument);
+    void decide(Acquired& acquired, const std::string& argument);
     std::string filled(std::string text);
 
     Visit visit(
@@ -45,6 +46,7 @@ private:
     void recover();
 
     HostileWorld world_;
+    std::optional<Error> failure_; // none: the store tells of the session
     Jar jar_;
     std::string header_;
     std::string target_;
@@ -55,17 +57,17 @@ private:
     std::string fetch_dest_;
     std::string source_;
 
-    std::vector<std::string> left_; // cookies of the last callback that ended
-    std::string confirmation_;      // of the last page that asked for one
-    std::set<std::string> hosts_;   // that a location may lead to
-    std::set<std::string> alive_;   // sessions that nothing has ended
-    std::set<std::string> dead_;    // and those that came to an end
-    std::int64_t used_until_ = 0;   // the logout token
-    bool was_broken_ = false;       // the store
-    bool was_planted_ = false;      // a cookie
-    bool signed_ = false;           // by the real provider, a good token
-    bool logout_signed_ = false;    // and a good logout token
-    bool confirmed_ = false;        // by the user, a logout
+    std::vector<std::string> result_; // of the last callback that ended
+    std::string confirmation_;        // of the last page that asked for one
+    std::set<std::string> hosts_;     // that a location may lead to
+    std::set<std::string> alive_;     // sessions that nothing has ended
+    std::set<std::string> dead_;      // and those that came to an end
+    std::int64_t used_until_ = 0;     // the logout token
+    bool was_broken_ = false;         // the store
+    bool was_planted_ = false;        // a cookie
+    bool signed_ = false;             // by the real provider, a good token
+    bool logout_signed_ = false;      // and a good logout token
+    bool confirmed_ = false;          // by the user, a logout
 };
 
 // STATUS TYPE BODY
@@ -162,10 +164,10 @@ void Hostile::obey(char command, const std::string& argument)
         configure(argument);
         break;
     case 'e':
-        claim(world_.login, argument);
+        decide(world_.login, argument);
         break;
     case 'z': // what others leave of a renewal
-        claim(world_.renewal.emplace(), argument);
+        decide(world_.renewal.emplace(), argument);
         break;
     case 'q': // these steps fail
         world_.broken.clear();
@@ -225,20 +227,20 @@ void Hostile::obey(char command, const std::string& argument)
     }
 }
 
-// WHOSE and, of one that ended, what it left; of a callback, what the last one
+// WHOSE and, of one that ended, its result; of a callback, what the last one
 // did.
-void Hostile::claim(Claimed& claimed, const std::string& argument)
+void Hostile::decide(Acquired& acquired, const std::string& argument)
 {
     std::string_view rest = argument;
     auto whose = take_word(rest);
-    claimed.whose = whose == "ours" ? Claimed::ours :
-        whose == "ended"            ? Claimed::ended :
-                                      Claimed::vanished;
-    claimed.left.clear();
-    if (whose == "ended" && &claimed == &world_.login) {
-        claimed.left = left_;
+    acquired.whose = whose == "ours" ? Acquired::ours :
+        whose == "ended"             ? Acquired::ended :
+                                       Acquired::vanished;
+    acquired.result.clear();
+    if (whose == "ended" && &acquired == &world_.login) {
+        acquired.result = result_;
     } else if (whose == "ended" && !rest.empty()) {
-        claimed.left = {std::string(rest)};
+        acquired.result = {std::string(rest)};
     }
 }
 
@@ -334,8 +336,8 @@ Finish Hostile::enter(bool is_callback, const std::string& argument)
     auto finish = is_callback ? world_.run(callback) : world_.run(gate);
     jar_.take(finish.cookies);
     demand(finish.error || !finish.location.empty(), "it leads somewhere");
-    if (!finish.left.empty()) {
-        left_ = finish.left;
+    if (!finish.result.empty()) {
+        result_ = finish.result;
     }
     auto metadata = world_.provider.metadata(world_.now);
     auto mark = finish.location.find('?');
@@ -350,14 +352,16 @@ Finish Hostile::enter(bool is_callback, const std::string& argument)
 // then on. An outage alone ends none.
 void Hostile::renew(Renewal::Refresh refresh)
 {
-    auto store = world_.provider.client().session_store;
     auto before = world_.current(jar_);
     know(before);
     auto page = visit("GET", "/page");
-    Renewal renewal(world_.provider, page,
-        store == SessionStore::named ? world_.held(jar_) : Held{before, {}},
-        refresh);
-    auto finish = world_.run(renewal);
+    Restore restore(world_.provider, world_.opened(jar_));
+    auto finish = world_.run(restore);
+    if (finish.session) {
+        Renewal renewal(
+            world_.provider, page, std::move(*finish.session), refresh);
+        finish = world_.run(renewal);
+    }
     jar_.take(finish.cookies);
     know(finish.session);
     check(finish);
@@ -378,7 +382,7 @@ void Hostile::renew(Renewal::Refresh refresh)
             "as it is");
     }
     auto is_outage = world_.refreshed.status >= 500 && !world_.renewal &&
-        store != SessionStore::cookie;
+        world_.provider.client().session_store != SessionStore::cookie;
     demand(finish.session || !before || !is_outage || was_broken_,
         "an outage ends no session");
 }
@@ -389,7 +393,7 @@ void Hostile::log_out(const std::string& form)
     know(before);
     auto copy = jar_;
     auto page = visit("POST", "/logout", form);
-    Logout logout(world_.provider, page, before);
+    Logout logout(world_.provider, page, before, failure_);
     auto finish = world_.run(logout);
     jar_.take(finish.cookies);
     check(finish);
@@ -418,7 +422,7 @@ void Hostile::log_out_in_frame(const std::string& query)
     know(before);
     auto copy = jar_;
     auto page = visit("GET", "/frontchannel_logout?" + query, query);
-    FrontChannelLogout logout(world_.provider, page, before);
+    FrontChannelLogout logout(world_.provider, page, before, failure_);
     auto finish = world_.run(logout);
     jar_.take(finish.cookies);
     check(finish);
@@ -453,9 +457,9 @@ void Hostile::log_out_by_provider(const std::string& form)
         return;
     }
     demand(logout_signed_, "nobody else logs anybody out");
-    demand(finish.page == Page::done && finish.left.empty(), "it is done");
+    demand(finish.page == Page::done && finish.result.empty(), "it is done");
     demand(world_.now >= used_until_, "a token serves once");
-    used_until_ = world_.now + finish.keep_left;
+    used_until_ = world_.now + finish.keep_result;
     dead_.insert(alive_.begin(), alive_.end());
     alive_.clear();
     if (before) {
@@ -499,9 +503,11 @@ void Hostile::check(const Finish& finish)
         "a warning is fit for a log");
     if (finish.error) {
         demand(is_printable(finish.error->detail), "fit for a log");
-        demand(finish.location.empty() && finish.left.empty(),
+        demand(finish.location.empty() && finish.result.empty(),
             "an error goes nowhere");
-        demand(!finish.session && finish.cookies.empty(),
+        auto is_logout =
+            finish.page == Page::logged_out_here || finish.page == Page::done;
+        demand(!finish.session && (finish.cookies.empty() || is_logout),
             "an error leaves nothing behind");
     } else if (finish.page == Page::logged_in || !finish.location.empty()) {
         check_location(finish.location);

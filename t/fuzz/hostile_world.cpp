@@ -29,7 +29,7 @@ void HostileWorld::recover()
     userinfo = json_answer(R"({"sub":"user-1","email":"joe@example.com"})");
     pushed = json_answer(R"({"request_uri":"urn:example:1","expires_in":60})");
     revoked = {200, "", "", ""};
-    login = {Claimed::ours, {}};
+    login = {Acquired::ours, {}};
     renewal.reset();
     broken.clear();
 }
@@ -43,8 +43,8 @@ Finish HostileWorld::run(Flow& flow)
     for (int steps = 0; steps < 12; steps++) {
         if (auto finish = std::get_if<Finish>(&step)) {
             if (ours_ && (!finish->error || ours_->purpose == Purpose::login)) {
-                claims_[ours_->id] = {
-                    now + finish->keep_left, "", finish->left};
+                ended_[ours_->id] = {
+                    now + finish->keep_result, "", finish->result};
             }
             return std::move(*finish);
         }
@@ -56,28 +56,20 @@ Finish HostileWorld::run(Flow& flow)
     return {};
 }
 
-Held HostileWorld::held(const Jar& jar) const
+Opened HostileWorld::opened(const Jar& jar) const
 {
     auto header = jar.header();
     std::string_view lines[] = {header};
-    return Session::open(lines, provider, now);
+    return Opened::from(lines, provider);
 }
 
 std::optional<Session> HostileWorld::current(const Jar& jar) const
 {
-    auto held = this->held(jar);
-    auto session = std::move(held.session);
-    if (held.ticket) {
-        auto stored = find(sessions_, held.ticket->key());
-        session = stored != nullptr ?
-            Session::open_stored(*held.ticket, stored->blob, provider, now) :
-            std::nullopt;
+    Restoration restoration(provider, opened(jar));
+    while (auto load = restoration.next()) {
+        restoration.take(peek(*load), now);
     }
-    if (session &&
-        session->started() <= revoked_at(session->marks(provider.client()))) {
-        session.reset();
-    }
-    return session;
+    return std::move(restoration.session);
 }
 
 std::string HostileWorld::token(const Members& wrong) const
@@ -143,22 +135,25 @@ Answer HostileWorld::perform(const Learn& step)
     return provider.adopt(step.part, document->body, document->fresh_until);
 }
 
-Answer HostileWorld::perform(const Claim& step)
+Answer HostileWorld::perform(const Acquire& step)
 {
     demand(step.until > now, "worth remembering");
+    if (auto judged = judge("acquire"); !judged) {
+        return Result<Acquired>(std::move(judged).error());
+    }
     if (step.purpose == Purpose::login) {
         ours_ = step;
-        return login;
+        return Result<Acquired>(login);
     }
     demand(step.id.size() == 16, "an id of that size");
     if (step.purpose == Purpose::renewal && renewal) {
-        return *renewal;
+        return Result<Acquired>(*renewal);
     }
-    if (auto left = find(claims_, step.id)) {
-        return Claimed{Claimed::ended, left->left};
+    if (auto ended = find(ended_, step.id)) {
+        return Result<Acquired>(Acquired{Acquired::ended, ended->result});
     }
     ours_ = step;
-    return Claimed{Claimed::ours, {}};
+    return Result<Acquired>(Acquired{Acquired::ours, {}});
 }
 
 Answer HostileWorld::perform(const Load& step)
@@ -166,16 +161,22 @@ Answer HostileWorld::perform(const Load& step)
     if (auto judged = judge("load"); !judged) {
         return Result<Loaded>(std::move(judged).error());
     }
-    Loaded loaded;
-    auto stored = sessions_.find(step.key);
-    if (stored != sessions_.end() && now < stored->second.until) {
-        loaded.blob = stored->second.blob;
-        if (auto idle = provider.client().session_idle_timeout; idle > 0) {
-            stored->second.until = now + idle;
-        }
+    auto loaded = peek(step);
+    auto idle = provider.client().session_idle_timeout;
+    if (loaded.blob && idle > 0) {
+        sessions_[step.key].until = now + idle;
     }
-    loaded.revoked_at = revoked_at(step.marks);
     return Result<Loaded>(std::move(loaded));
+}
+
+Loaded HostileWorld::peek(const Load& step) const
+{
+    Loaded loaded;
+    if (auto stored = find(sessions_, step.key)) {
+        loaded.blob = stored->blob;
+    }
+    loaded.revoked_at = revoked_at(step.revocation_keys);
+    return loaded;
 }
 
 Answer HostileWorld::perform(const Save& step)
@@ -200,15 +201,30 @@ Answer HostileWorld::perform(const Drop& step)
 
 Answer HostileWorld::perform(const Revoke& step)
 {
-    demand(!step.marks.empty(), "something to revoke");
+    demand(!step.keys.empty(), "something to revoke");
+    demand(step.until > now, "that may live on");
     auto judged = judge("revoke");
-    for (const auto& mark : step.marks) {
-        demand(mark.size() == 16, "a mark of that size");
+    for (const auto& key : step.keys) {
+        demand(key.size() == 16, "a key of that size");
         if (judged) {
-            revocations_[mark] = {step.until, "", {}, now * 1000};
+            revocations_[key] = {step.until, "", {}, now * 1000};
         }
     }
     return judged;
+}
+
+Answer HostileWorld::perform(const ReadClock&)
+{
+    auto judged = judge("clock");
+    return judged ? Result<std::int64_t>(now * 1000) :
+                    Result<std::int64_t>(std::move(judged).error());
+}
+
+Answer HostileWorld::perform(const Pin& step)
+{
+    demand(step.keys.size() == 3 && step.subject == step.keys[1],
+        "the keys of one session");
+    return Check(Ok{});
 }
 
 // Whatever the endpoints are called: only a question about the user has no
@@ -250,11 +266,11 @@ const HostileWorld::Lasting* HostileWorld::find(
 }
 
 std::int64_t HostileWorld::revoked_at(
-    const std::vector<std::string>& marks) const
+    const std::vector<std::string>& keys) const
 {
     std::int64_t latest = 0;
-    for (const auto& mark : marks) {
-        if (auto found = find(revocations_, mark)) {
+    for (const auto& key : keys) {
+        if (auto found = find(revocations_, key)) {
             latest = std::max(latest, found->revoked_at);
         }
     }

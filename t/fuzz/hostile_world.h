@@ -21,7 +21,7 @@ public:
 
     // What a browser's cookies hold, and the session behind them, unless it was
     // revoked.
-    Held held(const Jar& jar) const;
+    Opened opened(const Jar& jar) const;
     std::optional<Session> current(const Jar& jar) const;
 
     // A good token of the real provider but for these claims.
@@ -46,9 +46,9 @@ public:
     HttpResponse pushed;
     HttpResponse revoked;
 
-    Claimed login{Claimed::ours, {}}; // whose a state is
-    std::optional<Claimed> renewal;   // whose a refresh token is, else in truth
-    std::set<std::string> broken;     // steps that the store fails
+    Acquired login{Acquired::ours, {}}; // whose a state is
+    std::optional<Acquired> renewal; // whose a refresh token is, else in truth
+    std::set<std::string> broken;    // steps that the store fails
 
     std::map<std::string, std::string> parameters; // of the last authorization
     std::string old_state;                         // of the one before
@@ -56,30 +56,33 @@ public:
 private:
     struct Lasting {
         std::int64_t until;
-        std::string blob;                // of a session
-        std::vector<std::string> left{}; // by a flow
+        std::string blob;                  // of a session
+        std::vector<std::string> result{}; // of a flow
         std::int64_t revoked_at = 0;
     };
     using Memory = std::map<std::string, Lasting>;
 
     Answer perform(const Fetch& step);
     Answer perform(const Learn& step);
-    Answer perform(const Claim& step);
+    Answer perform(const Acquire& step);
     Answer perform(const Load& step);
     Answer perform(const Save& step);
     Answer perform(const Drop& step);
+    Answer perform(const ReadClock& step);
+    Answer perform(const Pin& step);
     Answer perform(const Revoke& step);
     Answer perform(const Finish& step);
 
     const HttpResponse& answer_to(const HttpRequest& request);
     Check judge(const char* step) const;
     const Lasting* find(const Memory& memory, const std::string& key) const;
-    std::int64_t revoked_at(const std::vector<std::string>& marks) const;
+    Loaded peek(const Load& step) const;
+    std::int64_t revoked_at(const std::vector<std::string>& keys) const;
 
     Memory sessions_;
     Memory revocations_;
-    Memory claims_;
-    std::optional<Claim> ours_; // that the flow has claimed
+    Memory ended_;
+    std::optional<Acquire> ours_; // that the flow has acquired
 };
 
 }

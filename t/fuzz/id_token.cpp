@@ -74,7 +74,7 @@ FUZZ(id_token)
     check(token->claims(), client);
 
     auto session =
-        Session::begin(*token, {}, {}, client, noon * 1000, fixed_bytes);
+        Session::begin(*token, {}, {}, client, noon * 1000, noon, fixed_bytes);
     demand(session.expires() > noon, "a session that lives");
     for (const auto& name : token->claims().names()) {
         auto text = session.claim(name);

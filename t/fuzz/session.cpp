@@ -27,17 +27,25 @@ const std::string& genuine()
                 .sign("HS256", object(claims));
         auto keys = KeySet::parse(key_set({Signer::rsa().jwk()}));
         auto token = IdToken::verify(compact, {client, *keys, "n", "", noon});
-        auto session =
-            Session::begin(*token, {}, {}, client, noon * 1000, fixed_bytes);
+        auto session = Session::begin(
+            *token, {}, {}, client, noon * 1000, noon, fixed_bytes);
         return header_of(*session.keep(provider, 8192, noon, fixed_bytes));
     }();
     return header;
 }
 
+std::optional<Session> accept(std::optional<OpenedSession> opened)
+{
+    return opened ? Session::accept(std::move(*opened),
+                        example_provider().client(), 0, noon)
+                        .session :
+                    std::nullopt;
+}
+
 std::optional<Session> open(std::string_view header)
 {
     std::string_view lines[] = {header};
-    return Session::open(lines, example_provider(), noon).session;
+    return accept(Opened::from(lines, example_provider()).session);
 }
 
 }
@@ -72,10 +80,10 @@ FUZZ(sealed_session)
     if (!succeeds(kept)) {
         return;
     }
-    auto held = Session::open_value(kept->cookie, provider, noon);
-    auto again = kept->save ?
-        Session::open_stored(*held.ticket, kept->save->blob, provider, noon) :
-        held.session;
+    auto opened = Opened::from_value(kept->cookie, provider);
+    auto again = accept(kept->save ?
+            open_stored(*opened.ticket, kept->save->blob, provider) :
+            std::move(opened.session));
     demand(again.has_value(), "sealed and opened again");
     demand(again->handle() == session->handle(), "the same one");
     demand(again->expires() == session->expires(), "for as long");

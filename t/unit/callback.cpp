@@ -1,7 +1,7 @@
 #include "flow/callback.h"
 
 #include "core/encode.h"
-#include "play.h"
+#include "sessions.h"
 
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ public:
         EXPECT_EQ(complaint(finish), why);
         EXPECT_EQ(play.asked, asked);
         EXPECT_FALSE(has_session());
-        EXPECT_TRUE(finish.left.empty());
+        EXPECT_TRUE(finish.result.empty());
     }
 
     // Signs the browser in by a login of its own.
@@ -50,12 +50,20 @@ public:
     Play play;
 };
 
+// What the copies of a callback with the good code are known by.
+std::string proof()
+{
+    Play other;
+    other.gate();
+    return other.callback().result.front();
+}
+
 TEST_F(CallbackTest, SignsTheBrowserIn)
 {
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys"}));
     EXPECT_EQ(end.page, Page::none);
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->claim("sub"), "user-1");
@@ -66,21 +74,73 @@ TEST_F(CallbackTest, SignsTheBrowserIn)
 
     auto header = play.jar.header();
     std::string_view lines[] = {header};
-    auto session = Session::open(lines, play.provider, noon).session;
+    auto session =
+        accepted(Opened::from(lines, play.provider).session, play.provider);
     ASSERT_TRUE(session);
     EXPECT_EQ(session->handle(), end.session->handle());
 }
 
-TEST_F(CallbackTest, ClaimsTheStateForAsLongAsItLives)
+TEST_F(CallbackTest, AcquiresTheStateForAsLongAsItLives)
 {
     auto state = open_state(play.provider, play.sent.at("state"));
     play.now += 100;
     auto end = play.callback();
-    EXPECT_EQ(play.claim.id, state->transaction.id);
-    EXPECT_EQ(play.claim.until, noon + 600);
-    EXPECT_EQ(play.claim.purpose, Purpose::login);
-    EXPECT_EQ(end.left, end.cookies);
-    EXPECT_EQ(end.keep_left, 30);
+    EXPECT_EQ(play.acquire.id, state->transaction.id);
+    EXPECT_EQ(play.acquire.until, noon + 600);
+    EXPECT_EQ(play.acquire.purpose, Purpose::login);
+    auto left = end.cookies;
+    left.insert(left.begin(), proof());
+    EXPECT_EQ(end.result, left);
+    EXPECT_EQ(end.keep_result, 30);
+}
+
+// Who knows the state and has planted its cookie does not know the code.
+TEST_F(CallbackTest, GivesItsResultToAProvenCopyAlone)
+{
+    const auto state = "&state=" + play.sent.at("state");
+    for (const auto& reply :
+        {"code=other"s, "code="s, "code=c0de1"s, "code=c0d"s,
+            "error=access_denied"s, "code=c0de&error=access_denied"s}) {
+        play.acquired[Purpose::login] = {Acquired::ended,
+            {proof(), "NGX_OIDC_SESSION=of-the-first; Path=/"}};
+        EXPECT_EQ(complaint(play.callback(reply + state)),
+            "state_used: client sent a state that was used before")
+            << reply;
+        EXPECT_FALSE(has_session()) << reply;
+    }
+    for (const auto& result : {std::vector<std::string>{},
+             {"NGX_OIDC_SESSION=of-the-first; Path=/"}, {""}}) {
+        play.acquired[Purpose::login] = {Acquired::ended, result};
+        EXPECT_EQ(complaint(play.callback()),
+            "state_used: client sent a state that was used before");
+    }
+}
+
+TEST_F(CallbackTest, LeavesNothingForCopiesWhereItFails)
+{
+    play.tokens = HttpResponse{500, "", "", ""};
+    EXPECT_TRUE(play.callback().result.empty());
+}
+
+// A logout that comes while the provider answers ends this session, too.
+TEST_F(CallbackTest, BeginsTheSessionWhenItArrives)
+{
+    play.milliseconds = 250;
+    EXPECT_EQ(play.callback().session->started(), noon * 1000 + 250);
+}
+
+TEST_F(CallbackTest, AsksNoProviderWhereTheStoreHasNoTime)
+{
+    play.broken = {{"clock", Error{Errc::store_timeout, "store timed out"}}};
+    EXPECT_EQ(complaint(play.callback()), "store_timeout: store timed out");
+    EXPECT_EQ(play.asked, Asked{"acquire"});
+}
+
+TEST_F(CallbackTest, FailsWhereTheStateCannotBeAcquired)
+{
+    play.broken = {{"acquire", Error{Errc::store_timeout, "store timed out"}}};
+    EXPECT_EQ(complaint(play.callback()), "store_timeout: store timed out");
+    EXPECT_FALSE(has_session());
 }
 
 TEST_F(CallbackTest, SendsCodeAndVerifierToTheTokenEndpoint)
@@ -126,7 +186,7 @@ TEST_F(CallbackTest, UsesWhatItKnows)
     play.callback();
     play.gate();
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token"}));
 }
 
 TEST_F(CallbackTest, ReplacesAnOlderSession)
@@ -291,7 +351,7 @@ TEST_F(CallbackTest, OfOtherKeysBeginsAgainForABrowserWeKnow)
     EXPECT_EQ(end.location, "/");
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_FALSE(end.session);
-    EXPECT_TRUE(end.left.empty());
+    EXPECT_TRUE(end.result.empty());
     EXPECT_EQ(end.cookies,
         std::vector<std::string>{rounds_cookie +
             "=1; Path=/; Max-Age=20; HttpOnly; SameSite=Lax; Secure"s});
@@ -438,7 +498,7 @@ TEST_F(CallbackTest, LateBySecondsBeginsAgainOnce)
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_TRUE(again.location.starts_with("https://op.example/authorize?"));
     EXPECT_FALSE(again.session);
-    EXPECT_TRUE(again.left.empty());
+    EXPECT_TRUE(again.result.empty());
 
     EXPECT_EQ(play.callback().location, "/page?a");
 }
@@ -530,30 +590,30 @@ TEST_F(CallbackTest, BeginsALongPageAgain)
 
 TEST_F(CallbackTest, ThatWasUsedIsRefused)
 {
-    play.claimed[Purpose::login] = {Claimed::ended, {}};
+    play.acquired[Purpose::login] = {Acquired::ended, {}};
     expect_refusal(play.callback(),
-        "state_used: client sent a state that was used before", {"claim"});
+        "state_used: client sent a state that was used before", {"acquire"});
 }
 
 TEST_F(CallbackTest, ThatWasUsedGoesHomeWithASession)
 {
     play.session = sign_in();
-    play.claimed[Purpose::login] = {Claimed::ended, {}};
+    play.acquired[Purpose::login] = {Acquired::ended, {}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     EXPECT_FALSE(end.session);
 }
 
 TEST_F(CallbackTest, ThatIsACopyTakesTheCookiesOfTheFirst)
 {
-    play.claimed[Purpose::login] = {
-        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.acquired[Purpose::login] = {
+        Acquired::ended, {proof(), "NGX_OIDC_SESSION=of-the-first; Path=/"}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
 
@@ -561,8 +621,8 @@ TEST_F(CallbackTest, ThatIsACopyLeavesANewerSessionAlone)
 {
     play.session = sign_in();
     auto before = play.jar.cookies;
-    play.claimed[Purpose::login] = {
-        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.acquired[Purpose::login] = {
+        Acquired::ended, {proof(), "NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
     EXPECT_EQ(play.jar.cookies, before);
 }
@@ -573,8 +633,8 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
     play.session = sign_in();
     play.now += 1;
     play.gate("/page?a=%20b");
-    play.claimed[Purpose::login] = {
-        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.acquired[Purpose::login] = {
+        Acquired::ended, {proof(), "NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
@@ -585,9 +645,10 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
     auto older = sign_in();
     play.now += 1;
     play.gate("/page?a=%20b");
-    play.session = older.renew({}, {}, play.provider.client(), play.now + 1);
-    play.claimed[Purpose::login] = {
-        Claimed::ended, {"NGX_OIDC_SESSION=of-the-first; Path=/"}};
+    play.session =
+        older.renew({}, {}, {}, play.provider.client(), play.now + 1);
+    play.acquired[Purpose::login] = {
+        Acquired::ended, {proof(), "NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
@@ -595,23 +656,23 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
 // The first copy of this callback lost its client, its code may be spent.
 TEST_F(CallbackTest, WhoseFirstCopyVanishedBeginsAgainOnce)
 {
-    play.claimed[Purpose::login] = {Claimed::vanished, {}};
+    play.acquired[Purpose::login] = {Acquired::vanished, {}};
     auto again = play.callback();
     EXPECT_EQ(complaint(again), "");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     EXPECT_TRUE(again.location.starts_with("https://op.example/authorize?"));
     EXPECT_FALSE(again.session);
     expect_refusal(play.callback(),
-        "state_used: client sent a state that was used before", {"claim"});
+        "state_used: client sent a state that was used before", {"acquire"});
 
-    play.claimed.clear();
+    play.acquired.clear();
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
 }
 
 TEST_F(CallbackTest, WhoseFirstCopyVanishedGoesHomeWithASession)
 {
     play.session = sign_in();
-    play.claimed[Purpose::login] = {Claimed::vanished, {}};
+    play.acquired[Purpose::login] = {Acquired::vanished, {}};
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
@@ -666,7 +727,7 @@ TEST_F(CallbackTest, MayBeAnError)
         {"a=b", "callback_malformed: client sent neither code nor error"},
     };
     for (const auto& [query, why] : cases) {
-        expect_refusal(play.callback(query + state), why, {"claim"});
+        expect_refusal(play.callback(query + state), why, {"acquire"});
     }
 }
 
@@ -678,7 +739,7 @@ TEST_F(CallbackTest, NeedsMetadata)
     slow.gate();
     slow.now += 3600;
     EXPECT_EQ(complaint(slow.callback()), "");
-    EXPECT_EQ(slow.asked, (Asked{"metadata", "claim", "token", "keys"}));
+    EXPECT_EQ(slow.asked, (Asked{"metadata", "acquire", "token", "keys"}));
 
     slow.gate();
     slow.now += 2 * 86400;
@@ -699,7 +760,7 @@ TEST_F(CallbackTest, NeedsAWayToNameTheClient)
     expect_refusal(play.callback(),
         "config_unusable: provider takes no method by which a client_secret "
         "can be sent",
-        {"claim"});
+        {"acquire"});
 }
 
 TEST_F(CallbackTest, FailsWithTheTokenEndpoint)
@@ -727,7 +788,7 @@ TEST_F(CallbackTest, FailsWithTheTokenEndpoint)
     };
     for (const auto& [answer, why] : cases) {
         play.tokens = answer;
-        expect_refusal(play.callback(), why, {"claim", "token"});
+        expect_refusal(play.callback(), why, {"acquire", "token"});
     }
 }
 
@@ -758,7 +819,7 @@ TEST_F(CallbackTest, RefusesABadIdToken)
         play.jar = Jar();
         play.gate();
         play.claims = claims;
-        expect_refusal(play.callback(), why, {"claim", "token"});
+        expect_refusal(play.callback(), why, {"acquire", "token"});
     }
 }
 
@@ -770,18 +831,18 @@ TEST_F(CallbackTest, RefusesTheTokenOfAnotherLogin)
     play.claims = {{"nonce", "\"" + first.at("nonce") + "\""}};
     expect_refusal(play.callback(),
         "id_token_nonce: id token has the nonce of another login",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 }
 
 TEST_F(CallbackTest, NeedsKeys)
 {
     play.keys = Error{Errc::upstream_unreachable, "no provider"};
     expect_refusal(play.callback(), "upstream_unreachable: no provider",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
     play.keys = json_answer(R"({"keys":[]})");
     expect_refusal(play.callback(),
         "upstream_keys: provider sent an empty key set",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 }
 
 TEST_F(CallbackTest, FollowsARotationOfKeysAtOnce)
@@ -793,10 +854,10 @@ TEST_F(CallbackTest, FollowsARotationOfKeysAtOnce)
     play.header_members = R"("kid":"k2")";
     play.keys = json_answer(key_set({Signer::rsa().jwk(R"("kid":"k2")")}));
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys"}));
     play.gate();
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token"}));
 }
 
 TEST_F(CallbackTest, FollowsARotationUnderTheSameKid)
@@ -807,7 +868,7 @@ TEST_F(CallbackTest, FollowsARotationUnderTheSameKid)
     play.alg = "RS256";
     play.keys = json_answer(key_set({Signer::rsa().jwk(R"("kid":"k1")")}));
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys"}));
 }
 
 TEST_F(CallbackTest, AsksForNewKeysOnce)
@@ -815,14 +876,14 @@ TEST_F(CallbackTest, AsksForNewKeysOnce)
     play.header_members = R"("kid":"k9")";
     expect_refusal(play.callback(),
         "id_token_key: id token names an unknown key \"k9\"",
-        {"claim", "token", "keys", "keys"});
+        {"acquire", "token", "keys", "keys"});
     play.header_members = R"("kid":"k1")";
     play.signer = &Signer::other_rsa();
     play.alg = "RS256";
     play.keys = json_answer(key_set({Signer::rsa().jwk(R"("kid":"k1")")}));
     expect_refusal(play.callback(),
         "id_token_signature: id token has a bad signature",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 }
 
 TEST_F(CallbackTest, AsksForNewKeysNoMoreThanTheBucketAllows)
@@ -841,7 +902,7 @@ TEST_F(CallbackTest, AsksForNewKeysNoMoreThanTheBucketAllows)
 
     play.header_members = token;
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token"}));
 }
 
 TEST_F(CallbackTest, KeepsOldKeysWhenNewOnesCannotBeHad)
@@ -854,10 +915,10 @@ TEST_F(CallbackTest, KeepsOldKeysWhenNewOnesCannotBeHad)
     play.header_members = R"("kid":"k9")";
     expect_refusal(play.callback(),
         "id_token_key: id token names an unknown key \"k9\"",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
     play.header_members = token;
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token"}));
 }
 
 // The session
@@ -902,10 +963,10 @@ public:
 
 TEST_F(StoredCallback, KeepsTheSessionInItsStore)
 {
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys", "save"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys", "save"}));
     EXPECT_EQ(play.save->until, noon + 8 * 3600);
-    ASSERT_TRUE(play.held().ticket);
-    EXPECT_EQ(play.held().ticket->key(), play.save->key);
+    ASSERT_TRUE(play.opened().ticket);
+    EXPECT_EQ(play.opened().ticket->key(), play.save->key);
     EXPECT_EQ(play.current()->claim("sub"), "user-1");
 }
 
@@ -914,7 +975,7 @@ TEST_F(StoredCallback, DropsTheSessionThatItReplaces)
     play.session = play.current();
     auto end = sign_in();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "save", "drop"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "save", "drop"}));
     EXPECT_EQ(play.store.size(), 1u);
     EXPECT_EQ(play.current()->handle(), end.session->handle());
 }
@@ -1114,7 +1175,7 @@ TEST_F(UserInfoCallback, AddsTheUserInfoToTheSession)
 {
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys", "userinfo"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys", "userinfo"}));
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->claim("nickname"), "Jane");
     EXPECT_EQ(end.session->claim("email"), "jane@example.com");
@@ -1130,7 +1191,7 @@ TEST_F(UserInfoCallback, AsksOnceTheIdTokenHolds)
 {
     play.claims = {{"nonce", R"("other")"}};
     expect_refusal("id_token_nonce: id token has the nonce of another login",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 }
 
 TEST_F(UserInfoCallback, FailsWithTheUserInfo)
@@ -1152,7 +1213,7 @@ TEST_F(UserInfoCallback, FailsWithTheUserInfo)
         play.jar = Jar();
         play.gate();
         play.userinfo = answer;
-        expect_refusal(why, {"claim", "token", "userinfo"});
+        expect_refusal(why, {"acquire", "token", "userinfo"});
     }
 }
 
@@ -1172,7 +1233,7 @@ TEST_F(UserInfoCallback, FollowsARotationOfKeys)
         Signer::rsa().jwk(R"("kid":"k2")")}));
     play.userinfo = token(Signer::rsa(), "RS256", R"("kid":"k2")");
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "userinfo", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "userinfo", "keys"}));
 }
 
 // For ID token and user info together.
@@ -1183,14 +1244,14 @@ TEST_F(UserInfoCallback, AsksForNewKeysOnce)
     play.gate();
     play.userinfo = token(Signer::rsa(), "RS256", R"("kid":"k9")");
     expect_refusal("userinfo_key: user info names an unknown key \"k9\"",
-        {"claim", "token", "userinfo", "keys"});
+        {"acquire", "token", "userinfo", "keys"});
 
     play.signer = &Signer::rsa();
     play.alg = "RS256";
     play.header_members = R"("kid":"k2")";
     play.keys = json_answer(key_set({Signer::rsa().jwk(R"("kid":"k2")")}));
     expect_refusal("userinfo_key: user info names an unknown key \"k9\"",
-        {"claim", "token", "keys", "userinfo"});
+        {"acquire", "token", "keys", "userinfo"});
 }
 
 TEST_F(UserInfoCallback, KeepsItsDoubtWhereNewKeysCannotBeHad)
@@ -1202,7 +1263,7 @@ TEST_F(UserInfoCallback, KeepsItsDoubtWhereNewKeysCannotBeHad)
     play.userinfo = token(Signer::other_rsa(), "RS256", "");
     expect_refusal("userinfo_key: user info is signed with RS256, for which "
                    "the key set has no key",
-        {"claim", "token", "userinfo", "keys"});
+        {"acquire", "token", "userinfo", "keys"});
 }
 
 TEST_F(UserInfoCallback, NeedsAnEndpoint)
@@ -1220,7 +1281,7 @@ TEST_F(CallbackTest, TakesATokenForTrustedAudiences)
     expect_refusal(play.callback(),
         "id_token_audience: id token is for an untrusted audience too, "
         "\"[\\x22app\\x22,\\x22api\\x22]\"",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 
     auto client = example_client();
     client.audiences = {"api"};

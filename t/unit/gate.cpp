@@ -29,7 +29,7 @@ TEST(Gate, SendsTheBrowserToTheProvider)
     EXPECT_EQ(play.sent.at("code_challenge").size(), 43u);
     EXPECT_FALSE(finish.session);
     EXPECT_EQ(finish.page, Page::none);
-    EXPECT_TRUE(finish.left.empty());
+    EXPECT_TRUE(finish.result.empty());
 }
 
 TEST(Gate, LearnsTheMetadataWhenItMust)
@@ -121,7 +121,7 @@ TEST(Gate, AsksForNoMetadataWhereTheEndpointsAreConfigured)
     EXPECT_TRUE(finish.location.starts_with(
         "https://inside.example/authorize?a=b&response_type=code&"));
     EXPECT_EQ(complaint(play.callback()), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys"}));
     EXPECT_EQ(play.requests.at("token").url, "https://inside.example/token");
 }
 

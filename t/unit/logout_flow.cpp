@@ -82,9 +82,9 @@ TEST_F(LogoutTest, EndsTheSession)
     EXPECT_EQ(play.asked, Asked{"revoke"});
     EXPECT_FALSE(has_cookie());
     EXPECT_FALSE(is_good(copy));
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("session", session->id())});
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("session", session->id())});
     EXPECT_EQ(play.revoke.until, noon + eight_hours);
-    EXPECT_FALSE(play.revoke.asked_by_anyone);
+    EXPECT_TRUE(play.revoke.is_proven);
 }
 
 TEST_F(LogoutTest, EndsThisSessionAlone)
@@ -345,17 +345,69 @@ TEST_F(LogoutTest, DropsWhatTheStoreKeeps)
     EXPECT_FALSE(is_good(copy));
 }
 
-// Nobody is told to be logged out who is not.
-TEST_F(LogoutTest, FailsWithItsStore)
+// Nobody is told to be logged out who is not; but this browser is.
+TEST_F(LogoutTest, ThatFailsWithItsStoreTakesTheCookie)
 {
     auto client = logout_client();
     client.session_store = SessionStore::named;
     for (auto step : {"revoke", "drop"}) {
         configure(client);
         play.broken = {{step, Error{Errc::store_timeout, "store timed out"}}};
-        EXPECT_EQ(complaint(play.logout()), "store_timeout: store timed out");
-        EXPECT_TRUE(has_cookie());
+        auto end = play.logout();
+        EXPECT_EQ(complaint(end), "store_timeout: store timed out");
+        EXPECT_EQ(end.page, Page::logged_out_here);
+        EXPECT_FALSE(has_cookie());
     }
+}
+
+TEST_F(LogoutTest, WhereTheStoreDoesNotTellOfTheSessionTakesTheCookie)
+{
+    play.failure = Error{Errc::store_timeout, "store timed out"};
+    auto end = play.logout();
+    EXPECT_EQ(complaint(end), "store_timeout: store timed out");
+    EXPECT_EQ(end.page, Page::logged_out_here);
+    EXPECT_EQ(play.asked, Asked{});
+    EXPECT_FALSE(has_cookie());
+}
+
+TEST_F(LogoutTest, OfAnotherSiteTakesNoCookieWhereTheStoreDoesNotTell)
+{
+    play.failure = Error{Errc::store_timeout, "store timed out"};
+    play.fetch_site = "cross-site";
+    EXPECT_EQ(complaint(play.logout()), "store_timeout: store timed out");
+    EXPECT_TRUE(has_cookie());
+}
+
+// A record outlasts all that it may have to end: the sessions of every provider
+// of this issuer and client, and those of before a shorter session_timeout.
+TEST_F(LogoutTest, IsRememberedAsLongAsTheLongestSession)
+{
+    auto client = logout_client();
+    client.longest_session_timeout = 3 * eight_hours;
+    configure(client);
+    play.logout();
+    EXPECT_EQ(play.revoke.until, noon + 3 * eight_hours);
+
+    configure(logout_client());
+    client.longest_session_timeout = client.session_timeout = 60;
+    play.configure(client);
+    play.now = noon + 30;
+    play.logout();
+    EXPECT_EQ(play.revoke.until, noon + eight_hours);
+}
+
+// Whatever the clock says by then.
+TEST_F(LogoutTest, MeansTheSessionThatItEnds)
+{
+    play.logout();
+    EXPECT_EQ(play.revoke.least, session->started());
+}
+
+TEST_F(LogoutTest, TakesTheShareOfItsSubject)
+{
+    play.logout();
+    EXPECT_EQ(play.revoke.subject, mark("sub", "user-1"));
+    EXPECT_TRUE(play.revoke.is_proven);
 }
 
 // revoke_on_logout
@@ -462,8 +514,8 @@ TEST_F(RevokingLogout, WarnsWhereTheClientCannotProveItself)
 TEST_F(LogoutTest, SaysWhatItIsDoing)
 {
     auto visit = play.visit("/logout");
-    EXPECT_EQ(Logout(play.provider, visit, session).doing(), "logging out");
-    EXPECT_EQ(FrontChannelLogout(play.provider, visit, session).doing(),
+    EXPECT_EQ(Logout(play.provider, visit, session, {}).doing(), "logging out");
+    EXPECT_EQ(FrontChannelLogout(play.provider, visit, session, {}).doing(),
         "handling a front-channel logout");
     EXPECT_EQ(BackChannelLogout(play.provider, visit).doing(),
         "handling a back-channel logout");
@@ -497,9 +549,10 @@ TEST_F(FrontChannelTest, EndsTheSessionThatIsNamed)
     auto copy = play.jar;
     done(named);
     EXPECT_EQ(play.asked, Asked{"revoke"});
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("sid", "s-1")});
+    EXPECT_EQ(play.revoke.keys,
+        (std::vector{mark("session", session->id()), mark("sid", "s-1")}));
     EXPECT_EQ(play.revoke.until, noon + eight_hours);
-    EXPECT_FALSE(play.revoke.asked_by_anyone);
+    EXPECT_TRUE(play.revoke.is_proven);
     EXPECT_FALSE(has_cookie());
     EXPECT_FALSE(is_good(copy));
 }
@@ -512,7 +565,7 @@ TEST_F(FrontChannelTest, EndsTheSessionOfABrowserThatSendsNoCookie)
     auto end = done(named);
     EXPECT_TRUE(end.cookies.empty());
     EXPECT_EQ(play.asked, Asked{"revoke"});
-    EXPECT_TRUE(play.revoke.asked_by_anyone);
+    EXPECT_FALSE(play.revoke.is_proven);
     EXPECT_FALSE(is_good(copy));
 }
 
@@ -520,8 +573,8 @@ TEST_F(FrontChannelTest, LeavesSessionsWithAnotherSidAlone)
 {
     auto end = done("iss=https%3A%2F%2Fop.example&sid=s-2");
     EXPECT_EQ(play.asked, Asked{"revoke"});
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("sid", "s-2")});
-    EXPECT_TRUE(play.revoke.asked_by_anyone);
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("sid", "s-2")});
+    EXPECT_FALSE(play.revoke.is_proven);
     EXPECT_TRUE(end.cookies.empty());
     EXPECT_TRUE(is_logged_in());
 }
@@ -540,8 +593,8 @@ TEST_F(FrontChannelTest, ByTheCookieAloneEndsItsSession)
 {
     auto copy = play.jar;
     done("");
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("session", session->id())});
-    EXPECT_FALSE(play.revoke.asked_by_anyone);
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("session", session->id())});
+    EXPECT_TRUE(play.revoke.is_proven);
     EXPECT_FALSE(has_cookie());
     EXPECT_FALSE(is_good(copy));
 }
@@ -592,11 +645,29 @@ TEST_F(FrontChannelTest, FailsWithItsStore)
     client.session_store = SessionStore::named;
     configure(client);
     for (auto step : {"revoke", "drop"}) {
+        configure(client);
         play.broken = {{step, Error{Errc::store_timeout, "store timed out"}}};
         EXPECT_EQ(complaint(play.frontchannel_logout(named)),
             "store_timeout: store timed out");
-        EXPECT_TRUE(has_cookie());
+        EXPECT_FALSE(has_cookie());
     }
+    configure(client);
+    play.failure = Error{Errc::store_timeout, "store timed out"};
+    EXPECT_EQ(complaint(play.frontchannel_logout(named)),
+        "store_timeout: store timed out");
+    EXPECT_TRUE(has_cookie());
+}
+
+TEST_F(FrontChannelTest, OfAnybodyTakesTheShareOfTheAddress)
+{
+    play.address = "\x7f\0\0\1"s;
+    done("iss=https%3A%2F%2Fop.example&sid=s-2");
+    EXPECT_FALSE(play.revoke.is_proven);
+    EXPECT_EQ(play.revoke.address, play.address);
+    EXPECT_EQ(play.revoke.subject, "");
+    done(named);
+    EXPECT_TRUE(play.revoke.is_proven);
+    EXPECT_EQ(play.revoke.subject, mark("sub", "user-1"));
 }
 
 TEST_F(FrontChannelTest, IsAGetWithBothParametersOrNone)
@@ -649,7 +720,7 @@ public:
         EXPECT_EQ(complaint(end), "");
         EXPECT_EQ(end.page, Page::done);
         EXPECT_TRUE(end.cookies.empty());
-        EXPECT_TRUE(end.left.empty());
+        EXPECT_TRUE(end.result.empty());
         EXPECT_EQ(play.asked, asked);
     }
 
@@ -664,29 +735,30 @@ public:
 
 TEST_F(BackChannelTest, EndsTheSession)
 {
-    expect_done(form(), {"claim", "revoke"});
+    expect_done(form(), {"acquire", "revoke"});
     EXPECT_FALSE(is_logged_in());
     EXPECT_EQ(play.revoke.until, noon + eight_hours);
-    EXPECT_FALSE(play.revoke.asked_by_anyone);
+    EXPECT_TRUE(play.revoke.is_proven);
 }
 
 // 2.6: which sessions end is in what the token names.
 TEST_F(BackChannelTest, EndsTheSessionsThatItNames)
 {
-    expect_done(form({{"sub", ""}}), {"claim", "revoke"});
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("sid", "s-1")});
+    expect_done(form({{"sub", ""}}), {"acquire", "revoke"});
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("sid", "s-1")});
     EXPECT_FALSE(is_logged_in());
 
     play.now += 1;
     log_in();
-    expect_done(form({{"sid", ""}, {"jti", R"("j-2")"}}), {"claim", "revoke"});
-    EXPECT_EQ(play.revoke.marks, std::vector{mark("sub", "user-1")});
+    expect_done(
+        form({{"sid", ""}, {"jti", R"("j-2")"}}), {"acquire", "revoke"});
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("sub", "user-1")});
     EXPECT_FALSE(is_logged_in());
 
     play.now += 1;
     log_in();
-    expect_done(form({{"jti", R"("j-3")"}}), {"claim", "revoke"});
-    EXPECT_EQ(play.revoke.marks,
+    expect_done(form({{"jti", R"("j-3")"}}), {"acquire", "revoke"});
+    EXPECT_EQ(play.revoke.keys,
         (std::vector{mark("sid", "s-1"), mark("sub without sid", "user-1")}));
     EXPECT_FALSE(is_logged_in());
 }
@@ -702,7 +774,7 @@ TEST_F(BackChannelTest, LeavesOtherSessionsAlone)
     int i = 0;
     for (auto changes : others) {
         changes["jti"] = "\"j-" + std::to_string(++i) + "\"";
-        expect_done(form(changes), {"claim", "revoke"});
+        expect_done(form(changes), {"acquire", "revoke"});
         EXPECT_TRUE(is_logged_in()) << i;
     }
 }
@@ -714,13 +786,13 @@ TEST_F(BackChannelTest, EndsSessionsOfTheUserThatHaveNoSid)
     play.gate();
     play.callback();
     ASSERT_EQ(play.current()->sid(), std::nullopt);
-    expect_done(form({{"sid", R"("s-7")"}}), {"claim", "revoke"});
+    expect_done(form({{"sid", R"("s-7")"}}), {"acquire", "revoke"});
     EXPECT_FALSE(is_logged_in());
 }
 
 TEST_F(BackChannelTest, EndsNoSessionThatBeginsLater)
 {
-    expect_done(form(), {"claim", "revoke"});
+    expect_done(form(), {"acquire", "revoke"});
     log_in(); // in the same millisecond
     EXPECT_FALSE(is_logged_in());
     play.milliseconds = 1;
@@ -731,15 +803,15 @@ TEST_F(BackChannelTest, EndsNoSessionThatBeginsLater)
 TEST_F(BackChannelTest, ServesOnce)
 {
     auto posted = form();
-    expect_done(posted, {"claim", "revoke"});
-    EXPECT_EQ(play.claim.purpose, Purpose::logout);
-    EXPECT_EQ(play.claim.id, mark("jti", "j-1"));
-    EXPECT_EQ(play.claim.until, noon + 180);
+    expect_done(posted, {"acquire", "revoke"});
+    EXPECT_EQ(play.acquire.purpose, Purpose::logout);
+    EXPECT_EQ(play.acquire.id, mark("jti", "j-1"));
+    EXPECT_EQ(play.acquire.until, noon + 180);
 
     play.now = noon + 179;
     log_in();
     expect_refusal(
-        posted, "logout_token_used: logout token was used before", {"claim"});
+        posted, "logout_token_used: logout token was used before", {"acquire"});
     play.now = noon + 180; // when it has expired by itself
     expect_refusal(
         posted, "logout_token_expired: logout token expired 60 seconds ago");
@@ -747,8 +819,8 @@ TEST_F(BackChannelTest, ServesOnce)
 
 TEST_F(BackChannelTest, IsTakenAgainWhereTheFirstOneVanished)
 {
-    play.claimed[Purpose::logout] = {Claimed::vanished, {}};
-    expect_done(form(), {"claim", "revoke"});
+    play.acquired[Purpose::logout] = {Acquired::vanished, {}};
+    expect_done(form(), {"acquire", "revoke"});
     EXPECT_FALSE(is_logged_in());
 }
 
@@ -756,9 +828,9 @@ TEST_F(BackChannelTest, IsTakenAgainWhereTheFirstOneVanished)
 TEST_F(BackChannelTest, FailsWithItsStore)
 {
     play.broken = {{"revoke", Error{Errc::store_full, "zone is full"}}};
-    expect_refusal(form(), "store_full: zone is full", {"claim", "revoke"});
+    expect_refusal(form(), "store_full: zone is full", {"acquire", "revoke"});
     play.broken.clear();
-    expect_done(form(), {"claim", "revoke"});
+    expect_done(form(), {"acquire", "revoke"});
     EXPECT_FALSE(is_logged_in());
 }
 
@@ -825,7 +897,7 @@ TEST_F(BackChannelTest, WithANewKeyAsksForTheKeysOnce)
     play.alg = "ES256";
     play.keys = json_answer(
         key_set({Signer::ec("P-256").jwk(R"("kid":"k2","alg":"ES256")")}));
-    expect_done(form({}, R"("kid":"k2")"), {"keys", "claim", "revoke"});
+    expect_done(form({}, R"("kid":"k2")"), {"keys", "acquire", "revoke"});
     EXPECT_FALSE(is_logged_in());
 }
 

@@ -153,6 +153,7 @@ Visit Play::visit(std::string target, std::string_view reply)
     visit.fetch_site = fetch_site;
     visit.fetch_dest = fetch_dest;
     visit.source = source;
+    visit.address = address;
     return visit;
 }
 
@@ -183,12 +184,27 @@ Finish Play::callback(const std::string& reply)
     return run(callback);
 }
 
+// As the gate does it: the session first, then what is due.
 Finish Play::renewal(Renewal::Refresh refresh)
 {
-    auto held = this->held();
+    Finish end;
+    asked.clear();
+    if (provider.client().session_store == SessionStore::named) {
+        Restore restore(provider, opened());
+        end = run(restore);
+    } else {
+        end.session = current();
+    }
+    if (!end.session ||
+        !Renewal::is_due(provider.client(), *end.session, refresh, now)) {
+        return end;
+    }
+    auto before = asked;
     auto page = visit("/page");
-    Renewal renewal(provider, page, std::move(held), refresh);
-    return run(renewal);
+    Renewal renewal(provider, page, std::move(*end.session), refresh);
+    end = run(renewal);
+    asked.insert(asked.begin(), before.begin(), before.end());
+    return end;
 }
 
 Finish Play::logout(const std::string& form)
@@ -198,7 +214,7 @@ Finish Play::logout(const std::string& form)
     if (method) {
         page.method = *method;
     }
-    Logout logout(provider, page, session);
+    Logout logout(provider, page, session, failure);
     return run(logout);
 }
 
@@ -209,7 +225,7 @@ Finish Play::frontchannel_logout(const std::string& query)
     if (method) {
         page.method = *method;
     }
-    FrontChannelLogout logout(provider, page, session);
+    FrontChannelLogout logout(provider, page, session, failure);
     return run(logout);
 }
 
@@ -225,39 +241,30 @@ Finish Play::backchannel_logout(const std::string& form)
     return end;
 }
 
-Held Play::held()
+Opened Play::opened()
 {
-    return Session::open(visit("/page").cookies, provider, now);
+    return Opened::from(visit("/page").cookies, provider);
 }
 
 std::optional<Session> Play::current()
 {
-    auto held = this->held();
-    auto session = std::move(held.session);
-    if (held.ticket) {
-        auto stored = store.find(held.ticket->key());
-        if (stored != store.end() && now < stored->second.until) {
-            session = Session::open_stored(
-                *held.ticket, stored->second.blob, provider, now);
-        }
+    Restoration restoration(provider, opened());
+    while (auto load = restoration.next()) {
+        restoration.take(peek(*load), now);
     }
-    if (session &&
-        session->started() <= revoked_at(session->marks(provider.client()))) {
-        session.reset();
-    }
-    return session;
+    return std::move(restoration.session);
 }
 
 Finish Play::run(Flow& flow)
 {
-    World world{now, random_bytes, milliseconds};
+    World world{now, random_bytes};
     asked.clear();
     ours_.reset();
     auto step = flow.start(world);
 
     while (asked.size() < 12) {
         if (auto finish = std::get_if<Finish>(&step)) {
-            leave(*finish);
+            this->finish(*finish);
             return std::move(*finish);
         }
         auto answer = std::visit(
@@ -267,19 +274,19 @@ Finish Play::run(Flow& flow)
     throw std::runtime_error("a flow that never ends");
 }
 
-void Play::leave(const Finish& finish)
+void Play::finish(const Finish& end)
 {
-    jar.take(finish.cookies);
-    if (finish.location.find("state=") != std::string::npos) {
-        sent = parameters(finish.location);
+    jar.take(end.cookies);
+    if (end.location.find("state=") != std::string::npos) {
+        sent = parameters(end.location);
     }
     if (!ours_) {
         return;
     }
-    if (finish.error && ours_->purpose != Purpose::login) {
-        left_.erase(ours_->id); // for another one to try
+    if (end.error && ours_->purpose != Purpose::login) {
+        ended_.erase(ours_->id); // for another one to try
     } else {
-        left_[ours_->id] = {finish.left, now + finish.keep_left};
+        ended_[ours_->id] = {end.result, now + end.keep_result};
     }
 }
 
@@ -298,39 +305,49 @@ Answer Play::perform(const Learn& step)
     return learn(step);
 }
 
-Answer Play::perform(const Claim& step)
+Answer Play::perform(const Acquire& step)
 {
-    asked.push_back("claim");
-    claim = step;
-    if (auto forced = claimed.find(step.purpose); forced != claimed.end()) {
-        return forced->second;
+    acquire = step;
+    if (auto judged = judge("acquire"); !judged) {
+        return Result<Acquired>(std::move(judged).error());
     }
-    auto left = left_.find(step.id);
-    if (step.purpose != Purpose::login && left != left_.end() &&
-        now < left->second.until) {
-        return Claimed{Claimed::ended, left->second.lines};
+    auto forced = acquired.find(step.purpose);
+    if (forced != acquired.end()) {
+        return Result<Acquired>(forced->second);
+    }
+    auto ended = ended_.find(step.id);
+    if (step.purpose != Purpose::login && ended != ended_.end() &&
+        now < ended->second.until) {
+        return Result<Acquired>(Acquired{Acquired::ended, ended->second.lines});
     }
     ours_ = step;
-    return Claimed{Claimed::ours, {}};
+    return Result<Acquired>(Acquired{Acquired::ours, {}});
 }
 
 Answer Play::perform(const Load& step)
 {
     load = step;
-    auto judged = judge("load");
-    if (!judged) {
+    if (auto judged = judge("load"); !judged) {
         return Result<Loaded>(std::move(judged).error());
     }
+    auto loaded = peek(step);
+    auto idle = provider.client().session_idle_timeout;
+    if (loaded.blob && idle > 0) {
+        store[step.key].until = now + idle;
+    }
+    return Result<Loaded>(std::move(loaded));
+}
+
+// Without an effect on the store.
+Loaded Play::peek(const Load& step) const
+{
     Loaded loaded;
     auto stored = store.find(step.key);
     if (stored != store.end() && now < stored->second.until) {
         loaded.blob = stored->second.blob;
-        if (auto idle = provider.client().session_idle_timeout; idle > 0) {
-            stored->second.until = now + idle;
-        }
     }
-    loaded.revoked_at = revoked_at(step.marks);
-    return Result<Loaded>(std::move(loaded));
+    loaded.revoked_at = revoked_at(step.revocation_keys);
+    return loaded;
 }
 
 Answer Play::perform(const Save& step)
@@ -356,12 +373,27 @@ Answer Play::perform(const Revoke& step)
 {
     revoke = step;
     auto judged = judge("revoke");
-    for (const auto& mark : step.marks) {
+    for (const auto& key : step.keys) {
         if (judged) {
-            revocations[mark] = now * 1000 + milliseconds;
+            revocations[key] = now * 1000 + milliseconds;
         }
     }
     return judged;
+}
+
+Answer Play::perform(const ReadClock&)
+{
+    auto failure = broken.find("clock");
+    return failure == broken.end() ?
+        Result<std::int64_t>(now * 1000 + milliseconds) :
+        Result<std::int64_t>(failure->second);
+}
+
+Answer Play::perform(const Pin& step)
+{
+    asked.push_back("pin");
+    pin = step;
+    return Check(Ok{});
 }
 
 Check Play::judge(const char* step)
@@ -371,11 +403,11 @@ Check Play::judge(const char* step)
     return failure == broken.end() ? Check(Ok{}) : Check(failure->second);
 }
 
-std::int64_t Play::revoked_at(const std::vector<std::string>& marks) const
+std::int64_t Play::revoked_at(const std::vector<std::string>& keys) const
 {
     std::int64_t latest = 0;
-    for (const auto& mark : marks) {
-        if (auto found = revocations.find(mark); found != revocations.end()) {
+    for (const auto& key : keys) {
+        if (auto found = revocations.find(key); found != revocations.end()) {
             latest = std::max(latest, found->second);
         }
     }
@@ -479,7 +511,8 @@ std::string complaint(const Finish& finish)
         return "";
     }
     std::string text = complaint(*finish.error);
-    if (finish.session || !finish.cookies.empty() || !finish.location.empty()) {
+    auto is_left = !finish.cookies.empty() && finish.page == Page::none;
+    if (finish.session || is_left || !finish.location.empty()) {
         text += " (and yet it left something)";
     }
     return text;

@@ -9,6 +9,7 @@
 
 #include "complaint.h"
 #include "flow/renewal.h"
+#include "flow/restore.h"
 #include "flow/step.h"
 #include "oidc/schedule.h"
 #include "signer.h"
@@ -78,8 +79,8 @@ public:
     Finish backchannel_logout(const std::string& form);
 
     // What the browser's cookies hold, and the session behind them, unless it
-    // was revoked.
-    Held held();
+    // has ended.
+    Opened opened();
     std::optional<Session> current();
 
     std::string good_reply() const;
@@ -99,6 +100,7 @@ public:
     std::string fetch_site;
     std::string fetch_dest;
     std::string source;
+    std::string address;
 
     // The provider's answers; where one is not set, a good one.
     Result<HttpResponse> metadata;
@@ -115,14 +117,15 @@ public:
     std::string alg = "EdDSA";
     std::string header_members = R"("kid":"k1")";
 
-    // The world. A claim of what was claimed before meets what that flow left,
-    // unless `claimed` says otherwise; each login is the first with its state.
+    // The world. What was acquired before meets the result of that flow, unless
+    // `acquired` says otherwise; each login is the first with its state.
     std::int64_t now = noon;
-    int milliseconds = 0;
-    std::map<Purpose, Claimed> claimed;
+    int milliseconds = 0; // that the store's clock is ahead of `now`
+    std::map<Purpose, Acquired> acquired;
 
-    // Sessions by their keys, revocations in milliseconds by their marks, and
-    // what the steps "load", "save", "drop" and "revoke" fail with.
+    // Sessions by their keys, revocations in milliseconds by theirs, and what
+    // the steps "acquire", "load", "save", "drop", "clock" and "revoke" fail
+    // with.
     struct Stored {
         std::string blob;
         std::int64_t until;
@@ -132,15 +135,20 @@ public:
     std::map<std::string, Error> broken;
 
     // What was asked, in order: "metadata", "keys", the last part of an
-    // endpoint's URL, "claim", "load", "save", "drop", "revoke"; and the last
-    // request to each endpoint, and the last of these steps.
+    // endpoint's URL, "acquire", "load", "save", "drop", "revoke", "pin"; and
+    // the last request to each endpoint, and the last of these steps.
     std::vector<std::string> asked;
     std::map<std::string, HttpRequest> requests;
     std::map<std::string, std::string> sent; // with the last authorization
-    Claim claim{};
+    Acquire acquire{};
     Load load{};
     std::optional<Save> save;
     Revoke revoke{};
+    Pin pin{};
+    std::optional<Error> failure; // of the store, before a logout
+
+    // A flow of any kind, to its end.
+    Finish run(Flow& flow);
 
 private:
     // What all workers know of a part: when to ask, and why it failed.
@@ -149,36 +157,38 @@ private:
         Check learnt{Ok{}};
     };
 
-    // What a flow claimed and then left.
-    struct Left {
+    // The end of a flow.
+    struct Ended {
         std::vector<std::string> lines;
         std::int64_t until;
     };
 
-    Finish run(Flow& flow);
     Answer perform(const Fetch& step);
     Answer perform(const Learn& step);
-    Answer perform(const Claim& step);
+    Answer perform(const Acquire& step);
     Answer perform(const Load& step);
     Answer perform(const Save& step);
     Answer perform(const Drop& step);
+    Answer perform(const ReadClock& step);
     Answer perform(const Revoke& step);
+    Answer perform(const Pin& step);
     Answer perform(const Finish& step);
-    void leave(const Finish& finish);
+    void finish(const Finish& end);
 
     Result<HttpResponse> answer(const HttpRequest& request);
     Result<HttpResponse> answer_token() const;
     Result<HttpResponse> answer_refresh() const;
     std::string id_token(const Members& more) const;
     Check judge(const char* step);
-    std::int64_t revoked_at(const std::vector<std::string>& marks) const;
+    Loaded peek(const Load& step) const;
+    std::int64_t revoked_at(const std::vector<std::string>& keys) const;
     Check learn(const Learn& wanted);
     Check ask_for(Part part, Known& known);
 
     Known metadata_;
     Known keys_;
-    std::map<std::string, Left> left_;
-    std::optional<Claim> ours_; // that the flow has claimed
+    std::map<std::string, Ended> ended_;
+    std::optional<Acquire> ours_; // that the flow has acquired
     std::string target_;
     std::string cookies_;
 };

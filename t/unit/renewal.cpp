@@ -71,8 +71,8 @@ public:
         EXPECT_EQ(end.warning ? complaint(*end.warning) : "", why);
         EXPECT_EQ(play.asked, asked);
         EXPECT_FALSE(end.session);
-        EXPECT_EQ(end.left, Lines{"-"});
-        EXPECT_EQ(end.keep_left, 300);
+        EXPECT_EQ(end.result, Lines{"-"});
+        EXPECT_EQ(end.keep_result, 300);
         EXPECT_EQ(play.jar.cookies.count(session_cookie), 0u);
         EXPECT_EQ(play.revoke.until, due + eight_hours);
         play.jar = copy;
@@ -93,8 +93,8 @@ public:
         EXPECT_EQ(end.session->access_token(), "at-1");
         EXPECT_EQ(end.session->refresh_token(), "rt-1");
         EXPECT_TRUE(end.cookies.empty());
-        EXPECT_TRUE(end.left.empty());
-        EXPECT_EQ(end.keep_left, 30);
+        EXPECT_TRUE(end.result.empty());
+        EXPECT_EQ(end.keep_result, 30);
     }
 
     static constexpr std::int64_t due = noon + 3600 - 60;
@@ -114,7 +114,7 @@ TEST_F(RenewalTest, WithoutASessionHasNone)
     EXPECT_FALSE(end.warning);
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_TRUE(end.cookies.empty());
-    EXPECT_TRUE(end.left.empty());
+    EXPECT_TRUE(end.result.empty());
 }
 
 TEST_F(RenewalTest, BeforeItIsDuePassesTheSessionOn)
@@ -127,7 +127,7 @@ TEST_F(RenewalTest, BeforeItIsDuePassesTheSessionOn)
         EXPECT_EQ(end.session->access_token(), "at-1");
         EXPECT_EQ(play.asked, Asked{});
         EXPECT_TRUE(end.cookies.empty());
-        EXPECT_TRUE(end.left.empty());
+        EXPECT_TRUE(end.result.empty());
     }
 }
 
@@ -164,7 +164,7 @@ TEST_F(RenewalTest, GetsNewTokens)
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "");
     EXPECT_FALSE(end.warning);
-    EXPECT_EQ(play.asked, (Asked{"claim", "token"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token"}));
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->id(), first->id());
     EXPECT_EQ(end.session->access_token(), "at-2");
@@ -193,11 +193,11 @@ TEST_F(RenewalTest, AsksTheTokenEndpointWithTheRefreshToken)
 TEST_F(RenewalTest, IsDoneOnceForAGeneration)
 {
     auto end = renew_when_due();
-    EXPECT_EQ(play.claim.purpose, Purpose::renewal);
-    EXPECT_EQ(play.claim.id, first->generation());
-    EXPECT_EQ(play.claim.until, due + 300);
-    EXPECT_EQ(end.left, Lines{value()});
-    EXPECT_EQ(end.keep_left, 300);
+    EXPECT_EQ(play.acquire.purpose, Purpose::renewal);
+    EXPECT_EQ(play.acquire.id, first->generation());
+    EXPECT_EQ(play.acquire.until, due + 300);
+    EXPECT_EQ(end.result, Lines{value()});
+    EXPECT_EQ(end.keep_result, 300);
 }
 
 TEST_F(RenewalTest, IsNotDoneAgainBeforeItIsDueAgain)
@@ -212,8 +212,8 @@ TEST_F(RenewalTest, IsNotDoneAgainBeforeItIsDueAgain)
     EXPECT_EQ(play.renewal().session->access_token(), "at-3");
     EXPECT_EQ(play.requests.at("token").body,
         "grant_type=refresh_token&refresh_token=rt-2");
-    EXPECT_EQ(play.claim.id.size(), 16u);
-    EXPECT_NE(play.claim.id, first->generation());
+    EXPECT_EQ(play.acquire.id.size(), 16u);
+    EXPECT_NE(play.acquire.id, first->generation());
 }
 
 // Core, 12.2
@@ -262,7 +262,7 @@ TEST_F(RenewalTest, WithTheTokenOfAnotherUserEndsTheSession)
 {
     play.claims = {{"sub", R"("user-2")"}};
     expect_end("id_token_subject: id token has another sub than the session",
-        {"claim", "token", "revoke"});
+        {"acquire", "token", "revoke"});
 }
 
 TEST_F(RenewalTest, WithABadIdTokenEndsTheSession)
@@ -286,7 +286,7 @@ TEST_F(RenewalTest, WithABadIdTokenEndsTheSession)
     for (const auto& [claims, why] : cases) {
         configure(refreshing_client());
         play.claims = claims;
-        expect_end(why, {"claim", "token", "revoke"});
+        expect_end(why, {"acquire", "token", "revoke"});
     }
 }
 
@@ -299,7 +299,7 @@ TEST_F(RenewalTest, WithAForgedIdTokenEndsTheSession)
         base64url(std::string(64, 'Z')));
     play.refresh_members = {{"id_token", "\"" + token + "\""}};
     expect_end("id_token_signature: id token has a bad signature",
-        {"claim", "token", "keys", "revoke"});
+        {"acquire", "token", "keys", "revoke"});
 }
 
 TEST_F(RenewalTest, WithANewKeyAsksForTheKeysOnce)
@@ -310,7 +310,7 @@ TEST_F(RenewalTest, WithANewKeyAsksForTheKeysOnce)
     play.keys = json_answer(
         key_set({Signer::ec("P-256").jwk(R"("kid":"k2","alg":"ES256")")}));
     auto end = renew_when_due();
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "keys"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys"}));
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-2");
 }
@@ -319,7 +319,7 @@ TEST_F(RenewalTest, WithAKeyThatIsNotThereEndsTheSession)
 {
     play.header_members = R"("kid":"k2")";
     expect_end("id_token_key: id token names an unknown key \"k2\"",
-        {"claim", "token", "keys", "revoke"});
+        {"acquire", "token", "keys", "revoke"});
 }
 
 TEST_F(RenewalTest, WithAKeyThatCannotBeHadKeepsTheSession)
@@ -327,7 +327,7 @@ TEST_F(RenewalTest, WithAKeyThatCannotBeHadKeepsTheSession)
     play.header_members = R"("kid":"k2")";
     play.keys = Error{Errc::upstream_timeout, "provider timed out"};
     expect_kept("id_token_key: id token names an unknown key \"k2\"",
-        {"claim", "token", "keys"});
+        {"acquire", "token", "keys"});
 }
 
 // No new tokens
@@ -337,10 +337,10 @@ TEST_F(RenewalTest, ThatIsRefusedEndsTheSession)
     play.refreshed = refusal("invalid_grant");
     expect_end("provider_invalid_grant: provider answered with error "
                "\"invalid_grant\"",
-        {"claim", "token", "revoke"});
-    EXPECT_EQ(play.revoke.marks.size(), 1u);
-    EXPECT_EQ(play.revoke.marks.front(),
-        first->marks(play.provider.client()).front());
+        {"acquire", "token", "revoke"});
+    EXPECT_EQ(play.revoke.keys.size(), 1u);
+    EXPECT_EQ(play.revoke.keys.front(),
+        first->revocation_keys(play.provider.client()).front());
     EXPECT_FALSE(play.renewal().session);
     EXPECT_EQ(play.asked, Asked{});
 }
@@ -380,7 +380,7 @@ TEST_F(RenewalTest, ThatFailsOtherwiseKeepsTheSession)
     for (const auto& [answer, why] : cases) {
         configure(refreshing_client());
         play.refreshed = answer;
-        expect_kept(why, {"claim", "token"});
+        expect_kept(why, {"acquire", "token"});
     }
 }
 
@@ -388,7 +388,7 @@ TEST_F(RenewalTest, ThatFailsIsTriedAgainAfterHalfAMinute)
 {
     play.refreshed = HttpResponse{500, "", "", ""};
     expect_kept("upstream_status: provider answered with status 500",
-        {"claim", "token"});
+        {"acquire", "token"});
     play.refreshed.reset();
 
     play.now = due + 29;
@@ -396,7 +396,7 @@ TEST_F(RenewalTest, ThatFailsIsTriedAgainAfterHalfAMinute)
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-1");
     EXPECT_FALSE(end.warning);
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
 
     play.now = due + 30;
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
@@ -422,8 +422,8 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheProviderIsNotKnown)
     auto end = play.renewal();
     ASSERT_TRUE(end.session);
     EXPECT_EQ(complaint(*end.warning), "upstream_unreachable: no provider");
-    EXPECT_EQ(play.asked, (Asked{"claim", "metadata"}));
-    EXPECT_EQ(end.keep_left, 30);
+    EXPECT_EQ(play.asked, (Asked{"acquire", "metadata"}));
+    EXPECT_EQ(end.keep_result, 30);
 }
 
 TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
@@ -433,7 +433,7 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
     play.configure(client);
     expect_kept(
         "config_unusable: provider takes no signature that client_key can make",
-        {"claim", "metadata", "keys"});
+        {"acquire", "metadata", "keys"});
 }
 
 // A refresh token serves once where the provider rotates them: it may not be
@@ -454,6 +454,153 @@ TEST_F(RenewalTest, SpendsNoRefreshTokenWhereTheKeysCannotBeHad)
     EXPECT_TRUE(!spent || play.current()->refresh_token() == "rt-2");
 }
 
+// The back-off spares a provider that is out of reach, and no other.
+TEST_F(RenewalTest, RestsWhereTheProviderIsOutOfReachAlone)
+{
+    const std::pair<Result<HttpResponse>, std::int64_t> cases[] = {
+        {Error{Errc::upstream_unreachable, "no provider"}, 10},
+        {Error{Errc::upstream_timeout, "provider timed out"}, 10},
+        {Error{Errc::upstream_answer, "provider sent nonsense"}, 0},
+        {HttpResponse{500, "", "", ""}, 0},
+        {HttpResponse{503, "", "", ""}, 0},
+        {refusal("invalid_client"), 0},
+    };
+    for (const auto& [answer, back_off] : cases) {
+        configure(refreshing_client());
+        play.refreshed = answer;
+        EXPECT_EQ(renew_when_due().back_off, back_off);
+    }
+    configure(refreshing_client());
+    EXPECT_EQ(renew_when_due().back_off, 0);
+}
+
+TEST_F(RenewalTest, KeepsTheSessionWhereItsTurnCannotBeAcquired)
+{
+    play.broken = {{"acquire", Error{Errc::store_timeout, "store timed out"}}};
+    expect_kept("store_timeout: store timed out", {"acquire"});
+}
+
+// What was withdrawn
+
+Client informed_client()
+{
+    auto client = refreshing_client();
+    client.userinfo = client.needs.userinfo = true;
+    client.needs.claims = {"department", "email", "nickname", "sub"};
+    client.needs_mark = mark_of(client.needs);
+    return client;
+}
+
+class InformedRenewal : public RenewalTest {
+public:
+    InformedRenewal()
+    {
+        play.userinfo = json_answer(
+            R"({"sub":"user-1","nickname":"Jane","department":"Tea"})");
+        configure_informed();
+    }
+
+    void configure_informed()
+    {
+        auto answer = play.userinfo;
+        play = Play(informed_client());
+        play.userinfo = answer;
+        log_in();
+    }
+};
+
+TEST_F(InformedRenewal, AsksForUserInfoWithTheNewToken)
+{
+    play.userinfo = json_answer(R"({"sub":"user-1","nickname":"J"})");
+    auto end = renew_when_due();
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "userinfo"}));
+    EXPECT_EQ(play.requests.at("userinfo").authorization, "Bearer at-2");
+    ASSERT_TRUE(end.session);
+    EXPECT_EQ(end.session->claim("nickname"), "J");
+    EXPECT_EQ(end.session->claim("department"), std::nullopt);
+    EXPECT_EQ(end.session->userinfo(), R"({"sub":"user-1","nickname":"J"})");
+    EXPECT_EQ(play.current()->claim("department"), std::nullopt);
+}
+
+TEST_F(InformedRenewal, KeepsTheOldOneWhereItIsNotToBeHad)
+{
+    const std::pair<Result<HttpResponse>, std::string> cases[] = {
+        {Error{Errc::upstream_timeout, "provider timed out"},
+            "upstream_timeout: provider timed out"},
+        {HttpResponse{500, "", "", ""},
+            "upstream_status: provider answered with status 500"},
+        {json_answer("{"), "userinfo_malformed: user info is malformed JSON"},
+    };
+    for (const auto& [answer, why] : cases) {
+        configure_informed();
+        play.userinfo = answer;
+        auto end = renew_when_due();
+        EXPECT_EQ(complaint(*end.warning), why);
+        ASSERT_TRUE(end.session);
+        EXPECT_EQ(end.session->access_token(), "at-2");
+        EXPECT_EQ(end.session->claim("department"), "Tea");
+        EXPECT_EQ(end.result, Lines{value()});
+        EXPECT_EQ(end.keep_result, 300);
+        play.userinfo.reset();
+        play.now = due + 3600;
+        EXPECT_EQ(play.renewal().session->claim("department"), std::nullopt);
+        play.userinfo = json_answer(R"({"sub":"user-1","department":"Tea"})");
+    }
+}
+
+// Who leaves in the middle of it keeps no claims by that: the next one asks.
+TEST_F(InformedRenewal, ThatWasLeftIsDoneAgainByTheNext)
+{
+    auto jar = play.jar;
+    auto answer = std::exchange(play.userinfo,
+        Result<HttpResponse>(Error{Errc::request_aborted, "client has gone"}));
+    auto end = renew_when_due();
+    ASSERT_TRUE(end.session);
+    EXPECT_TRUE(end.session->owes_userinfo());
+    EXPECT_EQ(end.result, Lines{value()});
+
+    // also one that comes with the old cookie, and picks it up
+    play.userinfo = json_answer(R"({"sub":"user-1"})");
+    play.jar = jar;
+    end = play.renewal();
+    EXPECT_EQ(
+        play.asked, (Asked{"acquire", "load", "acquire", "token", "userinfo"}));
+    ASSERT_TRUE(end.session);
+    EXPECT_EQ(end.session->claim("department"), std::nullopt);
+    EXPECT_FALSE(end.session->owes_userinfo());
+    EXPECT_TRUE(play.renewal().session);
+    EXPECT_EQ(play.asked, Asked{});
+}
+
+TEST_F(InformedRenewal, ThatWasLeftIsNotDoneByWhoMayNot)
+{
+    play.userinfo = Error{Errc::request_aborted, "client has gone"};
+    renew_when_due();
+    EXPECT_TRUE(play.renewal(Refresh::never).session);
+    EXPECT_EQ(play.asked, Asked{});
+}
+
+TEST_F(InformedRenewal, EndsTheSessionWhereItIsRefused)
+{
+    for (int status : {401, 403}) {
+        configure_informed();
+        auto answer =
+            std::exchange(play.userinfo, HttpResponse{status, "", "", ""});
+        expect_end("userinfo_refused: provider refused user info with status " +
+                std::to_string(status),
+            {"acquire", "token", "userinfo", "revoke"});
+        play.userinfo = answer;
+    }
+}
+
+TEST_F(InformedRenewal, EndsTheSessionWhereItIsOfAnotherUser)
+{
+    play.userinfo = json_answer(R"({"sub":"user-2"})");
+    expect_end("userinfo_subject: user info is of another sub, "
+               "\"\\x22user-2\\x22\"",
+        {"acquire", "token", "userinfo", "revoke"});
+}
+
 // What others did
 
 TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
@@ -466,7 +613,7 @@ TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
         play.jar = jar;
         auto end = play.renewal();
         EXPECT_EQ(complaint(end), "");
-        EXPECT_EQ(play.asked, Asked{"claim"});
+        EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
         ASSERT_TRUE(end.session);
         EXPECT_EQ(end.session->access_token(), "at-2");
         EXPECT_EQ(play.jar.cookies, renewed.cookies);
@@ -475,14 +622,16 @@ TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
 
 TEST_F(RenewalTest, ThatEndedForAnotherRequestEndsForThisOne)
 {
-    auto jar = play.jar;
+    play.now = due;
+    auto old = *play.current(); // as it was read before the other one ended it
     play.refreshed = refusal("invalid_grant");
     renew_when_due();
     play.refreshed.reset();
-    play.jar = jar;
-    auto end = play.renewal();
+    auto visit = play.visit("/page");
+    Renewal renewal(play.provider, visit, old, Refresh::asked_for);
+    auto end = play.run(renewal);
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     EXPECT_FALSE(end.session);
     EXPECT_FALSE(end.warning);
 }
@@ -493,16 +642,16 @@ TEST_F(RenewalTest, ThatIsLeftToOthersAsksNobody)
     play.now = due;
     auto end = play.renewal(Refresh::by_others);
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-1");
     EXPECT_TRUE(end.cookies.empty());
-    EXPECT_TRUE(end.left.empty());
-    EXPECT_EQ(end.keep_left, 10);
+    EXPECT_TRUE(end.result.empty());
+    EXPECT_EQ(end.keep_result, 10);
 
     play.now = due + 9;
     EXPECT_EQ(play.renewal().session->access_token(), "at-1");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     play.now = due + 10;
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
 }
@@ -513,17 +662,17 @@ TEST_F(RenewalTest, ThatIsLeftToOthersPicksUpWhatTheyGot)
     renew_when_due();
     play.jar = jar;
     auto end = play.renewal(Refresh::by_others);
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
     EXPECT_EQ(end.session->access_token(), "at-2");
     EXPECT_EQ(play.current()->access_token(), "at-2");
 }
 
 TEST_F(RenewalTest, ThatVanishedLeavesTheSessionAsItIs)
 {
-    play.claimed[Purpose::renewal] = {Claimed::vanished, {}};
+    play.acquired[Purpose::renewal] = {Acquired::vanished, {}};
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, Asked{"acquire"});
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-1");
     EXPECT_TRUE(end.cookies.empty());
@@ -534,13 +683,13 @@ TEST_F(RenewalTest, TakesNothingButThisSessionFromOthers)
     auto jar = std::exchange(play.jar, Jar());
     log_in();
     auto others = value();
-    for (const auto& left :
+    for (const auto& result :
         {"junk"s, ""s, "+"s, std::string(5000, 'A'), others}) {
         play.jar = jar;
-        play.claimed[Purpose::renewal] = {Claimed::ended, {left}};
+        play.acquired[Purpose::renewal] = {Acquired::ended, {result}};
         auto end = renew_when_due();
         EXPECT_EQ(complaint(end), "");
-        EXPECT_FALSE(end.session) << left;
+        EXPECT_FALSE(end.session) << result;
         EXPECT_TRUE(end.cookies.empty());
     }
 }
@@ -556,7 +705,7 @@ TEST_F(RenewalTest, TakesNoTicketOfAnotherSessionFromOthers)
     log_in();
     auto others = value();
     play.jar = jar;
-    play.claimed[Purpose::renewal] = {Claimed::ended, {others}};
+    play.acquired[Purpose::renewal] = {Acquired::ended, {others}};
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "");
     EXPECT_FALSE(end.session);
@@ -614,7 +763,7 @@ TEST_F(RenewalTest, ThatIsPickedUpWasSeenByNow)
     play.jar = jar;
     play.now = due + 60;
     auto end = play.renewal();
-    EXPECT_EQ(play.asked, Asked{"claim"});
+    EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
     EXPECT_EQ(end.session->access_token(), "at-2");
     EXPECT_FALSE(end.session->wants_seal(client, play.now));
     EXPECT_FALSE(play.current()->wants_seal(client, play.now));
@@ -629,7 +778,7 @@ public:
         named.session_store = SessionStore::named;
         configure(named);
         EXPECT_EQ(play.store.size(), 1u);
-        ticket = play.held().ticket;
+        ticket = play.opened().ticket;
     }
 
     Client named = refreshing_client();
@@ -642,11 +791,11 @@ TEST_F(StoredRenewal, FetchesTheSession)
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(play.asked, Asked{"load"});
     EXPECT_EQ(play.load.key, ticket->key());
-    EXPECT_EQ(play.load.marks, first->marks(named));
+    EXPECT_EQ(play.load.revocation_keys, first->revocation_keys(named));
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->id(), first->id());
     EXPECT_TRUE(end.cookies.empty());
-    EXPECT_TRUE(end.left.empty());
+    EXPECT_TRUE(end.result.empty());
 }
 
 TEST_F(StoredRenewal, HasNoneThatTheStoreLost)
@@ -669,7 +818,7 @@ TEST_F(StoredRenewal, HasNoneThatTheStoreSpoilt)
 
 TEST_F(StoredRenewal, HasNoneThatWasRevoked)
 {
-    const auto marks = first->marks(named);
+    const auto marks = first->revocation_keys(named);
     ASSERT_EQ(marks.size(), 3u);
     for (const auto& mark : marks) {
         play.revocations = {{mark, first->started()}};
@@ -697,12 +846,12 @@ TEST_F(StoredRenewal, KeepsTheNewTokensThere)
 {
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, (Asked{"load", "claim", "token", "save"}));
+    EXPECT_EQ(play.asked, (Asked{"load", "acquire", "token", "save"}));
     EXPECT_EQ(play.save->key, ticket->key());
     EXPECT_EQ(play.save->until, due + eight_hours);
-    EXPECT_EQ(end.left, Lines{"+"});
-    EXPECT_EQ(end.keep_left, 300);
-    EXPECT_EQ(play.held().ticket->key(), ticket->key());
+    EXPECT_EQ(end.result, Lines{"+"});
+    EXPECT_EQ(end.keep_result, 300);
+    EXPECT_EQ(play.opened().ticket->key(), ticket->key());
     EXPECT_EQ(play.current()->access_token(), "at-2");
     EXPECT_EQ(play.store.size(), 1u);
 }
@@ -721,21 +870,19 @@ TEST_F(StoredRenewal, IsThereForAnOlderCopyOfTheTicket)
 TEST_F(StoredRenewal, ThatAnotherRequestDidIsFetchedAnew)
 {
     play.now = due;
-    Held held = play.held();
+    auto old = *play.current();
     auto visit = play.visit("/page");
-    Renewal slow(play.provider, visit, held, Refresh::asked_for);
+    Renewal slow(play.provider, visit, old, Refresh::asked_for);
+    auto result = play.renewal().result;
+
     World world{due, random_bytes};
     auto step = slow.start(world);
-    ASSERT_TRUE(std::holds_alternative<Load>(step));
-    auto old = play.store.begin()->second.blob;
-    auto left = play.renewal().left;
-
-    step = slow.resume(world, Result<Loaded>(Loaded{old, 0}));
-    ASSERT_TRUE(std::holds_alternative<Claim>(step));
-    step = slow.resume(world, Claimed{Claimed::ended, left});
+    ASSERT_TRUE(std::holds_alternative<Acquire>(step));
+    step =
+        slow.resume(world, Result<Acquired>(Acquired{Acquired::ended, result}));
     ASSERT_TRUE(std::holds_alternative<Load>(step));
     EXPECT_EQ(std::get<Load>(step).key, ticket->key());
-    EXPECT_EQ(std::get<Load>(step).marks.size(), 3u);
+    EXPECT_EQ(std::get<Load>(step).revocation_keys.size(), 3u);
     auto renewed = play.store.begin()->second.blob;
     step = slow.resume(world, Result<Loaded>(Loaded{renewed, 0}));
     ASSERT_TRUE(std::holds_alternative<Finish>(step));
@@ -747,13 +894,13 @@ TEST_F(StoredRenewal, FailsWhereTheNewTokensCannotBeKept)
     play.broken = {{"save", Error{Errc::store_full, "store is full"}}};
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "store_full: store is full");
-    EXPECT_EQ(play.asked, (Asked{"load", "claim", "token", "save"}));
-    EXPECT_TRUE(end.left.empty());
+    EXPECT_EQ(play.asked, (Asked{"load", "acquire", "token", "save"}));
+    EXPECT_TRUE(end.result.empty());
 
     // nobody is told that it was done
     play.broken.clear();
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
-    EXPECT_EQ(play.asked, (Asked{"load", "claim", "token", "save"}));
+    EXPECT_EQ(play.asked, (Asked{"load", "acquire", "token", "save"}));
 }
 
 TEST_F(StoredRenewal, ThatIsRefusedDropsTheSession)
@@ -761,7 +908,7 @@ TEST_F(StoredRenewal, ThatIsRefusedDropsTheSession)
     play.refreshed = refusal("invalid_grant");
     expect_end("provider_invalid_grant: provider answered with error "
                "\"invalid_grant\"",
-        {"load", "claim", "token", "revoke", "drop"});
+        {"load", "acquire", "token", "revoke", "drop"});
     EXPECT_TRUE(play.store.empty());
 }
 
@@ -773,7 +920,7 @@ TEST_F(StoredRenewal, ThatIsRefusedEndsTheSessionWhateverTheStoreSays)
         play.broken = {{step, Error{Errc::store_timeout, "store timed out"}}};
         expect_end("provider_invalid_grant: provider answered with error "
                    "\"invalid_grant\", and store timed out",
-            {"load", "claim", "token", "revoke", "drop"});
+            {"load", "acquire", "token", "revoke", "drop"});
     }
 }
 
@@ -809,14 +956,15 @@ TEST_F(Migration, MovesASessionIntoTheStore)
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(play.asked, (Asked{"load", "save"}));
     EXPECT_EQ(play.load.key, "");
-    EXPECT_EQ(play.load.marks, first->marks(play.provider.client()));
+    EXPECT_EQ(play.load.revocation_keys,
+        first->revocation_keys(play.provider.client()));
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->id(), first->id());
 
-    auto held = play.held();
-    EXPECT_FALSE(held.session);
-    ASSERT_TRUE(held.ticket);
-    EXPECT_EQ(play.save->key, held.ticket->key());
+    auto opened = play.opened();
+    EXPECT_FALSE(opened.session);
+    ASSERT_TRUE(opened.ticket);
+    EXPECT_EQ(play.save->key, opened.ticket->key());
     EXPECT_EQ(play.save->until, noon + eight_hours);
     EXPECT_EQ(play.current()->access_token(), "at-1");
 
@@ -831,17 +979,17 @@ TEST_F(Migration, ComesBeforeARefresh)
     EXPECT_EQ(end.session->access_token(), "at-1");
     end = play.renewal();
     EXPECT_EQ(play.asked,
-        (Asked{"load", "claim", "metadata", "keys", "token", "save"}));
+        (Asked{"load", "acquire", "metadata", "keys", "token", "save"}));
     EXPECT_EQ(end.session->access_token(), "at-2");
 }
 
 TEST_F(Migration, MovesNoSessionThatWasRevoked)
 {
-    play.revocations[first->marks(play.provider.client()).front()] =
+    play.revocations[first->revocation_keys(play.provider.client()).front()] =
         noon * 1000;
     auto end = play.renewal();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, Asked{"load"});
+    EXPECT_EQ(play.asked, (Asked{"load", "pin"}));
     EXPECT_FALSE(end.session);
     EXPECT_TRUE(play.store.empty());
 }
@@ -865,23 +1013,29 @@ TEST_F(RenewalTest, MovesWhatHasOutgrownItsCookie)
         {"access_token", "\"" + std::string(4000, 'a') + "\""}};
     auto end = renew_when_due();
     EXPECT_EQ(complaint(end), "");
-    EXPECT_EQ(play.asked, (Asked{"claim", "token", "save"}));
-    EXPECT_TRUE(play.held().ticket);
+    EXPECT_EQ(play.asked, (Asked{"acquire", "token", "save"}));
+    EXPECT_TRUE(play.opened().ticket);
     EXPECT_EQ(play.current()->access_token()->size(), 4000u);
-    EXPECT_EQ(end.left, Lines{value()});
+    EXPECT_EQ(end.result, Lines{value()});
 
     // where others with the same cookie find it
     play.jar = jar;
     end = play.renewal();
-    EXPECT_EQ(play.asked, (Asked{"claim", "load"}));
+    EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
     EXPECT_EQ(end.session->access_token()->size(), 4000u);
-    EXPECT_TRUE(play.held().ticket);
+    EXPECT_TRUE(play.opened().ticket);
 
     // unless it has been revoked by then
     play.jar = jar;
-    play.revocations[first->marks(play.provider.client()).front()] = due * 1000;
-    EXPECT_FALSE(play.renewal().session);
-    EXPECT_EQ(play.asked, (Asked{"claim", "load"}));
+    auto old = *play.current();
+    auto keys = first->revocation_keys(play.provider.client());
+    play.revocations[keys.front()] = due * 1000;
+    auto visit = play.visit("/page");
+    Renewal renewal(play.provider, visit, old, Refresh::asked_for);
+    EXPECT_FALSE(play.run(renewal).session);
+    EXPECT_EQ(play.asked, (Asked{"acquire", "load", "pin"}));
+    EXPECT_EQ(play.pin.keys, keys);
+    EXPECT_EQ(play.pin.subject, keys[1]);
 }
 
 TEST_F(RenewalTest, EndsWhatHasOutgrownAllItsCookies)
@@ -902,12 +1056,13 @@ TEST_F(RenewalTest, EndsWhatHasOutgrownAllItsCookies)
 
 TEST_F(RenewalTest, SaysWhatItIsDoing)
 {
-    auto held = play.held();
     auto visit = play.visit("/page");
-    Renewal renewal(play.provider, visit, held, Refresh::asked_for);
-    EXPECT_EQ(renewal.doing(), "fetching a session");
+    Renewal renewal(play.provider, visit, *first, Refresh::asked_for);
+    EXPECT_EQ(renewal.doing(), "keeping a session");
     renewal.start({due, random_bytes});
     EXPECT_EQ(renewal.doing(), "renewing a session");
+    EXPECT_EQ(
+        Restore(play.provider, play.opened()).doing(), "fetching a session");
 }
 
 }

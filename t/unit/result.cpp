@@ -60,8 +60,9 @@ TEST(Fault, OfAVisitorIsAWarning)
     for (std::size_t i = 0; i < codes; i++) {
         const auto& row = fault(static_cast<Errc>(i));
         auto visitors = row.word.starts_with("state_") ||
-            row.word.starts_with("logout_") || row.word == "request_host" ||
-            row.word == "login_loop" || row.word == "callback_malformed" ||
+            row.word.starts_with("logout_") ||
+            row.word.starts_with("request_") || row.word == "login_loop" ||
+            row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
         EXPECT_EQ(row.level, visitors ? Level::warn : Level::error) << row.word;
     }

@@ -33,7 +33,7 @@ std::optional<Session> opened(const Provider& provider,
     const std::string& header, std::int64_t now = noon)
 {
     std::string_view lines[] = {header};
-    return Session::open(lines, provider, now).session;
+    return accepted(Opened::from(lines, provider).session, provider, now);
 }
 
 TEST(Session, ComesBackFromItsCookie)
@@ -233,6 +233,8 @@ TEST(Session, IsNotAnotherSealOfOurs)
     FieldWriter fields;
     fields.text(2, provider.client().needs_mark);
     fields.number(3, noon + 1);
+    fields.number(12, noon * 1000);
+    fields.number(13, noon);
     auto plain = fields.take();
     const auto& ring = provider.session_ring();
     const auto& binding = provider.session_binding();
@@ -242,7 +244,7 @@ TEST(Session, IsNotAnotherSealOfOurs)
         opened(provider, cookie(ring, provider.state_binding(), plain)));
     EXPECT_FALSE(
         opened(provider, cookie(provider.state_ring(), binding, plain)));
-    for (const auto& broken : {""s, "\1"s, "\2"s + plain.substr(1), plain + "x",
+    for (const auto& broken : {""s, "\1"s, "\3"s + plain.substr(1), plain + "x",
              plain.substr(0, plain.size() - 1)}) {
         EXPECT_FALSE(opened(provider, cookie(ring, binding, broken)));
     }
@@ -255,10 +257,12 @@ TEST(Session, HasNoClaimOfAnEmptyField)
     FieldWriter fields;
     fields.text(2, provider.client().needs_mark);
     fields.number(3, noon + 1);
+    fields.number(12, noon * 1000);
+    fields.number(13, noon);
     fields.text(6, "");
     auto value = base64url(provider.session_ring().seal(
         fields.take(), provider.session_binding(), random_bytes));
-    auto session = Session::open_value(value, provider, noon).session;
+    auto session = accepted(value, provider);
     ASSERT_TRUE(session);
     EXPECT_EQ(session->claim(""), std::nullopt);
     EXPECT_EQ(session->claim("sub"), std::nullopt);
@@ -345,7 +349,7 @@ TEST(Session, OpensBehindPlantedCookies)
         EXPECT_EQ(session->claim("sub"), "user-1");
     }
     std::string_view lines[] = {planted, ours};
-    EXPECT_TRUE(Session::open(lines, provider, noon).session);
+    EXPECT_TRUE(Opened::from(lines, provider).session);
 }
 
 TEST(Session, TriesFourCookies)
@@ -370,7 +374,7 @@ TEST(Session, IsNotInOddCookieHeaders)
              name + "=" + std::string(7000, 'A'), many, many + name}) {
         EXPECT_FALSE(opened(provider, header)) << header;
     }
-    EXPECT_FALSE(Session::open({}, provider, noon).session);
+    EXPECT_FALSE(Opened::from({}, provider));
     auto ours = sealed(provider, begin(provider)).header();
     EXPECT_TRUE(opened(provider, many + ours));
 }

@@ -1,4 +1,7 @@
 #include "oidc/logout.h"
+
+#include "core/encode.h"
+#include "core/fields.h"
 #include "sessions.h"
 
 #include <set>
@@ -27,7 +30,7 @@ public:
     Session renewed(const std::optional<IdToken>& token = {},
         const Tokens& tokens = {"", "at-2", "", 600}) const
     {
-        return session.renew(token, tokens, client, noon + 100);
+        return session.renew(token, {}, tokens, client, noon + 100);
     }
 
     Client client = refreshing_client();
@@ -46,7 +49,7 @@ TEST_F(SessionRenewal, KeepsWhoItIs)
     EXPECT_EQ(later.started(), noon * 1000 + 7);
     EXPECT_EQ(later.auth_time(), 1600000000);
     EXPECT_EQ(later.sid(), "s-1");
-    EXPECT_EQ(later.marks(client), session.marks(client));
+    EXPECT_EQ(later.revocation_keys(client), session.revocation_keys(client));
     EXPECT_EQ(later.claim("sub"), "user-1");
     EXPECT_EQ(later.claim("email"), "jane@example.com");
     EXPECT_EQ(later.claim("groups"), "a,b");
@@ -83,8 +86,8 @@ TEST_F(SessionRenewal, TakesOverWhatANewIdTokenSays)
         provider, {{"email", R"("new@example.com")"}, {"nickname", R"("J")"}});
     auto later = renewed(token);
     EXPECT_EQ(later.claim("email"), "new@example.com");
-    EXPECT_EQ(later.claim("nickname"), "J"); // was absent
-    EXPECT_EQ(later.claim("groups"), "a,b"); // is absent now
+    EXPECT_EQ(later.claim("nickname"), "J");        // was absent
+    EXPECT_EQ(later.claim("groups"), std::nullopt); // was withdrawn
     EXPECT_EQ(later.id_token(), token->compact());
     EXPECT_NE(later.id_token(), session.id_token());
 }
@@ -99,6 +102,136 @@ TEST_F(SessionRenewal, TakesOverOnlyWhatIsNeeded)
     EXPECT_EQ(renewed(token).claim("extra"), "1");
 }
 
+TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
+{
+    client.needs.claims = {"acr", "amr", "auth_time", "roles", "sid", "sub"};
+    client.needs_mark = mark_of(client.needs);
+    auto first = begin(provider_of(client),
+        {{"sid", R"("s-1")"}, {"auth_time", "1600000000"}, {"acr", R"("gold")"},
+            {"amr", R"(["otp"])"}, {"roles", R"("admin")"}});
+    auto later = first.renew(token_of(provider), {}, {}, client, noon + 100);
+    EXPECT_EQ(later.claim("acr"), "gold");
+    EXPECT_EQ(later.claim("amr"), "otp");
+    EXPECT_EQ(later.claim("auth_time"), "1600000000");
+    EXPECT_EQ(later.claim("sid"), "s-1");
+    EXPECT_EQ(later.claim("roles"), std::nullopt);
+    EXPECT_EQ(later.auth_time(), 1600000000);
+    EXPECT_EQ(later.sid(), "s-1");
+
+    auto named = first.renew(
+        token_of(provider, {{"acr", R"("silver")"}, {"amr", R"(["pwd"])"}}), {},
+        {}, client, noon + 100);
+    EXPECT_EQ(named.claim("acr"), "silver");
+    EXPECT_EQ(named.claim("amr"), "pwd");
+}
+
+// Core, 12.2: the login's, and no refresh makes the login a later one.
+TEST_F(SessionRenewal, MakesTheLoginNoLaterOne)
+{
+    auto at = [&](const char* auth_time) {
+        return renewed(token_of(provider, {{"auth_time", auth_time}}))
+            .auth_time();
+    };
+    EXPECT_EQ(at("1600000001"), 1600000000);
+    EXPECT_EQ(at("1599999999"), 1599999999);
+    auto untold = begin(provider);
+    EXPECT_EQ(untold
+                  .renew(token_of(provider, {{"auth_time", "1600000001"}}), {},
+                      {}, client, noon)
+                  .auth_time(),
+        1600000001);
+}
+
+TEST_F(SessionRenewal, MovesItsKeysWithANewSid)
+{
+    auto later = renewed(token_of(provider, {{"sid", R"("s-2")"}}));
+    EXPECT_EQ(later.sid(), "s-2");
+    EXPECT_EQ(
+        later.revocation_keys(client)[2], revocation_key(client, "sid", "s-2"));
+    auto again = later.renew({}, {}, {"", "at-3", "", 0}, client, noon + 200);
+    EXPECT_EQ(again.sid(), "s-2");
+}
+
+TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
+{
+    client.session_max_lifetime = 10 * 3600;
+    auto later = session.renew({}, {}, {}, client, noon + 7 * 3600);
+    EXPECT_EQ(later.expires(), noon + 10 * 3600);
+    EXPECT_EQ(later.sealed_end(), noon + 10 * 3600);
+    auto last = later.renew({}, {}, {}, client, noon + 9 * 3600);
+    EXPECT_EQ(last.expires(), noon + 10 * 3600);
+
+    // also where the configuration would have it longer by then
+    auto longer = client;
+    longer.session_max_lifetime = 0;
+    auto kept = last.keep(provider_of(client), room, noon, random_bytes);
+    auto opened = accepted(kept->cookie, provider_of(longer), noon + 9 * 3600);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->expires(), noon + 10 * 3600);
+    EXPECT_FALSE(accepted(kept->cookie, provider_of(longer), noon + 10 * 3600));
+}
+
+TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
+{
+    auto first = begin(provider,
+        {{"email", R"("t@example.com")"}, {"nickname", R"("J")"}},
+        {"", "at-1", "rt-1", 300},
+        userinfo_of(provider,
+            R"({"sub":"user-1","email":"i@example.com","nickname":"J",)"
+            R"("groups":["a"]})"));
+    EXPECT_EQ(first.claim("email"), "t@example.com");
+    EXPECT_EQ(first.claim("nickname"), "J");
+
+    // the ID token names none of them any more
+    auto token = token_of(provider, {{"email", ""}});
+    auto later = first.renew(token, {}, {}, client, noon + 100);
+    EXPECT_EQ(later.claim("email"), "i@example.com");
+    EXPECT_EQ(later.claim("nickname"), "J");
+    EXPECT_EQ(later.claim("groups"), "a");
+
+    // nor user info
+    auto last = later.renew({}, userinfo_of(provider, R"({"sub":"user-1"})"),
+        {}, client, noon + 200);
+    EXPECT_EQ(last.claim("email"), std::nullopt);
+    EXPECT_EQ(last.claim("nickname"), std::nullopt);
+    EXPECT_EQ(last.claim("groups"), std::nullopt);
+    EXPECT_EQ(last.claim("sub"), "user-1");
+}
+
+// What 0.1.0 wrote does not tell the sources apart: a new user info alone
+// leaves no claim that it may have withdrawn.
+TEST_F(SessionRenewal, OfTheFirstVersionLosesWhatUserInfoMayHaveWithdrawn)
+{
+    FieldWriter old;
+    auto claim = [&](const std::string& name, const std::string& text) {
+        old.text(
+            6, std::string(1, static_cast<char>(name.size())) + name + text);
+    };
+    old.text(2, client.needs_mark);
+    old.number(3, noon + eight_hours);
+    old.number(12, noon * 1000);
+    old.number(13, noon);
+    claim("sub", "user-1");
+    claim("groups", "admin");
+    claim("email", "jane@example.com");
+    auto value = base64url(provider.session_ring().seal(
+        old.take(), provider.session_binding(), random_bytes));
+    auto first = accepted(value, provider);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->claim("groups"), "admin");
+
+    for (const auto& session : {*first, first->seen(noon + 1)}) {
+        auto later = session.renew({},
+            userinfo_of(
+                provider, R"({"sub":"user-1","email":"j@example.com"})"),
+            {}, client, noon + 2);
+        EXPECT_EQ(later.claim("sub"), "user-1");
+        EXPECT_EQ(later.claim("email"), "j@example.com");
+        EXPECT_EQ(later.claim("groups"), std::nullopt);
+    }
+    EXPECT_EQ(first->renew({}, {}, {}, client, noon).claim("groups"), "admin");
+}
+
 TEST_F(SessionRenewal, KeepsTheUserInfo)
 {
     client.needs.userinfo = true;
@@ -107,7 +240,7 @@ TEST_F(SessionRenewal, KeepsTheUserInfo)
         userinfo_of(provider,
             R"({"sub":"user-1","nickname":"J","email":"info@example.com"})"));
     auto token = token_of(provider, {{"email", R"("new@example.com")"}});
-    auto later = first.renew(token, {}, client, noon + 100);
+    auto later = first.renew(token, {}, {}, client, noon + 100);
     EXPECT_EQ(later.userinfo(), first.userinfo());
     EXPECT_EQ(later.claim("nickname"), "J");
     EXPECT_EQ(later.claim("email"), "new@example.com");
@@ -129,7 +262,7 @@ std::optional<Session> back(
     auto kept = session.keep(provider, room, now, random_bytes);
     EXPECT_EQ(complaint(kept), "");
     EXPECT_FALSE(kept->save);
-    return Session::open_value(kept->cookie, provider, now).session;
+    return accepted(kept->cookie, provider, now);
 }
 
 TEST_F(SessionRenewal, ComesBackAsItIs)
@@ -153,11 +286,12 @@ TEST_F(SessionRenewal, DoesNotGrowFromOneToTheNext)
     };
     auto token = token_of(provider);
     client.session_idle_timeout = 600;
-    auto later = session.renew(token, {"", "at-2", "rt-2", 600}, client, noon);
+    auto later =
+        session.renew(token, {}, {"", "at-2", "rt-2", 600}, client, noon);
     auto first = size(later);
     for (int i = 1; i < 20; i++) {
         later = later.seen(noon + i).renew(
-            token, {"", "at-2", "rt-2", 600}, client, noon + i);
+            token, {}, {"", "at-2", "rt-2", 600}, client, noon + i);
     }
     EXPECT_EQ(size(later), first);
 }
@@ -169,7 +303,7 @@ TEST_F(SessionRenewal, ForFewerClaimsServesNoMoreThanItKeeps)
     all.needs.all_claims = true;
     auto first = begin(provider_of(all), {{"extra", "1"}});
     ASSERT_EQ(first.claim("extra"), "1");
-    auto later = first.renew(token_of(provider, {{"extra", "2"}}),
+    auto later = first.renew(token_of(provider, {{"extra", "2"}}), {},
         {"", "at-2", "rt-2", 600}, client, noon + 100);
     EXPECT_TRUE(back(later, provider));
 
@@ -184,10 +318,10 @@ TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
     std::set<std::string> seen{session.generation()};
     auto later = session;
     for (int i = 1; i < 10; i++) {
-        later = later.renew({}, {"", "at", "", 600}, client, noon + i);
+        later = later.renew({}, {}, {"", "at", "", 600}, client, noon + i);
         seen.insert(later.generation());
-        later = later.renew({}, {"", "at", "rt-" + std::to_string(i + 1), 600},
-            client, noon + i);
+        later = later.renew({}, {},
+            {"", "at", "rt-" + std::to_string(i + 1), 600}, client, noon + i);
         seen.insert(later.generation());
     }
     EXPECT_EQ(seen.size(), 19u);
@@ -274,8 +408,7 @@ public:
     {
         auto provider = provider_of(client);
         auto kept = session.keep(provider, room, noon, random_bytes);
-        return Session::open_value(kept->cookie, provider, noon + seconds)
-            .session;
+        return accepted(kept->cookie, provider, noon + seconds);
     }
 
     Client client = example_client();
@@ -310,7 +443,7 @@ TEST_F(IdleSession, IsSealedOnceInATwentieth)
 
 TEST_F(IdleSession, IsSeenByARenewal)
 {
-    auto session = begun().renew({}, {}, client, noon + 1000);
+    auto session = begun().renew({}, {}, {}, client, noon + 1000);
     EXPECT_FALSE(session.wants_seal(client, noon + 1099));
     EXPECT_TRUE(session.wants_seal(client, noon + 1100));
     EXPECT_TRUE(opened(session, 2999));
@@ -353,13 +486,13 @@ TEST(SessionMarks, NameTheSessionItsUserAndTheSidOfTheProvider)
         return revocation_key(client, kind, value);
     };
     auto session = begin(provider, {{"sid", R"("s-1")"}});
-    EXPECT_EQ(session.marks(client),
+    EXPECT_EQ(session.revocation_keys(client),
         (std::vector<std::string>{key("session", session.id()),
             key("sub", "user-1"), key("sid", "s-1")}));
 
     auto without = begin(provider);
     EXPECT_EQ(without.sid(), std::nullopt);
-    EXPECT_EQ(without.marks(client),
+    EXPECT_EQ(without.revocation_keys(client),
         (std::vector<std::string>{key("session", without.id()),
             key("sub", "user-1"), key("sub without sid", "user-1")}));
 }

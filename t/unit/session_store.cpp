@@ -32,13 +32,14 @@ Session::Kept keep(const Session& session, const Provider& provider,
 std::optional<Session> load(const Session::Kept& kept, const Provider& provider,
     std::int64_t now = noon)
 {
-    auto held = Session::open_value(kept.cookie, provider, now);
+    auto held = Opened::from_value(kept.cookie, provider);
     EXPECT_FALSE(held.session);
     if (!held.ticket) {
         return {};
     }
     EXPECT_EQ(held.ticket->key(), kept.save->key);
-    return Session::open_stored(*held.ticket, kept.save->blob, provider, now);
+    return accepted(
+        open_stored(*held.ticket, kept.save->blob, provider), provider, now);
 }
 
 TEST(SessionStore, KeepsNothingOfASessionInItsCookie)
@@ -47,7 +48,7 @@ TEST(SessionStore, KeepsNothingOfASessionInItsCookie)
     for (std::size_t size : {10, 5'000, 20'000}) {
         auto kept = keep(with_email(provider, size), provider);
         EXPECT_FALSE(kept.save);
-        EXPECT_TRUE(Session::open_value(kept.cookie, provider, noon).session);
+        EXPECT_TRUE(Opened::from_value(kept.cookie, provider).session);
     }
 }
 
@@ -107,7 +108,7 @@ TEST(SessionStore, ShowsTheStoreNothingOfTheSession)
     auto provider = provider_of(client_of(SessionStore::named));
     auto session = begin(provider, {{"sid", R"("s-1")"}});
     auto save = *keep(session, provider).save;
-    for (const auto& bytes : {save.blob, save.key, save.sid_mark}) {
+    for (const auto& bytes : {save.blob, save.key, save.sid_key}) {
         EXPECT_EQ(bytes.find("user-1"), std::string::npos);
         EXPECT_EQ(bytes.find("s-1"), std::string::npos);
         EXPECT_EQ(bytes.find(session.id()), std::string::npos);
@@ -122,8 +123,8 @@ TEST(SessionStore, IsToldBySidWhatMayBeRevoked)
 {
     auto provider = provider_of(client_of(SessionStore::named));
     auto save = *keep(begin(provider, {{"sid", R"("s-1")"}}), provider).save;
-    EXPECT_EQ(save.sid_mark, revocation_key(provider.client(), "sid", "s-1"));
-    EXPECT_EQ(keep(begin(provider), provider).save->sid_mark, "");
+    EXPECT_EQ(save.sid_key, revocation_key(provider.client(), "sid", "s-1"));
+    EXPECT_EQ(keep(begin(provider), provider).save->sid_key, "");
 }
 
 // Who has renewed it goes on with the same ticket, as do those who have not
@@ -136,8 +137,8 @@ TEST(SessionStore, KeepsASessionUnderItsTicket)
     auto session = load(first, provider);
     ASSERT_TRUE(session);
 
-    for (const auto& later :
-        {session->seen(noon + 1), session->renew({}, {}, client, noon + 1)}) {
+    for (const auto& later : {session->seen(noon + 1),
+             session->renew({}, {}, {}, client, noon + 1)}) {
         auto second = keep(later, provider);
         EXPECT_EQ(second.save->key, first.save->key);
         EXPECT_NE(second.save->blob, first.save->blob);
@@ -189,13 +190,12 @@ TEST(StoredSession, OpensForItsTicketAlone)
     auto provider = provider_of(client_of(SessionStore::named));
     auto ours = keep(begin(provider), provider);
     auto others = keep(begin(provider), provider);
-    auto ticket = *Session::open_value(ours.cookie, provider, noon).ticket;
-    EXPECT_TRUE(Session::open_stored(ticket, ours.save->blob, provider, noon));
-    EXPECT_FALSE(
-        Session::open_stored(ticket, others.save->blob, provider, noon));
+    auto ticket = *Opened::from_value(ours.cookie, provider).ticket;
+    EXPECT_TRUE(open_stored(ticket, ours.save->blob, provider));
+    EXPECT_FALSE(open_stored(ticket, others.save->blob, provider));
     for (auto blob :
         {std::string(), ours.save->blob + "x", ours.save->blob.substr(1)}) {
-        EXPECT_FALSE(Session::open_stored(ticket, blob, provider, noon));
+        EXPECT_FALSE(open_stored(ticket, blob, provider));
     }
 }
 
@@ -204,18 +204,17 @@ TEST(StoredSession, OpensForItsRegistrationAlone)
     auto client = client_of(SessionStore::named);
     auto provider = provider_of(client);
     auto kept = keep(begin(provider), provider);
-    auto ticket = *Session::open_value(kept.cookie, provider, noon).ticket;
+    auto ticket = *Opened::from_value(kept.cookie, provider).ticket;
     for (auto member : {&Client::name, &Client::issuer, &Client::client_id,
              &Client::cookie_name}) {
         auto changed = client;
         changed.*member += "x";
         auto other = provider_of(changed);
-        EXPECT_FALSE(Session::open_value(kept.cookie, other, noon).ticket);
-        EXPECT_FALSE(
-            Session::open_stored(ticket, kept.save->blob, other, noon));
+        EXPECT_FALSE(Opened::from_value(kept.cookie, other).ticket);
+        EXPECT_FALSE(open_stored(ticket, kept.save->blob, other));
     }
     EXPECT_FALSE(
-        Session::open_value(kept.cookie, provider_of(client, 2), noon).ticket);
+        Opened::from_value(kept.cookie, provider_of(client, 2)).ticket);
 }
 
 TEST(StoredSession, OpensAfterARotationOfKeys)
@@ -247,20 +246,21 @@ TEST(StoredSession, AndATicketAreNotTakenForEachOther)
 {
     auto provider = provider_of(client_of(SessionStore::named));
     auto kept = keep(begin(provider), provider);
-    auto ticket = *Session::open_value(kept.cookie, provider, noon).ticket;
+    auto ticket = *Opened::from_value(kept.cookie, provider).ticket;
     auto seal = [&](const std::string& plain) {
         return ticket.seal(plain, provider.session_binding(), random_bytes);
     };
     auto stored = ticket.open(kept.save->blob, provider.session_binding());
     ASSERT_TRUE(stored);
-    EXPECT_TRUE(Session::open_stored(ticket, seal(*stored), provider, noon));
-    EXPECT_FALSE(
-        Session::open_stored(ticket, seal(ticket.fields()), provider, noon));
+    EXPECT_TRUE(
+        accepted(open_stored(ticket, seal(*stored), provider), provider));
+    EXPECT_FALSE(accepted(
+        open_stored(ticket, seal(ticket.fields()), provider), provider));
     EXPECT_FALSE(Ticket::read(*stored));
 
     // nor is a blob a cookie
-    EXPECT_FALSE(Session::open_value(base64url(kept.save->blob), provider, noon)
-                     .session);
+    EXPECT_FALSE(
+        Opened::from_value(base64url(kept.save->blob), provider).session);
 }
 
 TEST(StoredSession, IsFoundBehindPlantedCookies)
@@ -270,7 +270,7 @@ TEST(StoredSession, IsFoundBehindPlantedCookies)
     auto name = provider.client().cookie_name;
     auto header = name + "=x; " + name + "=" + kept.cookie;
     std::string_view lines[] = {header};
-    auto held = Session::open(lines, provider, noon);
+    auto held = Opened::from(lines, provider);
     ASSERT_TRUE(held.ticket);
     EXPECT_EQ(held.ticket->key(), kept.save->key);
 }

@@ -26,7 +26,7 @@ TEST(Ticket, ComesBackFromItsFields)
     auto back = Ticket::read(ticket.fields());
     ASSERT_TRUE(back);
     EXPECT_EQ(back->key(), ticket.key());
-    EXPECT_EQ(back->marks(), marks);
+    EXPECT_EQ(back->revocation_keys(), marks);
     EXPECT_EQ(back->open(blob, "for this"), "session");
     EXPECT_EQ(back->fields(), ticket.fields());
 }
@@ -103,7 +103,7 @@ TEST(Ticket, HasAnIdASecretAndUpToThreeMarks)
     for (std::size_t marks : {0, 1, 2, 3}) {
         auto ticket = Ticket::read(fields_of(16, 32, marks));
         ASSERT_TRUE(ticket) << marks;
-        EXPECT_EQ(ticket->marks().size(), marks);
+        EXPECT_EQ(ticket->revocation_keys().size(), marks);
     }
     EXPECT_FALSE(Ticket::read(fields_of(16, 32, 4)));
     for (std::size_t size : {0, 15, 17, 32}) {
@@ -120,7 +120,7 @@ TEST(Ticket, IsNothingElse)
     for (std::size_t i = 0; i < whole.size(); i++) {
         // the last marks may be left out, as whole fields
         auto cut = Ticket::read(whole.substr(0, i));
-        EXPECT_TRUE(!cut || cut->marks().size() < marks.size()) << i;
+        EXPECT_TRUE(!cut || cut->revocation_keys().size() < marks.size()) << i;
     }
     for (const auto& broken :
         {""s, "\1"s, "ticket"s, "\2"s + whole.substr(1), whole + "x"}) {
