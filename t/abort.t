@@ -12,13 +12,11 @@ use FindBin;
 
 BEGIN { push @INC, "$FindBin::Bin/lib"; }
 
-use IO::Select ();
-use IO::Socket::INET ();
-use Socket qw/ IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY /;
-use Time::HiRes qw/ time /;
+use Socket qw/ SOL_SOCKET SO_LINGER /;
 
 use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::H2;
 
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
@@ -277,7 +275,7 @@ is($op->count($metadata), 1, 'by one question');
 
 $place = next_place();
 hold($metadata);
-my $h2 = h2_connect();
+my $h2 = h2_connect(8083);
 my @streams = map { h2_get($h2, $place) } 1 .. 5;
 $op->wait_for($metadata, 1);
 h2_reset($streams[$_]) for 0, 2;
@@ -305,7 +303,7 @@ sub begin {
 sub start {
     my ($how, $url, $browser) = @_;
 
-    return h2_get(h2_connect(), $url, $browser) if $how =~ /stream/;
+    return h2_get(h2_connect(8083), $url, $browser) if $how =~ /stream/;
     return ($browser || browser())->start($url);
 }
 
@@ -329,91 +327,4 @@ sub reset_connection {
 
     setsockopt($request->{socket}, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0);
     close $request->{socket};
-}
-
-# As much of HTTP/2 (RFC 9113) and HPACK (RFC 7541) as it takes to send a request, to reset it and to
-# see the status of its answer.
-
-sub h2_connect {
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port(8083)) or die "connect: $!";
-
-    $socket->autoflush(1);
-    setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);
-    print $socket "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", h2_frame(4, 0, 0, '');
-    return { socket => $socket, next => 1, bytes => '', status => {} };
-}
-
-sub h2_get {
-    my ($h2, $url, $browser) = @_;
-
-    my ($path) = $url =~ m{^(?:http://[^/]*)?(.*)};
-    my $cookies = join '; ', map { "$_->{name}=$_->{value}" } $browser ? $browser->cookies : ();
-    my @headers = (':method' => 'GET', ':scheme' => 'http', ':path' => $path,
-        ':authority' => 'localhost:' . port(8080), length $cookies ? (cookie => $cookies) : ());
-
-    my $block = '';
-    while (my ($name, $value) = splice @headers, 0, 2) {
-        $block .= "\0" . h2_string($name) . h2_string($value);    # a literal, not to be remembered
-    }
-
-    my $stream = { h2 => $h2, id => $h2->{next} };
-    $h2->{next} += 2;
-    print { $h2->{socket} } h2_frame(1, 0x5, $stream->{id}, $block);    # END_STREAM, END_HEADERS
-    return $stream;
-}
-
-sub h2_reset {
-    my ($stream) = @_;
-
-    print { $stream->{h2}{socket} } h2_frame(3, 0, $stream->{id}, pack 'N', 8);    # CANCEL
-}
-
-# nginx writes :status by the number of its name and as plain text, unless the table has it.
-sub h2_status {
-    my ($stream) = @_;
-
-    my $h2 = $stream->{h2};
-    until (exists $h2->{status}{ $stream->{id} }) {
-        my ($type, $id, $payload) = h2_read($h2) or return 'closed';
-        $h2->{status}{$id} = $payload =~ /^\x20?[\x48\x08]\x03(\d\d\d)/ ? $1 : 'another' if $type == 1;
-    }
-    return $h2->{status}{ $stream->{id} };
-}
-
-sub h2_read {
-    my ($h2) = @_;
-
-    my $end = time + 5;
-    while (1) {
-        if (length $h2->{bytes} >= 9) {
-            my ($high, $low, $type, $flags, $id) = unpack 'CnCCN', $h2->{bytes};
-            my $length = $high << 16 | $low;
-            if (length $h2->{bytes} >= 9 + $length) {
-                my $frame = substr $h2->{bytes}, 0, 9 + $length, '';
-                return ($type, $id, substr $frame, 9);
-            }
-        }
-        IO::Select->new($h2->{socket})->can_read($end - time) or return;
-        sysread $h2->{socket}, $h2->{bytes}, 65536, length $h2->{bytes} or return;
-    }
-}
-
-sub h2_frame {
-    my ($type, $flags, $id, $payload) = @_;
-
-    return pack('Cn', 0, length $payload) . pack('CCN', $type, $flags, $id) . $payload;
-}
-
-# A length that does not fit into seven bits goes on in the next bytes.
-sub h2_string {
-    my ($text) = @_;
-
-    my $length = length $text;
-    return chr($length) . $text if $length < 127;
-
-    my $bytes = chr 127;
-    for ($length -= 127; $length >= 128; $length >>= 7) {
-        $bytes .= chr($length & 127 | 128);
-    }
-    return $bytes . chr($length) . $text;
 }

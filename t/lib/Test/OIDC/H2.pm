@@ -1,0 +1,114 @@
+package Test::OIDC::H2;
+
+# A client of HTTP/2 without TLS that can leave one request and stay for another: as much of RFC 9113 and
+# HPACK (RFC 7541) as it takes to send a request, to reset it and to see the status of its answer.
+#
+#   my $h2 = h2_connect(8083);              the port of "listen 127.0.0.1:8083 http2", as in nginx.conf
+#   my $stream = h2_get($h2, '/page', $browser);    as to the server at 8080, with all cookies of that
+#                                           browser, which keeps none of the answer's
+#   h2_reset($stream);                      the client leaves this request alone
+#   h2_status($stream);                     of the answer, which it waits for; "closed" if none comes
+#   close $h2->{socket};                    it leaves them all
+
+use warnings;
+use strict;
+
+use IO::Select ();
+use IO::Socket::INET ();
+use Socket qw/ IPPROTO_TCP TCP_NODELAY /;
+use Time::HiRes qw/ time /;
+
+use Test::Nginx qw//;
+
+our @EXPORT = qw/ h2_connect h2_get h2_reset h2_status /;
+use base qw/ Exporter /;
+
+use constant TIMEOUT => 5;    # seconds
+
+sub h2_connect {
+    my ($port) = @_;
+
+    my $address = '127.0.0.1:' . Test::Nginx::port($port);
+    my $socket = IO::Socket::INET->new(PeerAddr => $address) or die "connect: $!";
+    $socket->autoflush(1);
+    setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    print $socket "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, '');
+    return { socket => $socket, next => 1, bytes => '', status => {} };
+}
+
+sub h2_get {
+    my ($h2, $url, $browser) = @_;
+
+    my ($path) = $url =~ m{^(?:http://[^/]*)?(.*)};
+    my $cookies = join '; ', map { "$_->{name}=$_->{value}" } $browser ? $browser->cookies : ();
+    my @headers = (':method' => 'GET', ':scheme' => 'http', ':path' => $path,
+        ':authority' => 'localhost:' . Test::Nginx::port(8080), length $cookies ? (cookie => $cookies) : ());
+
+    my $block = '';
+    while (my ($name, $value) = splice @headers, 0, 2) {
+        $block .= "\0" . string($name) . string($value);    # a literal, not to be remembered
+    }
+
+    my $stream = { h2 => $h2, id => $h2->{next} };
+    $h2->{next} += 2;
+    print { $h2->{socket} } frame(1, 0x5, $stream->{id}, $block);    # END_STREAM, END_HEADERS
+    return $stream;
+}
+
+sub h2_reset {
+    my ($stream) = @_;
+
+    print { $stream->{h2}{socket} } frame(3, 0, $stream->{id}, pack 'N', 8);    # CANCEL
+}
+
+# nginx writes :status by the number of its name and as plain text, unless the table has it.
+sub h2_status {
+    my ($stream) = @_;
+
+    my $h2 = $stream->{h2};
+    until (exists $h2->{status}{ $stream->{id} }) {
+        my ($type, $id, $payload) = read_frame($h2) or return 'closed';
+        $h2->{status}{$id} = $payload =~ /^\x20?[\x48\x08]\x03(\d\d\d)/ ? $1 : 'another' if $type == 1;
+    }
+    return $h2->{status}{ $stream->{id} };
+}
+
+sub read_frame {
+    my ($h2) = @_;
+
+    my $end = time + TIMEOUT;
+    while (1) {
+        if (length $h2->{bytes} >= 9) {
+            my ($high, $low, $type, $flags, $id) = unpack 'CnCCN', $h2->{bytes};
+            my $length = $high << 16 | $low;
+            if (length $h2->{bytes} >= 9 + $length) {
+                my $frame = substr $h2->{bytes}, 0, 9 + $length, '';
+                return ($type, $id, substr $frame, 9);
+            }
+        }
+        IO::Select->new($h2->{socket})->can_read($end - time) or return;
+        sysread $h2->{socket}, $h2->{bytes}, 65536, length $h2->{bytes} or return;
+    }
+}
+
+sub frame {
+    my ($type, $flags, $id, $payload) = @_;
+
+    return pack('Cn', 0, length $payload) . pack('CCN', $type, $flags, $id) . $payload;
+}
+
+# A length that does not fit into seven bits goes on in the next bytes.
+sub string {
+    my ($text) = @_;
+
+    my $length = length $text;
+    return chr($length) . $text if $length < 127;
+
+    my $bytes = chr 127;
+    for ($length -= 127; $length >= 128; $length >>= 7) {
+        $bytes .= chr($length & 127 | 128);
+    }
+    return $bytes . chr($length) . $text;
+}
+
+1;
