@@ -490,7 +490,7 @@ refused($_, browser()->get("$_?anonymous")) for qw{
 is(browser()->get('/to/open/x')->{status}, 200, 'a rewrite to an open location is open');
 is(browser()->get('/return')->{body}, 'before the gate', 'return comes before every access module');
 is($user->get('/from/rewrite/x')->{body}, 'secret uri=/secret user=alice;', 'rewrite, logged in');
-is($user->get('/try/x')->{body}, 'secret uri=/try/x user=alice;', 'a named location, logged in');
+is($user->get('/try/x')->{body}, 'secret uri=/try/x user=;', 'a named location that says off, logged in');
 like(browser()->get('/from/ssi/page.html')->{body}, qr/^secret uri=\/included user=;$/,
     'a subrequest is let through without a user, as by every access module');
 

@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(121);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(124);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -155,6 +155,9 @@ my @in_provider = (
     ['session_key, blank lines only', 'session_key blank;', qr/invalid "session_key" "blank", $keys/],
 
     ['session_timeout, 0', 'session_timeout 0;', qr/invalid "session_timeout", $long/],
+    (map {
+        ["$_, over ten years", "$_ 3651d;", qr/invalid "$_", it must not exceed ten years/]
+    } qw/ session_timeout session_idle_timeout session_max_lifetime /),
     ['pre_auth_timeout, 0', 'pre_auth_timeout 0s;', qr/invalid "pre_auth_timeout", $long/],
     ['clock_skew, too long', 'clock_skew 3601;', qr/invalid "clock_skew", it must not exceed 1h/],
     ['clock_skew, negative', 'clock_skew -1;', qr/"clock_skew" directive invalid value/],
@@ -281,7 +284,9 @@ my %right = (
     cookie_path => ['/', '/oidc_callback'],
     cookie_samesite => ['lax', 'strict', 'none', 'Lax'],
     session_key => ['key', '%%TESTDIR%%/keys'],
-    session_timeout => ['1', '8h', '30d'],
+    session_timeout => ['1', '8h', '30d', '3650d'],
+    session_idle_timeout => ['3650d'],
+    session_max_lifetime => ['3650d', 'off'],
     session_claims => ['auto', 'all', 'email Name', 'auto email'],
     pre_auth_timeout => ['1s', '10m'],
     clock_skew => ['0', '60s', '1h'],

@@ -25,7 +25,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 # That a worker was killed is an alert: the others are looked for at the end.
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite udp/)->plan(121)->todo_alerts();
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite udp/)->plan(120)->todo_alerts();
 
 my $metadata = '/.well-known/openid-configuration';
 my @steps = ($metadata, '/jwks', '/token', '/userinfo');
@@ -215,22 +215,19 @@ for my $case (['mute', 'a server that accepts and says nothing'], ['mute_tls', '
 # Many who wait for a token, and those beside them.
 
 @logins = map { [begin('/main/')] } 1 .. 50;
-$op->clear->set(respond => { '/token' => { delay => 2 } });
+$op->clear->set(respond => { '/token' => { hold => 1 } });
 @requests = map { $_->[0]->start($_->[1]) } @logins;
 is($op->wait_for('/token', 50), 50, '50 logins wait for their tokens');
 
-my ($slowest, %status) = (0);
+my %status;
 for my $n (1 .. 200) {
-    my $start = time;
     my $answer = $n % 2 ? $alice->get('/main/') : browser()->get('/open');
-    my $took = time - $start;
-    $slowest = $took if $took > $slowest;
     $status{ $answer->{status} }++;
 }
-is_deeply(\%status, { 204 => 200 }, '200 other requests meanwhile');
-cmp_ok($slowest, '<', 0.5, 'none of which is slow');
+is_deeply(\%status, { 204 => 200 }, '200 other requests are answered meanwhile');
 my @ended = IO::Select->new(map { $_->{socket} } @requests)->can_read(0);
 is(scalar(@ended), 0, 'and the 50 wait still');
+$op->set(respond => {});
 @answers = map { $logins[$_][0]->finish($requests[$_]) } 0 .. 49;
 is(scalar(grep { $_->{status} == 302 } @answers), 50, 'then they are logged in');
 $op->reset;

@@ -24,7 +24,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->has_daemon('redis-server')
-    ->plan(156);
+    ->plan(210);
 
 use constant { CONNECT => 0.8, COMMAND => 0.8, SPARE => 1 };    # seconds
 
@@ -38,7 +38,7 @@ my $redis = redis($t, 8379, user => {
     default => 'nopass ~* &* +@all',
     nginx => ">secret $rights",
     without_select => '>secret ' . $rights =~ s/ \+select//r,
-    reader => '>secret ' . $rights =~ s/ \+set//r,
+    reader => '>secret ' . $rights =~ s/ \+set\b//r,
     neighbour => '>secret ' . $rights =~ s/~oidc:/~other:/r,
 });
 my $tls_redis = redis($t, 8380, tls => $ca->issue('redis'), password => 'secret');
@@ -145,6 +145,7 @@ is(join("\n", complaints($t)), '', 'FLUSHALL: nothing is logged');
 my $timeout = qr/store did not answer in time at "\S+:\d+"/;
 my %user = map { $_ => signed_in($_) } qw/ main leaving cookies /;
 my ($returning, $callback) = about_to_return('main');
+my $left = $user{leaving}->clone;
 
 $redis->stop;
 log_mark($t);
@@ -155,6 +156,7 @@ my %request = (
     logout => $user{leaving}->start('/logout/main'),
     verify => $user{main}->start('/verify'),
 );
+my %visitor = (page => $user{main}, callback => $returning, logout => $user{leaving}, verify => $user{main});
 my @others = map {
     (browser()->get('/app'), $user{cookies}->get(page_of('cookies')), browser()->get(page_of('main')),
         browser()->get('/verify'));
@@ -164,26 +166,30 @@ is(join(' ', map { $_->{status} } @others), join(' ', ('200 200 302 200') x 5),
 my @answered = IO::Select->new(map { $_->{socket} } values %request)->can_read(0);
 is(scalar(@answered), 0, 'slow: while others wait');
 
-my %answer = map { $_ => $user{main}->finish($request{$_}) } qw/ page logout verify /;
-$answer{callback} = $returning->finish($request{callback});
+my %answer = map { $_ => $visitor{$_}->finish($request{$_}) } sort keys %request;
 cmp_ok(time - $start, '<', CONNECT + COMMAND + SPARE, 'slow: no longer than the timeouts say');
 
 for my $what (qw/ page callback logout /) {
     is(outcome($answer{$what}), '503 store_timeout', "slow, $what");
     like($answer{$what}{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, "slow, $what: Retry-After");
     is($answer{$what}{headers}{'cache-control'}, 'no-store', "slow, $what: not kept");
-    is(scalar(@{ $answer{$what}{set_cookie} }), 0, "slow, $what: no cookie");
+    is(join(' ', grep { !/; Max-Age=0;/ } @{ $answer{$what}{set_cookie} }), '', "slow, $what: no cookie");
 }
 is(user_of($answer{verify}), 'anonymous', 'slow: with auth_oidc_mode verify, anonymous');
-is(scalar(logged($t, "$timeout while fetching a session", 'main', 3)), 3, 'slow, a session: logged');
+is($user{leaving}->cookie('main'), undef, 'slow, logout: the cookie goes');
+like($answer{logout}{body}, qr/copies of your session/, 'slow, logout: the page says that copies may live on');
+is(scalar(logged($t, "$timeout while fetching a session", 'main', 2)), 2, 'slow, a session: logged, once each');
 is(scalar(logged($t, "$timeout while handling the callback", 'main')), 1, 'slow, callback: logged');
+is(scalar(logged($t, "$timeout while logging out", 'main')), 1, 'slow, logout: logged');
+is(scalar(error_log_lines($t, qr/oidc:/)), 4, 'slow: nothing more of ours is');
 
 $redis->continue;
 $start = time;
 is(seen(main => $user{main}), 'alice', 'slow no more: the session goes on');
 cmp_ok(time - $start, '<', CONNECT, 'slow no more: at once');
 is(user_of($returning->login(page_of('main'))), 'alice', 'slow no more: a new login');
-is($user{leaving}->get('/logout/main')->{status}, 302, 'slow no more: the logout');
+is(seen(main => $left), 'alice', 'slow no more: a copy of the session that was to end goes on');
+is($left->get('/logout/main')->{status}, 302, 'slow no more: and ends by a logout');
 
 # Down
 
@@ -217,9 +223,14 @@ is(scalar(logged($t, refused('a command', 'OOM') . ' while handling the callback
     'full, a login: logged');
 is($redis->command('DBSIZE'), $number, 'full: nothing new in Redis');
 is(seen(main => $user{main}), 'alice', 'full: sessions go on');
-is(outcome($user{main}->get('/logout/main')), '503 store_answer', 'full: nobody can log out');
+my $copy_of_main = $user{main}->clone;
+my $logout = $user{main}->get('/logout/main');
+is(outcome($logout), '503 store_answer', 'full: a logout cannot be noted');
+is($user{main}->cookie('main'), undef, 'full, a logout: the cookie goes');
+like($logout->{body}, qr/copies of your session/, 'full, a logout: the page says that copies may live on');
 is(scalar(logged($t, refused('a command', 'OOM') . ' while logging out', 'main')), 1, 'full, a logout: logged');
 $redis->command(qw/ CONFIG SET maxmemory 0 /);
+is(seen(main => $copy_of_main), '302', 'full no more: the session has ended, for copies of its cookie, too');
 is(user_of($returning->login(page_of('main'))), 'alice', 'full no more: a login');
 
 # Not Redis. A request with a session asks four questions at once: for itself, and for three things that
@@ -274,22 +285,47 @@ for my $case (@nonsense) {
     push @afterwards, seen(relayed => $of{relayed});
 }
 
-for (['nothing', $nil], ['a number', ":1\r\n"], ['a text', "\$2\r\nOK\r\n"]) {
-    my ($what, $bytes) = @$_;
-    my @returning = about_to_return('relayed');
-    log_mark($t);
-    answers_with('hold', $bytes);
-    is_deeply(returns_in_vain(@returning), ['503 store_answer', 5, undef], "a session is saved, and $what answered");
-    ok(logged($t, "$improper while handling the callback", 'relayed'), "a session is saved, and $what answered: logged");
-    answers_with();
+my %improper = ('nothing' => $nil, 'a number' => ":1\r\n", 'a text' => "\$2\r\nOK\r\n", 'a status' => "+OK\r\n",
+    'a list of one' => "*1\r\n\$1\r\n1\r\n", 'numbers' => "*2\r\n:1\r\n:2\r\n");
+for (['the time is asked for', 'TIME', sort keys %improper],
+    ['a session is saved', 'SET', 'nothing', 'a number', 'a text', 'numbers'])
+{
+    my ($when, $command, @answers) = @$_;
+    for my $what (@answers) {
+        my @returning = about_to_return('relayed');
+        log_mark($t);
+        answers_with('hold', $improper{$what}, $command);
+        is_deeply(returns_in_vain(@returning), ['503 store_answer', 5, undef], "$when, and $what answered");
+        ok(logged($t, "$improper while handling the callback", 'relayed'), "$when, and $what answered: logged");
+        answers_with();
+    }
+}
+for my $command (qw/ DEL EVAL /) {
+    for my $what ('nothing', 'a text', 'a status', 'numbers') {
+        my $leaving = signed_in('relayed');
+        log_mark($t);
+        answers_with('hold', $improper{$what}, $command);
+        is(outcome($leaving->get('/logout/relayed')), '503 store_answer', "a logout, $command, and $what answered");
+        is($leaving->cookie('relayed'), undef, "a logout, $command, and $what answered: the cookie goes");
+        ok(logged($t, "$improper while logging out", 'relayed'), "a logout, $command, and $what answered: logged");
+        answers_with();
+    }
 }
 is(join(', ', @late), '', 'none of them takes longer than the timeouts say');
 is(join(' ', @afterwards), join(' ', ('alice') x @nonsense), 'the session goes on after each of them');
 
 # Who may
 
-is(whole_life($_), 'alice alice 302', "$_: a login, a page, a logout") for qw/ documented database tls /;
+is(whole_life($_), 'alice alice 302 302', "$_: a login, a page, a logout") for qw/ documented database tls /;
 is($redis->command(qw/ -n 3 DBSIZE /), '1', 'database: has what is left of it');
+
+for my $right ($rights =~ / \+(\w+)/g) {
+    next if $right eq 'select';
+    $redis->command(qw/ ACL SETUSER without_select /, "-$right");
+    isnt(whole_life('documented'), 'alice alice 302 302', "documented: without \"$right\" it is not enough");
+    $redis->command(qw/ ACL SETUSER without_select /, "+$right");
+}
+is(whole_life('documented'), 'alice alice 302 302', 'documented: with all of them it is');
 
 my @refusals = (
     ['a wrong password', 'wrong_password', refused('the connection', 'WRONGPASS')],
@@ -378,8 +414,8 @@ sub whole_life {
 
     my $browser = browser();
     my @seen = (user_of($browser->login(page_of($name))), seen($name => $browser));
-    $browser->get("/logout/$name");
-    return join ' ', @seen, seen($name => $browser);
+    my $copy = $browser->clone;
+    return join ' ', @seen, outcome($browser->get("/logout/$name")), seen($name => $copy);
 }
 
 # Lines of the log with this sentence; it may take a moment until there are so many.
@@ -403,13 +439,15 @@ sub connections {
     return scalar grep { !/ cmd=client/ } $redis->command(qw/ CLIENT LIST /);
 }
 
-# From now on the relay answers every question so; without arguments Redis does.
+# From now on the relay answers every question so, or those that have this command; without arguments
+# Redis does.
 sub answers_with {
-    my ($how, $bytes) = @_;
+    my ($how, $bytes, $command) = @_;
 
     return unlink $told unless defined $how;
     open my $file, '>:raw', "$told.new" or die "told: $!";
-    print $file "$how\n$bytes";
+    print $file join ' ', $how, $command // '';
+    print $file "\n$bytes";
     close $file;
     rename "$told.new", $told or die "rename: $!";
 }
@@ -441,7 +479,7 @@ sub relay {
                 write_all($client, $bytes);
                 next;
             }
-            my ($how, $answer) = what_to_say($told);
+            my ($how, $answer) = what_to_say($told, $bytes);
             return if $how eq 'once' && unlink $told;
             write_all($server, $bytes) if $how eq '';
             drip($client, $answer) if $how eq 'drip';
@@ -452,11 +490,12 @@ sub relay {
 }
 
 sub what_to_say {
-    my ($told) = @_;
+    my ($told, $question) = @_;
 
     open my $file, '<:raw', $told or return ('', '');
     local $/;
-    return <$file> =~ /\A(\w+)\n(.*)\z/s;
+    my ($how, $command, $answer) = <$file> =~ /\A(\w+) (\w*)\n(.*)\z/s;
+    return $command eq '' || $question =~ /\r\n$command\r\n/ ? ($how, $answer) : ('', '');
 }
 
 sub write_all {

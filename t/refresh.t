@@ -24,7 +24,7 @@ select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(290);
+$t->plan(291);
 
 # As many seconds the test itself may take between two steps.
 use constant SPARE => 20;
@@ -209,7 +209,7 @@ for my $place (qw/ auto stored /) {
 
     $op->set(user => { sub => 'alice' });
     $clock->advance(DUE);
-    is(name_of($user->get("/$place/")), 'Alice Hargreaves', "$place: what it does not say stays");
+    is(name_of($user->get("/$place/")), '', "$place: what a newer one does not say is gone");
     $op->reset;
 }
 
@@ -223,10 +223,11 @@ $op->reset;
 
 $op->set(userinfo => { claims => { department => 'Tea' } });
 ($user) = due('info');
+$op->set(userinfo => { claims => { department => 'Hats' } });
 $answer = $user->get('/info/');
 is(token_of($answer), issued(), 'user info: a new token');
-is($answer->{body} =~ s/.*department=//sr, 'Tea', 'user info: claims of the login stay');
-is($op->count('/userinfo'), 0, 'user info: not asked for again');
+is($answer->{body} =~ s/.*department=//sr, 'Hats', 'user info: the claims of a new answer');
+is($op->count('/userinfo'), 1, 'user info: which is asked for at the renewal');
 $op->reset;
 
 ($user) = due('auto');
@@ -427,7 +428,8 @@ $op->start;
 
 # When it is tried again
 
-$op->set(respond => { '/token refresh' => { status => 503 } });
+my $closed = { close => 'before_headers' };
+$op->set(respond => { '/token refresh' => $closed });
 my $other = login('/auto/')->{browser};
 ($user) = due('auto');
 
@@ -446,11 +448,13 @@ $clock->advance(SESSION_PAUSE - WORKER_PAUSE);
 $user->get('/auto/');
 is(refreshes(), 3, 'a failure: this one 30 seconds later');
 
-$op->set(respond => { '/token refresh' => { status => 400, body => { error => 'server_error' } } });
-$other = login('/auto/')->{browser};
-($user) = due('auto');
-$_->get('/auto/') for $user, $user, $other;
-is(refreshes(), 2, 'an error of the provider is of one session: others try');
+for my $answer ({ status => 400, body => { error => 'server_error' } }, { status => 503 }) {
+    $op->set(respond => { '/token refresh' => $answer });
+    $other = login('/auto/')->{browser};
+    ($user) = due('auto');
+    $_->get('/auto/') for $user, $user, $other;
+    is(refreshes(), 2, "an answer of status $answer->{status} is of one session: others try");
+}
 
 $op->set(respond => { '/token refresh' => { status => 503 } });
 ($user, $first) = due('brief');
@@ -471,7 +475,7 @@ is($user{refused}->get('/auto/')->{status}, 302, 'a session is refused');
 $op->set(respond => {});
 my $new = token_of($user{renewed}->get('/auto/'));
 is($new, issued(), 'one is renewed');
-$op->set(respond => { '/token refresh' => { status => 503 } });
+$op->set(respond => { '/token refresh' => $closed });
 is($user{other}->get('/auto/')->{status}, 200, 'and one is not, for which the provider is left in peace');
 
 is($before{refused}->get('/auto/')->{status}, 302, 'a copy of the refused one is of no use meanwhile');
