@@ -1,0 +1,110 @@
+// The connections of one browser: HTTP/1.1 kept alive, and HTTP/2 over TLS with many requests at once. Any request can be
+// left in the middle: on HTTP/1.1 that closes the connection, on HTTP/2 it resets the stream or ends the connection.
+
+import http from 'node:http';
+import http2 from 'node:http2';
+
+const most_seconds = 15;    // within which a request has an answer or an end
+const most_idle = 5000;     // ms: nginx would wait for a new connection to a worker that is about to end
+
+export class Connections {
+  constructor(ports, certificate, address) {
+    this.ports = ports;
+    this.certificate = certificate;
+    this.address = address;    // on loopback, so that not all come from one
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: 12, timeout: most_idle });
+    this.sessions = new Map();
+    this.left = new WeakSet();
+  }
+
+  // { status, headers } with setCookies, or { lost } where the connection ended, { left } where we did, { late }.
+  send(site, request) {
+    return new Promise((resolve) => {
+      const exchange = new Exchange(request, resolve);
+      if (request.http2) this.sendHttp2(site, request, exchange);
+      else this.sendHttp1(site, request, exchange);
+    });
+  }
+
+  sendHttp1(site, { method, path, host, headers, body }, exchange) {
+    const req = http.request({ host: '127.0.0.1', port: this.ports[site].plain, localAddress: this.address,
+      agent: this.agent, method, path, headers: { Host: host, ...headers } });
+    exchange.leave = () => { req.destroy(); };
+    req.on('response', (res) => {
+      res.on('end', () => exchange.finish({ status: res.statusCode, headers: res.headers }));
+      res.on('error', () => exchange.finish({ lost: true }));
+      res.resume();
+    });
+    req.on('error', () => exchange.finish({ lost: true }));
+    req.end(body);
+  }
+
+  sendHttp2(site, { method, path, host, headers, body, leaveBySession }, exchange) {
+    const session = this.session(site);
+    let stream;
+    try {
+      stream = session.request({ ':method': method, ':path': path, ':scheme': 'https', ':authority': host, ...lower(headers) });
+    } catch {
+      this.sessions.delete(site);
+      exchange.finish({ lost: true });
+      return;
+    }
+    exchange.leave = () => {
+      if (!leaveBySession) return stream.close(http2.constants.NGHTTP2_CANCEL);
+      this.left.add(session);    // and all others on it
+      return session.destroy();
+    };
+    let answer;
+    stream.on('response', (all) => { answer = { status: all[':status'], headers: all }; });
+    stream.on('error', () => {});
+    stream.on('close', () => {
+      const isWhole = answer && stream.rstCode === 0;
+      exchange.finish(isWhole ? answer : this.left.has(session) ? { left: true } : { lost: true });
+    });
+    stream.resume();
+    stream.end(body);
+  }
+
+  session(site) {
+    const old = this.sessions.get(site);
+    if (old && !old.closed && !old.destroyed) return old;
+    const session = http2.connect(`https://127.0.0.1:${this.ports[site].secure}`,
+      { ca: this.certificate, servername: 'localhost', localAddress: this.address });
+    session.on('error', () => {});
+    session.setTimeout(most_idle, () => { session.close(); });
+    session.on('goaway', () => { this.sessions.delete(site); });
+    this.sessions.set(site, session);
+    return session;
+  }
+
+  close() {
+    this.agent.destroy();
+    for (const session of this.sessions.values()) session.destroy();
+    this.sessions.clear();
+  }
+}
+
+// Ends once: by an answer, by the other side, by us, or by too long a wait.
+class Exchange {
+  constructor({ leaveAfter }, resolve) {
+    this.resolve = resolve;
+    this.leave = () => {};
+    this.timers = [setTimeout(() => this.giveUp('late'), most_seconds * 1000)];
+    if (leaveAfter !== undefined) this.timers.push(setTimeout(() => this.giveUp('left'), leaveAfter));
+  }
+
+  giveUp(why) {
+    this.finish({ [why]: true });
+    this.leave();
+  }
+
+  finish(answer) {
+    for (const timer of this.timers) clearTimeout(timer);
+    const lines = answer.headers?.['set-cookie'] ?? [];
+    this.resolve({ ...answer, setCookies: [lines].flat() });
+  }
+}
+
+function lower(headers) {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}

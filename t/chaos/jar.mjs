@@ -1,0 +1,85 @@
+// The cookies of a browser. Each value of a session's cookie carries a label of its own: which login it was made for. So
+// whatever is mixed, copied or kept for later, it is known whom each cookie may show.
+
+import { blocks } from './world.mjs';
+
+// What a session's cookie was given for: one login, or, where an answer left that open, one of several until one is seen.
+export class Label {
+  constructor(logins) {
+    this.logins = logins;
+    this.since = Date.now();
+  }
+
+  get login() {
+    return this.logins.length === 1 ? this.logins[0] : undefined;
+  }
+}
+
+export class Jar {
+  constructor(cookies = new Map()) {
+    this.cookies = cookies;    // name => { value, label }
+  }
+
+  copy() {
+    return new Jar(new Map(this.cookies));
+  }
+
+  header() {
+    return [...this.cookies].map(([name, { value }]) => `${name}=${value}`).join('; ');
+  }
+
+  labelOf(block) {
+    const label = this.cookies.get(block.cookie)?.label;
+    return label?.logins.some((login) => login.block === block) ? label : undefined;
+  }
+
+  // All that are in here, of whatever block.
+  labels() {
+    return [...this.cookies.values()].map(({ label }) => label).filter((label) => label);
+  }
+
+  // `label` says which login the cookie of a session is for.
+  take(line, label) {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+    if (isDeletion(line)) this.cookies.delete(name);
+    else this.cookies.set(name, { value, label: isOfSession(name) ? label : undefined });
+  }
+
+  forgetSession(block) {
+    this.forget((name) => sessionName(name) === block.cookie);
+  }
+
+  // A browser whose every login is a minute after the last one.
+  forgetRounds() {
+    this.forget((name) => name.endsWith('_login_rounds'));
+  }
+
+  forget(isMeant) {
+    for (const name of [...this.cookies.keys()]) if (isMeant(name)) this.cookies.delete(name);
+  }
+
+  // One block's session out of another jar.
+  takeSession(block, other) {
+    this.forgetSession(block);
+    for (const [name, cookie] of other.cookies) if (sessionName(name) === block.cookie) this.cookies.set(name, cookie);
+  }
+}
+
+const names = new Set(Object.values(blocks).map((block) => block.cookie));
+
+// Without the number of a further chunk.
+export function sessionName(name) {
+  return name.replace(/\.\d$/, '');
+}
+
+export function isOfSession(name) {
+  return names.has(sessionName(name));
+}
+
+export function isDeletion(line) {
+  return /; *max-age=0\b/i.test(line);
+}
+
+export function nameOf(line) {
+  return line.slice(0, line.indexOf('='));
+}
