@@ -105,7 +105,7 @@ Step Renewal::restore(const World& world)
     }
     session_ = std::move(restoration_->session);
     if (session_ && session_->owes_userinfo()) {
-        refresh_ = wanted_; // it does for nobody
+        refresh_ = wanted_; // good for nobody before that is made up for
     }
     return judge(world);
 }
