@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map proxy rewrite ssi auth_request mirror/)->plan(86);
+my $t = Test::Nginx->new()->has(qw/http map proxy rewrite ssi auth_request mirror/)->plan(98);
 
 my $op = provider($t, 8081);
 
@@ -48,7 +48,10 @@ my @claims = (
     ['return', '"return":"a\rb"', undef],
     ['tab', '"tab":"a\tb"', undef],
     ['delete', '"delete":"a\u007fb"', undef],
-    ['in_list', '"in_list":["a","b\nc"]', undef],
+    ['in_list', '"in_list":["a","b\nc"]', 'a,b%0Ac'],
+    ['commas', '"commas":["users","CN=x,admin,OU=y","100%"]', 'users,CN=x%2Cadmin%2COU=y,100%25'],
+    ['in_nested', '"in_nested":[["x,admin"]]', '[["x\u002cadmin"]]'],
+    ['in_name', '"in_name":{"x,y":"z"}', '{"x\u002cy":"z"}'],
     ['in_object', '"in_object":{"a":"b\nc"}', '{"a":"b\nc"}'],
     ['username', '"userName":"in camel case"', 'in camel case'],
     ['UPPER', '"UPPER":"in capitals"', 'in capitals'],
@@ -78,6 +81,11 @@ http {
     map $oidc_claim_sub $role {
         alice   admin;
         default nobody;
+    }
+
+    map $oidc_claim_groups $by_group {
+        "~(^|,)admin(,|$)" admin;
+        default            nobody;
     }
 
     map $oidc_authenticated $logged_in {
@@ -143,6 +151,12 @@ http {
         location /map {
             auth_oidc idp;
             proxy_set_header X-User $role;
+            proxy_pass http://127.0.0.1:8083/user;
+        }
+
+        location /by_group {
+            auth_oidc idp;
+            proxy_set_header X-User $by_group;
             proxy_pass http://127.0.0.1:8083/user;
         }
 
@@ -325,6 +339,24 @@ for my $i (0 .. $#claims) {
     is($got{$i}, $value // '', "$name of {$text}");
 }
 
+# A group that is named like two is not one of them.
+for my $case (
+    ['["users","admin"]', 'admin'],
+    ['["admin"]', 'admin'],
+    ['["users","CN=x,admin,OU=y"]', 'nobody'],
+    ['["users",",admin"]', 'nobody'],
+    ['["users%2Cadmin"]', 'nobody'],
+    ['["users\u002cadmin"]', 'nobody'],
+    ['[["users,admin"]]', 'nobody'],
+    ['["users",{"a,admin,":",admin,"}]', 'nobody'],
+    ['{"x":"\\\\",",admin,":"\\","}', 'nobody'],
+) {
+    my ($groups, $is) = @$case;
+
+    $op->set(id_token => { claims_json => "{%%*%%,\"groups\":$groups}" });
+    is(login('/by_group')->{body}, "user=$is", "groups $groups in a map");
+}
+
 unlike($browser->get('/')->{head}, qr/X-Evil/i, 'no claim reaches the answer as a header');
 
 $op->set(id_token => { claims_json => '{%%*%%,"text":"a\u0000b"}' });
@@ -444,7 +476,7 @@ reload($t);
 
 $res = login('/session');
 my $small = length $res->{browser}->cookie('NGX_OIDC_SESSION');
-cmp_ok($small, '<', 700, 'a cookie of dozens of claims is small');
+cmp_ok($small, '<', 800, 'a cookie of dozens of claims is small');
 cmp_ok($large - $small, '>', 700, 'tokens in it only where something uses them');
 
 $conf =~ s/ none;/ \$oidc_id_token;/;

@@ -72,6 +72,22 @@ void append_hex(std::string& to, char c)
     to += digits[byte & 15];
 }
 
+std::string percent_encode(std::string_view text, bool (*is_plain)(char))
+{
+    std::string encoded;
+    encoded.reserve(text.size() * 3);
+
+    for (char c : text) {
+        if (is_plain(c)) {
+            encoded += c;
+        } else {
+            encoded += '%';
+            append_hex(encoded, c);
+        }
+    }
+    return encoded;
+}
+
 std::optional<char> unescape(std::string_view text)
 {
     if (text.size() < 3) {
@@ -174,18 +190,19 @@ std::string base64(std::string_view bytes)
 
 std::string percent_encode(std::string_view text)
 {
-    std::string encoded;
-    encoded.reserve(text.size() * 3);
+    return percent_encode(text, is_unreserved);
+}
 
-    for (char c : text) {
-        if (is_unreserved(c)) {
-            encoded += c;
-        } else {
-            encoded += '%';
-            append_hex(encoded, c);
-        }
-    }
-    return encoded;
+bool is_control(char c)
+{
+    auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+}
+
+std::string list_member(std::string_view text)
+{
+    return percent_encode(
+        text, [](char c) { return c != ',' && c != '%' && !is_control(c); });
 }
 
 Result<std::vector<Parameter>> parse_form(

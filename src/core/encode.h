@@ -25,6 +25,14 @@ std::string base64(std::string_view bytes);
 // Everything but the unreserved characters of RFC 3986, 2.3, as %XX.
 std::string percent_encode(std::string_view text);
 
+// Of ASCII: what no header can hold.
+bool is_control(char c);
+
+// A member of a list that is written with commas between: its commas, percent
+// signs and control characters as %XX. The list is what comes of splitting the
+// text at commas and decoding each part.
+std::string list_member(std::string_view text);
+
 // application/x-www-form-urlencoded, as in RFC 6749, appendix B.
 struct Parameter {
     std::string name;

@@ -1,5 +1,7 @@
 #include "oidc/claims.h"
 
+#include "core/encode.h"
+
 #include <algorithm>
 
 namespace oidc {
@@ -27,15 +29,36 @@ std::string joined(JsonValue list)
         if (i > 0) {
             text += ',';
         }
-        text += list.at(i).text();
+        text += list_member(list.at(i).text());
     }
     return text;
 }
 
-bool is_control(char c)
+// JSON in which a comma only separates: one within a string, or the name of a
+// member, is written as its escape (RFC 8259, 7).
+std::string with_escaped_commas(std::string_view json)
 {
-    auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
+    std::string text;
+    bool in_string = false;
+
+    for (std::size_t i = 0; i < json.size(); i++) {
+        switch (json[i]) {
+        case '"':
+            in_string = !in_string;
+            text += '"';
+            break;
+        case '\\':
+            text += json.substr(i, 2);
+            i++;
+            break;
+        case ',':
+            text += in_string ? "\\u002c" : ",";
+            break;
+        default:
+            text += json[i];
+        }
+    }
+    return text;
 }
 
 }
@@ -70,7 +93,9 @@ std::optional<std::string> claim_text(JsonValue value)
     if (!value.exists() || value.is_null()) {
         return {};
     }
-    auto text = is_list(value) ? joined(value) : value.text();
+    auto text = is_list(value) ? joined(value) :
+        is_nested(value)       ? with_escaped_commas(value.dump()) :
+                                 value.text();
     if (std::any_of(text.begin(), text.end(), is_control)) {
         return {};
     }

@@ -20,8 +20,10 @@ using ClaimsByName = std::map<std::string, JsonValue, std::less<>>;
 ClaimsByName claims_by_name(JsonValue claims);
 
 // Strings as they are, numbers and booleans as written, arrays of scalars
-// joined by commas, anything else as JSON. Nothing for null, and for text with
-// control characters, which must not reach a header.
+// joined by commas, each a list_member(), anything else as JSON. A comma in a
+// list or in JSON is never part of a value: who looks for ",admin," finds that
+// member and no part of another. Nothing for null, and for a string or JSON
+// with control characters, which must not reach a header.
 std::optional<std::string> claim_text(JsonValue value);
 
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <random>
 
 namespace oidc::test {
 namespace {
@@ -36,6 +37,13 @@ TEST(ClaimText, ShowsAValue)
         {R"(["a","b","c"])", "a,b,c"},
         {R"(["a",1,true,0.5,null])", "a,1,true,0.5,null"},
         {R"(["",""])", ","},
+        {R"(["users","CN=x,admin,OU=y"])", "users,CN=x%2Cadmin%2COU=y"},
+        {R"(["100%","%2C"])", "100%25,%252C"},
+        {R"(["a","b\r\n\u0001\u007f"])", "a,b%0D%0A%01%7F"},
+        {R"(["a b","\u00e9+/\"\\"])", "a b,\xc3\xa9+/\"\\"},
+        {R"([["a,b"],"c"])", R"([["a\u002cb"],"c"])"},
+        {R"({"a,b":"c\\,d","e":["\",\""]})",
+            R"({"a\u002cb":"c\\\u002cd","e":["\"\u002c\""]})"},
         {R"([["a"]])", R"([["a"]])"},
         {R"(["a",{"b":1}])", R"(["a",{"b":1}])"},
         {"{}", "{}"},
@@ -55,13 +63,70 @@ TEST(ClaimText, IsNothingForNullAndAbsence)
 // A header cannot hold them, and must not be split by them.
 TEST(ClaimText, IsNothingWithControlCharacters)
 {
-    for (auto json : {R"("a\r\nX-Admin: 1")", R"("\n")", R"("a\tb")",
-             R"("\u0001")", R"("\u001f")", R"("\u007f")", R"(["a","b\n"])",
-             "{\"a\":\"\x7f\"}"}) {
+    for (auto json :
+        {R"("a\r\nX-Admin: 1")", R"("\n")", R"("a\tb")", R"("\u0001")",
+            R"("\u001f")", R"("\u007f")", "{\"a\":\"\x7f\"}", "[[\"\x7f\"]]"}) {
         EXPECT_EQ(text_of(json), std::nullopt) << json;
     }
     // escaped within JSON, so harmless
     EXPECT_EQ(text_of(R"({"a":"\r\n"})"), R"({"a":"\r\n"})");
+}
+
+std::string percent_decoded(std::string_view text)
+{
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        if (text[i] == '%') {
+            auto hex = std::string(text.substr(i + 1, 2));
+            plain += static_cast<char>(std::stoi(hex, nullptr, 16));
+            i += 2;
+        } else {
+            plain += text[i];
+        }
+    }
+    return plain;
+}
+
+std::vector<std::string> members_of(std::string_view text)
+{
+    std::vector<std::string> members(1);
+    for (char c : text) {
+        if (c == ',') {
+            members.emplace_back();
+        } else {
+            members.back() += c;
+        }
+    }
+    for (auto& member : members) {
+        member = percent_decoded(member);
+    }
+    return members;
+}
+
+// No member passes for another one, or for two.
+TEST(ClaimText, OfAListGivesTheListBack)
+{
+    const std::string_view pieces[] = {",", "%", "%2C", "%2c", "%25", "2C", "a",
+        "admin", " ", "\"", "\\", "\n", "\r", "\t", "\x01", "\x1f", "\x7f",
+        "\xc3\xa9", "\xf0\x9f\x98\x80", "[", "}", "="};
+    std::mt19937 random(20261129);
+    auto below = [&](std::size_t most) { return random() % most; };
+
+    for (int round = 0; round < 2000; round++) {
+        std::vector<std::string> list(1 + below(5));
+        std::string json;
+        for (auto& member : list) {
+            for (auto count = below(6); count > 0; count--) {
+                member += pieces[below(std::size(pieces))];
+            }
+            auto object = json_object({{"s", member}});
+            json +=
+                (json.empty() ? "" : ",") + object.substr(5, object.size() - 6);
+        }
+        auto text = text_of("[" + json + "]");
+        ASSERT_TRUE(text) << json;
+        EXPECT_EQ(members_of(*text), list) << json;
+    }
 }
 
 std::optional<std::string> found(const char* claims, std::string_view name)
