@@ -34,6 +34,12 @@ my $ec = Test::OIDC::Keys::public_jwk('ec-256');
 my $rsa = Test::OIDC::Keys::public_jwk('rsa');
 my $rsa_2 = Test::OIDC::Keys::public_jwk('rsa-2');
 
+# With which anybody can sign: to the power of 1, and for the neutral point of Ed25519.
+my %by_1 = (%$rsa, kid => 'by_1', e => 'AQ');
+my %neutral = (kty => 'OKP', crv => 'Ed25519', kid => 'neutral', x => encode_base64url("\1" . "\0" x 31));
+my $exponent = 'of RSA with an exponent that is no odd number from 3 to 2^256';
+my $small = 'of Ed25519 with a point of small order';
+
 sub padded { return encode_base64url("\0" . decode_base64url(shift)) }
 sub no_usable { return "provider sent no usable key, the last one $_[0]" }
 
@@ -59,6 +65,7 @@ my @accepted_sets = (
         [{ kty => 'AKP', kid => 'a' }, { kid => 'b' }, { kty => 7 }, 'rsa'], {}],
 
     # RFC 7518, 6.3.1.1: some write the sign byte of ASN.1 too
+    ['keys with which anybody can sign beside a good one', [\%by_1, \%neutral, 'rsa'], {}],
     ['a modulus with a zero byte ahead', [{ key => 'rsa', n => padded($rsa->{n}) }], {}],
 );
 
@@ -153,6 +160,31 @@ my @refused_sets = (
         '502 upstream_keys', no_usable('that is malformed')],
     ['a key of X25519', [{ key => 'ed25519', crv => 'X25519' }], { alg => 'EdDSA' },
         '502 upstream_keys', no_usable('that is malformed')],
+    ['an exponent of 1', [\%by_1], { key => 'rsa', header => { kid => 'by_1' }, signature => 'exponent_1' },
+        '502 upstream_keys', no_usable($exponent)],
+    ['an exponent of 1, beside a good key', [\%by_1, 'rsa-2'],
+        { key => 'rsa', header => { kid => 'by_1' }, signature => 'exponent_1' }, $no_key,
+        'id token names an unknown key "by_1"'],
+    ['an exponent of 1, beside a good key, no kid in the token', [\%by_1, 'rsa-2'],
+        { key => 'rsa', header => { kid => undef }, signature => 'exponent_1' }, $bad_signature,
+        'id token has a bad signature'],
+    (map { ["an exponent of $_->[0]", [{ key => 'rsa', e => $_->[1] }], {}, '502 upstream_keys',
+        no_usable($exponent)] } [0, 'AA'], [2, 'Ag'], [65536, 'AQAA'], 
+        ['257 bits', encode_base64url("\1" . "\0" x 31 . "\1")]),
+    ['an even modulus', [{ key => 'rsa', n => encode_base64url("\xc1" x 255 . "\xc0") }], {},
+        '502 upstream_keys', no_usable('of RSA with an even modulus')],
+    ['a point of small order', [\%neutral],
+        { alg => 'EdDSA', header => { kid => 'neutral' }, signature => 'order_1' }, '502 upstream_keys',
+        no_usable($small)],
+    ['a point of small order, beside a good key', [\%neutral, 'ed25519'],
+        { alg => 'EdDSA', header => { kid => 'neutral' }, signature => 'order_1' }, $no_key,
+        'id token names an unknown key "neutral"'],
+    ['a point of small order, beside a good key, no kid in the token', [\%neutral, 'ed25519'],
+        { alg => 'EdDSA', header => { kid => undef }, signature => 'order_1' }, $bad_signature,
+        'id token has a bad signature'],
+    ['a coordinate that is the prime', [{ key => 'ec-256', x => '_____wAAAAEAAAAAAAAAAAAAAAD_______________8',
+        y => 'ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q' }], { alg => 'ES256' }, '502 upstream_keys',
+        no_usable('that is malformed')],
     ['no key at all', [], {}, '502 upstream_keys', 'provider sent an empty key set'],
 );
 

@@ -1,6 +1,7 @@
 #include "jose/key_import.h"
 
 #include "jose/jwk.h"
+#include "jose/weakness.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -180,7 +181,8 @@ bool has_true_primes(EVP_PKEY* key)
 }
 
 // EVP_PKEY_check() would look for divisors of primes, for seconds where RSA has
-// 8192 bits. An Ed25519 key has no way to be wrong after import.
+// 8192 bits. An Ed25519 key has no way to be wrong after import: no secret
+// leads to a point of small order (RFC 8032, 5.1.5).
 bool belongs_together(EVP_PKEY* key, Kty kty)
 {
     if (kty == Kty::okp) {
@@ -204,9 +206,12 @@ std::string weakness(EVP_PKEY* key)
         return "of an unknown type";
     }
     auto kty = *known;
-    auto bits = EVP_PKEY_get_bits(key);
-    if (kty == Kty::rsa && (bits < least_rsa_bits || bits > most_rsa_bits)) {
-        return "of RSA with " + std::to_string(bits) + " bits";
+    if (kty == Kty::rsa) {
+        auto why = rsa_weakness(number_of(key, OSSL_PKEY_PARAM_RSA_N).get(),
+            number_of(key, OSSL_PKEY_PARAM_RSA_E).get());
+        if (!why.empty()) {
+            return why;
+        }
     }
     if (kty == Kty::ec && curve_of(key) == nullptr) {
         return "on an unknown curve";

@@ -20,8 +20,8 @@ struct ImportedKey {
 };
 
 // PEM (PKCS #8 or the older forms of RSA and EC, not encrypted) or a JWK with
-// its private parts (RFC 7517; RFC 7518, 6.2.2 and 6.3.2; RFC 8037, 2): RSA of
-// least_rsa_bits to most_rsa_bits, EC on P-256, P-384 or P-521, Ed25519.
+// its private parts (RFC 7517; RFC 7518, 6.2.2 and 6.3.2; RFC 8037, 2): RSA
+// without a weakness (jose/weakness), EC on P-256, P-384 or P-521, Ed25519.
 // Nothing for what else it is, for an RSA key of more than two primes, for
 // "kid", "alg" or "use" that are no strings of at most 1024 bytes, or for parts
 // that do not belong together; `why` then completes "a key ...". OpenSSL's

@@ -3,10 +3,12 @@
 #include "core/encode.h"
 #include "jose/evp.h"
 #include "jose/jwk.h"
+#include "jose/key_import.h"
+#include "jose/weakness.h"
 
 #include <openssl/err.h>
 
-#include <bit>
+#include <new>
 
 namespace oidc {
 namespace {
@@ -30,17 +32,15 @@ bool holds_private_parts(JsonValue jwk)
     return false;
 }
 
-// Of the modulus, to the bit: cjose tells whole bytes.
-std::size_t rsa_bits(JsonValue jwk)
+Handled<BIGNUM> number(JsonValue jwk, const char* name)
 {
-    auto modulus = base64url_decode(jwk["n"].string().value_or(""));
-    auto start = modulus ? modulus->find_first_not_of('\0') : std::string::npos;
-    if (start == std::string::npos) {
-        return 0;
+    auto text = octets(jwk, name).value_or(Secret());
+    auto size = static_cast<int>(text.reveal().size());
+    Handled<BIGNUM> value(BN_bin2bn(bytes(text.reveal()), size, nullptr));
+    if (value == nullptr) {
+        throw std::bad_alloc();
     }
-    auto first = static_cast<unsigned char>((*modulus)[start]);
-    return (modulus->size() - start - 1) * 8 +
-        static_cast<std::size_t>(std::bit_width(first));
+    return value;
 }
 
 // cjose ends the process, by an assertion, at some texts that are no base64url.
@@ -54,6 +54,22 @@ bool is_strict(JsonValue jwk, Kty kty)
         }
     }
     return true;
+}
+
+// cjose knows no Ed25519, and would take a coordinate that is not below the
+// prime.
+Handled<cjose_jwk_t> import_by_cjose(JsonValue jwk, Kty kty)
+{
+    auto curve = find_curve(jwk["crv"].string().value_or(""));
+    if (!is_strict(jwk, kty) ||
+        (kty == Kty::ec &&
+            (curve == nullptr || import_public_ec(jwk, *curve) == nullptr))) {
+        return nullptr;
+    }
+    cjose_err error;
+    auto text = jwk.dump();
+    return Handled<cjose_jwk_t>(
+        cjose_jwk_import(text.data(), text.size(), &error));
 }
 
 // RFC 8037, 2
@@ -74,6 +90,17 @@ bool verify_ed25519(EVP_PKEY* key, std::string_view compact)
     auto signature = base64url_decode(compact.substr(dot + 1));
     return signature &&
         verify_by_openssl(key, nullptr, *signature, compact.substr(0, dot));
+}
+
+// The phrase for why a well-formed key is not taken; empty for a good one.
+std::string weakness(JsonValue jwk, Kty kty)
+{
+    if (kty == Kty::rsa) {
+        return rsa_weakness(number(jwk, "n").get(), number(jwk, "e").get());
+    }
+    auto small = kty == Kty::okp &&
+        has_small_order(octets(jwk, "x").value_or(Secret()).reveal());
+    return small ? "of Ed25519 with a point of small order" : "";
 }
 
 bool verify_by_cjose(cjose_jwk_t* key, std::string_view compact)
@@ -118,10 +145,8 @@ std::optional<VerifyingKey> VerifyingKey::import(
 
     if (*kty == Kty::okp) {
         handle->ed25519 = import_ed25519(jwk);
-    } else if (is_strict(jwk, *kty)) {
-        cjose_err error;
-        auto text = jwk.dump();
-        handle->jwk.reset(cjose_jwk_import(text.data(), text.size(), &error));
+    } else {
+        handle->jwk = import_by_cjose(jwk, *kty);
     }
     ERR_clear_error();
     if (handle->jwk == nullptr && handle->ed25519 == nullptr) {
@@ -129,12 +154,13 @@ std::optional<VerifyingKey> VerifyingKey::import(
         return {};
     }
 
+    if (auto found = weakness(jwk, *kty); !found.empty()) {
+        why = std::move(found);
+        return {};
+    }
     if (*kty == Kty::rsa) {
-        key.size_ = rsa_bits(jwk);
-        if (key.size_ < least_rsa_bits || key.size_ > most_rsa_bits) {
-            why = "of RSA with " + std::to_string(key.size_) + " bits";
-            return {};
-        }
+        key.size_ =
+            static_cast<std::size_t>(BN_num_bits(number(jwk, "n").get()));
     }
     key.handle_ = std::move(handle);
     return key;

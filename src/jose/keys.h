@@ -18,9 +18,10 @@ namespace oidc {
 class VerifyingKey {
 public:
     // A key of a set. Nothing, with a phrase in `why`, for a key that is not
-    // for signatures, holds private or secret parts, is malformed, of RSA with
-    // less than 2048 or more than 16384 bits (RFC 7518, 3.3), or of a type or
-    // curve that no algorithm of ours takes.
+    // for signatures, holds private or secret parts, is malformed, of a type or
+    // curve that no algorithm of ours takes, or weak (jose/weakness): of RSA
+    // with less than 2048 or more than 16384 bits (RFC 7518, 3.3), or one for
+    // which anybody can sign.
     static std::optional<VerifyingKey> import(JsonValue jwk, std::string& why);
 
     static VerifyingKey from_secret(std::string_view secret);

@@ -13,9 +13,12 @@ FUZZ(key_set)
     for (auto alg :
         {"RS256", "PS384", "ES256", "ES384", "ES512", "EdDSA", "HS256"}) {
         auto algorithm = find_algorithm(alg);
-        // 64 bytes for a signature: what no key of any kind has made
-        auto compact = base64url("{\"alg\":\"" + std::string(alg) + "\"}") +
-            ".e30." + base64url(std::string(64, 'Z'));
+        // 64 bytes for a signature: what no key of any kind has made, and what
+        // is one for keys by which anybody can sign
+        auto input =
+            base64url("{\"alg\":\"" + std::string(alg) + "\"}") + ".e30.";
+        auto foreign = input + base64url(std::string(64, 'Z'));
+        auto nobodys = input + base64url("\x01" + std::string(63, '\0'));
         for (std::optional<std::string> kid :
             {std::optional<std::string>(), std::optional<std::string>("k1")}) {
             std::string why;
@@ -27,7 +30,8 @@ FUZZ(key_set)
             for (auto key : chosen) {
                 demand(key->fits(*algorithm), "of the right kind");
                 demand(!kid || key->has_id(*kid), "of that name");
-                demand(!key->verify(*algorithm, compact),
+                demand(!key->verify(*algorithm, foreign) &&
+                        !key->verify(*algorithm, nobodys),
                     "no key made this signature");
             }
         }

@@ -2,6 +2,7 @@
 
 #include "complaint.h"
 #include "core/encode.h"
+#include "jose/evp.h"
 #include "signer.h"
 
 #include <gtest/gtest.h>
@@ -57,6 +58,14 @@ TEST(Key, IsTakenWhenItIsForSignatures)
 std::string rsa_of(const std::string& n, const std::string& e = "AQAB")
 {
     return R"({"kty":"RSA","n":")" + n + R"(","e":")" + e + "\"}";
+}
+
+std::string modulus()
+{
+    auto jwk = rsa();
+    auto start = jwk.find("\"n\":\"") + 5;
+    return base64url_decode(jwk.substr(start, jwk.find('"', start) - start))
+        .value();
 }
 
 std::string rsa_of_bytes(std::size_t size)
@@ -257,13 +266,9 @@ TEST(KeySet, LooksAtAHundredUsableKeys)
 // write a leading zero.
 TEST(KeySet, TakesAModulusWithALeadingZero)
 {
-    auto jwk = rsa();
-    auto start = jwk.find("\"n\":\"") + 5;
-    auto end = jwk.find('"', start);
-    auto n = base64url_decode(jwk.substr(start, end - start));
-    ASSERT_TRUE(n);
-    ASSERT_GE(static_cast<unsigned char>(n->front()), 0x80);
-    auto set = parse(key_set({rsa_of(base64url('\0' + *n))}));
+    auto n = modulus();
+    ASSERT_GE(static_cast<unsigned char>(n.front()), 0x80);
+    auto set = parse(key_set({rsa_of(base64url('\0' + n))}));
 
     auto algorithm = find_algorithm("RS256");
     std::string why;
@@ -316,6 +321,190 @@ TEST(KeySet, TakesTheGoodKeysOfABadSet)
     EXPECT_EQ(complaint(KeySet::parse(key_set({rsa_of("A=AA")}))),
         "upstream_keys: provider sent no usable key, the last one that is "
         "malformed");
+}
+
+std::string unhex(std::string_view hex)
+{
+    std::string octets;
+    for (std::size_t i = 0; i < hex.size(); i += 2) {
+        octets += static_cast<char>(
+            std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+    }
+    return octets;
+}
+
+// A token that nobody with a secret has made.
+std::string with_signature(const std::string& input, std::string_view signature)
+{
+    return input + "." + base64url(signature);
+}
+
+std::string input_of(const std::string& alg, int number = 0)
+{
+    return base64url(R"({"alg":")" + alg + "\"}") + "." +
+        base64url(R"({"sub":"admin","jti":)" + std::to_string(number) + "}");
+}
+
+// Of a set with that key, among good ones of every kind.
+bool is_taken(const std::string& jwk, const char* alg, const std::string& token)
+{
+    auto set = parse(key_set({jwk, Signer::other_rsa().jwk(),
+        Signer::ec("P-384").jwk(), Signer::ed25519().jwk()}));
+    std::string why;
+    auto algorithm = find_algorithm(alg);
+    auto chosen = set.choose(*algorithm, {}, why);
+    return std::any_of(chosen.begin(), chosen.end(),
+        [&](auto key) { return key->verify(*algorithm, token); });
+}
+
+constexpr auto odd_exponent =
+    "of RSA with an exponent that is no odd number from 3 to 2^256";
+
+TEST(Key, OfRsaHasAnOddExponentInItsRange)
+{
+    auto of_exponent = [](const std::string& octets) {
+        return rsa_of(base64url(modulus()), base64url(octets));
+    };
+    for (const auto& e : {"\x03"s, "\x11"s, "\x01\x00\x01"s,
+             "\x00\x01\x00\x01"s, std::string(32, '\xff')}) {
+        EXPECT_EQ(refusal(of_exponent(e)), "") << e.size();
+    }
+    for (const auto& e : {"\x00"s, "\x01"s, "\x00\x01"s, "\x02"s, "\x04"s,
+             "\x01\x00\x00"s, "\x01" + std::string(31, '\0') + "\x01",
+             modulus(), "\x01" + modulus(), std::string(10'000, '\xff')}) {
+        EXPECT_EQ(refusal(of_exponent(e)), odd_exponent) << e.size();
+    }
+    EXPECT_EQ(complaint(KeySet::parse(key_set({of_exponent("\x01")}))),
+        "upstream_keys: provider sent no usable key, the last one "s +
+            odd_exponent);
+}
+
+TEST(Key, OfRsaHasAnOddModulus)
+{
+    auto even = modulus();
+    even.back() = static_cast<char>(even.back() & ~1);
+    EXPECT_EQ(refusal(rsa_of(base64url(even))), "of RSA with an even modulus");
+}
+
+// RFC 8017, 9.2: to the power of 1 a padded digest is its own signature.
+TEST(KeySet, TakesNoTokenThatIsSignedByTheExponentOne)
+{
+    auto input = input_of("RS256");
+    auto info = unhex("3031300d060960864801650304020105000420") +
+        digest(Hash::sha256, input);
+    auto forged =
+        "\x00\x01"s + std::string(253 - info.size(), '\xff') + "\x00"s + info;
+
+    Assembly assembly;
+    assembly.add("n", Secret(modulus()));
+    assembly.add("e", Secret("\x01"));
+    auto key = assembly.make("RSA", EVP_PKEY_PUBLIC_KEY);
+    ASSERT_TRUE(verify_by_openssl(key.get(), EVP_sha256(), forged, input));
+    EXPECT_FALSE(is_taken(rsa_of(base64url(modulus()), "AQ"), "RS256",
+        with_signature(input, forged)));
+}
+
+// Every one of small order, and what encodes the same (RFC 8032, 5.1.3 would
+// not), with both signs.
+std::vector<std::string> small_points()
+{
+    auto all_ones = std::string(30, '\xff') + "\x7f";
+    std::vector<std::string> points = {
+        "\x01" + std::string(31, '\0'), // order 1
+        "\xec" + all_ones,              // 2
+        std::string(32, '\0'),          // 4
+        unhex(                          // 8
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        unhex(
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        "\xed" + all_ones, // 4 again
+        "\xee" + all_ones, // 1 again
+    };
+    for (std::size_t i = 0; i < 7; i++) {
+        points.push_back(points[i]);
+        points.back().back() |= '\x80';
+    }
+    return points;
+}
+
+std::string ed25519_of(std::string_view point)
+{
+    return R"({"kty":"OKP","crv":"Ed25519","x":")" + base64url(point) + "\"}";
+}
+
+TEST(Key, OfEd25519HasNoSmallOrder)
+{
+    for (const auto& point : small_points()) {
+        EXPECT_EQ(refusal(ed25519_of(point)),
+            "of Ed25519 with a point of small order");
+    }
+    // The base point, and neighbours in the table.
+    for (const auto& point :
+        {"\x58" + std::string(31, '\x66'), "\x03" + std::string(31, '\0'),
+            "\xeb" + std::string(30, '\xff') + "\x7f"}) {
+        EXPECT_EQ(refusal(ed25519_of(point)), "");
+    }
+}
+
+// The digest is a multiple of the order for one text in eight or more; then
+// the key has no part in the equation (RFC 8032, 5.1.7), which R = [S]B solves
+// for any S, and nobody needs a secret for it.
+TEST(KeySet, TakesNoTokenThatIsSignedForAPointOfSmallOrder)
+{
+    const auto forged = "\x01" + std::string(63, '\0'); // R = [0]B
+    for (const auto& point : small_points()) {
+        Handled<EVP_PKEY> key(EVP_PKEY_new_raw_public_key(
+            EVP_PKEY_ED25519, nullptr, bytes(point), point.size()));
+        int number = 0;
+        while (number < 1000 &&
+            !verify_by_openssl(
+                key.get(), nullptr, forged, input_of("EdDSA", number))) {
+            number++;
+        }
+        ASSERT_LT(number, 1000) << "OpenSSL refuses it";
+        EXPECT_FALSE(is_taken(ed25519_of(point), "EdDSA",
+            with_signature(input_of("EdDSA", number), forged)));
+    }
+}
+
+// With x = 0 on each curve, once as it is and once with the prime added.
+TEST(Key, OfAnEllipticCurveHasCoordinatesBelowThePrime)
+{
+    const struct {
+        const char* crv;
+        std::size_t size;
+        std::string prime;
+        std::string y;
+    } all[] = {
+        {"P-256", 32, "_____wAAAAEAAAAAAAAAAAAAAAD_______________8",
+            "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q"},
+        {"P-384", 48,
+            "__________________________________________7_____AAAAAAAAAAD_____",
+            "wwZhD7CuWhWc9FwGBp8ipsXrNkHGAtQt6ixLT3VVB5NAbYDSuRrVT5BIvUh68a3h"},
+        {"P-521", 66, "Af" + std::string(86, '_'),
+            "AS3xNgFZSog-8tk15Eu5C_TWYZt05Sr3VS-XdpARwHGetDnPqyqI1A_lmivtH0NVcW"
+            "mi0KLM0oDGB7krv1H_4LB4"},
+    };
+    for (const auto& [crv, size, prime, y] : all) {
+        auto of_point = [&](const std::string& x_text,
+                            const std::string& y_text) {
+            return R"({"kty":"EC","crv":")"s + crv + R"(","x":")" + x_text +
+                R"(","y":")" + y_text + "\"}";
+        };
+        auto zero = base64url(std::string(size, '\0'));
+        EXPECT_EQ(refusal(of_point(zero, y)), "") << crv;
+        EXPECT_EQ(refusal(of_point(prime, y)), "that is malformed") << crv;
+        // What some write for the point at infinity.
+        EXPECT_EQ(refusal(of_point(zero, zero)), "that is malformed") << crv;
+        EXPECT_EQ(refusal(of_point("", "")), "that is malformed") << crv;
+    }
+    auto higher =
+        "Ay3xNgFZSog-8tk15Eu5C_TWYZt05Sr3VS-XdpARwHGetDnPqyqI1A_"
+        "lmivtH0NVcWmi0KLM0oDGB7krv1H_4LB3"; // y of P-521 and the prime
+    EXPECT_EQ(
+        refusal(R"({"kty":"EC","crv":"P-521","x":")" +
+            base64url(std::string(66, '\0')) + R"(","y":")" + higher + "\"}"),
+        "that is malformed");
 }
 
 TEST(KeySet, OfAThousandKeysIsReadInNoTime)

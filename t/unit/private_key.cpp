@@ -540,6 +540,27 @@ TEST(PrivateKey, HasThePrimesOfItsModulus)
     EXPECT_EQ(refusal(jwk(mixed)), "whose parts do not belong together");
 }
 
+// To the power of 1 a padded text is its own signature: it needs no secret.
+TEST(PrivateKey, OfRsaHasAnOddExponentInItsRange)
+{
+    auto parts = members(rsa());
+    for (auto name : {"p", "q", "dp", "dq", "qi"}) {
+        parts.erase(name);
+    }
+    parts["d"] = "AQ";
+    for (const auto& e : {"AQ", "AA", "Ag", "AQAA"}) {
+        parts["e"] = e;
+        EXPECT_EQ(refusal(jwk(parts)),
+            "of RSA with an exponent that is no odd number from 3 to 2^256")
+            << e;
+    }
+    parts["e"] = "AQAB";
+    auto n = base64url_decode(parts["n"]).value();
+    n.back() = static_cast<char>(n.back() & ~1);
+    parts["n"] = base64url(n);
+    EXPECT_EQ(refusal(jwk(parts)), "of RSA with an even modulus");
+}
+
 TEST(PrivateKey, WithoutPrimesMustStillVerify)
 {
     auto parts = members(rsa());
@@ -626,15 +647,24 @@ TEST(PrivateKey, AgreesWithNoOddPeer)
     };
     ASSERT_TRUE(ours->agree(Json::parse(jwk(good))->root()));
 
+    auto zero = base64url(std::string(32, '\0'));
+    auto of_zero = good;
+    of_zero["x"] = of_zero["y"] = zero;
+    auto no_point = jwk(of_zero);
+    of_zero["y"] = "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q";
+    ASSERT_TRUE(ours->agree(Json::parse(jwk(of_zero))->root()));
+    of_zero["x"] = "_____wAAAAEAAAAAAAAAAAAAAAD_______________8";
+    auto above_the_prime = jwk(of_zero);
+
     for (const auto& text :
         {std::string("{}"), with("kty", "OKP"), with("crv", "P-384"),
             with("crv", "p-256"), with("x", ""), with("x", "A=AA"),
             with("y", good["x"]), with("y", good["y"].substr(4)),
             with("x", "AAAA" + good["x"]), with("x", good["x"] + "="),
             with("x", base64url(std::string(32, '\0'))),
-            with("x", base64url(std::string(32, '\xff'))),
-            with("d", members(key)["d"]), jwk(good, R"("d":1)"),
-            public_jwk(rsa()), public_jwk(ed25519())}) {
+            with("x", base64url(std::string(32, '\xff'))), no_point,
+            above_the_prime, with("d", members(key)["d"]),
+            jwk(good, R"("d":1)"), public_jwk(rsa()), public_jwk(ed25519())}) {
         EXPECT_FALSE(ours->agree(Json::parse(text)->root())) << text;
     }
     EXPECT_FALSE(ours->agree(JsonValue()));

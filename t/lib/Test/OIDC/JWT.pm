@@ -10,7 +10,9 @@ package Test::OIDC::JWT;
 #   header => {name => value}   the same for the header, which is {alg, kid, typ}
 #   claims_json, header_json    text of the part in place of its JSON; %%*%% stands for the right
 #                               members, %%name%% for one right value: '{%%*%%,"sub":"eve"}'
-#   signature => 'flip'         one bit turned; also "empty", "zeros", "der" (ES*, not r||s), "padded"
+#   signature => 'flip'         one bit turned; also "empty", "zeros", "der" (ES*, not r||s), "padded",
+#                               "exponent_1" (RS256, what verifies by that) and "order_1" (EdDSA, what
+#                               verifies by a key that is the neutral point)
 #   token => 'a.b.c'            the whole token; %%header%%, %%claims%%, %%signature%% and %%token%%
 #                               stand for what it would have been
 
@@ -158,7 +160,18 @@ sub broken_signature {
     $signature = "\0" x length $signature if $how eq 'zeros';
     $signature = Test::OIDC::Keys::private_key($key)->sign_message($input, $hash) if $how eq 'der';
 
+    $signature = padded_digest($input) if $how eq 'exponent_1';
+    $signature = "\1" . "\0" x 63 if $how eq 'order_1';
+
     return encode_base64url($signature) . ($how eq 'padded' ? '==' : '');
+}
+
+# RFC 8017, 9.2, for 2048 bits: what a signature by RS256 is, to the power of the exponent.
+sub padded_digest {
+    my ($input) = @_;
+
+    my $info = pack('H*', '3031300d060960864801650304020105000420') . Digest::SHA::sha256($input);
+    return "\0\1" . "\xff" x (253 - length $info) . "\0$info";
 }
 
 sub to_json { return $json->encode(shift) }

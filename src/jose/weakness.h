@@ -1,0 +1,19 @@
+// Keys that are well-formed and no secret: anybody can make what they verify,
+// and OpenSSL verifies it.
+#pragma once
+
+#include "jose/handled.h"
+
+#include <string>
+#include <string_view>
+
+namespace oidc {
+
+// The phrase for why no RSA key of these numbers is taken, after "a key"; empty
+// for a good one.
+std::string rsa_weakness(const BIGNUM* modulus, const BIGNUM* exponent);
+
+// Of a point of Ed25519, as the 32 bytes that encode it (RFC 8032, 5.1.2).
+bool has_small_order(std::string_view point);
+
+}
