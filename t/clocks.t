@@ -121,7 +121,7 @@ sub holds {
 sub start {
     my ($name) = @_;
 
-    $node{$name}->write_file('key', 'a' x 64 . "\n");
+    $node{$name}->write_file('key', '0123456789abcdef' x 4 . "\n");
     $node{$name}->write_file_expand('nginx.conf', $conf =~ s/127\.0\.0\.1:8080/127.0.0.1:$port{$name}/gr)->run();
 }
 

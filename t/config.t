@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(124);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(126);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -30,6 +30,9 @@ $t->write_file('large', 'x' x (64 * 1024 + 1));
 $t->write_file('key', "$key\n");
 $t->write_file('keys', join "\r\n", $key, "  ", uc $key, ($key) x 14, '');
 $t->write_file('keys_many', "$key\n" x 17);
+$t->write_file('key_zeros', '0' x 64 . "\n");
+$t->write_file('key_equal', "$key\n" . '5A' x 16 . '5a' x 16 . "\n");
+$t->write_file('key_low', '0' x 62 . "01\n");
 $t->write_file('key_short', "$key\n" . substr($key, 2) . "\n");
 $t->write_file('key_long', "${key}00\n");
 $t->write_file('key_words', 'not_hexadecimal_' x 4 . "\n");
@@ -47,6 +50,7 @@ my $config_url = qr/it must be an https URL, or http on a loopback host/;
 my $redirect = qr/it must be a path such as "\/oidc_callback", or an https URL without query/;
 my $readable = qr/it must be a file that can be read/;
 my $hex = qr/each line must be 64 hex digits, as "openssl rand -hex 32" prints them/;
+my $equal = qr/a key of equal bytes is no secret, make one with "openssl rand -hex 32"/;
 my $keys = qr/it must hold 1 to 16 keys, one a line/;
 my $args = qr/it must be form-urlencoded, such as "prompt=login"/;
 my $long = qr/it must be longer than 0/;
@@ -150,6 +154,9 @@ my @in_provider = (
     ['session_key, long', 'session_key key_long;', qr/invalid "session_key" "key_long", $hex/],
     ['session_key, no hex digits', 'session_key key_words;',
         qr/invalid "session_key" "key_words", $hex/],
+    ['session_key, zeros', 'session_key key_zeros;', qr/invalid "session_key" "key_zeros", $equal/],
+    ['session_key, equal bytes in one of its lines', 'session_key key_equal;',
+        qr/invalid "session_key" "key_equal", $equal/],
     ['session_key, seventeen', 'session_key keys_many;',
         qr/invalid "session_key" "keys_many", $keys/],
     ['session_key, blank lines only', 'session_key blank;', qr/invalid "session_key" "blank", $keys/],
@@ -283,7 +290,7 @@ my %right = (
     cookie_domain => ['example.com', '.example.com', 'localhost'],
     cookie_path => ['/', '/oidc_callback'],
     cookie_samesite => ['lax', 'strict', 'none', 'Lax'],
-    session_key => ['key', '%%TESTDIR%%/keys'],
+    session_key => ['key', 'key_low', '%%TESTDIR%%/keys'],
     session_timeout => ['1', '8h', '30d', '3650d'],
     session_idle_timeout => ['3650d'],
     session_max_lifetime => ['3650d', 'off'],

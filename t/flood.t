@@ -34,7 +34,7 @@ my $frame = { 'Sec-Fetch-Dest' => 'iframe' };
 my $anybody = '127.0.0.2';
 my $users = 0;
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 my $workers = Test::OIDC::Workers->start($t, nginx_conf(<<'EOF',
     oidc_state_zone 64k;
     keepalive_requests 10000;

@@ -42,7 +42,7 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $relay = Test::OIDC::Relay->new($t, 8382, 8379);
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 $t->write_file_expand('nginx.conf', configuration());
 $t->run();
 

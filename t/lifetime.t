@@ -46,7 +46,7 @@ $t->plan(@stores * 36 + 9);
 my $op = provider($t, 8081, refresh => {});
 $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 
 # What it may be.
 

@@ -28,7 +28,7 @@ use constant { SIZE => 10_000, MANY => 40 };    # a store of 256k holds some 20 
 my $op = provider($t, 8081);
 my %size = (least => '256k', kept => '256k', resized => '256k', renamed => '256k');
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 my $workers = Test::OIDC::Workers->start($t, configuration());
 my $users = 0;
 

@@ -56,7 +56,7 @@ $clock->advance(RECORDED - $clock->time);
 my $op = provider($t, 8081, issuer => 'https://op.example.com', refresh => {}, expires_in => LIFE, sid => 1);
 $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 $t->write_file_expand('nginx.conf', configuration());
 $t->run();
 
@@ -173,7 +173,7 @@ sub side_by_side {
     my $globals = $ENV{TEST_NGINX_GLOBALS};
     $ENV{TEST_NGINX_GLOBALS} = $globals =~ s/load_module \S+;/load_module $old_module;/r;
     my $node = Test::Nginx->new();
-    $node->write_file('key', 'a' x 64 . "\n");
+    $node->write_file('key', '0123456789abcdef' x 4 . "\n");
     $node->write_file_expand('nginx.conf', configuration() =~ s/127\.0\.0\.1:8080/127.0.0.1:8180/gr);
     $node->run();
     $ENV{TEST_NGINX_GLOBALS} = $globals;
@@ -305,7 +305,7 @@ sub record {
     my $built = gmtime RECORDED;
     Test::OIDC::Daemon::write_bytes($file, '>',
         "# What a module of before the next session format has written, by mixed_fleet.t as it says there, at\n"
-        . "# $built UTC by its clock. session_key is 64 times \"a\".\n$json");
+        . "# $built UTC by its clock. session_key is 4 times \"0123456789abcdef\".\n$json");
     is(scalar(keys %{ $recorded{redis} }) > @{ $users{redis} }, 1, "recorded in $file");
 }
 

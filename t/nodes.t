@@ -33,7 +33,7 @@ use constant { LIFE => 300, DUE => 245, LOCK => 30 };
 
 my %node = (A => $t, B => $other);
 my %port = (A => 8080, B => 8180);
-my %key = map { $_ => $_ x 64 } qw/ a b /;
+my %key = map { $_ => "0123456789abcde$_" x 4 } qw/ a b /;
 
 # A refresh token that is used twice ends all that came of its login.
 my %once = (rotate => 1, fatal => 1);

@@ -65,7 +65,7 @@ for my $step (0 .. 3) {
         . '; connect_timeout 300ms; read_timeout 300ms; userinfo on;' for 0 .. $#slow;
 }
 
-$t->write_file('session.key', '5a' x 32 . "\n");
+$t->write_file('session.key', '0123456789abcdef' x 4 . "\n");
 configure($t, 4);
 $t->run();
 

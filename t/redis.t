@@ -519,7 +519,7 @@ sub drip {
 sub configure {
     my ($t) = @_;
 
-    $t->write_file('key', 'a' x 64 . "\n");
+    $t->write_file('key', '0123456789abcdef' x 4 . "\n");
     my ($connect, $command) = map { 1000 * $_ . 'ms' } CONNECT, COMMAND;
     my $stores = join '', map {
         my ($port, $directives) = (@{ $store{$_} }, '');

@@ -35,7 +35,7 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $frame = { 'Sec-Fetch-Dest' => 'iframe' };
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 my $workers = Test::OIDC::Workers->start($t, configuration());
 
 # How the provider ends a session at a path of that name: what it says of it.

@@ -25,7 +25,7 @@ my $op = provider($t, 8081);
 certificate_authority($t, 'ca')->issue('nginx');
 $ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to read, for each provider
 
-my @key = map { $_ x 64 } qw/ 1 a f /;
+my @key = map { "0123456789abcde$_" x 4 } qw/ 1 a f /;
 $t->write_file('key', "$key[0]\n");
 $t->write_file('rotating', "$key[0]\n");
 

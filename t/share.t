@@ -28,7 +28,7 @@ use constant { LOGOUTS => 1000, SIZE => 20_000, LARGE => 70 };
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(22);
 
 my $op = provider($t, 8081, sid => 1);
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 my $workers = Test::OIDC::Workers->start($t, configuration('64k'));
 log_mark($t);
 

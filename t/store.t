@@ -31,7 +31,7 @@ $t->plan(115);
 use constant { MINUTE => 60, HOUR => 3600 };
 
 my @stores = qw/ cookie memory redis /;
-my %key = map { $_ => $_ x 64 } qw/ a b /;
+my %key = map { $_ => "0123456789abcde$_" x 4 } qw/ a b /;
 my $memory_size = 3 * 1024 * 1024;    # of no other zone
 my $token_life = 5 * MINUTE;
 

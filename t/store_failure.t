@@ -48,7 +48,7 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $relay = Test::OIDC::Relay->new($t, 8382, 8379);
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 my %session = (session_key => 'key', session_timeout => '1h');
 $t->write_file_expand('nginx.conf', nginx_conf(<<'EOF',
     oidc_state_zone 64k;

@@ -27,7 +27,7 @@ my $op = provider($t, 8081);
 my $metadata = '/.well-known/openid-configuration';
 
 my ($dir, $owner) = ($t->testdir(), $$);
-$t->write_file('session.key', '5a' x 32 . "\n");
+$t->write_file('session.key', '0123456789abcdef' x 4 . "\n");
 
 # A binary is started with no other environment than this; a sanitizer needs what it was loaded by.
 $t->write_file_expand('nginx.conf', <<'EOC');

@@ -71,7 +71,7 @@ my $apart = provider($t, 8083,
 $clock->follow($op, $apart);
 my $redis = redis($t, 8379, clock => $clock);
 
-$t->write_file('key', 'a' x 64 . "\n");
+$t->write_file('key', '0123456789abcdef' x 4 . "\n");
 $t->write_file_expand('nginx.conf', configuration());
 $t->run();
 

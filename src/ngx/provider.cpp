@@ -305,6 +305,11 @@ oidc::Secret parse_session_key(const ngx_str_t& file, std::string_view line)
             "each line must be 64 hex digits, as \"openssl rand -hex 32\" "
             "prints them");
     }
+    if (key.find_first_not_of(key.front()) == key.npos) {
+        invalid("session_key", view(file),
+            "a key of equal bytes is no secret, make one with \"openssl rand "
+            "-hex 32\"");
+    }
     return oidc::Secret(std::move(key));
 }
 
