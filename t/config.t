@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(126);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(136);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -39,7 +39,9 @@ $t->write_file('key_words', 'not_hexadecimal_' x 4 . "\n");
 $t->write_file('blank', "  \n\t\n");
 mkdir $t->testdir . '/directory';
 
-certificate_authority($t, 'ca')->crl('ca.crl');
+my $ca = certificate_authority($t, 'ca');
+$ca->crl('ca.crl');
+$ca->issue('client');
 $ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to read, for each provider
 
 # What is inside oidc_provider: a name, directives of which the last one is wrong, the sentence about it.
@@ -382,6 +384,33 @@ EOC
 
 loads($t, 'no provider at all', "oidc_state_zone 1m;\nserver { auth_oidc off; }\n");
 
+# Secrets that others may read.
+
+my %secret = (client_secret_file => 'secret', session_key => 'key', client_key => 'client.key',
+    client_certificate_key => 'client.key');
+my $with_secrets = provider_block(join "\n", 'client_certificate client.crt;',
+    map { "$_ $secret{$_};" } sort keys %secret);
+
+for my $mode (0644, 0604) {
+    is_deeply([ warnings($t, $mode, $with_secrets) ], [ map { public($_, $secret{$_}) } sort keys %secret ],
+        sprintf 'secrets with the mode %o: one warning for each', $mode);
+}
+for my $mode (0600, 0640, 0400, 0601) {
+    is_deeply([ warnings($t, $mode, $with_secrets) ], [], sprintf 'secrets with the mode %o: none', $mode);
+}
+is_deeply([ warnings($t, 0644, provider_block("ssl_trusted_certificate ca.crt;\nssl_crl ca.crl;")) ], [],
+    'files that are no secrets: none');
+
+is_deeply([ map { /^("\w+" file "\S+?")/ } warnings($t, 0644, provider_block('session_key key;', 'a')
+        . provider_block("session_key key;\nclient_secret_file secret;", 'b')
+        . provider_block("session_key keys;\nclient_secret_file secret;", 'c')) ],
+    [ map { s{ }{ file "@{[ $t->testdir ]}/}r } '"client_secret_file" secret"', '"session_key" key"', '"session_key" keys"' ],
+    'a file that several providers share: one warning for all');
+
+chmod 0644, $t->testdir . '/key';
+is(reload_error($t, http_block(provider_block('session_key key;'))), '', 'a key that others may read is taken');
+is(scalar(my @warned = error_log_lines($t, qr/\[warn\].*"session_key" file/)), 1, 'and logged once');
+
 my $said = $t->read_file('error.log');
 like($said, qr/invalid "session_key"/, 'the sentences are logged');
 unlike($said, qr/$key|\Q${\ substr $key, 2 }\E|not_hexadecimal|thirty-two/,
@@ -454,6 +483,24 @@ sub loads {
     my ($t, $name, $http) = @_;
 
     is(config_error($t, http_block($http)), '', $name);
+}
+
+# What nginx -t warns of, the secrets being of that mode.
+sub warnings {
+    my ($t, $mode, $http) = @_;
+
+    chmod $mode, map { $t->testdir . "/$_" } values %secret;
+    $t->write_file_expand('nginx.conf', http_block($http));
+    return sort $t->dump_config =~ /\[warn\] (?:\d+#\d+: )?(.*)/g;
+}
+
+sub public {
+    my ($directive, $file) = @_;
+
+    my $dir = $t->testdir;
+    my $line = 1 + ($t->read_file('nginx.conf') =~ s/^oidc_provider .*?\K^\}.*//msr) =~ tr/\n//;
+    return qq{"$directive" file "$dir/$file" can be read by all users of this machine, give it the mode 600}
+        . " in $dir/nginx.conf:$line";
 }
 
 # All of them in one configuration, since each needs a provider of its own.

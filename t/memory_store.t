@@ -29,6 +29,7 @@ my $op = provider($t, 8081);
 my %size = (least => '256k', kept => '256k', resized => '256k', renamed => '256k');
 
 $t->write_file('key', '0123456789abcdef' x 4 . "\n");
+chmod 0600, $t->testdir . '/key';    # else nginx warns
 my $workers = Test::OIDC::Workers->start($t, configuration());
 my $users = 0;
 

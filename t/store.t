@@ -39,6 +39,7 @@ my $op = provider($t, 8081);
 $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 $t->write_file('keys', "$key{a}\n");
+chmod 0600, $t->testdir . '/keys';    # else nginx warns
 
 my $workers = Test::OIDC::Workers->start($t, configuration());
 log_mark($t);

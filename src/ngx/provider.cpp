@@ -21,6 +21,26 @@ constexpr time_t longest_skew = 3600;
 constexpr time_t usual_max_lifetime = 24 * 3600;
 constexpr time_t longest_session = 10 * 365 * 24 * 3600;
 
+// Several blocks may share a file: the first one speaks for all.
+Readers readers_of(
+    ngx_conf_t* cf, const ProviderConf& conf, ngx_str_t ProviderFields::*file)
+{
+    auto main = static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    auto known = std::any_of(main->providers.begin(), main->providers.end(),
+        [&](const ProviderConf* other) {
+            return other != &conf && view(other->*file) == view(conf.*file);
+        });
+    return known ? Readers::ignored : Readers::warned_of;
+}
+
+std::string read_secret(ngx_conf_t* cf, const ProviderConf& conf,
+    const char* directive, ngx_str_t ProviderFields::*file)
+{
+    return ngx::read_secret(
+        cf, directive, conf.*file, readers_of(cf, conf, file));
+}
+
 void check_issuer(const ProviderConf& conf)
 {
     if (conf.issuer.len == 0) {
@@ -59,7 +79,8 @@ std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
         throw Invalid("oidc_provider \"" + conf.name +
             "\" has both \"client_secret\" and \"client_secret_file\"");
     }
-    auto secret = read_file(cf, "client_secret_file", conf.client_secret_file);
+    auto secret = read_secret(
+        cf, conf, "client_secret_file", &ProviderFields::client_secret_file);
     secret.erase(secret.find_last_not_of("\r\n") + 1);
     if (secret.empty()) {
         invalid("client_secret_file", view(conf.client_secret_file),
@@ -89,7 +110,8 @@ std::optional<oidc::PrivateKey> read_client_key(
         return {};
     }
     std::string why;
-    oidc::Secret content(read_file(cf, "client_key", conf.client_key));
+    oidc::Secret content(
+        read_secret(cf, conf, "client_key", &ProviderFields::client_key));
     auto key = oidc::PrivateKey::parse(content.reveal(), why);
     if (!key) {
         invalid("client_key", view(conf.client_key),
@@ -320,7 +342,8 @@ std::vector<oidc::Secret> read_session_keys(
     if (conf.session_key.len == 0) {
         return keys;
     }
-    std::istringstream lines(read_file(cf, "session_key", conf.session_key));
+    std::istringstream lines(
+        read_secret(cf, conf, "session_key", &ProviderFields::session_key));
     for (std::string line; std::getline(lines, line);) {
         line.erase(line.find_last_not_of(" \t\r") + 1);
         if (!line.empty()) {
@@ -524,6 +547,11 @@ bool set_client_certificate(ngx_conf_t* cf, ProviderConf& conf)
             "\"client_certificate_key\"");
     }
     check_pem(cf, "client_certificate", conf.client_certificate, "CERTIFICATE");
+    if (readers_of(cf, conf, &ProviderFields::client_certificate_key) ==
+        Readers::warned_of) {
+        warn_of_readers(
+            cf, "client_certificate_key", conf.client_certificate_key);
+    }
     return present_certificate(
         cf, conf.outlet, conf.client_certificate, conf.client_certificate_key);
 }

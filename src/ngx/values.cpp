@@ -3,13 +3,95 @@
 #include "core/encode.h"
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
+#include <array>
 
 namespace ngx {
 namespace {
 
 constexpr std::size_t longest_bundle = 16 * 1024 * 1024;
+
+ngx_str_t full_name(ngx_conf_t* cf, ngx_str_t name)
+{
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        throw std::bad_alloc();
+    }
+    return name;
+}
+
+bool may_be_read_by_all(const ngx_file_info_t& info)
+{
+    return (info.st_mode & S_IROTH) != 0;
+}
+
+void say_that_all_read(
+    ngx_conf_t* cf, const char* directive, const ngx_str_t& path)
+{
+    ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+        "\"%s\" file %s can be read by all users of this machine, give it the "
+        "mode 600",
+        directive, oidc::quoted(view(path)).c_str());
+}
+
+class File {
+public:
+    explicit File(const ngx_str_t& name) :
+        fd_(ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0))
+    {
+    }
+
+    ~File()
+    {
+        if (fd_ != NGX_INVALID_FILE) {
+            ngx_close_file(fd_);
+        }
+    }
+
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+
+    // Nothing that can be read is as good as nothing.
+    std::string content(std::size_t most) const
+    {
+        std::string all;
+        std::array<char, 4096> part;
+        auto size = fd_ != NGX_INVALID_FILE ? next(part) : 0;
+        while (size > 0 && all.size() < most) {
+            all.append(part.data(), static_cast<std::size_t>(size));
+            size = next(part);
+        }
+        return all;
+    }
+
+    bool is_public() const
+    {
+        ngx_file_info_t info;
+        return fd_ != NGX_INVALID_FILE &&
+            ngx_fd_info(fd_, &info) != NGX_FILE_ERROR &&
+            may_be_read_by_all(info);
+    }
+
+private:
+    ssize_t next(std::array<char, 4096>& part) const
+    {
+        return ngx_read_fd(fd_, part.data(), part.size());
+    }
+
+    ngx_fd_t fd_;
+};
+
+std::string content_of(const File& file, const char* directive,
+    const ngx_str_t& path, std::size_t longest)
+{
+    auto content = file.content(longest + 1);
+    if (content.empty()) {
+        invalid(directive, view(path), "it must be a file that can be read");
+    }
+    if (content.size() > longest) {
+        invalid(directive, view(path),
+            "the file is larger than " + std::to_string(longest / 1024) + "k");
+    }
+    return content;
+}
 
 }
 
@@ -35,23 +117,34 @@ std::vector<std::string> words(const ngx_array_t* array)
     return list;
 }
 
-std::string read_file(
-    ngx_conf_t* cf, const char* directive, ngx_str_t name, std::size_t longest)
+std::string read_file(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, std::size_t longest)
 {
-    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
-        throw std::bad_alloc();
+    auto path = full_name(cf, name);
+    return content_of(File(path), directive, path, longest);
+}
+
+std::string read_secret(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, Readers readers)
+{
+    auto path = full_name(cf, name);
+    File file(path);
+    auto content = content_of(file, directive, path, longest_file);
+    if (readers == Readers::warned_of && file.is_public()) {
+        say_that_all_read(cf, directive, path);
     }
-    std::ifstream file(text(name), std::ios::binary);
-    std::ostringstream content;
-    content << file.rdbuf();
-    if (!file.is_open() || content.str().empty()) {
-        invalid(directive, view(name), "it must be a file that can be read");
+    return content;
+}
+
+void warn_of_readers(
+    ngx_conf_t* cf, const char* directive, const ngx_str_t& name)
+{
+    auto path = full_name(cf, name);
+    ngx_file_info_t info;
+    if (ngx_file_info(path.data, &info) != NGX_FILE_ERROR &&
+        may_be_read_by_all(info)) {
+        say_that_all_read(cf, directive, path);
     }
-    if (content.str().size() > longest) {
-        invalid(directive, view(name),
-            "the file is larger than " + std::to_string(longest / 1024) + "k");
-    }
-    return content.str();
 }
 
 void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,

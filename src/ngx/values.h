@@ -28,8 +28,19 @@ constexpr std::size_t longest_file = 64 * 1024;
 
 // Below nginx's prefix. Invalid for one that cannot be read, is empty, or
 // longer.
-std::string read_file(ngx_conf_t* cf, const char* directive, ngx_str_t name,
-    std::size_t longest = longest_file);
+std::string read_file(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, std::size_t longest = longest_file);
+
+// Whether it is worth a warning that all users of the machine can read a file:
+// not where another block has said so.
+enum class Readers : bool { ignored, warned_of };
+
+std::string read_secret(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, Readers readers);
+
+// The warning alone, for a file that nginx reads.
+void warn_of_readers(
+    ngx_conf_t* cf, const char* directive, const ngx_str_t& name);
 
 // Invalid for a file without that label, before nginx reads it, whose complaint
 // names no line of the configuration.
