@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(136);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(138);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -382,6 +382,32 @@ loads($t, 'every directive of http, server and location', provider_block('') . <
     }
 EOC
 
+# What loads, and protects nothing.
+
+my $nothing = qr/protects nothing, since "auth_oidc_mode off" is inherited; write "auth_oidc_mode require" beside it/;
+for my $case (
+    ['auth_oidc in location, mode in server', "server {\nauth_oidc_mode off;\nlocation / {\nauth_oidc idp; # here\n}\n}"],
+    ['auth_oidc in server, mode in http', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\nlocation / { }\n}"],
+    ['auth_oidc in location, mode in http', "auth_oidc_mode off;\nserver { location / {\nauth_oidc idp; # here\n} }"],
+    ['auth_oidc in a nested location', "server { location / { auth_oidc_mode off;\nlocation /a {\nauth_oidc idp; # here\n} } }"],
+    ['auth_oidc above the mode', "server {\nlocation / {\nauth_oidc idp; # here\n}\nauth_oidc_mode off;\n}"],
+    ['auth_oidc by a variable', "auth_oidc_mode off;\nserver {\nauth_oidc \$host; # here\n}"],
+    ['auth_oidc that replaces another one', "auth_oidc idp;\nserver {\nauth_oidc_mode off;\nlocation / {\n"
+        . "auth_oidc idp; # here\n} }"],
+    ['both in one block', 'server { auth_oidc idp; auth_oidc_mode off; location / { } }'],
+    ['both inherited', 'auth_oidc idp; auth_oidc_mode off; server { location / { if ($arg_a) { return 403; } } }'],
+    ['auth_oidc inherited', 'auth_oidc idp; server { auth_oidc_mode off; location / { } }'],
+    ['auth_oidc off', 'auth_oidc_mode off; server { auth_oidc off; }'],
+    ['mode require beside it', 'auth_oidc_mode off; server { auth_oidc idp; auth_oidc_mode require; }'],
+    ['mode verify inherited', 'auth_oidc_mode verify; server { auth_oidc idp; }'],
+    ['mode require in between', 'auth_oidc_mode off; server { auth_oidc_mode require; location / { auth_oidc idp; } }'],
+) {
+    my ($name, $http) = @$case;
+    my @places = warned_places($t, provider_block('') . $http, $nothing);
+    my @expected = $http =~ /# here/ ? 1 + ($t->read_file('nginx.conf') =~ s/# here.*//sr) =~ tr/\n// : ();
+    is("@places", "@expected", "mode off: $name");
+}
+
 loads($t, 'no provider at all', "oidc_state_zone 1m;\nserver { auth_oidc off; }\n");
 
 # Secrets that others may read.
@@ -485,22 +511,12 @@ sub loads {
     is(config_error($t, http_block($http)), '', $name);
 }
 
-# What nginx -t warns of, the secrets being of that mode.
-sub warnings {
-    my ($t, $mode, $http) = @_;
+# The lines of those auth_oidc of which nginx -t warns with these words.
+sub warned_places {
+    my ($t, $http, $words) = @_;
 
-    chmod $mode, map { $t->testdir . "/$_" } values %secret;
     $t->write_file_expand('nginx.conf', http_block($http));
-    return sort $t->dump_config =~ /\[warn\] (?:\d+#\d+: )?(.*)/g;
-}
-
-sub public {
-    my ($directive, $file) = @_;
-
-    my $dir = $t->testdir;
-    my $line = 1 + ($t->read_file('nginx.conf') =~ s/^oidc_provider .*?\K^\}.*//msr) =~ tr/\n//;
-    return qq{"$directive" file "$dir/$file" can be read by all users of this machine, give it the mode 600}
-        . " in $dir/nginx.conf:$line";
+    return $t->dump_config =~ /\[warn\] (?:\d+#\d+: )?"auth_oidc" in \S+\/nginx\.conf:(\d+) $words\n/g;
 }
 
 # All of them in one configuration, since each needs a provider of its own.

@@ -49,6 +49,19 @@ char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
     return NGX_CONF_OK;
 }
 
+bool inherits_off(const LocationConf& conf, const LocationConf& prev)
+{
+    return conf.mode == NGX_CONF_UNSET_UINT && prev.has(Mode::off);
+}
+
+void warn_of_inherited_off(ngx_conf_t* cf, const LocationConf& conf)
+{
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+        "\"auth_oidc\" in %V:%ui protects nothing, since \"auth_oidc_mode "
+        "off\" is inherited; write \"auth_oidc_mode require\" beside it",
+        &conf.position.file, conf.position.line);
+}
+
 void add(std::vector<ProviderConf*>& list, ProviderConf* provider)
 {
     if (std::find(list.begin(), list.end(), provider) == list.end()) {
@@ -327,11 +340,13 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
     auto& conf =
         *static_cast<LocationConf*>(static_cast<LocationFields*>(child));
 
+    auto is_own = conf.auth_oidc != NGX_CONF_UNSET_PTR;
+    auto is_off = inherits_off(conf, prev);
     ngx_conf_merge_uint_value(
         conf.mode, prev.mode, static_cast<ngx_uint_t>(Mode::require));
     ngx_conf_merge_ptr_value(conf.base_url, prev.base_url, nullptr);
 
-    if (conf.auth_oidc == NGX_CONF_UNSET_PTR) {
+    if (!is_own) {
         conf.auth_oidc = prev.auth_oidc;
         conf.position = prev.position;
     }
@@ -344,6 +359,9 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
         if (conf.auth_oidc->lengths == nullptr &&
             resolve_provider(cf, conf) != NGX_CONF_OK) {
             return fail();
+        }
+        if (conf.on && is_own && is_off) {
+            warn_of_inherited_off(cf, conf);
         }
         return conf.on ? enlist(cf, conf) : static_cast<char*>(NGX_CONF_OK);
     });

@@ -176,6 +176,8 @@ struct LocationFields {
 struct LocationConf : LocationFields {
     LocationConf();
 
+    bool has(Mode that) const { return mode == static_cast<ngx_uint_t>(that); }
+
     Position position;                // of auth_oidc
     ProviderConf* provider = nullptr; // where its name holds no variable
     bool is_said = false;             // auth_oidc, here or further out

@@ -82,11 +82,6 @@ Door choose(ngx_http_request_t* r, const std::vector<Door>& doors,
     return doors.front();
 }
 
-bool has_mode(const LocationConf& conf, Mode mode)
-{
-    return conf.mode == static_cast<ngx_uint_t>(mode);
-}
-
 ngx_int_t refuse_large_form(ngx_http_request_t* r, const Door& door)
 {
     return Context::get(r).refuse_entry(*door.provider, door.entry,
@@ -123,7 +118,7 @@ ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
     const auto& conf = *location_conf(r);
     unknown = false;
 
-    if (!conf.on || has_mode(conf, Mode::off)) {
+    if (!conf.on || conf.has(Mode::off)) {
         return nullptr;
     }
     if (conf.provider != nullptr) {
@@ -185,7 +180,7 @@ ngx_int_t access_handler(ngx_http_request_t* r)
         return NGX_DECLINED;
     }
     return Context::get(r).pass_gate(
-        *provider, !has_mode(*location_conf(r), Mode::verify));
+        *provider, !location_conf(r)->has(Mode::verify));
 }
 
 }
