@@ -52,6 +52,9 @@ public:
 
     const std::optional<oidc::Error>& error() const { return error_; }
 
+    // It came to a path of a provider, whatever became of it.
+    bool is_entry() const { return query_.has_value(); }
+
     // Phase handlers: they run flows to their ends, over as many calls as it
     // takes, and return what the phase returns.
 

@@ -47,14 +47,15 @@ bool is_meant(ngx_http_request_t* r, const Door& door, std::string_view form)
     }
 }
 
-std::vector<Door> doors_at(ngx_http_request_t* r)
+std::vector<Door> doors_at(
+    const std::vector<ProviderConf*>& providers, std::string_view path)
 {
     std::vector<Door> doors;
-    for (auto provider : server_conf(r)->providers) {
+    for (auto provider : providers) {
         for (auto entry : {Entry::callback, Entry::logout,
                  Entry::frontchannel_logout, Entry::backchannel_logout}) {
             Door door{provider, entry};
-            if (leads_to(door, view(r->uri))) {
+            if (leads_to(door, path)) {
                 doors.push_back(door);
             }
         }
@@ -82,8 +83,12 @@ Door choose(ngx_http_request_t* r, const std::vector<Door>& doors,
     return doors.front();
 }
 
+// One of unknown length has been read by then.
 ngx_int_t refuse_large_form(ngx_http_request_t* r, const Door& door)
 {
+    if (r->request_body != nullptr) {
+        hide_body(r);
+    }
     return Context::get(r).refuse_entry(*door.provider, door.entry,
         {door.entry == Entry::callback ? oidc::Errc::callback_malformed :
                                          oidc::Errc::logout_malformed,
@@ -133,6 +138,11 @@ ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
     return provider;
 }
 
+bool is_path_of_any_provider(const ngx_http_request_t* r, std::string_view path)
+{
+    return !path.empty() && !doors_at(main_conf(r)->providers, path).empty();
+}
+
 ngx_int_t post_read_handler(ngx_http_request_t* r)
 {
     if (server_conf(r)->providers.empty()) {
@@ -143,7 +153,7 @@ ngx_int_t post_read_handler(ngx_http_request_t* r)
     if (context != nullptr && context->has_entered()) {
         return context->go_on();
     }
-    auto doors = doors_at(r);
+    auto doors = doors_at(server_conf(r)->providers, view(r->uri));
     auto form = doors.empty() ? "" : Context::get(r).take_query();
     if (auto rc = restore_sessions(r); rc != NGX_OK) {
         return rc;
@@ -159,7 +169,7 @@ ngx_int_t post_read_handler(ngx_http_request_t* r)
         if (r->request_body == nullptr) {
             return read_form(r);
         }
-        form = form_of(r);
+        form = take_form(r);
     }
     auto door = choose(r, doors, form);
     return Context::get(r).enter(*door.provider, door.entry, form);

@@ -9,6 +9,10 @@ namespace ngx {
 // name that a variable gave and no provider has, then with `unknown`.
 ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown);
 
+// A callback's path or a logout's, in whatever server.
+bool is_path_of_any_provider(
+    const ngx_http_request_t* r, std::string_view path);
+
 // NGX_HTTP_POST_READ_PHASE: sessions in Redis, callbacks and logouts, before
 // any rewrite, return or location has its say.
 ngx_int_t post_read_handler(ngx_http_request_t* r);

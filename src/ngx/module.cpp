@@ -2,8 +2,11 @@
 
 #include "ngx/conf.h"
 #include "ngx/handler.h"
+#include "ngx/log.h"
 #include "ngx/ngx.h"
 #include "ngx/variables.h"
+
+#include <algorithm>
 
 namespace ngx {
 namespace {
@@ -14,17 +17,36 @@ ngx_int_t preconfiguration(ngx_conf_t* cf)
         [cf] { return add_variables(cf); });
 }
 
-ngx_int_t add_handler(
-    ngx_conf_t* cf, ngx_http_phases phase, ngx_http_handler_pt handler)
+ngx_array_t& handlers_of(ngx_conf_t* cf, ngx_http_phases phase)
 {
     auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    return cmcf->phases[phase].handlers;
+}
+
+ngx_int_t add_handler(
+    ngx_conf_t* cf, ngx_http_phases phase, ngx_http_handler_pt handler)
+{
     auto slot = static_cast<ngx_http_handler_pt*>(
-        ngx_array_push(&cmcf->phases[phase].handlers));
+        ngx_array_push(&handlers_of(cf, phase)));
     if (slot == nullptr) {
         return NGX_ERROR;
     }
     *slot = handler;
+    return NGX_OK;
+}
+
+// The handlers of this phase run from the first to the last, and the access log
+// is one of nginx's own modules, which come before all others.
+ngx_int_t add_log_handler(ngx_conf_t* cf)
+{
+    if (add_handler(cf, NGX_HTTP_LOG_PHASE, guarded<log_handler>) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    auto& handlers = handlers_of(cf, NGX_HTTP_LOG_PHASE);
+    auto first = static_cast<ngx_http_handler_pt*>(handlers.elts);
+    auto end = first + handlers.nelts;
+    std::rotate(first, end - 1, end);
     return NGX_OK;
 }
 
@@ -38,7 +60,8 @@ ngx_int_t postconfiguration(ngx_conf_t* cf)
     if (add_handler(cf, NGX_HTTP_POST_READ_PHASE, guarded<post_read_handler>) !=
             NGX_OK ||
         add_handler(cf, NGX_HTTP_ACCESS_PHASE, guarded<access_handler>) !=
-            NGX_OK) {
+            NGX_OK ||
+        add_log_handler(cf) != NGX_OK) {
         return NGX_ERROR;
     }
     return guard(cf, static_cast<ngx_int_t>(NGX_ERROR), [&] {

@@ -1,5 +1,7 @@
 #include "ngx/request.h"
 
+#include <algorithm>
+
 namespace ngx {
 namespace {
 
@@ -25,6 +27,51 @@ std::string own_authority(ngx_http_request_t* r)
         }
     }
     return authority;
+}
+
+// As nginx shows it: where it was not understood, what has come of it.
+std::string_view line_of(const ngx_http_request_t* r)
+{
+    if (r->request_line.data != nullptr || r->request_start == nullptr) {
+        return view(r->request_line);
+    }
+    std::string_view head(reinterpret_cast<char*>(r->request_start),
+        static_cast<std::size_t>(r->header_in->last - r->request_start));
+    return head.substr(0, head.find_first_of("\r\n"));
+}
+
+std::string without_query(std::string_view line)
+{
+    auto query = line.find('?');
+    if (query == line.npos) {
+        return std::string(line);
+    }
+    auto rest = line.substr(query);
+    auto protocol = std::min(rest.rfind(" HTTP/"), rest.size());
+    return std::string(line.substr(0, query)) +
+        std::string(rest.substr(protocol));
+}
+
+bool shows_query(std::string_view variable)
+{
+    return variable == "request" || variable == "request_uri" ||
+        variable == "args" || variable == "query_string" ||
+        variable.starts_with("arg_");
+}
+
+// nginx keeps the value that a variable had when it was asked for, by a page
+// for an error perhaps.
+void forget_query(ngx_http_request_t* r)
+{
+    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_get_module_main_conf(r, ngx_http_core_module));
+    auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
+    for (ngx_uint_t i = 0; i < cmcf->variables.nelts; i++) {
+        if (shows_query(view(variables[i].name))) {
+            r->variables[i].valid = 0;
+            r->variables[i].not_found = 0;
+        }
+    }
 }
 
 // As the mirror module does it.
@@ -149,14 +196,43 @@ std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value)
     return text(result);
 }
 
+std::string_view target_of(const ngx_http_request_t* r)
+{
+    if (r->unparsed_uri.len > 0) {
+        return view(r->unparsed_uri);
+    }
+    auto line = line_of(r);
+    auto target = line.substr(std::min(line.find(' '), line.size()));
+    target.remove_prefix(
+        std::min(target.find_first_not_of(' '), target.size()));
+    if (target.starts_with('/')) {
+        return target;
+    }
+    auto scheme = target.find("://");
+    auto path = scheme != target.npos ? target.find('/', scheme + 3) : scheme;
+    return target.substr(std::min(path, target.size()));
+}
+
 void hide_query(ngx_http_request_t* r)
 {
     ngx_str_null(&r->args);
     r->unparsed_uri.len =
         ngx_min(r->unparsed_uri.len, view(r->unparsed_uri).find('?'));
-    r->request_line = copy(r->pool,
-        text(r->method_name) + " " + text(r->unparsed_uri) + " " +
-            text(r->http_protocol));
+    if (auto line = line_of(r); !line.empty()) {
+        r->request_line = copy(r->pool, without_query(line));
+    }
+    forget_query(r);
+}
+
+// The header itself stays where it is: modules that pass headers on know by its
+// hash that this one is not to be passed on.
+void hide_body(ngx_http_request_t* r)
+{
+    r->headers_in.content_length = nullptr;
+    r->headers_in.content_length_n = -1;
+    r->headers_in.chunked = 0;
+    r->request_body->bufs = nullptr;
+    r->request_body->temp_file = nullptr;
 }
 
 bool is_too_large(ngx_http_request_t* r)
@@ -174,13 +250,15 @@ ngx_int_t read_form(ngx_http_request_t* r)
     return NGX_DONE;
 }
 
-std::string form_of(ngx_http_request_t* r)
+std::string take_form(ngx_http_request_t* r)
 {
+    auto link = r->request_body->bufs;
+    hide_body(r);
     std::string text;
     if (!is_form(r)) {
         return text;
     }
-    for (auto link = r->request_body->bufs; link; link = link->next) {
+    for (; link; link = link->next) {
         if (!append_buffer(text, link->buf)) {
             return {};
         }

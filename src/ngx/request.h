@@ -30,9 +30,17 @@ std::string address_of(ngx_http_request_t* r);
 
 std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value);
 
+// What the request line asks for, also where nginx could not read that line to
+// its end, or not at all.
+std::string_view target_of(const ngx_http_request_t* r);
+
 // The code and the state of a callback are for us alone: takes the query out
 // of everything that logs and variables show of the request.
 void hide_query(ngx_http_request_t* r);
+
+// The same for a body that was read, or as much of it as has come: nobody else
+// finds one, neither a variable nor an upstream that an error_page leads to.
+void hide_body(ngx_http_request_t* r);
 
 // The request announces a body that is no form of ours.
 bool is_too_large(ngx_http_request_t* r);
@@ -42,6 +50,7 @@ bool is_too_large(ngx_http_request_t* r);
 ngx_int_t read_form(ngx_http_request_t* r);
 
 // A body that was read, as far as it is a form of at most 32 KB; else empty.
-std::string form_of(ngx_http_request_t* r);
+// Nothing else sees it from then on.
+std::string take_form(ngx_http_request_t* r);
 
 }
