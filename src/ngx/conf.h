@@ -182,6 +182,7 @@ struct LocationConf : LocationFields {
     ProviderConf* provider = nullptr; // where its name holds no variable
     bool is_said = false;             // auth_oidc, here or further out
     bool on = false;
+    bool has_warned = false; // of a request it did not protect; this worker
 };
 
 MainConf* main_conf(const ngx_http_request_t* r);

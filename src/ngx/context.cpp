@@ -294,8 +294,16 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
     add_cookies(r_, end.cookies);
 }
 
+bool Context::has_checked(
+    const LocationConf& place, const ProviderConf& provider) const
+{
+    return checked_ == &place || entered_ != nullptr || error_ ||
+        (passed_ != nullptr && &passed_->provider == &provider);
+}
+
 ngx_int_t Context::pass_gate(ProviderConf& provider, bool is_required)
 {
+    checked_ = location_conf(r_);
     gate_ = &slot(provider);
     is_required_ = is_required;
     return go_on_at_gate();

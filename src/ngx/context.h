@@ -55,6 +55,12 @@ public:
     // It came to a path of a provider, whatever became of it.
     bool is_entry() const { return query_.has_value(); }
 
+    // The module had its say about this request where it is now: at the gate
+    // of this place, at another one of the same provider which let it through,
+    // or at an entry.
+    bool has_checked(
+        const LocationConf& place, const ProviderConf& provider) const;
+
     // Phase handlers: they run flows to their ends, over as many calls as it
     // takes, and return what the phase returns.
 
@@ -120,7 +126,8 @@ private:
     std::list<Slot> slots_;  // their addresses stay
     Slot* passed_ = nullptr; // the last gate that let the request through
 
-    Slot* gate_ = nullptr; // where the request waits
+    const LocationConf* checked_ = nullptr; // the last gate that was asked
+    Slot* gate_ = nullptr;                  // where the request waits
     bool is_required_ = true;
     Slot* entered_ = nullptr;
     Entry entry_ = Entry::callback;
