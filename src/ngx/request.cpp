@@ -1,5 +1,7 @@
 #include "ngx/request.h"
 
+#include "flow/place.h"
+
 #include <algorithm>
 
 namespace ngx {
@@ -9,20 +11,41 @@ constexpr std::size_t room_for_others = 2048;
 constexpr std::size_t least_room = 1024;
 constexpr std::size_t longest_form = 32 * 1024;
 
+// Before nginx 1.29.4 the host of a request line ends where its port begins,
+// which is kept nowhere else.
+const u_char* end_of_authority(const ngx_http_request_t* r)
+{
+    const u_char* end = r->host_end;
+    auto is_of_port = [](u_char c) {
+        return c == ':' || (c >= '0' && c <= '9');
+    };
+    while (r->http_version < NGX_HTTP_VERSION_20 && end < r->request_end &&
+        is_of_port(*end)) {
+        end++;
+    }
+    return end;
+}
+
+// What nginx chose the server by. A request line in absolute form, and the
+// :authority of HTTP/2 and HTTP/3, go before a Host header (RFC 9112, 3.2.2;
+// RFC 9113, 8.3.1), which need not be there.
 std::string own_authority(ngx_http_request_t* r)
 {
+    if (r->host_start != nullptr && r->host_end > r->host_start) {
+        return std::string(reinterpret_cast<const char*>(r->host_start),
+            static_cast<std::size_t>(end_of_authority(r) - r->host_start));
+    }
     if (r->headers_in.host != nullptr) {
         return text(r->headers_in.host->value);
     }
-    // HTTP/3 keeps no Host header, HTTP/1.0 may have none: then what nginx's
-    // own redirects would say.
+    // HTTP/1.0 may have none: then what nginx's own redirects would say.
     auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
         ngx_http_get_module_srv_conf(r, ngx_http_core_module));
     auto authority = text(r->headers_in.server.len > 0 ? r->headers_in.server :
                                                          cscf->server_name);
     if (ngx_connection_local_sockaddr(r->connection, nullptr, 0) == NGX_OK) {
         auto port = ngx_inet_get_port(r->connection->local_sockaddr);
-        if (port != (r->connection->ssl != nullptr ? 443 : 80)) {
+        if (port != 0 && port != (r->connection->ssl != nullptr ? 443 : 80)) {
             authority += ":" + std::to_string(port);
         }
     }
@@ -80,6 +103,9 @@ void body_was_read(ngx_http_request_t* r)
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
 }
+
+// A mark in the request's pool, which internal redirects leave alone.
+void passed_post_read_phase(void*) {}
 
 bool is_form(ngx_http_request_t* r)
 {
@@ -144,6 +170,14 @@ std::string origin_of(ngx_http_request_t* r)
         own_authority(r);
 }
 
+bool is_secure(ngx_http_request_t* r, const oidc::Client& client)
+{
+    auto is_told = location_conf(r)->base_url != nullptr ||
+        !client.redirect_uri.starts_with('/');
+    return is_told ? oidc::is_secure(client, origin_of(r)) :
+                     r->connection->ssl != nullptr;
+}
+
 std::size_t cookie_room(ngx_http_request_t* r)
 {
     auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
@@ -163,6 +197,17 @@ std::string_view header_of(ngx_http_request_t* r, std::string_view name)
                     0) {
                 return view(headers[i].value);
             }
+        }
+    }
+    return {};
+}
+
+std::string_view header_of(
+    ngx_http_request_t* r, std::initializer_list<std::string_view> names)
+{
+    for (auto name : names) {
+        if (auto value = header_of(r, name); !value.empty()) {
+            return value;
         }
     }
     return {};
@@ -194,6 +239,28 @@ std::string evaluate(ngx_http_request_t* r, ngx_http_complex_value_t* value)
         throw std::bad_alloc();
     }
     return text(result);
+}
+
+void mark_post_read_phase(ngx_http_request_t* r)
+{
+    if (has_passed_post_read_phase(r)) {
+        return;
+    }
+    auto mark = ngx_pool_cleanup_add(r->pool, 0);
+    if (mark == nullptr) {
+        throw std::bad_alloc();
+    }
+    mark->handler = passed_post_read_phase;
+}
+
+bool has_passed_post_read_phase(const ngx_http_request_t* r)
+{
+    for (auto c = r->pool->cleanup; c != nullptr; c = c->next) {
+        if (c->handler == passed_post_read_phase) {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::string_view target_of(const ngx_http_request_t* r)
@@ -228,6 +295,9 @@ void hide_query(ngx_http_request_t* r)
 // hash that this one is not to be passed on.
 void hide_body(ngx_http_request_t* r)
 {
+    if (r->request_body == nullptr) {
+        return;
+    }
     r->headers_in.content_length = nullptr;
     r->headers_in.content_length_n = -1;
     r->headers_in.chunked = 0;
@@ -244,6 +314,7 @@ ngx_int_t read_form(ngx_http_request_t* r)
 {
     auto rc = ngx_http_read_client_request_body(r, body_was_read);
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        hide_body(r);
         return rc;
     }
     ngx_http_finalize_request(r, NGX_DONE);

@@ -5,9 +5,12 @@ package Test::OIDC::H2;
 #
 #   my $h2 = h2_connect(8083);              the port of "listen 127.0.0.1:8083 http2", as in nginx.conf
 #   my $stream = h2_get($h2, '/page', $browser);    as to the server at 8080, with all cookies of that
-#                                           browser, which keeps none of the answer's
+#                                           browser, which keeps none of the answer's. More by name:
+#                                           authority => 'another:80', undef for none; headers => [...]
 #   h2_reset($stream);                      the client leaves this request alone
-#   h2_status($stream);                     of the answer, which it waits for; "closed" if none comes
+#   h2_status($stream);                     of the answer, which it waits for; "closed" if none comes,
+#                                           "another" if it is written as is not read here
+#   h2_bytes('/page', $browser)             all that a client says up to a request, for one of another kind
 #   close $h2->{socket};                    it leaves them all
 
 use warnings;
@@ -20,10 +23,11 @@ use Time::HiRes qw/ time /;
 
 use Test::Nginx qw//;
 
-our @EXPORT = qw/ h2_connect h2_get h2_reset h2_status /;
+our @EXPORT = qw/ h2_bytes h2_connect h2_get h2_reset h2_status /;
 use base qw/ Exporter /;
 
 use constant TIMEOUT => 5;    # seconds
+use constant HELLO => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";    # and no settings
 
 sub h2_connect {
     my ($port) = @_;
@@ -32,27 +36,36 @@ sub h2_connect {
     my $socket = IO::Socket::INET->new(PeerAddr => $address) or die "connect: $!";
     $socket->autoflush(1);
     setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);
-    print $socket "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, '');
+    print $socket HELLO;
     return { socket => $socket, next => 1, bytes => '', status => {} };
 }
 
 sub h2_get {
-    my ($h2, $url, $browser) = @_;
+    my ($h2, @what) = @_;
 
-    my ($path) = $url =~ m{^(?:http://[^/]*)?(.*)};
+    my $stream = { h2 => $h2, id => $h2->{next} };
+    $h2->{next} += 2;
+    print { $h2->{socket} } request($stream->{id}, @what);
+    return $stream;
+}
+
+sub h2_bytes { return HELLO . request(1, @_) }
+
+sub request {
+    my ($id, $url, $browser, %options) = @_;
+
+    my ($scheme, $path) = $url =~ m{^(?:(https?)://[^/]*)?(.*)};
     my $cookies = join '; ', map { "$_->{name}=$_->{value}" } $browser ? $browser->cookies : ();
-    my @headers = (':method' => 'GET', ':scheme' => 'http', ':path' => $path,
-        ':authority' => 'localhost:' . Test::Nginx::port(8080), length $cookies ? (cookie => $cookies) : ());
+    my $authority = exists $options{authority} ? $options{authority} : 'localhost:' . Test::Nginx::port(8080);
+    my @headers = (':method' => 'GET', ':scheme' => $scheme // 'http', ':path' => $path,
+        defined $authority ? (':authority' => $authority) : (),
+        length $cookies ? (cookie => $cookies) : (), @{ $options{headers} || [] });
 
     my $block = '';
     while (my ($name, $value) = splice @headers, 0, 2) {
         $block .= "\0" . string($name) . string($value);    # a literal, not to be remembered
     }
-
-    my $stream = { h2 => $h2, id => $h2->{next} };
-    $h2->{next} += 2;
-    print { $h2->{socket} } frame(1, 0x5, $stream->{id}, $block);    # END_STREAM, END_HEADERS
-    return $stream;
+    return frame(1, 0x5, $id, $block);    # END_STREAM, END_HEADERS
 }
 
 sub h2_reset {
@@ -69,6 +82,7 @@ sub h2_status {
     until (exists $h2->{status}{ $stream->{id} }) {
         my ($type, $id, $payload) = read_frame($h2) or return 'closed';
         $h2->{status}{$id} = $payload =~ /^\x20?[\x48\x08]\x03(\d\d\d)/ ? $1 : 'another' if $type == 1;
+        $h2->{status}{$id} = 'closed' if $type == 3;
     }
     return $h2->{status}{ $stream->{id} };
 }
