@@ -15,12 +15,13 @@ constexpr Fault faults[] = {
     {request_malformed, "request_malformed", 400, warn},
     {session_too_large, "session_too_large", 500, error},
     {login_loop, "login_loop", 400, warn},
+    {login_limit, "login_limit", 429, warn},
+    {login_unasked, "login_unasked", 503, warn},
     {request_aborted, "request_aborted", 400, warn},
 
     {state_missing, "state_missing", 400, warn},
     {state_invalid, "state_invalid", 400, warn},
     {state_foreign, "state_foreign", 400, warn},
-    {state_expired, "state_expired", 400, warn},
     {state_used, "state_used", 400, warn},
     {state_cookie, "state_cookie", 400, warn},
     {callback_malformed, "callback_malformed", 400, warn},
@@ -73,6 +74,8 @@ constexpr Fault faults[] = {
     {userinfo_refused, "userinfo_refused", 403, error},
 
     {logout_malformed, "logout_malformed", 400, warn},
+    {logout_unasked, "logout_unasked", 503, warn},
+    {logout_limit, "logout_limit", 429, warn},
     {logout_token_malformed, "logout_token_malformed", 400, warn},
     {logout_token_encryption, "logout_token_encryption", 400, warn},
     {logout_token_alg, "logout_token_alg", 400, warn},

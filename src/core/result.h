@@ -17,12 +17,13 @@ enum class Errc {
     request_malformed,
     session_too_large,
     login_loop,
+    login_limit,
+    login_unasked,
     request_aborted,
 
     state_missing,
     state_invalid,
     state_foreign,
-    state_expired,
     state_used,
     state_cookie,
     callback_malformed,
@@ -71,6 +72,8 @@ enum class Errc {
     userinfo_refused,
 
     logout_malformed,
+    logout_unasked,
+    logout_limit,
     logout_token_malformed,
     logout_token_encryption,
     logout_token_alg,

@@ -2,11 +2,10 @@
 
 #include "core/encode.h"
 #include "oidc/client_auth.h"
+#include "oidc/cookies.h"
 
 namespace oidc {
 namespace {
-
-constexpr auto used = "client sent a state that was used before";
 
 // What proves that a callback is a copy of the one whose result it asks for:
 // who only knows the state, or planted its cookie, does not know the code.
@@ -24,26 +23,13 @@ bool Callback::is_for(const Provider& provider, std::string_view form)
     return reply && open_state(provider, reply->state);
 }
 
-// A callback that only goes astray becomes a login.
-Step Callback::resume(const World& world, Answer answer)
-{
-    return gate_ ? gate_->resume(world, std::move(answer)) :
-                   Conversation::resume(world, std::move(answer));
-}
-
-std::string_view Callback::doing() const
-{
-    return gate_ ? gate_->doing() : "handling the callback";
-}
-
 Step Callback::start(const World& world)
 {
-    auto posted = provider_.client().response_mode == ResponseMode::form_post;
-    if (visit_.method != (posted ? "POST" : "GET")) {
+    auto reply = parse_reply(visit_.reply);
+    if (!takes_method(reply)) {
         return no_callback({Errc::callback_malformed,
             "client sent method " + quoted(visit_.method)});
     }
-    auto reply = parse_reply(visit_.reply);
     if (!reply) {
         return no_callback(std::move(reply).error());
     }
@@ -61,6 +47,17 @@ Step Callback::start(const World& world)
     }
     login_ = std::move(*login);
     return judge_state(world);
+}
+
+// A provider's page posts, or the browser is redirected here; what
+// test_cookies() redirects to has a state alone.
+bool Callback::takes_method(const Result<AuthorizationReply>& reply) const
+{
+    auto posted = provider_.client().response_mode == ResponseMode::form_post;
+    auto has_state_alone = reply && !reply->code && !reply->error;
+    return posted ?
+        visit_.method == "POST" || (visit_.method == "GET" && has_state_alone) :
+        visit_.method == "GET";
 }
 
 // A bookmark, a page that was restored: who is logged in goes on.
@@ -94,41 +91,68 @@ Step Callback::judge_state(const World& world)
 {
     const auto& transaction = state_.transaction;
     auto binding = login_->find_binding(transaction);
+    auto is_late =
+        world.now >= transaction.started + provider_.client().pre_auth_timeout;
 
-    if (world.now >=
-        transaction.started + provider_.client().pre_auth_timeout) {
-        return stale(
-            world, {Errc::state_expired, "client sent a state that expired"});
-    }
-    if (binding.bound == Bound::others && session_) {
+    auto is_others = binding.bound == Bound::others;
+
+    if (is_others && session_) {
         return go_home({});
     }
-    if (binding.bound == Bound::others) {
+    if (is_late || binding.bound == Bound::none ||
+        (is_others && login_->has_moved_to_https(transaction))) {
+        return give_up();
+    }
+    if (is_others) {
         return refuse(
             {Errc::state_foreign, "client sent the state of another browser"});
-    }
-    if (binding.bound == Bound::none) {
-        return stale(world,
-            {Errc::state_cookie,
-                "client sent a state without the cookie of its login"});
     }
     derived_ = derive(provider_, state_, binding.value);
     return ask(Learn{Part::metadata}, &Callback::acquire);
 }
 
 // A login page from the day before, cookies cleared meanwhile, or a connection
-// lost in the middle: who is logged in goes on; who is not begins once more,
-// but not for ever, since a browser may refuse cookies altogether.
-Step Callback::stale(const World& world, Error error)
+// lost in the middle: the browser goes to its page, which lets in who is logged
+// in by now, and else begins once more if nothing there is against it.
+Finish Callback::give_up()
 {
     if (session_) {
         return go_home({});
     }
-    if (state_.transaction.attempt > 0) {
-        return refuse(std::move(error));
+    auto rounds = login_->rounds();
+    if (rounds >= Login::most_rounds) {
+        return failed(login_loop(rounds));
     }
-    gate_.emplace(provider_, visit_, state_.transaction);
-    return gate_->start(world);
+    if (!login_->has_cookie()) {
+        return is_test() ?
+            failed({Errc::state_cookie,
+                "client sent a state without any cookie of a login"}) :
+            test_cookies();
+    }
+    Finish finish;
+    finish.location = login_->return_location(state_.transaction);
+    finish.cookies = login_->clear(state_.transaction);
+    if (!is_test()) { // which is of a round that was counted
+        finish.cookies.push_back(count_round());
+    }
+    return finish;
+}
+
+// Who keeps no cookies would come back for ever.
+Finish Callback::test_cookies()
+{
+    std::string query;
+    append_parameter(query, "state", reply_.state);
+
+    Finish finish;
+    finish.location = "?" + query;
+    finish.cookies.push_back(count_round());
+    return finish;
+}
+
+std::string Callback::count_round() const
+{
+    return login_->set_rounds(login_->rounds() + 1);
 }
 
 Step Callback::acquire(const World& world, Check learnt)
@@ -137,39 +161,61 @@ Step Callback::acquire(const World& world, Check learnt)
     if (metadata == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
-    auto from_issuer = check_issuer(reply_, provider_.client(), *metadata);
+    auto from_issuer = check_issuer(
+        reply_, provider_.client(), *metadata, visit_.shares_callback);
     if (!from_issuer) {
         return refuse(std::move(from_issuer).error());
     }
     metadata_ = *metadata;
+    auto outcome = check_outcome(reply_);
+    if (!outcome && session_ && is_test()) {
+        return go_home({});
+    }
+    if (!outcome) {
+        return refuse(std::move(outcome).error());
+    }
+    if (!state_.transaction.receipt.empty()) {
+        return acquire_state();
+    }
+    return ask(Spend{Work::login}, &Callback::paid);
+}
+
+Step Callback::paid(const World&, Result<std::string> receipt)
+{
+    if (!receipt) {
+        return refuse(std::move(receipt).error());
+    }
+    receipt_ = std::move(*receipt);
+    return acquire_state();
+}
+
+Step Callback::acquire_state()
+{
     const auto& transaction = state_.transaction;
     return ask(Acquire{transaction.id,
                    transaction.started + provider_.client().pre_auth_timeout},
         &Callback::acquired);
 }
 
-Step Callback::acquired(const World& world, Result<Acquired> acquired)
+Step Callback::acquired(const World&, Result<Acquired> acquired)
 {
     if (!acquired) {
         return refuse(std::move(acquired).error());
     }
-    if (acquired->whose == Acquired::vanished) {
-        return stale(world, {Errc::state_used, used});
+    if (acquired->whose == Acquired::ours) {
+        return ask(ReadClock{}, &Callback::redeem);
     }
-    if (acquired->whose == Acquired::ended) {
-        return answer_copy(std::move(acquired->result));
-    }
-    auto outcome = check_outcome(reply_);
-    if (!outcome) {
-        return refuse(std::move(outcome).error());
-    }
-    return ask(ReadClock{}, &Callback::redeem);
+    auto end = acquired->whose == Acquired::ended ?
+        answer_copy(std::move(acquired->result)) :
+        give_up();
+    end.gives_back = receipt_;
+    return end;
 }
 
-Step Callback::answer_copy(std::vector<std::string> result)
+Finish Callback::answer_copy(std::vector<std::string> result)
 {
-    auto is_copy = check_outcome(reply_) && !result.empty() &&
-        equal(result.front(), proof_of_copy(reply_));
+    auto is_copy =
+        !result.empty() && equal(result.front(), proof_of_copy(reply_));
     if (is_copy && !has_newer_session()) {
         result.erase(result.begin());
         return go_home(std::move(result));
@@ -177,7 +223,8 @@ Step Callback::answer_copy(std::vector<std::string> result)
     if (session_) {
         return go_home({});
     }
-    return refuse({Errc::state_used, used});
+    return failed(
+        {Errc::state_used, "client sent a state that was used before"});
 }
 
 // The session begins now: a logout that arrives while the provider answers ends
@@ -298,8 +345,11 @@ Step Callback::finish(const World& world)
     if (!kept) {
         return refuse(std::move(kept).error());
     }
-    cookies_ = session_cookies(
-        provider_.client(), kept->cookie, visit_.cookies, login_->secure());
+    const auto& client = provider_.client();
+    cookies_ = clear_unpartitioned(client, visit_.cookies, login_->secure());
+    auto set =
+        session_cookies(client, kept->cookie, visit_.cookies, login_->secure());
+    cookies_.insert(cookies_.end(), set.begin(), set.end());
     if (!kept->save) {
         return saved(world, Ok{});
     }
@@ -321,10 +371,11 @@ Step Callback::saved(const World& world, Check saved)
 Step Callback::dropped(const World&, Check dropped)
 {
     if (!session_) {
-        cookies_.push_back(login_->set_rounds(login_->rounds() + 1));
+        cookies_.push_back(count_round());
     }
     auto end = go_home(std::move(cookies_));
     end.session = std::move(begun_);
+    end.gives_back = receipt_.empty() ? state_.transaction.receipt : receipt_;
     if (!dropped) {
         end.warning = std::move(dropped).error();
     }

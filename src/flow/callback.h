@@ -3,7 +3,6 @@
 // Nothing is stored or set before all of it holds.
 #pragma once
 
-#include "flow/gate.h"
 #include "flow/login.h"
 #include "flow/step.h"
 #include "oidc/token.h"
@@ -26,17 +25,22 @@ public:
     static bool is_for(const Provider& provider, std::string_view form);
 
     Step start(const World& world) override;
-    Step resume(const World& world, Answer answer) override;
-    std::string_view doing() const override;
+    std::string_view doing() const override { return "handling the callback"; }
 
 private:
     Step no_callback(Error error);
     Step no_state(Error error);
     Step judge_state(const World& world);
-    Step stale(const World& world, Error error);
+    bool takes_method(const Result<AuthorizationReply>& reply) const;
+    bool is_test() const { return !reply_.code && !reply_.error; }
+    Finish give_up();
+    Finish test_cookies();
+    std::string count_round() const;
     Step acquire(const World& world, Check learnt);
+    Step paid(const World& world, Result<std::string> receipt);
+    Step acquire_state();
     Step acquired(const World& world, Result<Acquired> acquired);
-    Step answer_copy(std::vector<std::string> result);
+    Finish answer_copy(std::vector<std::string> result);
     bool has_newer_session() const;
     Step redeem(const World& world, Result<std::int64_t> arrived);
     Step tokens(const World& world, Result<HttpResponse> response);
@@ -57,7 +61,7 @@ private:
     AuthorizationReply reply_;
     OpenedState state_;
     std::optional<Login> login_;
-    std::optional<Gate> gate_; // what became of a stale login
+    std::string receipt_; // of a token of the bucket
     Derived derived_;
     Metadata metadata_;        // as it was when the reply was judged
     std::int64_t arrived_ = 0; // ms since the epoch, by the store's clock

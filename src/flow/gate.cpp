@@ -1,5 +1,6 @@
 #include "flow/gate.h"
 
+#include "flow/wish.h"
 #include "oidc/client_auth.h"
 
 namespace oidc {
@@ -17,29 +18,51 @@ Step Gate::challenge(const World& world, Check learnt)
     }
     metadata_ = *metadata;
 
-    auto login = stale_ ? Login::of(provider_, visit_, *stale_) :
-                          Login::at(provider_, visit_);
+    auto login = Login::at(provider_, visit_);
     if (!login) {
         return refuse(std::move(login).error());
     }
     auto rounds = login->rounds();
     if (rounds >= Login::most_rounds) {
-        return refuse({Errc::login_loop,
-            "client went through " + std::to_string(rounds) +
-                " logins and did not keep a session's cookie"});
+        return refuse(login_loop(rounds));
     }
-    auto request = stale_ ? login->begin_again(metadata_, *stale_, world) :
-                            login->begin(metadata_, world);
+    login_ = std::move(*login);
+    if (!pushes_request(provider_.client(), metadata_)) {
+        return begin(world);
+    }
+    auto unasked = unasked_by_person();
+    if (!unasked.empty()) {
+        return refuse(
+            {Errc::login_unasked, "client asked for a login by " + unasked});
+    }
+    return ask(Spend{Work::push}, &Gate::paid);
+}
+
+// What other sites' pages make a browser load is not worth a question to the
+// provider.
+std::string Gate::unasked_by_person() const
+{
+    auto unasked = unasked_by(visit_);
+    auto is_framed = is_in_foreign_frame(visit_) &&
+        provider_.client().cookie_same_site != "None";
+    return unasked.empty() && is_framed ? "a frame of another site" : unasked;
+}
+
+Finish Gate::begin(const World& world)
+{
+    auto request = login_->begin(metadata_, "", world);
     cookies_ = std::move(request.cookies);
-    if (pushes_request(provider_.client(), metadata_)) {
-        return push(world, std::move(request.parameters));
-    }
     return send(request.parameters);
 }
 
-Step Gate::push(const World& world, std::string parameters)
+Step Gate::paid(const World& world, Result<std::string> receipt)
 {
-    auto request = pushed_request(metadata_, std::move(parameters));
+    if (!receipt) {
+        return refuse(std::move(receipt).error());
+    }
+    auto begun = login_->begin(metadata_, *receipt, world);
+    cookies_ = std::move(begun.cookies);
+    auto request = pushed_request(metadata_, std::move(begun.parameters));
     if (!request) {
         return refuse(std::move(request).error());
     }

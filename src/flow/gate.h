@@ -1,5 +1,5 @@
-// A browser without a session is sent to the provider: a request to a protected
-// place, or a callback whose login went stale.
+// A browser without a session that asks for a protected place is sent to the
+// provider.
 #pragma once
 
 #include "flow/login.h"
@@ -13,11 +13,9 @@ namespace oidc {
 
 class Gate : public Conversation<Gate> {
 public:
-    // Provider and visit outlive the gate. A stale transaction is begun anew.
-    Gate(const Provider& provider, const Visit& visit,
-        std::optional<Transaction> stale = {}) :
-        provider_(provider),
-        visit_(visit), stale_(std::move(stale))
+    // Provider and visit outlive the gate.
+    Gate(const Provider& provider, const Visit& visit) :
+        provider_(provider), visit_(visit)
     {
     }
 
@@ -26,15 +24,16 @@ public:
 
 private:
     Step challenge(const World& world, Check learnt);
-    Step push(const World& world, std::string parameters);
+    std::string unasked_by_person() const;
+    Finish begin(const World& world);
+    Step paid(const World& world, Result<std::string> receipt);
     Step pushed(const World& world, Result<HttpResponse> response);
     Finish send(std::string_view parameters);
 
     const Provider& provider_;
     const Visit& visit_;
-    std::optional<Transaction> stale_;
-
     Metadata metadata_; // as it was when the login began
+    std::optional<Login> login_;
     std::vector<std::string> cookies_;
 };
 

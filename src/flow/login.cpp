@@ -2,6 +2,7 @@
 
 #include "core/encode.h"
 #include "core/url.h"
+#include "oidc/cookies.h"
 
 #include <algorithm>
 
@@ -27,15 +28,28 @@ bool is_binding(std::string_view suffix, std::string_view value)
 
 }
 
+Error login_loop(unsigned rounds)
+{
+    return {Errc::login_loop,
+        "client went through " + std::to_string(rounds) +
+            " logins and did not keep a session's cookie"};
+}
+
 Result<Login> Login::at(const Provider& provider, const Visit& visit)
 {
     return at_origin(provider, visit, visit.origin);
 }
 
+// A login that was begun over http, for this browser perhaps by somebody else,
+// does not weaken what ends over https.
 Result<Login> Login::of(const Provider& provider, const Visit& visit,
     const Transaction& transaction)
 {
-    return at_origin(provider, visit, transaction.page);
+    auto login = at_origin(provider, visit, transaction.page);
+    if (login) {
+        login->place_.secure |= is_secure(provider.client(), visit.origin);
+    }
+    return login;
 }
 
 Result<Login> Login::at_origin(
@@ -48,27 +62,14 @@ Result<Login> Login::at_origin(
     return Login(provider, visit, std::move(*place));
 }
 
-Login::Request Login::begin(const Metadata& metadata, const World& world) const
+Login::Request Login::begin(const Metadata& metadata,
+    const std::string& receipt, const World& world) const
 {
     Transaction transaction;
     transaction.page = place_.page;
     transaction.target = visit_->target;
-    return begin(metadata, std::move(transaction), world);
-}
+    transaction.receipt = receipt;
 
-Login::Request Login::begin_again(const Metadata& metadata,
-    const Transaction& stale, const World& world) const
-{
-    Transaction transaction;
-    transaction.page = stale.page;
-    transaction.target = whole_target(stale);
-    transaction.attempt = stale.attempt + 1;
-    return begin(metadata, std::move(transaction), world);
-}
-
-Login::Request Login::begin(
-    const Metadata& metadata, Transaction transaction, const World& world) const
-{
     // A name of its own for every new browser, so that tabs that start at once
     // do not overwrite each other's binding.
     auto browser = known_browser();
@@ -112,6 +113,11 @@ BrowserBinding Login::find_binding(const Transaction& transaction) const
     return binding;
 }
 
+bool Login::has_moved_to_https(const Transaction& transaction) const
+{
+    return place_.secure && !is_secure(client(), transaction.page);
+}
+
 std::string Login::return_location(const Transaction& transaction) const
 {
     return (place_.page == place_.callback ? "" : place_.page) +
@@ -142,27 +148,9 @@ void Login::clear_surplus(std::vector<std::string>& cookies) const
     });
 }
 
-// __Host- (RFC 6265bis, 4.1.3.2): no other host can plant such a cookie.
-std::string Login::cookie_prefix() const
-{
-    auto hosted = place_.secure && client().cookie_domain.empty() &&
-        client().cookie_path == "/";
-    std::string_view name = client().cookie_name;
-    for (std::string_view prefix : {"__Host-", "__Secure-"}) {
-        if (name.starts_with(prefix)) {
-            name.remove_prefix(prefix.size());
-        }
-    }
-    return (hosted ? "__Host-" : "") + std::string(name) + "_login_";
-}
-
-// A form that the provider's page posts is a cross-site POST, to which browsers
-// give None cookies alone, and those only if they are Secure.
 CookieScope Login::scope(std::string_view suffix) const
 {
-    auto posted = client().response_mode == ResponseMode::form_post;
-    return {cookie_prefix().append(suffix), client().cookie_domain,
-        client().cookie_path, posted ? "None" : "Lax", place_.secure || posted};
+    return login_scope(client(), place_.secure, suffix);
 }
 
 CookieScope Login::rounds_scope() const
@@ -194,7 +182,7 @@ std::string Login::set_rounds(unsigned rounds) const
 template <class Visit>
 void Login::each_binding(Visit visit) const
 {
-    auto prefix = cookie_prefix();
+    auto prefix = scope("").name;
 
     each_cookie(
         visit_->cookies, [&](std::string_view name, std::string_view value) {
@@ -271,10 +259,9 @@ std::vector<std::string> Login::seal_target(
 std::optional<std::string> Login::open_target(
     const Transaction& transaction) const
 {
-    auto name = target_scope().name;
-    auto head = find_cookie(visit_->cookies, name);
-    auto value =
-        head ? join_chunks(visit_->cookies, name, *head) : std::nullopt;
+    ChunkedCookie cookie(visit_->cookies, target_scope().name);
+    auto value = cookie.heads().empty() ? std::nullopt :
+                                          cookie.join(cookie.heads().front());
     auto sealed = value ? base64url_decode(*value) : std::nullopt;
     if (!sealed) {
         return {};

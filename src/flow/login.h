@@ -13,6 +13,9 @@
 
 namespace oidc {
 
+// After too many rounds.
+Error login_loop(unsigned rounds);
+
 // A browser's binding as it stands to a transaction: the browser sent the one
 // that the transaction began with, only others, or none at all.
 enum class Bound { ours, others, none };
@@ -31,7 +34,7 @@ public:
     static Result<Login> at(const Provider& provider, const Visit& visit);
 
     // For a callback: as it was when the transaction began, whatever this
-    // request says of its host.
+    // request says of its host; but on https if this request is.
     static Result<Login> of(const Provider& provider, const Visit& visit,
         const Transaction& transaction);
 
@@ -46,15 +49,19 @@ public:
         std::vector<std::string> cookies;
     };
 
-    // A login that returns to this request's target.
-    Request begin(const Metadata& metadata, const World& world) const;
-
-    // The same for a transaction that went stale.
-    Request begin_again(const Metadata& metadata, const Transaction& stale,
+    // A login that returns to this request's target; the receipt is of a token
+    // that was taken for it.
+    Request begin(const Metadata& metadata, const std::string& receipt,
         const World& world) const;
+
+    // Begun over http, and back over https.
+    bool has_moved_to_https(const Transaction& transaction) const;
 
     // True for a browser that has begun a login here.
     bool knows_browser() const { return known_browser().has_value(); }
+
+    // True for one that sends any cookie of a login.
+    bool has_cookie() const { return knows_browser() || rounds() > 0; }
 
     // How often this browser went round lately: a cookie counts the logins
     // that ended without a session that comes back, as long as each follows
@@ -85,10 +92,6 @@ private:
 
     static Result<Login> at_origin(
         const Provider& provider, const Visit& visit, std::string_view origin);
-    Request begin(const Metadata& metadata, Transaction transaction,
-        const World& world) const;
-
-    std::string cookie_prefix() const;
     CookieScope scope(std::string_view suffix) const;
     std::optional<Browser> known_browser() const;
 

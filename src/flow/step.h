@@ -31,11 +31,14 @@ struct Visit {
     std::string origin;      // scheme://authority, as the browser sees it
     std::vector<std::string_view> cookies;
     std::string_view fetch_site; // the Sec-Fetch-Site of W3C Fetch Metadata
+    std::string_view fetch_mode;
     std::string_view fetch_dest;
-    std::string_view source; // Origin, else Referer: the page that leads here
-    std::string address;     // of the client, an IPv6 one's first 8 bytes
-    std::string extra_args;  // of the authorization request, a form
-    std::size_t cookie_room = 0; // bytes that our cookies may take
+    std::string_view purpose; // what the browser says it may ask in advance for
+    std::string_view source;  // Origin, else Referer: the page that leads here
+    std::string address;      // of the client, an IPv6 one's first 8 bytes
+    std::string extra_args;   // of the authorization request, a form
+    bool shares_callback = false; // with another issuer, in the same server
+    std::size_t cookie_room = 0;  // bytes that our cookies may take
 };
 
 // Each step that wants an answer names its type, with which to resume.
@@ -51,12 +54,26 @@ struct Fetch {
 
 // See to it that the provider's part is known, by one question for all who
 // need it meanwhile. With `anew`, that it is newer than it was: an error where
-// it cannot be had, or was asked for too often.
+// it cannot be had, or was asked for too often by askers of that kind.
 struct Learn {
     using Reply = Check;
 
     Part part;
     bool anew = false;
+    Asker asker = Asker::known;
+};
+
+// Work that anybody can cause, past all that limits requests to pages: tokens
+// of a code; a pushed request; the decryption and proof of a logout token.
+enum class Work { login, push, logout };
+
+// Take a token of this client's bucket for it: login_limit or logout_limit
+// where none is left. The answer is a receipt, against which the token is given
+// back; empty where there is no limit.
+struct Spend {
+    using Reply = Result<std::string>;
+
+    Work work;
 };
 
 // What is done once, however many requests in however many workers are about
@@ -141,6 +158,7 @@ enum class Page {
     logged_in, // and goes there from this page, not by a redirect
     logged_out,
     logged_out_here, // copies elsewhere may live on
+    logging_out,     // and goes there from this page, not by a redirect
     confirm_logout,
     done, // for the provider's own eyes
 };
@@ -163,12 +181,15 @@ struct Finish {
 
     // For how many seconds no other session of this provider is renewed.
     std::int64_t back_off = 0;
+
+    // The receipt of a token that goes back to its bucket; empty: none does.
+    std::string gives_back;
 };
 
-using Step = std::variant<Fetch, Learn, Acquire, Load, Save, Drop, ReadClock,
-    Revoke, Pin, Finish>;
+using Step = std::variant<Fetch, Learn, Spend, Acquire, Load, Save, Drop,
+    ReadClock, Revoke, Pin, Finish>;
 using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
-    Result<Loaded>, Result<std::int64_t>>;
+    Result<Loaded>, Result<std::int64_t>, Result<std::string>>;
 
 class Flow {
 public:
@@ -201,9 +222,12 @@ public:
         case 3:
             return (self->*std::get<3>(next_))(
                 world, std::get<3>(std::move(answer)));
-        default:
+        case 4:
             return (self->*std::get<4>(next_))(
                 world, std::get<4>(std::move(answer)));
+        default:
+            return (self->*std::get<5>(next_))(
+                world, std::get<5>(std::move(answer)));
         }
     }
 
@@ -219,12 +243,14 @@ protected:
         return step;
     }
 
-    static Step refuse(Error error)
+    static Finish failed(Error error)
     {
         Finish finish;
         finish.error = std::move(error);
         return finish;
     }
+
+    static Step refuse(Error error) { return failed(std::move(error)); }
 
     // For a part that is not known: what was learnt says why, unless time has
     // run over it meanwhile.
@@ -243,7 +269,7 @@ protected:
 private:
     std::variant<Next<Result<HttpResponse>>, Next<Check>,
         Next<Result<Acquired>>, Next<Result<Loaded>>,
-        Next<Result<std::int64_t>>>
+        Next<Result<std::int64_t>>, Next<Result<std::string>>>
         next_;
 };
 

@@ -1,6 +1,7 @@
 #include "ngx/conf.h"
 
 #include "oidc/claims.h"
+#include "oidc/cookies.h"
 #include "oidc/session.h"
 
 #include <algorithm>
@@ -9,6 +10,8 @@ namespace ngx {
 namespace {
 
 constexpr std::size_t default_zone_size = 2 * 1024 * 1024;
+
+constexpr Limit usual_limit;
 
 // "token_refresh auto", before the end of an access token.
 constexpr std::int64_t usual_refresh = 60;
@@ -57,8 +60,9 @@ bool inherits_off(const LocationConf& conf, const LocationConf& prev)
 void warn_of_inherited_off(ngx_conf_t* cf, const LocationConf& conf)
 {
     ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-        "\"auth_oidc\" in %V:%ui protects nothing, since \"auth_oidc_mode "
-        "off\" is inherited; write \"auth_oidc_mode require\" beside it",
+        "\"auth_oidc\" in %V:%ui protects only places with an "
+        "\"auth_oidc_mode\" of their own, since \"auth_oidc_mode off\" is "
+        "inherited",
         &conf.position.file, conf.position.line);
 }
 
@@ -67,6 +71,13 @@ void add(std::vector<ProviderConf*>& list, ProviderConf* provider)
     if (std::find(list.begin(), list.end(), provider) == list.end()) {
         list.push_back(provider);
     }
+}
+
+// Perhaps on https alone, where names get a prefix.
+bool has_same_cookie(const ProviderConf& one, const ProviderConf& other)
+{
+    return oidc::bare_cookie_name(one.client.cookie_name) ==
+        oidc::bare_cookie_name(other.client.cookie_name);
 }
 
 // Every server that protects anything with a provider answers its callback.
@@ -83,7 +94,7 @@ char* enlist(ngx_conf_t* cf, LocationConf& conf)
     for (auto other : server.named) {
         if (other != conf.provider &&
             other->callback_path == conf.provider->callback_path &&
-            other->client.cookie_name == conf.provider->client.cookie_name) {
+            has_same_cookie(*other, *conf.provider)) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                 "oidc_provider \"%s\" in %V:%ui has the \"redirect_uri\" and "
                 "the \"cookie_name\" of oidc_provider \"%s\" in the same "
@@ -220,6 +231,7 @@ ProviderConf::ProviderConf() : ProviderFields{}
     userinfo = NGX_CONF_UNSET;
     code_challenge_method = NGX_CONF_UNSET_UINT;
     cookie_samesite = NGX_CONF_UNSET_UINT;
+    cookie_partitioned = NGX_CONF_UNSET;
     session_timeout = NGX_CONF_UNSET;
     session_idle_timeout = NGX_CONF_UNSET;
     session_max_lifetime = NGX_CONF_UNSET;
@@ -248,6 +260,7 @@ LocationConf::LocationConf() : LocationFields{}
     auth_oidc = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
     base_url = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
     mode = NGX_CONF_UNSET_UINT;
+    limit = static_cast<const Limit*>(NGX_CONF_UNSET_PTR);
 }
 
 Position position(const ngx_conf_t* cf)
@@ -345,6 +358,7 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
     ngx_conf_merge_uint_value(
         conf.mode, prev.mode, static_cast<ngx_uint_t>(Mode::require));
     ngx_conf_merge_ptr_value(conf.base_url, prev.base_url, nullptr);
+    ngx_conf_merge_ptr_value(conf.limit, prev.limit, &usual_limit);
 
     if (!is_own) {
         conf.auth_oidc = prev.auth_oidc;

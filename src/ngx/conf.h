@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ngx/exchange.h"
+#include "ngx/limit.h"
 #include "ngx/lookup.h"
 #include "ngx/names.h"
 #include "ngx/ngx.h"
@@ -60,6 +61,7 @@ struct ProviderFields {
     ngx_str_t cookie_domain;
     ngx_str_t cookie_path;
     ngx_uint_t cookie_samesite;
+    ngx_flag_t cookie_partitioned;
     ngx_str_t session_store;
     ngx_str_t session_key;
     time_t session_timeout;
@@ -171,6 +173,7 @@ struct LocationFields {
     ngx_http_complex_value_t* auth_oidc;
     ngx_uint_t mode;
     ngx_http_complex_value_t* base_url;
+    const Limit* limit;
 };
 
 struct LocationConf : LocationFields {

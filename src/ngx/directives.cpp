@@ -205,6 +205,7 @@ ngx_command_t provider_commands[] = {
     directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
     directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),
     directive("cookie_samesite",    NGX_CONF_TAKE1, set_enum,  FIELD(cookie_samesite), same_site_values),
+    directive("cookie_partitioned", NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(cookie_partitioned)),
     directive("session_store",      NGX_CONF_TAKE1, set_session_store,       FIELD(session_store)),
     directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
     directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
@@ -459,6 +460,7 @@ ngx_command_t commands[] = {
     directive("oidc_state_zone", NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, set_zone_size, NGX_HTTP_MAIN_CONF_OFFSET),
     directive("auth_oidc",       anywhere|NGX_CONF_TAKE1, set_auth_oidc, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, auth_oidc)),
     directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, set_enum, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),
+    directive("oidc_limit",      anywhere|NGX_CONF_1MORE, set_limit, NGX_HTTP_LOC_CONF_OFFSET),
     directive("oidc_base_url",   anywhere|NGX_CONF_TAKE1, set_base_url, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, base_url)),
     ngx_null_command
 };

@@ -1,6 +1,7 @@
 #include "ngx/driver.h"
 
 #include "ngx/fetch.h"
+#include "ngx/limit.h"
 #include "ngx/zone.h"
 
 namespace ngx {
@@ -174,7 +175,7 @@ bool Driver::perform(oidc::Learn& step)
     if (is_first) {
         known_ = lookup.count();
     }
-    answer_ = lookup.consult(r_, step.anew, known_);
+    answer_ = lookup.consult(r_, step, known_);
     if (answer_) {
         return true;
     }
@@ -191,6 +192,22 @@ bool Driver::perform(oidc::Learn& step)
         park(interval); // another worker asks
     }
     return false;
+}
+
+bool Driver::perform(oidc::Spend& step)
+{
+    using Answer = oidc::Result<std::string>;
+
+    if (auto receipt = Purse(r_, *provider_.zone).take(step.work)) {
+        answer_ = Answer(std::move(*receipt));
+    } else {
+        answer_ = Answer(step.work == oidc::Work::logout ?
+                Error{Errc::logout_limit,
+                    "limit of logouts by one client is reached"} :
+                Error{Errc::login_limit,
+                    "limit of logins by one client is reached"});
+    }
+    return true;
 }
 
 void Driver::wake_from_lookup(const oidc::Check* learnt)
@@ -359,6 +376,9 @@ bool Driver::perform(oidc::Revoke& step)
 // A login that failed has used up its state all the same.
 void Driver::finish(const oidc::Finish& end)
 {
+    if (!end.gives_back.empty()) {
+        Purse(r_, *provider_.zone).give_back(end.gives_back);
+    }
     if (!ours_) {
         return;
     }

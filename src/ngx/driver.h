@@ -34,6 +34,7 @@ private:
     // Each performs a step: true when `answer_` is there at once.
     bool perform(oidc::Fetch& step);
     bool perform(oidc::Learn& step);
+    bool perform(oidc::Spend& step);
     bool perform(oidc::Acquire& step);
     bool perform(oidc::Load& step);
     bool perform(oidc::Save& step);

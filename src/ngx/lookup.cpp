@@ -61,7 +61,7 @@ private:
 };
 
 std::optional<Check> Lookup::consult(
-    ngx_http_request_t* r, bool anew, ngx_uint_t known)
+    ngx_http_request_t* r, const oidc::Learn& step, ngx_uint_t known)
 {
     const auto& provider = conf_.provider;
     if (provider.is_configured(part_)) {
@@ -72,19 +72,20 @@ std::optional<Check> Lookup::consult(
     auto sight = conf_.zone->read(id, serial_, now);
     adopt(sight);
 
-    if (!anew && provider.knows(part_, now)) {
+    if (!step.anew && provider.knows(part_, now)) {
         if (sight.schedule.due(now) && !sight.is_asked && !is_asking() &&
-            ask(r, id, false) == Zone::Asking::ours) {
+            ask(r, id, {}) == Zone::Asking::ours) {
             // The client's next request need not wait for that answer.
             r->keepalive = 0;
         }
         return Check(oidc::Ok{});
     }
-    if (anew && count_ != known) {
+    if (step.anew && count_ != known) {
         return Check(oidc::Ok{});
     }
-    if (is_asking() ||
-        ask(r, id, anew || unfit_.has_value()) != Zone::Asking::too_soon) {
+    auto is_for_newer = step.anew || unfit_.has_value();
+    auto anew = is_for_newer ? std::optional(step.asker) : std::nullopt;
+    if (is_asking() || ask(r, id, anew) != Zone::Asking::too_soon) {
         return {};
     }
     if (unfit_) {
@@ -126,8 +127,8 @@ void Lookup::adopt(const Zone::Snapshot& sight)
     }
 }
 
-Zone::Asking Lookup::ask(
-    ngx_http_request_t* r, const std::string& id, bool anew)
+Zone::Asking Lookup::ask(ngx_http_request_t* r, const std::string& id,
+    std::optional<oidc::Asker> anew)
 {
     auto now = ngx_time();
     auto patience =

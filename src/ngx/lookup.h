@@ -4,6 +4,7 @@
 
 #include "core/http.h"
 #include "core/result.h"
+#include "flow/step.h"
 #include "ngx/ngx.h"
 #include "ngx/zone.h"
 #include "oidc/provider.h"
@@ -26,7 +27,7 @@ public:
     // provider where one is due. Nothing: somebody's answer is to be waited
     // for. With `anew` only what came after count() was `known` will do.
     std::optional<oidc::Check> consult(
-        ngx_http_request_t* r, bool anew, ngx_uint_t known);
+        ngx_http_request_t* r, const oidc::Learn& step, ngx_uint_t known);
 
     // How many documents this worker has taken in.
     ngx_uint_t count() const { return count_; }
@@ -42,7 +43,8 @@ private:
 
     std::string id() const;
     void adopt(const Zone::Snapshot& sight);
-    Zone::Asking ask(ngx_http_request_t* r, const std::string& id, bool anew);
+    Zone::Asking ask(ngx_http_request_t* r, const std::string& id,
+        std::optional<oidc::Asker> anew);
     oidc::Check learn(const std::string& id,
         oidc::Result<oidc::HttpResponse> response, ngx_log_t* log);
     oidc::Check take(

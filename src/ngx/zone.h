@@ -1,8 +1,10 @@
 // The shared memory behind oidc_state_zone: the key that is made at start, what
 // may be done once only in all workers, the documents of providers as they were
-// received, and the sessions that were ended before their time.
+// received, the sessions that were ended before their time, and what each
+// client may still cause.
 #pragma once
 
+#include "core/bucket.h"
 #include "core/crypto.h"
 #include "core/result.h"
 #include "flow/step.h"
@@ -78,9 +80,10 @@ public:
     enum class Asking { ours, others, too_soon };
 
     // Who is to ask for a document now, until that time or its answer. `anew`
-    // where a usable one is not good enough: as often as the schedule allows.
-    Asking ask(
-        std::string_view id, bool anew, std::int64_t now, std::int64_t until);
+    // where a usable one is not good enough: as often as the schedule allows
+    // that kind of asker.
+    Asking ask(std::string_view id, std::optional<oidc::Asker> anew,
+        std::int64_t now, std::int64_t until);
 
     // Ends the asking. The serial of the body, 0 where no room was left.
     ngx_uint_t answer(
@@ -128,6 +131,15 @@ public:
     std::int64_t revoked_at(std::span<const std::string_view> keys) const;
     bool has_revocations() const;
 
+    // Takes a token from a client's bucket, or gives one back: the client is
+    // named by 16 bytes, and the same one only ever asks for one rate. `now` is
+    // in microseconds. There are buckets for a sixteenth of the zone's records;
+    // then who was here longest ago has a full one again.
+    bool take_token(std::string_view client, oidc::Rate rate, std::int64_t now);
+    void give_back_token(std::string_view client, std::int64_t cost);
+
+    static constexpr std::size_t max_buckets_part = 16;
+
 private:
     struct Shared;
     struct Document;
@@ -164,6 +176,12 @@ private:
     bool has_full_share(std::string_view subject) const;
     bool has_full_records() const;
     Times times_of(Index index) const;
+
+    oidc::Bucket bucket(Index index) const;
+    void set_bucket(Change& change, Index index, const oidc::Bucket& bucket,
+        std::int64_t until);
+    void add_bucket(Change& change, std::string_view client,
+        const oidc::Bucket& bucket, std::int64_t until);
 
     void inherit(Change& change, const Zone& before);
 

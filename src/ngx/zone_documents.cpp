@@ -69,8 +69,8 @@ Zone::Snapshot Zone::read(
     return snapshot;
 }
 
-Zone::Asking Zone::ask(
-    std::string_view id, bool anew, std::int64_t now, std::int64_t until)
+Zone::Asking Zone::ask(std::string_view id, std::optional<oidc::Asker> anew,
+    std::int64_t now, std::int64_t until)
 {
     Change change(table_);
     auto index = get_document(change, id);
@@ -83,7 +83,7 @@ Zone::Asking Zone::ask(
     }
     // What there was no room for is known to the worker alone that asked.
     auto is_not_stored = document.serial == 0 && !document.has_failed;
-    auto may = anew ? document.schedule.take_renewal(now) :
+    auto may = anew ? document.schedule.take_renewal(*anew, now) :
                       document.schedule.due(now) || is_not_stored;
     if (!may) {
         return Asking::too_soon;

@@ -12,7 +12,15 @@ namespace ngx {
 // Each kind of record has its keys to itself. Revocations come first, whose
 // buckets hold nothing else.
 namespace space {
-enum : std::uint8_t { revocations, once, results, documents, bodies, failures };
+enum : std::uint8_t {
+    revocations,
+    once,
+    results,
+    documents,
+    bodies,
+    failures,
+    buckets,
+};
 }
 
 namespace queue {
@@ -25,6 +33,7 @@ enum : std::uint8_t {
     documents = results + 3, // last used first
     bodies,
     failures,
+    buckets,
     count,
 };
 
@@ -45,7 +54,7 @@ inline std::uint8_t results_of(std::uint8_t once_queue)
 // Followed by the table. Changes of the layout need a new version, which ends
 // what an older one left.
 struct Zone::Shared {
-    static constexpr ngx_uint_t current = 4;
+    static constexpr ngx_uint_t current = 5;
     static constexpr std::size_t secret_size = 32;
 
     // What a revocation takes, and a login without a result.

@@ -44,12 +44,13 @@ constexpr std::string_view reserved[] = {
 enum Tag : unsigned char {
     tag_id = 1,
     tag_started,
-    tag_attempt,
+    tag_attempt, // of earlier versions
     tag_browser,
     tag_browser_digest,
     tag_page,
     tag_target,
     tag_target_elsewhere,
+    tag_receipt,
 };
 
 std::string encode(const Transaction& transaction)
@@ -57,12 +58,12 @@ std::string encode(const Transaction& transaction)
     FieldWriter fields;
     fields.text(tag_id, transaction.id);
     fields.number(tag_started, transaction.started);
-    fields.number(tag_attempt, transaction.attempt);
     fields.text(tag_browser, transaction.browser);
     fields.text(tag_browser_digest, transaction.browser_digest);
     fields.text(tag_page, transaction.page);
     fields.text(tag_target, transaction.target);
     fields.number(tag_target_elsewhere, transaction.target_elsewhere);
+    fields.text(tag_receipt, transaction.receipt);
     return fields.take();
 }
 
@@ -79,9 +80,6 @@ std::optional<Transaction> decode(std::string_view bytes)
         case tag_started:
             transaction.started = field->number();
             break;
-        case tag_attempt:
-            transaction.attempt = static_cast<unsigned>(field->number());
-            break;
         case tag_browser:
             transaction.browser = field->bytes;
             break;
@@ -96,6 +94,9 @@ std::optional<Transaction> decode(std::string_view bytes)
             break;
         case tag_target_elsewhere:
             transaction.target_elsewhere = field->number() != 0;
+            break;
+        case tag_receipt:
+            transaction.receipt = field->bytes;
             break;
         }
     }
@@ -316,7 +317,7 @@ Result<AuthorizationReply> parse_reply(std::string_view form)
 }
 
 Check check_issuer(const AuthorizationReply& reply, const Client& client,
-    const Metadata& metadata)
+    const Metadata& metadata, bool is_shared)
 {
     if (reply.iss && *reply.iss != client.issuer) {
         return Error{Errc::callback_issuer,
@@ -326,6 +327,14 @@ Check check_issuer(const AuthorizationReply& reply, const Client& client,
     if (!reply.iss && metadata.promises_iss) {
         return Error{Errc::callback_issuer,
             "authorization response has no iss, which the metadata promises"};
+    }
+    if (!reply.iss && is_shared) {
+        return Error{Errc::callback_issuer,
+            "authorization response has no iss, by which to tell apart the "
+            "issuers that share redirect_uri " +
+                quoted(client.redirect_uri) +
+                " in this server; give each oidc_provider a redirect_uri of "
+                "its own"};
     }
     return Ok{};
 }

@@ -19,12 +19,12 @@ namespace oidc {
 struct Transaction {
     std::string id; // 16 random bytes
     std::int64_t started = 0;
-    unsigned attempt = 0;          // how often a stale login was begun anew
     std::string browser;           // name of the browser's binding cookie
     std::string browser_digest;    // of that cookie's value
     std::string page;              // origin of the page that was asked for
     std::string target;            // and its raw request target
     bool target_elsewhere = false; // a cookie of its own holds all of it
+    std::string receipt; // of the token that its pushed request has taken
 };
 
 // Derived from the sealing key, the browser's binding and the transaction, so
@@ -102,10 +102,11 @@ struct AuthorizationReply {
 // In response_mode form_post the form is a body.
 Result<AuthorizationReply> parse_reply(std::string_view form);
 
-// RFC 9207, 2.4; then either a code or an error: callback_issuer,
-// callback_malformed, provider_*.
+// RFC 9207, 2.4, and RFC 9700, 4.4: where other issuers share the redirection
+// endpoint, iss alone tells whose reply it is. Then either a code or an error:
+// callback_issuer, callback_malformed, provider_*.
 Check check_issuer(const AuthorizationReply& reply, const Client& client,
-    const Metadata& metadata);
+    const Metadata& metadata, bool is_shared);
 Check check_outcome(const AuthorizationReply& reply);
 
 }

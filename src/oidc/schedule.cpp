@@ -11,8 +11,8 @@ constexpr std::int64_t longest_wait = 5;
 constexpr std::int64_t longest_wait_usable = 60;
 constexpr std::int64_t most_doublings = 6;
 
-constexpr std::int64_t most_renewals = 4;
-constexpr std::int64_t renewal_interval = 15;
+constexpr std::int64_t microseconds = 1'000'000; // of a second
+constexpr Rate renewal_rate{4, 60 * microseconds};
 
 }
 
@@ -49,21 +49,10 @@ void Schedule::fail(std::int64_t now)
         now + std::min(wait, usable(now) ? longest_wait_usable : longest_wait);
 }
 
-bool Schedule::take_renewal(std::int64_t now)
+bool Schedule::take_renewal(Asker asker, std::int64_t now)
 {
-    if (renewals_ == 0) {
-        renewals_since_ = now; // a full bucket does not fill on
-    }
-    auto refilled = (now - renewals_since_) / renewal_interval;
-    if (refilled > 0) {
-        renewals_ = std::max<std::int64_t>(0, renewals_ - refilled);
-        renewals_since_ += refilled * renewal_interval;
-    }
-    if (renewals_ >= most_renewals) {
-        return false;
-    }
-    renewals_++;
-    return true;
+    return renewals_[static_cast<int>(asker)].take(
+        renewal_rate, now * microseconds);
 }
 
 }

@@ -2,9 +2,15 @@
 // workers can share it in memory, and the policy about it.
 #pragma once
 
+#include "core/bucket.h"
+
 #include <cstdint>
 
 namespace oidc {
+
+// Who asks: a request that carries a state or a session of ours, or one that
+// anybody can make.
+enum class Asker { known, anybody };
 
 // Times are in seconds since the epoch.
 class Schedule {
@@ -26,16 +32,16 @@ public:
 
     // An unknown key was named: may the key set be asked for before it is due?
     // Four times at once and then once in 15 seconds, so that a rotation is
-    // followed at once and nobody can make us hammer the provider.
-    bool take_renewal(std::int64_t now);
+    // followed at once and nobody can make us hammer the provider. What anybody
+    // uses up is not missing to the others.
+    bool take_renewal(Asker asker, std::int64_t now);
 
 private:
     std::int64_t fresh_until_ = 0;
     std::int64_t retry_at_ = 0;
     std::int64_t failures_ = 0; // since the last success
 
-    std::int64_t renewals_ = 0; // taken from the bucket
-    std::int64_t renewals_since_ = 0;
+    Bucket renewals_[2]; // one for each kind of asker
 };
 
 }
