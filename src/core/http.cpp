@@ -53,6 +53,14 @@ std::string chunk_name(std::string_view name, std::size_t number)
     return chunk;
 }
 
+// Of a chunk but the first; 0 for what is none of that cookie's.
+std::size_t chunk_number(std::string_view chunk, std::string_view name)
+{
+    auto is_one = chunk.size() == name.size() + 2 && chunk.starts_with(name) &&
+        chunk[name.size()] == '.' && chunk.back() > '0' && chunk.back() < '9';
+    return is_one ? static_cast<std::size_t>(chunk.back() - '0') : 0;
+}
+
 // The number of chunks that the first one announces: a single digit, so that
 // no client's number ever sizes a loop.
 std::size_t announced_chunks(std::string_view head)
@@ -136,6 +144,9 @@ std::string set_cookie(
     if (scope.secure) {
         cookie += "; Secure";
     }
+    if (scope.partitioned) {
+        cookie += "; Partitioned";
+    }
     return cookie;
 }
 
@@ -163,8 +174,20 @@ std::vector<std::string> set_chunks(const CookieScope& scope,
     return cookies;
 }
 
-std::optional<std::string> join_chunks(
-    CookieLines lines, std::string_view name, std::string_view head)
+ChunkedCookie::ChunkedCookie(CookieLines lines, std::string_view name)
+{
+    each_cookie(lines, [&](std::string_view its_name, std::string_view value) {
+        if (its_name == name) {
+            heads_.push_back(value);
+        } else if (auto number = chunk_number(its_name, name);
+                   number > 0 && !chunks_[number]) {
+            chunks_[number] = value;
+        }
+        return false;
+    });
+}
+
+std::optional<std::string> ChunkedCookie::join(std::string_view head) const
 {
     auto count = announced_chunks(head);
     if (count == 1) {
@@ -172,11 +195,10 @@ std::optional<std::string> join_chunks(
     }
     std::string value(head.substr(2));
     for (std::size_t i = 1; i < count; i++) {
-        auto part = find_cookie(lines, chunk_name(name, i));
-        if (!part) {
+        if (!chunks_[i]) {
             return {};
         }
-        value += *part;
+        value += *chunks_[i];
     }
     return value;
 }

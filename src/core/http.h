@@ -2,6 +2,7 @@
 // directions, and how long an answer may be kept.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,6 +53,7 @@ struct CookieScope {
     std::string path = "/";
     std::string_view same_site = "Lax";
     bool secure = false;
+    bool partitioned = false; // CHIPS: a cookie jar for each top-level site
 };
 
 // A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. A negative max_age
@@ -72,9 +74,22 @@ constexpr std::size_t most_chunks = 9;
 std::vector<std::string> set_chunks(const CookieScope& scope,
     std::string_view value, CookieLines lines, std::int64_t max_age = -1);
 
-// The value whose first cookie is `head`; nothing when a chunk is missing.
-std::optional<std::string> join_chunks(
-    CookieLines lines, std::string_view name, std::string_view head);
+// What a request's cookies hold of one such value, read in one pass: there may
+// be several cookies of its name.
+class ChunkedCookie {
+public:
+    ChunkedCookie(CookieLines lines, std::string_view name);
+
+    // The first cookies, in their order.
+    const std::vector<std::string_view>& heads() const { return heads_; }
+
+    // The value that begins with this one; nothing when a chunk is missing.
+    std::optional<std::string> join(std::string_view head) const;
+
+private:
+    std::vector<std::string_view> heads_;
+    std::array<std::optional<std::string_view>, most_chunks> chunks_;
+};
 
 // Deletions for every cookie of that name and every chunk seen.
 std::vector<std::string> clear_chunks(

@@ -27,6 +27,13 @@ bool share_cookies(
 
 }
 
+bool is_secure(const Client& client, std::string_view origin)
+{
+    auto url = parse_url(
+        client.redirect_uri.starts_with('/') ? origin : client.redirect_uri);
+    return url && url->secure();
+}
+
 Result<Place> Place::of(const Client& client, std::string_view origin)
 {
     auto page = parse_url(origin);

@@ -9,6 +9,9 @@
 
 namespace oidc {
 
+// The browser is on https, as an absolute redirect_uri says, else the origin.
+bool is_secure(const Client& client, std::string_view origin);
+
 struct Place {
     // request_host where the request's host is none, or one that shares no
     // cookie with an absolute redirect_uri.

@@ -3,6 +3,7 @@
 #include "flow/logout.h"
 #include "flow/place.h"
 #include "oidc/client_auth.h"
+#include "oidc/cookies.h"
 
 namespace oidc {
 namespace {
@@ -322,7 +323,8 @@ Step Renewal::end_session(const World& world, Error why)
     end_.warning = std::move(why);
     end_.result = {std::string(no_session)};
     end_.keep_result = grace;
-    end_.cookies = clear_session(client(), visit_.cookies, is_secure());
+    end_.cookies = clear_session(
+        client(), visit_.cookies, is_secure(client(), visit_.origin));
     return ask(
         revocation_of(*session_, client(), world.now), &Renewal::revoked);
 }
@@ -358,20 +360,14 @@ Finish Renewal::pass()
     finish.keep_result = keep_result_;
     finish.back_off = back_off_;
     if (!value_.empty()) {
-        finish.cookies =
-            session_cookies(client(), value_, visit_.cookies, is_secure());
+        finish.cookies = session_cookies(client(), value_, visit_.cookies,
+            is_secure(client(), visit_.origin));
     }
     if (has_renewed_) {
         finish.result = {result_};
         finish.keep_result = grace;
     }
     return finish;
-}
-
-bool Renewal::is_secure() const
-{
-    auto place = Place::of(client(), visit_.origin);
-    return place && place->secure;
 }
 
 }

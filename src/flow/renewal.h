@@ -75,7 +75,6 @@ private:
     Step keep_old(const World& world, Error why);
     Step end_session(const World& world, Error why);
 
-    bool is_secure() const;
     const Client& client() const { return provider_.client(); }
 
     const Provider& provider_;

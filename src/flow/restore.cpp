@@ -4,6 +4,27 @@
 
 namespace oidc {
 
+Restoration::Restoration(const Provider& provider, std::vector<Opened> held) :
+    provider_(&provider), others_(std::move(held))
+{
+    std::reverse(others_.begin(), others_.end());
+    go_on();
+}
+
+Restoration::Restoration(const Provider& provider, Opened opened) :
+    provider_(&provider), opened_(std::move(opened))
+{
+}
+
+void Restoration::go_on()
+{
+    opened_ = Opened();
+    if (!session && !others_.empty()) {
+        opened_ = std::move(others_.back());
+        others_.pop_back();
+    }
+}
+
 std::optional<Load> Restoration::next() const
 {
     if (opened_.session) {
@@ -17,10 +38,18 @@ std::optional<Load> Restoration::next() const
 
 void Restoration::take(const Loaded& loaded, std::int64_t now)
 {
-    revoked_at_ = std::max(revoked_at_, loaded.revoked_at);
+    opened_.revoked_at = std::max(opened_.revoked_at, loaded.revoked_at);
     if (opened_.session || open(loaded)) {
-        accept(now);
+        take_as_it_is(now);
+    } else if (!opened_.session) {
+        go_on();
     }
+}
+
+void Restoration::take_as_it_is(std::int64_t now)
+{
+    accept(now);
+    go_on();
 }
 
 // True when its revocations are known, too: the ticket may be older than the
@@ -39,11 +68,10 @@ bool Restoration::open(const Loaded& loaded)
 
 void Restoration::accept(std::int64_t now)
 {
-    auto opened = *std::exchange(opened_.session, std::nullopt);
-    auto accepted =
-        Session::accept(std::move(opened), client(), revoked_at_, now);
+    auto accepted = Session::accept(
+        std::move(*opened_.session), client(), opened_.revoked_at, now);
     session = std::move(accepted.session);
-    if (const auto& revoked = accepted.revoked) {
+    if (const auto& revoked = accepted.revoked; revoked && !pin) {
         pin = Pin{revoked->revocation_keys(client()),
             revoked->subject_key(client()), revoked->started(),
             revoked->has_moved() ? revoked->sealed_end() : 0};
@@ -58,9 +86,7 @@ Step Restore::start(const World&)
     if (restoration_.pin) {
         return ask(std::move(*restoration_.pin), &Restore::pinned);
     }
-    Finish finish;
-    finish.session = std::move(restoration_.session);
-    return finish;
+    return end();
 }
 
 Step Restore::loaded(const World& world, Result<Loaded> loaded)
@@ -72,11 +98,18 @@ Step Restore::loaded(const World& world, Result<Loaded> loaded)
     return start(world);
 }
 
-// The session has ended either way.
+// What was pinned has ended either way.
 // NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
 Step Restore::pinned(const World&, Check)
 {
-    return Finish{};
+    return end();
+}
+
+Finish Restore::end()
+{
+    Finish finish;
+    finish.session = std::move(restoration_.session);
+    return finish;
 }
 
 }

@@ -5,6 +5,7 @@
 #include "flow/step.h"
 
 #include <optional>
+#include <vector>
 
 namespace oidc {
 
@@ -13,25 +14,21 @@ namespace oidc {
 // outlives it.
 class Restoration {
 public:
-    // `revoked_at`, in milliseconds since the epoch, is known beforehand.
-    Restoration(
-        const Provider& provider, Opened opened, std::int64_t revoked_at = 0) :
-        provider_(&provider),
-        opened_(std::move(opened)), revoked_at_(revoked_at)
-    {
-    }
+    // The first of them that is good counts.
+    Restoration(const Provider& provider, std::vector<Opened> held);
+    Restoration(const Provider& provider, Opened opened);
 
-    // At most twice.
+    // At most twice for each.
     std::optional<Load> next() const;
     void take(const Loaded& loaded, std::int64_t now);
 
     // For a session at hand, in a node where nothing is revoked: nothing to
     // ask.
-    void take_as_it_is(std::int64_t now) { accept(now); }
+    void take_as_it_is(std::int64_t now);
     bool is_at_hand() const { return opened_.session.has_value(); }
 
-    // What came of it; the session, or none, and what it was refused for where
-    // that was a revocation.
+    // What came of it; the session, or none, and what the first was refused for
+    // that had been revoked.
     std::optional<Session> session;
     std::optional<Pin> pin;
 
@@ -40,17 +37,18 @@ private:
     bool open(const Loaded& loaded);
     void accept(std::int64_t now);
 
+    void go_on();
+
     const Provider* provider_;
+    std::vector<Opened> others_; // the next one is the last
     Opened opened_;
-    std::int64_t revoked_at_;
 };
 
 // The same as a flow. Its end has the session, or none.
 class Restore : public Conversation<Restore> {
 public:
-    Restore(
-        const Provider& provider, Opened opened, std::int64_t revoked_at = 0) :
-        restoration_(provider, std::move(opened), revoked_at)
+    Restore(const Provider& provider, std::vector<Opened> held) :
+        restoration_(provider, std::move(held))
     {
     }
 
@@ -60,6 +58,7 @@ public:
 private:
     Step loaded(const World& world, Result<Loaded> loaded);
     Step pinned(const World& world, Check pinned);
+    Finish end();
 
     Restoration restoration_;
 };

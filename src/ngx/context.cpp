@@ -9,6 +9,8 @@
 #include "ngx/handler.h"
 #include "ngx/request.h"
 
+#include <algorithm>
+
 namespace ngx {
 namespace {
 
@@ -38,6 +40,18 @@ std::int64_t revoked_here(ProviderConf& provider, const oidc::Opened& opened)
     const auto& client = provider.provider.client();
     return provider.local->load({"", opened.session->revocation_keys(client)})
         .revoked_at;
+}
+
+// Another issuer may answer at the same path of this server.
+bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
+{
+    const auto& providers = server_conf(r)->providers;
+    return std::any_of(
+        providers.begin(), providers.end(), [&](const auto* other) {
+            return other->callback_path == provider.callback_path &&
+                other->provider.client().issuer !=
+                provider.provider.client().issuer;
+        });
 }
 
 std::string_view doing(Entry entry)
@@ -186,25 +200,29 @@ ngx_int_t Context::restore(Slot& slot)
 void Context::begin_restoring(Slot& slot)
 {
     auto& provider = slot.provider;
-    auto opened = oidc::Opened::from(visit_.cookies, provider.provider);
-    if (!opened) {
+    auto held = oidc::Opened::all_from(visit_.cookies, provider.provider,
+        is_secure(r_, provider.provider.client()));
+    if (held.empty()) {
         return;
     }
+    slot.may_be_plain = held.back().is_plain;
     if (!provider.redis) {
-        restore_here(slot, std::move(opened));
+        restore_here(slot, std::move(held));
     } else if (!has_failed_before(slot)) {
-        auto revoked_at = revoked_here(provider, opened);
+        for (auto& opened : held) {
+            opened.revoked_at = revoked_here(provider, opened);
+        }
         slot.driver.emplace(r_, provider,
             std::make_unique<oidc::Restore>(
-                provider.provider, std::move(opened), revoked_at));
+                provider.provider, std::move(held)));
     }
 }
 
-void Context::restore_here(Slot& slot, oidc::Opened opened)
+void Context::restore_here(Slot& slot, std::vector<oidc::Opened> held)
 {
     auto& provider = slot.provider;
     auto now = ngx_time();
-    oidc::Restoration restoration(provider.provider, std::move(opened));
+    oidc::Restoration restoration(provider.provider, std::move(held));
 
     // Where nothing is revoked that costs no digest.
     if (restoration.is_at_hand() && !provider.local->has_revocations()) {
@@ -236,6 +254,13 @@ bool Context::has_failed_before(Slot& slot)
 ngx_int_t Context::settle(Slot& slot)
 {
     auto rc = restore(slot);
+    if (rc == NGX_OK && is_planted(slot)) {
+        slot.session.reset();
+        slot.pin.reset();
+        slot.failure.reset();
+        slot.is_restored = slot.may_be_plain = false;
+        rc = restore(slot);
+    }
     if (rc != NGX_OK || slot.is_settled) {
         return rc;
     }
@@ -245,6 +270,13 @@ ngx_int_t Context::settle(Slot& slot)
     rc = renew(slot);
     slot.is_settled = rc == NGX_OK;
     return rc;
+}
+
+// Only the location may know that the browser is on https: what was found
+// before under a name that http can plant is not to be believed there.
+bool Context::is_planted(const Slot& slot) const
+{
+    return slot.may_be_plain && is_secure(r_, slot.provider.provider.client());
 }
 
 ngx_int_t Context::renew(Slot& slot)
@@ -415,9 +447,8 @@ ngx_int_t Context::go_on_entered()
     }
     if (!driver_) {
         prepare();
-        if (entry_ == Entry::callback) {
-            evaluate_arguments(slot.provider);
-        }
+        visit_.shares_callback =
+            entry_ == Entry::callback && shares_callback(r_, slot.provider);
         driver_.emplace(r_, slot.provider, entry_flow(slot));
     }
     return run(slot);
@@ -456,11 +487,11 @@ void Context::prepare()
     visit_.target = view(r_->unparsed_uri);
     visit_.origin = origin_of(r_);
     visit_.fetch_site = header_of(r_, "sec-fetch-site");
+    visit_.fetch_mode = header_of(r_, "sec-fetch-mode");
     visit_.fetch_dest = header_of(r_, "sec-fetch-dest");
-    visit_.source = header_of(r_, "origin");
-    if (visit_.source.empty()) {
-        visit_.source = header_of(r_, "referer");
-    }
+    visit_.purpose =
+        header_of(r_, {"sec-purpose", "purpose", "x-purpose", "x-moz"});
+    visit_.source = header_of(r_, {"origin", "referer"});
     visit_.address = address_of(r_);
     visit_.cookie_room = cookie_room(r_);
 }

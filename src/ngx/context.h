@@ -28,9 +28,10 @@ struct Slot {
     std::optional<oidc::Session> session;
     std::optional<oidc::Error> failure; // why its store did not tell
     std::string_view failed_while;
-    bool is_restored = false; // the store has told, or nobody need ask it
-    bool was_missed = false;  // somebody has asked for it before
-    bool is_settled = false;  // and what was due has been renewed
+    bool is_restored = false;  // the store has told, or nobody need ask it
+    bool was_missed = false;   // somebody has asked for it before
+    bool is_settled = false;   // and what was due has been renewed
+    bool may_be_plain = false; // a cookie had the name that http can plant
 
     std::optional<oidc::Pin> pin; // what it was refused for, not pinned yet
     std::optional<Driver> driver; // restores or renews it
@@ -98,9 +99,10 @@ private:
     void begin_restoring(Slot& slot);
     void hush();
     void unhush();
-    void restore_here(Slot& slot, oidc::Opened opened);
+    void restore_here(Slot& slot, std::vector<oidc::Opened> held);
     bool has_failed_before(Slot& slot);
     ngx_int_t settle(Slot& slot);
+    bool is_planted(const Slot& slot) const;
     ngx_int_t renew(Slot& slot);
     oidc::Renewal::Refresh refresh(const ProviderConf& provider) const;
     void take_renewed(Slot& slot, oidc::Finish end);

@@ -282,6 +282,9 @@ void check_cookie(const oidc::Client& client)
         invalid("cookie_domain", client.cookie_domain,
             "it must be a domain such as \"example.com\"");
     }
+    if (client.cookie_partitioned && client.cookie_same_site != "None") {
+        invalid("cookie_partitioned", "on", "it needs cookie_samesite none");
+    }
     if (!client.cookie_path.starts_with('/') ||
         !is_printable(client.cookie_path) ||
         client.cookie_path.find(';') != client.cookie_path.npos) {
@@ -403,6 +406,7 @@ void set_defaults(ProviderConf& conf)
     ngx_conf_init_uint_value(conf.pushed_authorization, 0);
     ngx_conf_init_value(conf.userinfo, 0);
     ngx_conf_init_uint_value(conf.cookie_samesite, 0);
+    ngx_conf_init_value(conf.cookie_partitioned, 0);
     ngx_conf_init_value(conf.session_timeout, 8 * 3600);
     ngx_conf_init_value(conf.session_idle_timeout, 0);
     // A session that was given a longer life at once has it.
@@ -513,6 +517,7 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     client.cookie_domain = text(conf.cookie_domain);
     client.cookie_path = text_or(conf.cookie_path, "/");
     client.cookie_same_site = same_site[conf.cookie_samesite];
+    client.cookie_partitioned = conf.cookie_partitioned;
     check_cookie(client);
     check_cookie_path(conf);
 

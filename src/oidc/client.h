@@ -87,6 +87,7 @@ struct Client {
     std::string cookie_domain;
     std::string cookie_path;
     std::string cookie_same_site;
+    bool cookie_partitioned = false;
 
     SessionStore session_store = SessionStore::automatic;
     std::int64_t session_timeout = 0;

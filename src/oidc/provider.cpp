@@ -1,5 +1,7 @@
 #include "oidc/provider.h"
 
+#include "oidc/cookies.h"
+
 #include <limits>
 
 namespace oidc {
@@ -25,6 +27,8 @@ void Provider::configure(Client client, std::span<const Secret> masters)
     state_ring_ = KeyRing(masters, "state");
     session_binding_ = binding(client_, "session");
     state_binding_ = binding(client_, "state");
+    secure_cookie_ = session_cookie_name(client_, true);
+    plain_cookie_ = session_cookie_name(client_, false);
 
     metadata_ = configured_metadata(client_);
     is_configured_ = metadata_.has_value();

@@ -9,6 +9,7 @@
 #include "jose/keys.h"
 #include "oidc/client.h"
 #include "oidc/metadata.h"
+#include "oidc/schedule.h"
 
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,12 @@ public:
     const KeyRing& state_ring() const { return state_ring_; }
     const std::string& session_binding() const { return session_binding_; }
     const std::string& state_binding() const { return state_binding_; }
+
+    // The name of the session's cookie in a browser on https, or on http.
+    const std::string& session_cookie(bool secure) const
+    {
+        return secure ? secure_cookie_ : plain_cookie_;
+    }
 
     // Null when not known, or no longer usable.
     const Metadata* metadata(std::int64_t now) const;
@@ -68,6 +75,8 @@ private:
     KeyRing state_ring_;
     std::string session_binding_;
     std::string state_binding_;
+    std::string secure_cookie_;
+    std::string plain_cookie_;
 
     bool is_configured_ = false;
     std::optional<Metadata> metadata_;

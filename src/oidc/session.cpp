@@ -181,6 +181,51 @@ void write_claims(FieldWriter& fields, const Claims& claims, const Needs& needs)
     }
 }
 
+// Whoever plants the head of a cookie in chunks has all of them joined to it:
+// only what names a key of ours is worth that.
+bool may_be_ours(std::string_view head, const Provider& provider)
+{
+    constexpr std::size_t beginning = 60; // characters
+    auto is_chunked = head.size() > 1 && head[1] == '.';
+    if (!is_chunked) {
+        return true;
+    }
+    if (head.size() < 2 + beginning) {
+        return false;
+    }
+    auto start = base64url_decode(head.substr(2, beginning));
+    return start && !provider.session_ring().is_foreign(*start);
+}
+
+// Cookies of one name: somebody may have planted any number of them, before
+// ours or after.
+void open_all(std::vector<Opened>& held, CookieLines cookies,
+    const Provider& provider, bool secure)
+{
+    constexpr std::size_t most_tried = 128 * 1024; // bytes of values
+    constexpr std::size_t most_held = 4;
+    const auto& name = provider.session_cookie(secure);
+    ChunkedCookie cookie(cookies, name);
+    auto most = held.size() + most_held;
+    std::size_t tried = 0;
+
+    for (auto head : cookie.heads()) {
+        auto value =
+            may_be_ours(head, provider) ? cookie.join(head) : std::nullopt;
+        tried += value ? value->size() : head.size();
+        if (value) {
+            auto opened = Opened::from_value(*value, provider);
+            opened.is_plain = name != provider.session_cookie(true);
+            if (opened) {
+                held.push_back(std::move(opened));
+            }
+        }
+        if (tried >= most_tried || held.size() >= most) {
+            return;
+        }
+    }
+}
+
 // So many seconds later; at the end of all times at the latest.
 std::int64_t later(std::int64_t time, std::int64_t seconds)
 {
@@ -241,14 +286,6 @@ std::optional<std::string> sid_of(const IdToken& token)
         std::nullopt;
 }
 
-CookieScope session_scope(const Client& client, bool secure)
-{
-    return {client.cookie_name, client.cookie_domain, client.cookie_path,
-        client.cookie_same_site,
-        secure || client.cookie_name.starts_with("__") ||
-            client.cookie_same_site == "None"};
-}
-
 std::size_t size_in_request(std::size_t value, const std::string& name)
 {
     auto chunks = value / cookie_chunk + 1;
@@ -267,18 +304,6 @@ std::string mark_of(const Needs& needs)
         list += bind_fields({name});
     }
     return digest(Hash::sha256, list).substr(0, mark_size);
-}
-
-std::vector<std::string> session_cookies(const Client& client,
-    std::string_view value, CookieLines cookies, bool secure)
-{
-    return set_chunks(session_scope(client, secure), value, cookies);
-}
-
-std::vector<std::string> clear_session(
-    const Client& client, CookieLines cookies, bool secure)
-{
-    return clear_chunks(session_scope(client, secure), cookies);
 }
 
 Session Session::begin(const IdToken& token,
@@ -421,25 +446,16 @@ bool OpenedSession::has_moved() const
     return session_.find(tag_moved).has_value();
 }
 
-Opened Opened::from(CookieLines cookies, const Provider& provider)
+std::vector<Opened> Opened::all_from(
+    CookieLines cookies, const Provider& provider, bool secure)
 {
-    constexpr int most_tries = 4;
-    const auto& name = provider.client().cookie_name;
-    Opened opened;
-    int tries = 0;
-
-    // A cookie of that name that somebody planted on a parent domain or path
-    // may come first: the one of ours is the one that opens.
-    each_cookie(cookies, [&](std::string_view its_name, std::string_view head) {
-        if (its_name != name) {
-            return false;
-        }
-        if (auto value = join_chunks(cookies, name, head)) {
-            opened = from_value(*value, provider);
-        }
-        return opened || ++tries == most_tries;
-    });
-    return opened;
+    std::vector<Opened> held;
+    open_all(held, cookies, provider, true);
+    if (!secure &&
+        provider.session_cookie(false) != provider.session_cookie(true)) {
+        open_all(held, cookies, provider, false);
+    }
+    return held;
 }
 
 Opened Opened::from_value(std::string_view value, const Provider& provider)
@@ -474,16 +490,17 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
     std::int64_t now, Random random) const
 {
     const auto& client = provider.client();
+    const auto& longest_name = provider.session_cookie(true);
     auto seal = [&](std::string_view plain) {
         return base64url(provider.session_ring().seal(
             plain, provider.session_binding(), random));
     };
-    most = std::min(most,
-        size_in_request(cookie_chunk * most_chunks - 1, client.cookie_name));
+    most = std::min(
+        most, size_in_request(cookie_chunk * most_chunks - 1, longest_name));
 
     if (!ticket_ && client.session_store != SessionStore::named) {
         auto value = seal(fields_);
-        auto size = size_in_request(value.size(), client.cookie_name);
+        auto size = size_in_request(value.size(), longest_name);
         auto stays = client.session_store == SessionStore::automatic ?
             std::min(most, most_by_itself) :
             most;

@@ -188,11 +188,22 @@ struct Opened {
     std::optional<OpenedSession> session;
     std::optional<Ticket> ticket;
 
+    // It had the name that any host and any http can plant: good for a browser
+    // on http alone.
+    bool is_plain = false;
+
+    // When it was revoked as far as is known beforehand, in milliseconds.
+    std::int64_t revoked_at = 0;
+
     explicit operator bool() const { return session || ticket; }
 
-    // Of the request's cookies; nothing for none, and for what our keys did
-    // not seal for this provider.
-    static Opened from(CookieLines cookies, const Provider& provider);
+    // What our keys have sealed for this provider among the request's cookies,
+    // at most eight. Somebody may have planted a good seal, too: which of them
+    // is a good session is for Session::accept() to say, one after the other.
+    // `secure`: the browser is on https, where the plain name does not count.
+    // The other one goes first on http, too, where a proxy may have ended TLS.
+    static std::vector<Opened> all_from(
+        CookieLines cookies, const Provider& provider, bool secure);
 
     // The same of a cookie's value.
     static Opened from_value(std::string_view value, const Provider& provider);
@@ -201,12 +212,6 @@ struct Opened {
 // What a store gave for a ticket.
 std::optional<OpenedSession> open_stored(
     const Ticket& ticket, std::string_view blob, const Provider& provider);
-
-// The Set-Cookie values of a session's cookie, and those that end it.
-std::vector<std::string> session_cookies(const Client& client,
-    std::string_view value, CookieLines cookies, bool secure);
-std::vector<std::string> clear_session(
-    const Client& client, CookieLines cookies, bool secure);
 
 // Identifies a set of needs in few bytes; a session names the one it serves.
 std::string mark_of(const Needs& needs);
