@@ -3,7 +3,9 @@
 #include "core/encode.h"
 #include "core/url.h"
 #include "flow/login.h"
+#include "flow/wish.h"
 #include "oidc/client_auth.h"
+#include "oidc/cookies.h"
 
 #include <algorithm>
 
@@ -57,6 +59,11 @@ Step Logout::start(const World& world)
     if (visit_.method != "GET" && visit_.method != "POST") {
         return refuse({Errc::logout_malformed,
             "client sent method " + quoted(visit_.method)});
+    }
+    auto unasked = unasked_by(visit_);
+    if (visit_.method == "GET" && !unasked.empty()) {
+        return refuse(
+            {Errc::logout_unasked, "client asked for a logout by " + unasked});
     }
     auto place = Place::of(client(), visit_.origin);
     if (!place) {
@@ -209,6 +216,11 @@ Finish Logout::leave(const World& world)
     } else {
         finish.page = Page::logged_out;
     }
+    // CSP, form-action: a page may forbid its forms to lead to other origins by
+    // a redirect.
+    if (!finish.location.empty() && visit_.method == "POST") {
+        finish.page = Page::logging_out;
+    }
     return finish;
 }
 
@@ -331,7 +343,25 @@ Step BackChannelLogout::ask_keys(const World& world, Check learnt)
     if (provider_.metadata(world.now) == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
-    return ask(Learn{Part::keys}, &BackChannelLogout::verify);
+    return ask(Learn{Part::keys}, &BackChannelLogout::spend);
+}
+
+Step BackChannelLogout::spend(const World& world, Check learnt)
+{
+    if (provider_.keys(world.now) == nullptr) {
+        return refuse_unknown(std::move(learnt));
+    }
+    return ask(Spend{Work::logout}, &BackChannelLogout::verify_paid);
+}
+
+Step BackChannelLogout::verify_paid(
+    const World& world, Result<std::string> receipt)
+{
+    if (!receipt) {
+        return refuse(std::move(receipt).error());
+    }
+    receipt_ = std::move(*receipt);
+    return verify(world, Ok{});
 }
 
 Step BackChannelLogout::verify(const World& world, Check learnt)
@@ -345,7 +375,8 @@ Step BackChannelLogout::verify(const World& world, Check learnt)
     if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
         renewed_keys_ = true;
         doubt_ = std::move(token).error();
-        return ask(Learn{Part::keys, true}, &BackChannelLogout::renewed_keys);
+        return ask(Learn{Part::keys, true, Asker::anybody},
+            &BackChannelLogout::renewed_keys);
     }
     if (!token) {
         return refuse(std::move(token).error());
@@ -394,6 +425,7 @@ Step BackChannelLogout::revoked(const World& world, Check revoked)
     // A copy of the token is known as long as it could be taken for good.
     Finish finish;
     finish.page = Page::done;
+    finish.gives_back = receipt_;
     finish.keep_result =
         token_->expires() + provider_.client().clock_skew - world.now;
     return finish;

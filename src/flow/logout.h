@@ -110,6 +110,8 @@ public:
 
 private:
     Step ask_keys(const World& world, Check learnt);
+    Step spend(const World& world, Check learnt);
+    Step verify_paid(const World& world, Result<std::string> receipt);
     Step verify(const World& world, Check learnt);
     Step renewed_keys(const World& world, Check learnt);
     Step acquired(const World& world, Result<Acquired> acquired);
@@ -119,6 +121,7 @@ private:
     const Visit& visit_;
 
     std::string compact_;
+    std::string receipt_;
     std::optional<LogoutToken> token_;
     bool renewed_keys_ = false;
     std::optional<Error> doubt_; // that newer keys may settle

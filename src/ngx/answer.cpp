@@ -46,6 +46,16 @@ ngx_int_t send_page(
     return NGX_DONE;
 }
 
+std::string in_attribute(std::string_view text)
+{
+    auto data = reinterpret_cast<u_char*>(const_cast<char*>(text.data()));
+    std::string escaped(
+        text.size() + ngx_escape_html(nullptr, data, text.size()), '\0');
+    ngx_escape_html(
+        reinterpret_cast<u_char*>(escaped.data()), data, text.size());
+    return escaped;
+}
+
 // Not through headers_out.location, which nginx would make absolute with a
 // scheme and port that are not the browser's. RFC 9700, 4.12: a form is not to
 // be posted on.
@@ -58,6 +68,16 @@ ngx_int_t redirect(
 
 constexpr std::string_view logged_in_page =
     "<!DOCTYPE html><title>Logged in</title>\n";
+
+// What the link leads to is what the browser goes to by itself.
+constexpr std::string_view logging_out_page[] = {
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>Logging out</title>\n"
+    "<h1>You are logged out of this site</h1>\n"
+    "<p><a href=\"",
+    "\">Log out at the identity provider, too</a>\n"
+    "</html>\n"};
 
 constexpr std::string_view logged_out_page =
     "<!DOCTYPE html>\n"
@@ -104,6 +124,12 @@ constexpr std::string_view loop_page =
     "half a minute. If that does not help, tell whoever runs this site.\n"
     "</html>\n";
 
+bool is_for_later(ngx_int_t status)
+{
+    return status == NGX_HTTP_TOO_MANY_REQUESTS ||
+        (status >= NGX_HTTP_BAD_GATEWAY && status <= NGX_HTTP_GATEWAY_TIME_OUT);
+}
+
 // The operator's own page goes before ours.
 bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
 {
@@ -144,6 +170,11 @@ ngx_int_t answer(
     case Page::logged_in:
         add_header(r, "Refresh", "0; url=" + finish.location);
         return send_page(r, NGX_HTTP_OK, logged_in_page);
+    case Page::logging_out:
+        add_header(r, "Refresh", "0; url=" + finish.location);
+        return send_page(r, NGX_HTTP_OK,
+            std::string(logging_out_page[0]) + in_attribute(finish.location) +
+                std::string(logging_out_page[1]));
     case Page::logged_out:
         return send_page(r, NGX_HTTP_OK, logged_out_page);
     case Page::logged_out_here: // goes with an error alone
@@ -170,7 +201,7 @@ ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end)
     for (const auto& cookie : end.cookies) {
         add_header(r, "Set-Cookie", cookie);
     }
-    if (status >= NGX_HTTP_BAD_GATEWAY && status <= NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (is_for_later(status)) {
         add_header(r, "Retry-After", retry_after);
     }
     if (has_error_page(r, status)) {
