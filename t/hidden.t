@@ -64,6 +64,9 @@ my @kept = (
     ['a page below a callback', "GET $path/more?a=b HTTP/1.1\r\n$host$large\r\n", 400, '?a=b'],
     ['a page of that path, in a server without the provider',
         "GET $path?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 200, '?a=b'],
+    ['the same, which leads on', "GET /back?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 200, '?a=b'],
+    ['the same, which is an error', "GET /front?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 404,
+        '?a=b'],
 );
 
 # The port of a server, and what its error_page for 400 is.
@@ -78,8 +81,19 @@ my @bodies = (
     ['a form in chunks of more than 32 KB', "$secret&pad=" . 'x' x 40_000, 4096],
 );
 
+# A body that cannot be read, the part that comes at once, the part that comes later, and the status.
+my $chunk = sprintf "%x\r\n%s\r\n", length $secret, $secret;
+my @broken = (
+    ['too large a form in chunks', "fffff\r\n$secret", '', 413],
+    ['one that is too large later', $chunk, "fffff\r\n$secret", 413],
+    ['a broken chunk', "${chunk}x\r\n", '', 400],
+    ['one that is broken later', $chunk, "x\r\n", 400],
+);
+my %shown = (8080 => 'method=GET length= chunked= body=', 8083 => 'method=POST length= chunked= body=',
+    8092 => 'body=', 8093 => 'body=');
+
 my $t = Test::Nginx->new()->has(qw/http http_v2 proxy rewrite ssi/)
-    ->plan(3 * @refused + 2 * @kept + @pages * (4 * @bodies + 2) + 35);
+    ->plan(3 * @refused + 2 * @kept + @pages * (4 * @bodies + 2) + 4 * @broken * keys(%shown) + 35);
 
 my $op = provider($t, 8081);
 
@@ -108,6 +122,7 @@ http2();
 left_alone();
 told_by_an_error_page();
 sends_no_body(@$_) for @pages;
+shows_no_broken_body($_) for sort keys %shown;
 forms_that_end_well();
 logouts();
 broken_off();
@@ -175,6 +190,21 @@ sub sends_no_body {
         my $answer;
         logged(sub { $answer = posted($port, '/page', 'a=b', $chunk) });
         is($answer->{body}, 'method=POST length=3 chunked= body=a=b', "$what, an application gets its own, $chunk");
+    }
+}
+
+# To an upstream, to a page, or to a server that looks before its pages do.
+sub shows_no_broken_body {
+    my ($port) = @_;
+
+    for my $case (@broken) {
+        my ($name, $first, $later, $status) = @$case;
+        my $answer;
+        my $logged = logged(sub { $answer = in_parts($port, $first, $later) });
+        like($answer, qr/^HTTP\/1\.1 $status /, "$port, $name: refused at once");
+        like($answer, qr/\r\n\r\n\Q$shown{$port}\E\z/, "$port, $name: the page gets no body");
+        unlike($logged, qr/seCRet/, "$port, $name: nothing in the log");
+        like($logged, qr/ body="-?" file="-?" length="-?"$/, "$port, $name: no body, file or length in it");
     }
 }
 
@@ -283,6 +313,29 @@ sub posted {
     return browser(base => 'http://localhost:' . port($port))->post($target, $content, headers => \%headers);
 }
 
+# A form in chunks that do not end; what comes back within seconds.
+sub in_parts {
+    my ($port, $first, $later) = @_;
+
+    my $socket = connected($port);
+    print $socket "POST $path HTTP/1.1\r\n${host}Content-Type: $form\r\nTransfer-Encoding: chunked\r\n"
+        . "Connection: close\r\n\r\n$first";
+    if ($later) {
+        sleep 0.2;
+        print $socket $later;
+    }
+    my $answer = '';
+    local $SIG{ALRM} = sub { die };
+    eval {
+        alarm 5;
+        while (sysread $socket, my $bytes, 4096) {
+            $answer .= $bytes;
+        }
+    };
+    alarm 0;
+    return $answer;
+}
+
 # A browser in the middle of a login, where the provider's form leads, and what it sends.
 sub begin {
     my $browser = browser();
@@ -316,9 +369,10 @@ EOF
         listen      127.0.0.1:$port;
         server_name localhost;
         access_log  %%TESTDIR%%/shown.log shown;
-        error_page  400 $page;
+        error_page  400 413 $page;
 
         client_body_buffer_size 1k;
+        client_max_body_size    64k;
 
         location /         { proxy_pass http://127.0.0.1:8085; }
         location /posts    { auth_oidc posts; proxy_pass http://127.0.0.1:8085; }
@@ -341,9 +395,37 @@ EOF
         server_name other;
         access_log  %%TESTDIR%%/shown.log shown;
 
-        location / { return 200 other; }
+        location /       { return 200 other; }
+        location = /back { try_files /none /led?$args; }
+
+        location = /front { error_page 404 /led?$args; return 404; }
     }
 EOF
+    server {
+        listen      127.0.0.1:8092;
+        server_name localhost;
+        access_log  %%TESTDIR%%/shown.log shown;
+        error_page  400 413 @refused;
+
+        client_max_body_size 64k;
+
+        location /posts   { auth_oidc posts; }
+        location @refused { return 200 body=$request_body; }
+    }
+
+    server {
+        listen      127.0.0.1:8093;
+        server_name localhost;
+        access_log  %%TESTDIR%%/shown.log shown;
+        error_page  400 413 /refused;
+        set         $kept $request_body;
+
+        client_max_body_size 64k;
+
+        location /posts   { auth_oidc posts; }
+        location /refused { return 200 body=$kept; }
+    }
+
     server {
         listen      127.0.0.1:8084 http2;
         access_log  %%TESTDIR%%/shown.log shown;

@@ -88,6 +88,14 @@ my @silent = (
     ['a directory', 'location /dir', 'auth_oidc idp; root %%TESTDIR%%;', 302],
     ['a page that is open', 'location /open', 'root %%TESTDIR%%;', 200, '/open/index.html'],
     ['an internal location', 'location /s26', 'internal; auth_oidc idp; return 200 page;', 404],
+    ['a page for who is denied, of a place whose error pages follow each other', 'location /s28',
+        "auth_oidc idp; recursive_error_pages on; deny all; error_page 403 =200 \@s28; }\n"
+        . 'location @s28 { auth_oidc idp; return 200 sorry;', 200],
+    ['the same, where it says the status itself', 'location /s29',
+        "auth_oidc idp; recursive_error_pages on; deny all; error_page 403 = \@s29; }\n"
+        . 'location @s29 { auth_oidc idp; recursive_error_pages on; return 200 sorry;', 200],
+    ['what is done after the answer', 'location /s30', "post_action /s30b; proxy_pass http://127.0.0.1:8085; }\n"
+        . 'location /s30b { auth_oidc idp; return 200 done;', 200],
 );
 
 # The same for who is logged in: the gate of that provider has been passed when nginx comes to "return".

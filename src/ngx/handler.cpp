@@ -43,7 +43,9 @@ bool is_meant(ngx_http_request_t* r, const Door& door, std::string_view form)
     case Entry::backchannel_logout:
         return oidc::BackChannelLogout::is_for(provider, form);
     default:
-        return static_cast<bool>(oidc::Opened::from(cookies_of(r), provider));
+        return !oidc::Opened::all_from(
+            cookies_of(r), provider, is_secure(r, provider.client()))
+                    .empty();
     }
 }
 
@@ -86,9 +88,7 @@ Door choose(ngx_http_request_t* r, const std::vector<Door>& doors,
 // One of unknown length has been read by then.
 ngx_int_t refuse_large_form(ngx_http_request_t* r, const Door& door)
 {
-    if (r->request_body != nullptr) {
-        hide_body(r);
-    }
+    hide_body(r);
     return Context::get(r).refuse_entry(*door.provider, door.entry,
         {door.entry == Entry::callback ? oidc::Errc::callback_malformed :
                                          oidc::Errc::logout_malformed,
@@ -145,6 +145,7 @@ bool is_path_of_any_provider(const ngx_http_request_t* r, std::string_view path)
 
 ngx_int_t post_read_handler(ngx_http_request_t* r)
 {
+    mark_post_read_phase(r);
     if (server_conf(r)->providers.empty()) {
         return NGX_DECLINED;
     }
@@ -173,6 +174,18 @@ ngx_int_t post_read_handler(ngx_http_request_t* r)
     }
     auto door = choose(r, doors, form);
     return Context::get(r).enter(*door.provider, door.entry, form);
+}
+
+ngx_int_t rewrite_handler(ngx_http_request_t* r)
+{
+    if (!r->internal || r != r->main || r->request_body == nullptr) {
+        return NGX_DECLINED;
+    }
+    auto context = Context::find(r);
+    if (context != nullptr && context->is_entry()) {
+        hide_body(r);
+    }
+    return NGX_DECLINED;
 }
 
 ngx_int_t access_handler(ngx_http_request_t* r)

@@ -14,13 +14,6 @@ ngx_http_core_loc_conf_t& core_conf(ngx_http_request_t* r)
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
 }
 
-// nginx refuses a request that it cannot take before the first phase. An
-// error_page leads such a one past that phase, which nothing tells then.
-bool may_have_missed_post_read_phase(const ngx_http_request_t* r)
-{
-    return r->internal || r->phase_handler == 0;
-}
-
 // Its virtual server may not be known, so it may be any provider's.
 bool is_at_entry(const ngx_http_request_t* r)
 {
@@ -32,7 +25,7 @@ bool is_at_entry(const ngx_http_request_t* r)
 
 void hide_missed_query(ngx_http_request_t* r)
 {
-    if (may_have_missed_post_read_phase(r) && is_at_entry(r)) {
+    if (!has_passed_post_read_phase(r) && is_at_entry(r)) {
         hide_query(r);
     }
 }
@@ -40,7 +33,7 @@ void hide_missed_query(ngx_http_request_t* r)
 // A form that the client broke off, or that nobody asked for.
 void hide_missed_body(ngx_http_request_t* r)
 {
-    if (r != r->main || r->request_body == nullptr) {
+    if (r != r->main) {
         return;
     }
     auto context = Context::find(r);
@@ -97,19 +90,34 @@ bool was_led_on(const ngx_http_request_t* r)
     return r->uri_changes <= NGX_HTTP_MAX_URI_CHANGES;
 }
 
-// nginx marks a request where it looks for an error_page, found or not.
+// By an error_page with "=200", since what locations answer does not set this.
+bool has_status_of_error_page(const ngx_http_request_t* r)
+{
+    return r->err_status >= NGX_HTTP_OK &&
+        r->err_status < NGX_HTTP_SPECIAL_RESPONSE;
+}
+
+// nginx marks a request where it looks for an error_page, found or not, but
+// under recursive_error_pages.
+bool may_have_looked_for_error_page(ngx_http_request_t* r)
+{
+    return r->error_page || core_conf(r).recursive_error_pages ||
+        has_status_of_error_page(r);
+}
+
 bool may_be_error_page(ngx_http_request_t* r)
 {
-    return r->error_page &&
+    return may_have_looked_for_error_page(r) &&
         (was_led_on(r) || (is_redirect(r) && has_error_page_elsewhere(r)));
 }
 
 // What shows nothing of a location: a server that sends all requests to https,
 // a slash that is added; a preflight of CORS, which browsers send without
-// cookies; the page for an error.
+// cookies; the page for an error; what post_action does after the answer.
 bool is_harmless(ngx_http_request_t* r)
 {
-    return r->method == NGX_HTTP_OPTIONS || may_be_error_page(r) ||
+    return r->method == NGX_HTTP_OPTIONS || r->post_action ||
+        may_be_error_page(r) ||
         (is_redirect(r) && (is_in_no_location(r) || was_sent_to_slash(r)));
 }
 

@@ -7,6 +7,7 @@
 #include "ngx/variables.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ngx {
 namespace {
@@ -50,6 +51,28 @@ ngx_int_t add_log_handler(ngx_conf_t* cf)
     return NGX_OK;
 }
 
+struct Handler {
+    ngx_http_phases phase;
+    ngx_http_handler_pt handler;
+};
+
+constexpr Handler phase_handlers[] = {
+    {NGX_HTTP_POST_READ_PHASE, guarded<post_read_handler>},
+    {NGX_HTTP_SERVER_REWRITE_PHASE, guarded<rewrite_handler>},
+    {NGX_HTTP_REWRITE_PHASE, guarded<rewrite_handler>},
+    {NGX_HTTP_ACCESS_PHASE, guarded<access_handler>},
+};
+
+ngx_int_t add_handlers(ngx_conf_t* cf)
+{
+    for (const auto& [phase, handler] : phase_handlers) {
+        if (add_handler(cf, phase, handler) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    return add_log_handler(cf);
+}
+
 ngx_int_t postconfiguration(ngx_conf_t* cf)
 {
     auto& main = *static_cast<MainConf*>(
@@ -57,17 +80,49 @@ ngx_int_t postconfiguration(ngx_conf_t* cf)
     if (main.providers.empty()) {
         return NGX_OK;
     }
-    if (add_handler(cf, NGX_HTTP_POST_READ_PHASE, guarded<post_read_handler>) !=
-            NGX_OK ||
-        add_handler(cf, NGX_HTTP_ACCESS_PHASE, guarded<access_handler>) !=
-            NGX_OK ||
-        add_log_handler(cf) != NGX_OK) {
+    if (add_handlers(cf) != NGX_OK) {
         return NGX_ERROR;
     }
     return guard(cf, static_cast<ngx_int_t>(NGX_ERROR), [&] {
         find_needs(cf, main);
         return static_cast<ngx_int_t>(NGX_OK);
     });
+}
+
+bool is_ours(const ngx_http_phase_handler_t& slot)
+{
+    return slot.handler == guarded<rewrite_handler>;
+}
+
+void put_ours_first(ngx_http_phase_handler_t* first)
+{
+    auto slot = first;
+    while (!is_ours(*slot)) {
+        slot++;
+    }
+    for (; slot != first; slot--) {
+        std::swap(slot->handler, (slot - 1)->handler);
+    }
+}
+
+// The rewrite module adds its handlers after ours, so that nginx asks them
+// before. Slots of one phase have nothing of their own but the handler.
+void precede_rewrite(const ngx_http_phase_engine_t& engine)
+{
+    put_ours_first(engine.handlers + engine.server_rewrite_index);
+    put_ours_first(engine.handlers + engine.location_rewrite_index);
+}
+
+ngx_int_t start(ngx_cycle_t* cycle)
+{
+    auto conf = static_cast<MainConf*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_oidc_module));
+    auto core = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
+    if (core != nullptr && conf != nullptr && !conf->providers.empty()) {
+        precede_rewrite(core->phase_engine);
+    }
+    return init_module(cycle);
 }
 
 ngx_http_module_t context = {
@@ -96,7 +151,7 @@ ngx_module_t ngx_http_oidc_module = {
     ngx::commands,
     NGX_HTTP_MODULE,
     nullptr, // init master
-    ngx::init_module,
+    ngx::start,
     nullptr, // init process
     nullptr, // init thread
     nullptr, // exit thread
