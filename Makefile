@@ -47,7 +47,7 @@ build: $(goal)    ## the module for the installed nginx, build/ngx_http_oidc_mod
 
 .PHONY: help
 help:             ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 14
 
 # nginx's configure writes into the tree it stands in: give it a copy.
 
@@ -58,6 +58,7 @@ deps:
 options = --with-compat --with-debug --with-threads --with-http_ssl_module \
           --with-http_v2_module --with-http_realip_module \
           --with-http_auth_request_module --with-http_stub_status_module \
+          $(if $(wildcard $(tree)/src/http/v3),--with-http_v3_module) \
           --prefix=$(top)/$(out)/prefix
 
 # It is made anew for a file more or less, not for a change in one.
@@ -196,7 +197,7 @@ shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
 $(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
 $(shared_objs): | build/debian/configured
 
-build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/crypto core/encode core/result oidc/schedule)
+build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/bucket core/crypto core/encode core/result oidc/schedule)
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
 
 build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o
@@ -228,6 +229,14 @@ fuzz:             ## libFuzzer on every parser of foreign bytes (SECONDS=600, TA
 browser: $(module) ## a real browser against the demo; screenshots in build/browser
 	@t/deps browser
 	@t/browser/run
+
+.PHONY: http3
+http3: $(if $(NGINX_SRC),$(goal) $(out)/objs/nginx $(out)/nginx) ## logins over HTTP/3, by a browser too (NGINX_SRC=dir, 1.25 or later)
+	@test -e $(tree)/src/http/v3/ngx_http_v3.h || \
+	    { echo "HTTP/3 needs NGINX_SRC=dir, the source of nginx 1.25 or later" >&2; exit 1; }
+	@t/deps build http3
+	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
+	    prove $(wildcard t/http3*.t)
 
 LOGINS := 100000
 

@@ -15,12 +15,12 @@ FUZZ(authorization_reply)
 
     const auto& client = example_provider().client();
     Metadata metadata;
-    if (succeeds(check_issuer(*reply, client, metadata))) {
+    if (succeeds(check_issuer(*reply, client, metadata, false))) {
         demand(reply->iss.value_or(client.issuer) == client.issuer,
             "our issuer, or none named");
     }
     metadata.promises_iss = true;
-    if (succeeds(check_issuer(*reply, client, metadata))) {
+    if (succeeds(check_issuer(*reply, client, metadata, false))) {
         demand(reply->iss == client.issuer, "our issuer");
     }
     if (succeeds(check_outcome(*reply))) {

@@ -55,7 +55,7 @@ FUZZ(cookies)
         return false;
     });
     demand(find_cookie(lines, wanted) == first, "the first one of a name");
-    join_chunks(lines, wanted, first.value_or(wanted));
+    ChunkedCookie(lines, wanted).join(first.value_or(wanted));
     demand(clear_chunks({std::string(wanted), "", "/", "Lax", true}, lines)
                 .size() <= most_chunks,
         "no more deletions than chunks");
@@ -85,7 +85,7 @@ FUZZ(chunks)
         auto after = header(jar);
         std::string_view sent[] = {after};
         auto head = find_cookie(sent, "s");
-        demand(head && join_chunks(sent, "s", *head) == value,
+        demand(head && ChunkedCookie(sent, "s").join(*head) == value,
             "the value comes back");
         value.resize(value.size() / 2 + 1);
     }

@@ -31,6 +31,7 @@ private:
     void decide(Acquired& acquired, const std::string& argument);
     std::string filled(std::string text);
 
+    void go_to(const std::string& origin);
     Visit visit(
         const char* method, std::string target, std::string_view reply = "");
     Finish enter(bool is_callback, const std::string& argument);
@@ -184,7 +185,7 @@ void Hostile::obey(char command, const std::string& argument)
         jar_.cookies.clear();
         break;
     case 'o':
-        origin_ = argument;
+        go_to(argument);
         break;
     case 'p':
         method_ = argument;
@@ -293,8 +294,16 @@ std::string Hostile::filled(std::string text)
         confirmed_ = true;
         return confirmation_;
     });
-    fill("$cookie", [&] { return jar_.cookies["NGX_OIDC_SESSION"]; });
+    fill("$cookie", [&] {
+        return jar_.cookies[world_.provider.session_cookie(world_.is_secure)];
+    });
     return text;
+}
+
+void Hostile::go_to(const std::string& origin)
+{
+    origin_ = origin;
+    world_.is_secure = is_secure(world_.provider.client(), origin);
 }
 
 Visit Hostile::visit(
@@ -493,8 +502,9 @@ void Hostile::check(const Finish& finish)
     know(finish.session);
     for (const auto& cookie : finish.cookies) {
         demand(is_clean(cookie), "a cookie fits into a header");
-        demand(signed_ || !cookie.starts_with("NGX_OIDC_SESSION=") ||
-                cookie.starts_with("NGX_OIDC_SESSION=;"),
+        auto name = cookie.substr(0, cookie.find('='));
+        demand(signed_ || cookie.starts_with(name + "=;") ||
+                name.find("_login_") != name.npos,
             "no session is set");
         demand(
             cookie.find("; HttpOnly") != cookie.npos, "scripts do not see it");
@@ -538,7 +548,7 @@ void Hostile::recover()
     world_.now += 7 * 86400;
     world_.recover();
     jar_.cookies.clear();
-    origin_ = "https://app.example";
+    go_to("https://app.example");
     method_.clear();
 
     check(enter(false, last_page_));

@@ -56,11 +56,11 @@ Finish HostileWorld::run(Flow& flow)
     return {};
 }
 
-Opened HostileWorld::opened(const Jar& jar) const
+std::vector<Opened> HostileWorld::opened(const Jar& jar) const
 {
     auto header = jar.header();
     std::string_view lines[] = {header};
-    return Opened::from(lines, provider);
+    return Opened::all_from(lines, provider, is_secure);
 }
 
 std::optional<Session> HostileWorld::current(const Jar& jar) const
@@ -133,6 +133,13 @@ Answer HostileWorld::perform(const Learn& step)
         return Check(std::move(document).error());
     }
     return provider.adopt(step.part, document->body, document->fresh_until);
+}
+
+Answer HostileWorld::perform(const Spend&)
+{
+    auto judged = judge("spend");
+    return judged ? Result<std::string>("receipt") :
+                    Result<std::string>(std::move(judged).error());
 }
 
 Answer HostileWorld::perform(const Acquire& step)

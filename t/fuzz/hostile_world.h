@@ -21,7 +21,7 @@ public:
 
     // What a browser's cookies hold, and the session behind them, unless it was
     // revoked.
-    Opened opened(const Jar& jar) const;
+    std::vector<Opened> opened(const Jar& jar) const;
     std::optional<Session> current(const Jar& jar) const;
 
     // A good token of the real provider but for these claims.
@@ -35,6 +35,7 @@ public:
     void recover();
 
     Provider provider;
+    bool is_secure = true; // the browser is on https
     std::int64_t now = noon;
 
     HttpResponse metadata;
@@ -64,6 +65,7 @@ private:
 
     Answer perform(const Fetch& step);
     Answer perform(const Learn& step);
+    Answer perform(const Spend& step);
     Answer perform(const Acquire& step);
     Answer perform(const Load& step);
     Answer perform(const Save& step);

@@ -45,7 +45,7 @@ std::optional<Session> accept(std::optional<OpenedSession> opened)
 std::optional<Session> open(std::string_view header)
 {
     std::string_view lines[] = {header};
-    return accept(Opened::from(lines, example_provider()).session);
+    return accept(first_held(lines, example_provider(), false).session);
 }
 
 }

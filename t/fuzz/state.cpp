@@ -16,8 +16,8 @@ std::string sealed(const Transaction& transaction)
 
 const std::string& genuine()
 {
-    static const std::string state = sealed({"0123456789abcdef", noon, 0,
-        "abcd", "digest of it", "https://app.example", "/page?a=b"});
+    static const std::string state = sealed({"0123456789abcdef", noon, "abcd",
+        "digest of it", "https://app.example", "/page?a=b", false, "receipt"});
     return state;
 }
 

@@ -20,8 +20,8 @@ Provider provider_of(const Client& client, char master = 1)
 
 Transaction example_transaction()
 {
-    return {std::string(16, 'i'), noon, 1, "AAAA", digest_of_binding("binding"),
-        "https://app.example", "/page?a=%20b\xff", true};
+    return {std::string(16, 'i'), noon, "AAAA", digest_of_binding("binding"),
+        "https://app.example", "/page?a=%20b\xff", true, "receipt"};
 }
 
 std::string state_of(const Provider& provider)
@@ -46,7 +46,7 @@ TEST(State, OpensToWhatWasSealed)
     const auto& transaction = opened->transaction;
     EXPECT_EQ(transaction.id, expected.id);
     EXPECT_EQ(transaction.started, expected.started);
-    EXPECT_EQ(transaction.attempt, expected.attempt);
+    EXPECT_EQ(transaction.receipt, expected.receipt);
     EXPECT_EQ(transaction.browser, expected.browser);
     EXPECT_EQ(transaction.browser_digest, expected.browser_digest);
     EXPECT_EQ(transaction.page, expected.page);
@@ -355,7 +355,7 @@ std::string issuer_complaint(std::optional<std::string> iss, bool promised)
     reply.iss = std::move(iss);
     Metadata metadata;
     metadata.promises_iss = promised;
-    return complaint(check_issuer(reply, example_client(), metadata));
+    return complaint(check_issuer(reply, example_client(), metadata, false));
 }
 
 // RFC 9207, 2.4

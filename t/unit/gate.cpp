@@ -96,7 +96,7 @@ TEST(Gate, PutsPageAndTimeIntoTheState)
     EXPECT_EQ(state->transaction.target, "/page?a=%20b");
     EXPECT_EQ(state->transaction.page, "https://app.example");
     EXPECT_EQ(state->transaction.started, noon);
-    EXPECT_EQ(state->transaction.attempt, 0u);
+    EXPECT_EQ(state->transaction.receipt, "");
     EXPECT_EQ(state->transaction.id.size(), 16u);
 }
 
@@ -281,7 +281,7 @@ TEST(Rounds, EndALoopThatNoSessionComesOutOf)
             break;
         }
         EXPECT_EQ(complaint(play.callback()), "");
-        play.jar.cookies.erase("NGX_OIDC_SESSION"); // it does not come back
+        play.jar.cookies.erase("__Host-NGX_OIDC_SESSION"); // does not come back
         play.now += 19;
     }
     EXPECT_EQ(logins, 5);
@@ -321,6 +321,87 @@ TEST(Rounds, EndALoopOfPushedRequestsBeforeTheyArePushed)
     play.jar.cookies[rounds_cookie] = "5";
     EXPECT_TRUE(complaint(play.gate()).starts_with("login_loop: "));
     EXPECT_EQ(play.asked, Asked{});
+}
+
+// Pushed requests
+
+class PushedGate : public testing::Test {
+public:
+    static Client pushing_client()
+    {
+        auto client = example_client();
+        client.pushed_authorization = PushedAuthorization::on;
+        return client;
+    }
+
+    PushedGate() : play(pushing_client()) { play.gate(); }
+
+    Play play;
+};
+
+TEST_F(PushedGate, TakesATokenAndSealsItsReceipt)
+{
+    EXPECT_EQ(complaint(play.gate()), "");
+    EXPECT_EQ(play.spent.back(), Work::push);
+    auto form = parameters(play.requests.at("par").body);
+    auto state = open_state(play.provider, form.at("state"));
+    ASSERT_TRUE(state);
+    EXPECT_EQ(state->transaction.receipt, "receipt 2");
+    EXPECT_TRUE(play.given_back.empty());
+}
+
+TEST_F(PushedGate, PushesNothingWhereNoTokenIsLeft)
+{
+    play.is_drained = true;
+    EXPECT_EQ(complaint(play.gate()), "login_limit: nothing is left");
+    EXPECT_EQ(play.asked, Asked{});
+}
+
+TEST_F(PushedGate, PushesNothingThatNoPersonAskedFor)
+{
+    struct Case {
+        const char* purpose;
+        const char* site;
+        const char* mode;
+        const char* dest;
+        const char* why;
+    };
+    const Case cases[] = {
+        {"prefetch", "none", "navigate", "document", "a prefetch"},
+        {"", "cross-site", "no-cors", "image",
+            "a subresource, Sec-Fetch-Mode \"no-cors\", Sec-Fetch-Dest "
+            "\"image\""},
+        {"", "same-origin", "cors", "empty",
+            "a subresource, Sec-Fetch-Mode \"cors\", Sec-Fetch-Dest \"empty\""},
+        {"", "same-origin", "navigate", "object",
+            "a subresource, Sec-Fetch-Mode \"navigate\", Sec-Fetch-Dest "
+            "\"object\""},
+        {"", "cross-site", "navigate", "iframe", "a frame of another site"},
+    };
+    for (const auto& [purpose, site, mode, dest, why] : cases) {
+        play.purpose = purpose;
+        play.fetch_site = site;
+        play.fetch_mode = mode;
+        play.fetch_dest = dest;
+        EXPECT_EQ(complaint(play.gate()),
+            std::string("login_unasked: client asked for a login by ") + why);
+        EXPECT_EQ(play.asked, Asked{});
+    }
+    EXPECT_EQ(play.spent.size(), 1u);
+    play.purpose = "";
+    play.fetch_dest = "document";
+    EXPECT_EQ(complaint(play.gate()), "") << "another site's link";
+}
+
+TEST_F(PushedGate, PushesInAFrameWhereCookiesAreForThat)
+{
+    auto client = pushing_client();
+    client.cookie_same_site = "None";
+    Play framed(client);
+    framed.fetch_site = "cross-site";
+    framed.fetch_mode = "navigate";
+    framed.fetch_dest = "iframe";
+    EXPECT_EQ(complaint(framed.gate()), "");
 }
 
 }

@@ -165,6 +165,10 @@ TEST(SetCookie, DeletesWithEveryAttribute)
     EXPECT_EQ(clear_cookie(full),
         "name=; Path=/app; Domain=example.com; Max-Age=0; HttpOnly; "
         "SameSite=None; Secure");
+    full.partitioned = true;
+    EXPECT_EQ(clear_cookie(full),
+        "name=; Path=/app; Domain=example.com; Max-Age=0; HttpOnly; "
+        "SameSite=None; Secure; Partitioned");
 }
 
 std::string pattern(std::size_t size)
@@ -180,7 +184,7 @@ std::optional<std::string> joined(std::string_view header)
 {
     std::string_view lines[] = {header};
     auto head = find_cookie(lines, "s");
-    return head ? join_chunks(lines, "s", *head) : std::nullopt;
+    return head ? ChunkedCookie(lines, "s").join(*head) : std::nullopt;
 }
 
 TEST(Chunks, ComeBackWhole)

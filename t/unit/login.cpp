@@ -129,13 +129,20 @@ TEST(BindingCookie, HasPrefixAndAttributes)
     client.cookie_path = "/app";
     client.pre_auth_timeout = 60;
     EXPECT_EQ(cookie("https"),
-        "NGX_OIDC_SESSION_login_*=*; Path=/app; Max-Age=60; HttpOnly; "
+        "__Secure-NGX_OIDC_SESSION_login_*=*; Path=/app; Max-Age=60; HttpOnly; "
         "SameSite=Lax; Secure");
     client.cookie_domain = "app.example";
     client.cookie_path = "/";
     EXPECT_EQ(cookie("https"),
-        "NGX_OIDC_SESSION_login_*=*; Path=/; Domain=app.example; Max-Age=60; "
-        "HttpOnly; SameSite=Lax; Secure");
+        "__Secure-NGX_OIDC_SESSION_login_*=*; Path=/; Domain=app.example; "
+        "Max-Age=60; HttpOnly; SameSite=Lax; Secure");
+    client = example_client();
+    client.cookie_same_site = "None"; // for frames, in which Lax does not come
+    EXPECT_TRUE(cookie("https").ends_with("; HttpOnly; SameSite=None; Secure"));
+    EXPECT_TRUE(cookie("http").ends_with("; HttpOnly; SameSite=None; Secure"));
+    client.cookie_partitioned = true;
+    EXPECT_TRUE(cookie("https").ends_with(
+        "; HttpOnly; SameSite=None; Secure; Partitioned"));
     for (auto name : {"__Host-S", "__Secure-S"}) {
         client = example_client();
         client.cookie_name = name;
@@ -196,8 +203,8 @@ TEST(BindingCookie, BeyondTwentyIsDeleted)
         auto visit = play.visit("/page");
         visit.cookies = {header};
         auto login = Login::at(play.provider, visit);
-        auto request =
-            login->begin(*play.provider.metadata(noon), {noon, random_bytes});
+        auto request = login->begin(
+            *play.provider.metadata(noon), "", {noon, random_bytes});
         auto names = deletions(request.cookies);
         EXPECT_EQ(names.size(), static_cast<std::size_t>(deleted)) << sent;
         EXPECT_EQ(login->clear({}).size(), names.size());

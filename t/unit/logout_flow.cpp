@@ -12,7 +12,7 @@ using namespace std::string_literals;
 
 using Asked = std::vector<std::string>;
 
-constexpr auto session_cookie = "NGX_OIDC_SESSION";
+constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
 constexpr auto eight_hours = 8 * 3600;
 
 // What a browser is logged in by at noon: the sid of the provider is "s-1".
@@ -163,7 +163,7 @@ TEST_F(LogoutTest, GoesOnWhereTheUserConfirms)
     play.method = "POST";
     play.fetch_site.clear();
     auto end = play.logout("confirm=" + confirmation);
-    EXPECT_EQ(end.page, Page::none);
+    EXPECT_EQ(end.page, Page::logging_out);
     EXPECT_EQ(play.asked, Asked{"revoke"});
     EXPECT_FALSE(is_logged_in());
 }
@@ -187,7 +187,7 @@ TEST_F(LogoutTest, IsConfirmedForThisSessionAlone)
         EXPECT_EQ(play.logout(form).page, Page::confirm_logout) << form;
         EXPECT_TRUE(is_logged_in());
     }
-    EXPECT_EQ(play.logout("a=b&confirm=" + ours).page, Page::none);
+    EXPECT_EQ(play.logout("a=b&confirm=" + ours).page, Page::logging_out);
 }
 
 // The page is of before a reload, or of another node.
@@ -212,6 +212,130 @@ TEST_F(LogoutTest, IsAGetOrAPost)
         EXPECT_EQ(complaint(play.logout()),
             "logout_malformed: client sent method \""s + method + "\"");
         EXPECT_TRUE(is_logged_in());
+    }
+}
+
+// A GET by which the browser goes nowhere, or not yet: from any page, with a
+// session or without.
+TEST_F(LogoutTest, ThatNobodyAskedForEndsNothing)
+{
+    auto prefetch = "by a prefetch"s;
+    auto subresource = [](const std::string& mode, const std::string& to) {
+        return "by a subresource, Sec-Fetch-Mode " + oidc::quoted(mode) +
+            ", Sec-Fetch-Dest " + oidc::quoted(to);
+    };
+    const struct {
+        std::string purpose, mode, dest, why;
+    } cases[] = {
+        {"prefetch", "navigate", "document", prefetch},
+        {"prefetch;prerender", "navigate", "document", prefetch},
+        {"preview", "", "", prefetch},
+        {"prefetch", "no-cors", "empty", prefetch},
+        {"", "no-cors", "image", subresource("no-cors", "image")},
+        {"", "cors", "empty", subresource("cors", "empty")},
+        {"", "navigate", "embed", subresource("navigate", "embed")},
+        {"", "navigate", "object", subresource("navigate", "object")},
+        {"", "no-cors", "", subresource("no-cors", "")},
+        {"", "", "image", subresource("", "image")},
+    };
+    auto jar = play.jar;
+    for (const auto& [purpose, mode, dest, why] : cases) {
+        for (auto site : {"same-origin", "cross-site", ""}) {
+            play.purpose = purpose;
+            play.fetch_mode = mode;
+            play.fetch_dest = dest;
+            play.fetch_site = site;
+            play.jar = jar;
+            auto end = play.logout();
+            EXPECT_EQ(complaint(end),
+                "logout_unasked: client asked for a logout " + why);
+            EXPECT_TRUE(end.cookies.empty());
+            EXPECT_EQ(end.page, Page::none);
+            EXPECT_EQ(play.asked, Asked{});
+            EXPECT_TRUE(is_logged_in());
+
+            play.jar = Jar();
+            EXPECT_TRUE(complaint(play.logout()).starts_with("logout_unasked"));
+        }
+    }
+}
+
+// The store need not be asked for that, and its cookie stays.
+TEST_F(LogoutTest, ThatNobodyAskedForEndsNothingWhereTheStoreIsDown)
+{
+    play.failure = Error{Errc::store_timeout, "store timed out"};
+    play.purpose = "prefetch";
+    EXPECT_TRUE(complaint(play.logout()).starts_with("logout_unasked: "));
+    EXPECT_TRUE(has_cookie());
+}
+
+TEST_F(LogoutTest, IsANavigationOfAnyKind)
+{
+    const std::pair<const char*, const char*> cases[] = {
+        {"navigate", "document"}, {"navigate", "iframe"}, {"navigate", "frame"},
+        {"navigate", ""}, {"", "document"}, {"", ""}};
+    for (const auto& [mode, dest] : cases) {
+        configure(logout_client());
+        play.fetch_mode = mode;
+        play.fetch_dest = dest;
+        EXPECT_EQ(complaint(play.logout()), "");
+        EXPECT_FALSE(is_logged_in()) << mode << dest;
+    }
+}
+
+// By a script as by a form.
+TEST_F(LogoutTest, ThatIsPostedIsAskedFor)
+{
+    for (auto purpose : {"", "prefetch"}) {
+        configure(logout_client());
+        play.method = "POST";
+        play.fetch_mode = "cors";
+        play.fetch_dest = "empty";
+        play.purpose = purpose;
+        EXPECT_EQ(complaint(play.logout()), "");
+        EXPECT_FALSE(is_logged_in()) << purpose;
+    }
+}
+
+// A page may forbid that its form leads elsewhere by a redirect (CSP,
+// form-action).
+TEST_F(LogoutTest, ThatIsPostedGoesOnFromAPage)
+{
+    play.method = "POST";
+    auto end = play.logout();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.page, Page::logging_out);
+    EXPECT_TRUE(end.location.starts_with("https://op.example/logout?"));
+    EXPECT_FALSE(has_cookie());
+
+    play.jar = Jar();
+    EXPECT_EQ(play.logout().page, Page::logging_out); // without a session, too
+
+    auto client = logout_client();
+    client.post_logout_uri = "/bye";
+    configure(client, false);
+    play.method = "POST";
+    end = play.logout();
+    EXPECT_EQ(end.page, Page::logging_out);
+    EXPECT_EQ(end.location, "https://app.example/bye");
+
+    configure(logout_client(), false);
+    play.method = "POST";
+    EXPECT_EQ(play.logout().page, Page::logged_out);
+}
+
+// On https the browser may hold one under the plain name: of before an upgrade,
+// or planted.
+TEST_F(LogoutTest, DeletesTheCookiesOfBothNames)
+{
+    play.jar.cookies["NGX_OIDC_SESSION"] = "2.planted";
+    play.jar.cookies["NGX_OIDC_SESSION.1"] = "planted";
+    auto end = play.logout();
+    EXPECT_EQ(complaint(end), "");
+    for (auto name :
+        {"__Host-NGX_OIDC_SESSION", "NGX_OIDC_SESSION", "NGX_OIDC_SESSION.1"}) {
+        EXPECT_EQ(cookie_of(end.cookies, name),
+            name + "=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"s);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "flow/callback.h"
 #include "flow/gate.h"
 #include "flow/logout.h"
+#include "flow/place.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -151,7 +152,10 @@ Visit Play::visit(std::string target, std::string_view reply)
     visit.extra_args = extra_args;
     visit.cookie_room = cookie_room;
     visit.fetch_site = fetch_site;
+    visit.fetch_mode = fetch_mode;
     visit.fetch_dest = fetch_dest;
+    visit.purpose = purpose;
+    visit.shares_callback = shares_callback;
     visit.source = source;
     visit.address = address;
     return visit;
@@ -190,7 +194,9 @@ Finish Play::renewal(Renewal::Refresh refresh)
     Finish end;
     asked.clear();
     if (provider.client().session_store == SessionStore::named) {
-        Restore restore(provider, opened());
+        Restore restore(provider,
+            Opened::all_from(visit("/page").cookies, provider,
+                is_secure(provider.client(), origin)));
         end = run(restore);
     } else {
         end.session = current();
@@ -241,14 +247,23 @@ Finish Play::backchannel_logout(const std::string& form)
     return end;
 }
 
+Opened first_held(CookieLines lines, const Provider& provider, bool secure)
+{
+    auto held = Opened::all_from(lines, provider, secure);
+    return held.empty() ? Opened() : std::move(held.front());
+}
+
 Opened Play::opened()
 {
-    return Opened::from(visit("/page").cookies, provider);
+    return first_held(
+        visit("/page").cookies, provider, is_secure(provider.client(), origin));
 }
 
 std::optional<Session> Play::current()
 {
-    Restoration restoration(provider, opened());
+    Restoration restoration(provider,
+        Opened::all_from(visit("/page").cookies, provider,
+            is_secure(provider.client(), origin)));
     while (auto load = restoration.next()) {
         restoration.take(peek(*load), now);
     }
@@ -277,6 +292,9 @@ Finish Play::run(Flow& flow)
 void Play::finish(const Finish& end)
 {
     jar.take(end.cookies);
+    if (!end.gives_back.empty()) {
+        given_back.push_back(end.gives_back);
+    }
     if (end.location.find("state=") != std::string::npos) {
         sent = parameters(end.location);
     }
@@ -303,6 +321,18 @@ Answer Play::perform(const Fetch& step)
 Answer Play::perform(const Learn& step)
 {
     return learn(step);
+}
+
+Answer Play::perform(const Spend& step)
+{
+    using Receipt = Result<std::string>;
+    if (is_drained) {
+        return Receipt(Error{
+            step.work == Work::logout ? Errc::logout_limit : Errc::login_limit,
+            "nothing is left"});
+    }
+    spent.push_back(step.work);
+    return Receipt("receipt " + std::to_string(spent.size()));
 }
 
 Answer Play::perform(const Acquire& step)
@@ -471,8 +501,9 @@ Check Play::learn(const Learn& wanted)
     if (provider.is_configured(wanted.part)) {
         return Ok{};
     }
-    auto may_ask = wanted.anew ? known.schedule.take_renewal(now) :
-                                 known.schedule.due(now);
+    auto may_ask = wanted.anew ?
+        known.schedule.take_renewal(wanted.asker, now) :
+        known.schedule.due(now);
     if (may_ask) {
         known.learnt = ask_for(wanted.part, known);
     } else if (wanted.anew) {

@@ -11,6 +11,7 @@
 #include "flow/renewal.h"
 #include "flow/restore.h"
 #include "flow/step.h"
+#include "oidc/cookies.h"
 #include "oidc/schedule.h"
 #include "signer.h"
 
@@ -42,6 +43,10 @@ Members metadata_with_logout();
 
 // The claims of a good ID token, but for its nonce.
 Members example_claims(std::int64_t now);
+
+// The first of what the cookies hold; which of them counts is the store's to
+// say.
+Opened first_held(CookieLines lines, const Provider& provider, bool secure);
 
 // The parameters of a URL's query or of a form, names to values.
 std::map<std::string, std::string> parameters(std::string_view text);
@@ -98,9 +103,12 @@ public:
     std::size_t cookie_room = 8192;
     std::optional<Session> session; // in a callback
     std::string fetch_site;
+    std::string fetch_mode;
     std::string fetch_dest;
+    std::string purpose;
     std::string source;
     std::string address;
+    bool shares_callback = false;
 
     // The provider's answers; where one is not set, a good one.
     Result<HttpResponse> metadata;
@@ -122,6 +130,9 @@ public:
     std::int64_t now = noon;
     int milliseconds = 0; // that the store's clock is ahead of `now`
     std::map<Purpose, Acquired> acquired;
+    bool is_drained = false; // the client's bucket
+    std::vector<Work> spent;
+    std::vector<std::string> given_back; // the receipts
 
     // Sessions by their keys, revocations in milliseconds by theirs, and what
     // the steps "acquire", "load", "save", "drop", "clock" and "revoke" fail
@@ -165,6 +176,7 @@ private:
 
     Answer perform(const Fetch& step);
     Answer perform(const Learn& step);
+    Answer perform(const Spend& step);
     Answer perform(const Acquire& step);
     Answer perform(const Load& step);
     Answer perform(const Save& step);

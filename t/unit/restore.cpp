@@ -36,7 +36,7 @@ Restoration restoration_of(const Copy& copy, const Provider& provider)
 TEST(Restoration, OfNothingAsksForNothing)
 {
     auto provider = provider_of(example_client());
-    Restoration restoration(provider, {});
+    Restoration restoration(provider, Opened());
     EXPECT_FALSE(restoration.next());
     EXPECT_FALSE(restoration.is_at_hand());
     EXPECT_FALSE(restoration.session);
@@ -126,12 +126,34 @@ TEST(Restoration, RefusesWhatIsKnownToBeRevokedBeforehand)
 {
     auto provider = provider_of(example_client());
     auto session = begin(provider);
-    Restoration restoration(provider,
-        Opened::from_value(keep(session, provider).value, provider),
-        session.started());
+    auto opened = Opened::from_value(keep(session, provider).value, provider);
+    opened.revoked_at = session.started();
+    Restoration restoration(provider, std::move(opened));
     restoration.take({}, noon);
     EXPECT_FALSE(restoration.session);
     EXPECT_TRUE(restoration.pin);
+}
+
+// Somebody planted a seal of ours that is good no more.
+TEST(Restoration, GoesOnToTheFirstThatIsGood)
+{
+    auto provider = provider_of(example_client());
+    auto ended = begin(provider);
+    auto good = begin(provider);
+    std::vector<Opened> held;
+    for (const auto& session : {ended, good, begin(provider)}) {
+        held.push_back(
+            Opened::from_value(keep(session, provider).value, provider));
+    }
+    Restoration restoration(provider, std::move(held));
+    restoration.take({{}, ended.started()}, noon);
+    EXPECT_FALSE(restoration.session);
+    EXPECT_TRUE(restoration.pin);
+    ASSERT_TRUE(restoration.next());
+    restoration.take({}, noon);
+    ASSERT_TRUE(restoration.session);
+    EXPECT_EQ(restoration.session->id(), good.id());
+    EXPECT_FALSE(restoration.next());
 }
 
 TEST(Restoration, PinsNothingForWhatHasEndedAnyway)

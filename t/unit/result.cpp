@@ -16,13 +16,16 @@ int status_of(std::string_view word)
         word.starts_with("userinfo_")) {
         return 403;
     }
+    if (word.ends_with("_limit")) {
+        return 429;
+    }
     if (word == "upstream_timeout") {
         return 504;
     }
     if (word.starts_with("upstream_")) {
         return 502;
     }
-    if (word.starts_with("store_")) {
+    if (word.starts_with("store_") || word.ends_with("_unasked")) {
         return 503;
     }
     for (auto family :
@@ -62,6 +65,7 @@ TEST(Fault, OfAVisitorIsAWarning)
         auto visitors = row.word.starts_with("state_") ||
             row.word.starts_with("logout_") ||
             row.word.starts_with("request_") || row.word == "login_loop" ||
+            row.word == "login_limit" || row.word == "login_unasked" ||
             row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
         EXPECT_EQ(row.level, visitors ? Level::warn : Level::error) << row.word;

@@ -4,6 +4,8 @@
 #include "core/fields.h"
 #include "sessions.h"
 
+#include <algorithm>
+
 namespace oidc::test {
 namespace {
 
@@ -18,7 +20,13 @@ Provider provider_in_cookies()
     return provider_of(client);
 }
 
-// The cookies of a browser that got this session.
+// The name of its cookie on https.
+std::string name_of(const Provider& provider)
+{
+    return "__Host-" + provider.client().cookie_name;
+}
+
+// The cookies of a browser on https that got this session.
 Jar sealed(const Provider& provider, const Session& session)
 {
     auto kept = session.keep(provider, room, noon, random_bytes);
@@ -33,7 +41,7 @@ std::optional<Session> opened(const Provider& provider,
     const std::string& header, std::int64_t now = noon)
 {
     std::string_view lines[] = {header};
-    return accepted(Opened::from(lines, provider).session, provider, now);
+    return accepted(first_held(lines, provider, true).session, provider, now);
 }
 
 TEST(Session, ComesBackFromItsCookie)
@@ -133,10 +141,10 @@ TEST(Session, OpensForItsRegistrationAlone)
              &Client::cookie_name}) {
         auto other = client;
         other.*member += "x";
-        EXPECT_FALSE(
-            opened(provider_of(other), other.cookie_name + "=" + value));
+        EXPECT_FALSE(opened(
+            provider_of(other), "__Host-" + other.cookie_name + "=" + value));
     }
-    auto header = client.cookie_name + "=" + value;
+    auto header = "__Host-" + client.cookie_name + "=" + value;
     EXPECT_FALSE(opened(provider_of(client, 2), header));
     EXPECT_TRUE(opened(provider_of(client, 1), header));
 }
@@ -209,7 +217,7 @@ TEST(Session, KnowsWhatItsTokenLacked)
 TEST(Session, DoesNotOpenTampered)
 {
     auto provider = provider_of(example_client());
-    auto name = provider.client().cookie_name + "=";
+    auto name = name_of(provider) + "=";
     auto value = sealed(provider, begin(provider)).cookies.begin()->second;
     for (std::size_t i = 0; i < value.size(); i++) {
         auto tampered = value;
@@ -227,7 +235,7 @@ TEST(Session, IsNotAnotherSealOfOurs)
     auto provider = provider_of(example_client());
     auto cookie = [&](const KeyRing& ring, const std::string& binding,
                       const std::string& plain) {
-        return provider.client().cookie_name + "=" +
+        return name_of(provider) + "=" +
             base64url(ring.seal(plain, binding, random_bytes));
     };
     FieldWriter fields;
@@ -290,7 +298,7 @@ TEST(LargeSession, NeedsEveryChunkInItsPlace)
     auto provider = provider_in_cookies();
     auto whole = sealed(provider, large(provider));
     auto other = sealed(provider, large(provider, 'y'));
-    auto name = provider.client().cookie_name;
+    auto name = name_of(provider);
 
     for (const auto& [chunk, value] : whole.cookies) {
         auto jar = whole;
@@ -310,7 +318,7 @@ TEST(LargeSession, NeedsItsNumberOfChunks)
 {
     auto provider = provider_in_cookies();
     auto whole = sealed(provider, large(provider));
-    auto name = provider.client().cookie_name;
+    auto name = name_of(provider);
     ASSERT_EQ(whole.cookies.at(name).substr(0, 2), "4.");
     for (char c = 0x20; c < 0x7f; c++) {
         auto jar = whole;
@@ -339,7 +347,7 @@ TEST(LargeSession, GivesWayToASmallOne)
 TEST(Session, OpensBehindPlantedCookies)
 {
     auto provider = provider_of(example_client());
-    auto name = provider.client().cookie_name;
+    auto name = name_of(provider);
     auto ours = sealed(provider, begin(provider)).header();
     std::string planted;
     for (auto value : {"", "x", "9.x"}) {
@@ -349,22 +357,109 @@ TEST(Session, OpensBehindPlantedCookies)
         EXPECT_EQ(session->claim("sub"), "user-1");
     }
     std::string_view lines[] = {planted, ours};
-    EXPECT_TRUE(Opened::from(lines, provider).session);
+    EXPECT_TRUE(first_held(lines, provider, true).session);
 }
 
-TEST(Session, TriesFourCookies)
+std::string repeated(std::size_t times, const std::string& text)
+{
+    std::string all;
+    for (std::size_t i = 0; i < times; i++) {
+        all += text;
+    }
+    return all;
+}
+
+// By their number nobody can hide it; there is a bound on their bytes.
+TEST(Session, TriesAllCookiesOfItsName)
 {
     auto provider = provider_of(example_client());
-    auto bad = provider.client().cookie_name + "=x; ";
     auto ours = sealed(provider, begin(provider)).header();
-    EXPECT_TRUE(opened(provider, bad + bad + bad + ours));
-    EXPECT_FALSE(opened(provider, bad + bad + bad + bad + ours));
+    auto bad = name_of(provider) + "=";
+    std::string chunks;
+    for (int i = 1; i < 9; i++) {
+        chunks += name_of(provider) + "." + std::to_string(i) + "=x; ";
+    }
+    for (const auto& planted :
+        {repeated(2'000, bad + "x; "), repeated(2'000, bad + "9.x; "),
+            chunks + repeated(2'000, bad + "9.x; "),
+            repeated(31, bad + std::string(4'000, 'x') + "; ")}) {
+        EXPECT_TRUE(opened(provider, planted + ours)) << planted.size();
+        EXPECT_TRUE(opened(provider, ours + "; " + planted));
+    }
+    EXPECT_FALSE(opened(
+        provider, repeated(34, bad + std::string(4'000, 'x') + "; ") + ours));
+}
+
+// On https a name without the prefix is anybody's; on http that with it is
+// still ours alone.
+// Heads that announce chunks, with and without these: each once had all cookies
+// searched for each of its chunks.
+TEST(Session, IsFoundInACrowdInLinearTime)
+{
+    auto provider = provider_of(example_client());
+    auto session = begin(provider);
+    auto jar = sealed(provider, session);
+    auto name = name_of(provider);
+    for (const auto* head : {"9.", "9.x", "2.hfiAFw", "x", ""}) {
+        std::string crowd;
+        while (crowd.size() < 60'000) {
+            crowd += name + "=" + head + "; ";
+        }
+        for (int i = 1; i < 8; i++) {
+            crowd += name + "." + std::to_string(i) + "=x; ";
+        }
+        std::string_view lines[] = {crowd};
+        auto start = std::clock();
+        for (int i = 0; i < 10; i++) {
+            EXPECT_TRUE(Opened::all_from(lines, provider, true).empty());
+        }
+        EXPECT_LT(std::clock() - start, CLOCKS_PER_SEC);
+    }
+    std::string few;
+    for (int i = 0; i < 100; i++) {
+        few += name + "=9.x" + std::to_string(i) + "; ";
+    }
+    auto header = few + jar.header();
+    std::string_view lines[] = {header};
+    EXPECT_TRUE(first_held(lines, provider, true));
+}
+
+TEST(Session, IsReadByTheNameOfItsScheme)
+{
+    auto provider = provider_of(example_client());
+    const auto& plain = provider.client().cookie_name;
+    auto value = [&](const Session& session) {
+        return sealed(provider, session).cookies.at(name_of(provider));
+    };
+    auto ours = begin(provider);
+    auto other = begin(provider, {{"sub", R"("user-2")"}});
+    auto good = name_of(provider) + "=" + value(ours);
+    auto planted = plain + "=" + value(other);
+
+    auto sub = [&](const std::string& header, bool secure) -> std::string {
+        std::string_view lines[] = {header};
+        auto session =
+            accepted(first_held(lines, provider, secure).session, provider);
+        return std::string(session ? *session->claim("sub") : "");
+    };
+    EXPECT_EQ(sub(good, true), "user-1");
+    EXPECT_EQ(sub(planted + "; " + good, true), "user-1");
+    EXPECT_EQ(sub(good + "; " + planted, true), "user-1");
+    EXPECT_EQ(sub(planted, true), "");
+
+    // on http both count, the one that http cannot plant first
+    EXPECT_EQ(sub(good, false), "user-1");
+    EXPECT_EQ(sub(planted, false), "user-2");
+    EXPECT_EQ(sub(planted + "; " + good, false), "user-1");
+    EXPECT_EQ(sub(good + "; " + planted, false), "user-1");
+    EXPECT_EQ(sub("__Secure-" + planted, true), "");
+    EXPECT_EQ(sub("__Secure-" + planted, false), "");
 }
 
 TEST(Session, IsNotInOddCookieHeaders)
 {
     auto provider = provider_of(example_client());
-    auto name = provider.client().cookie_name;
+    auto name = name_of(provider);
     std::string many;
     for (int i = 0; i < 300; i++) {
         many += "c" + std::to_string(i) + "=" + std::to_string(i) + ";";
@@ -374,7 +469,7 @@ TEST(Session, IsNotInOddCookieHeaders)
              name + "=" + std::string(7000, 'A'), many, many + name}) {
         EXPECT_FALSE(opened(provider, header)) << header;
     }
-    EXPECT_FALSE(Opened::from({}, provider));
+    EXPECT_FALSE(first_held({}, provider, true));
     auto ours = sealed(provider, begin(provider)).header();
     EXPECT_TRUE(opened(provider, many + ours));
 }
@@ -383,21 +478,92 @@ TEST(SessionCookie, HasTheAttributesOfTheClient)
 {
     auto client = example_client();
     auto cookie = [&](bool secure) {
-        auto cookies = session_cookies(client, "value", {}, secure);
-        return cookies.front().substr(cookies.front().find(';'));
+        return session_cookies(client, "v", {}, secure).front();
     };
-    EXPECT_EQ(cookie(false), "; Path=/; HttpOnly; SameSite=Lax");
-    EXPECT_EQ(cookie(true), "; Path=/; HttpOnly; SameSite=Lax; Secure");
+    EXPECT_EQ(
+        cookie(false), "NGX_OIDC_SESSION=v; Path=/; HttpOnly; SameSite=Lax");
+    EXPECT_EQ(cookie(true),
+        "__Host-NGX_OIDC_SESSION=v; Path=/; HttpOnly; SameSite=Lax; Secure");
     client.cookie_domain = "example.com";
     client.cookie_path = "/app";
     client.cookie_same_site = "Strict";
     EXPECT_EQ(cookie(true),
-        "; Path=/app; Domain=example.com; HttpOnly; SameSite=Strict; Secure");
+        "__Secure-NGX_OIDC_SESSION=v; Path=/app; Domain=example.com; HttpOnly; "
+        "SameSite=Strict; Secure");
     client.cookie_same_site = "None"; // browsers refuse it without Secure
+    EXPECT_TRUE(cookie(false).starts_with("NGX_OIDC_SESSION=v; "));
     EXPECT_TRUE(cookie(false).ends_with("; SameSite=None; Secure"));
-    client.cookie_same_site = "Lax";
-    client.cookie_name = "__Host-session";
-    EXPECT_TRUE(cookie(false).ends_with("; Secure"));
+    client.cookie_partitioned = true;
+    for (auto secure : {true, false}) {
+        EXPECT_TRUE(
+            cookie(secure).ends_with("; SameSite=None; Secure; Partitioned"));
+    }
+}
+
+TEST(SessionCookie, HasThePrefixThatItsPathAndDomainAllow)
+{
+    auto name = [](const char* cookie_name, const char* path,
+                    const char* domain, bool secure) {
+        auto client = example_client();
+        client.cookie_name = cookie_name;
+        client.cookie_path = path;
+        client.cookie_domain = domain;
+        auto cookie = session_cookies(client, "v", {}, secure).front();
+        return cookie.substr(0, cookie.find('=')) +
+            (cookie.ends_with("; Secure") ? " Secure" : "");
+    };
+    EXPECT_EQ(name("sid", "/", "", true), "__Host-sid Secure");
+    EXPECT_EQ(name("sid", "/app", "", true), "__Secure-sid Secure");
+    EXPECT_EQ(name("sid", "/", "example.com", true), "__Secure-sid Secure");
+    EXPECT_EQ(name("sid", "/", "", false), "sid");
+    EXPECT_EQ(name("sid", "/app", "example.com", false), "sid");
+    for (auto secure : {true, false}) { // as it is written
+        EXPECT_EQ(name("__Host-sid", "/", "", secure), "__Host-sid Secure");
+        EXPECT_EQ(name("__Secure-sid", "/", "", secure), "__Secure-sid Secure");
+        EXPECT_EQ(
+            name("__Secure-sid", "/app", "", secure), "__Secure-sid Secure");
+    }
+}
+
+std::vector<std::string> names_of(const std::vector<std::string>& cookies)
+{
+    std::vector<std::string> names;
+    for (const auto& cookie : cookies) {
+        auto deletes = cookie.find("; Max-Age=0; ") != cookie.npos;
+        names.push_back(
+            (deletes ? "-" : "") + cookie.substr(0, cookie.find('=')));
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+using Names = std::vector<std::string>;
+
+// On https those of the plain name go, of before an upgrade or planted.
+TEST(SessionCookie, ReplacesThoseOfThePlainName)
+{
+    auto client = example_client();
+    client.cookie_name = "S";
+    std::string_view lines[] = {
+        "S=2.x; S.1=x; other=1", "S.9=x; SS=x; S.x=x; __Host-S.3=x"};
+    EXPECT_EQ(names_of(session_cookies(client, "v", lines, true)),
+        (Names{"-S", "-S.1", "-__Host-S.3", "__Host-S"}));
+    EXPECT_EQ(
+        names_of(session_cookies(client, "v", {}, true)), Names{"__Host-S"});
+
+    std::string_view all[] = {"S=x; __Host-S=2.x; __Host-S.1=x; S.1=x"};
+    EXPECT_EQ(names_of(clear_session(client, all, true)),
+        (Names{"-S", "-S.1", "-__Host-S", "-__Host-S.1"}));
+    for (const auto& cookie : clear_session(client, all, true)) {
+        EXPECT_TRUE(cookie.ends_with(
+            "=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"))
+            << cookie;
+    }
+    EXPECT_TRUE(clear_session(client, {}, true).empty());
+
+    client.cookie_name = "__Host-S"; // which has one name
+    EXPECT_EQ(names_of(clear_session(client, all, true)),
+        (Names{"-__Host-S", "-__Host-S.1"}));
 }
 
 TEST(SessionCookie, IsRefusedWhereItDoesNotFit)
@@ -405,8 +571,7 @@ TEST(SessionCookie, IsRefusedWhereItDoesNotFit)
     auto provider = provider_in_cookies();
     auto session = begin(provider);
     auto kept = session.keep(provider, room, noon, random_bytes);
-    auto needed =
-        kept->cookie.size() + provider.client().cookie_name.size() + 6;
+    auto needed = kept->cookie.size() + name_of(provider).size() + 6;
 
     EXPECT_TRUE(session.keep(provider, needed, noon, random_bytes));
     EXPECT_EQ(complaint(session.keep(provider, needed - 1, noon, random_bytes)),

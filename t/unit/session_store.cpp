@@ -82,7 +82,8 @@ TEST(SessionStore, KeepsByItselfWhatIsOverFourKilobytes)
         auto session = with_email(by_itself, size);
         auto value = keep(session, in_cookies).cookie.size();
         auto chunks = value / cookie_chunk + 1;
-        auto needed = value + chunks * (client.cookie_name.size() + 6);
+        auto needed =
+            value + chunks * (("__Host-" + client.cookie_name).size() + 6);
         auto is_here = !keep(session, by_itself).save;
         EXPECT_EQ(is_here, needed <= 4096) << needed;
         (is_here ? here : there)++;
@@ -96,7 +97,7 @@ TEST(SessionStore, KeepsByItselfWhatTheRequestHasNoRoomFor)
     auto provider = provider_of(example_client());
     auto session = begin(provider);
     auto size = keep(session, provider).cookie.size() +
-        provider.client().cookie_name.size() + 6;
+        ("__Host-" + provider.client().cookie_name).size() + 6;
     EXPECT_FALSE(keep(session, provider, size).save);
     auto kept = keep(session, provider, size - 1);
     EXPECT_TRUE(kept.save);
@@ -267,10 +268,10 @@ TEST(StoredSession, IsFoundBehindPlantedCookies)
 {
     auto provider = provider_of(client_of(SessionStore::named));
     auto kept = keep(begin(provider), provider);
-    auto name = provider.client().cookie_name;
+    auto name = "__Host-" + provider.client().cookie_name;
     auto header = name + "=x; " + name + "=" + kept.cookie;
     std::string_view lines[] = {header};
-    auto held = Opened::from(lines, provider);
+    auto held = first_held(lines, provider, true);
     ASSERT_TRUE(held.ticket);
     EXPECT_EQ(held.ticket->key(), kept.save->key);
 }

@@ -516,8 +516,8 @@ TEST_F(ZoneTest, KeepsRenewalsWhenAnybodysRevocationsFillIt)
 TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
 {
     std::string body(20'000, 'k');
-    EXPECT_EQ(zone_.ask(id(1), false, noon, noon + 10), Zone::Asking::ours);
-    EXPECT_EQ(zone_.ask(id(1), false, noon, noon + 10), Zone::Asking::others);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::ours);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::others);
     EXPECT_TRUE(zone_.read(id(1), 0, noon).is_asked);
     auto serial = zone_.answer(id(1), body, noon + hour);
     auto snapshot = zone_.read(id(1), 0, noon);
@@ -525,8 +525,9 @@ TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
     EXPECT_EQ(snapshot.serial, serial);
     EXPECT_FALSE(snapshot.is_asked);
     EXPECT_EQ(zone_.read(id(1), serial, noon).body, "");
-    EXPECT_EQ(zone_.ask(id(1), false, noon, noon + 10), Zone::Asking::too_soon);
-    EXPECT_EQ(zone_.ask(id(1), true, noon, noon + 10), Zone::Asking::ours);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::too_soon);
+    EXPECT_EQ(zone_.ask(id(1), oidc::Asker::known, noon, noon + 10),
+        Zone::Asking::ours);
     EXPECT_EQ(zone_.answer(id(1), body, noon + hour), serial) << "the same";
     EXPECT_NE(zone_.answer(id(1), "other", noon + hour), serial);
     EXPECT_EQ(zone_.read(id(1), serial, noon).body, "other");
@@ -534,21 +535,21 @@ TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
 
 TEST_F(ZoneTest, KnowsWhyADocumentFailed)
 {
-    zone_.ask(id(1), false, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10);
     zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon);
     auto snapshot = zone_.read(id(1), 0, noon);
     ASSERT_TRUE(snapshot.failure);
     EXPECT_EQ(snapshot.failure->code, oidc::Errc::upstream_timeout);
     EXPECT_EQ(snapshot.failure->detail, "too late");
     EXPECT_FALSE(snapshot.is_asked);
-    zone_.ask(id(1), false, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10);
     zone_.answer(id(1), "body", noon + hour);
     EXPECT_FALSE(zone_.read(id(1), 0, noon).failure);
 }
 
 TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
 {
-    zone_.ask(id(1), false, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10);
     EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'a'), noon + hour), 0);
     EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'b'), noon + hour), 0);
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, std::string(40'000, 'b'));
@@ -558,20 +559,89 @@ TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
 
 TEST_F(ZoneTest, ForgetsTheDocumentsThatAreNotUsed)
 {
-    zone_.ask(id(1), false, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10);
     zone_.answer(id(1), "body", noon + hour);
-    zone_.ask(id(2), false, noon, noon + 10);
+    zone_.ask(id(2), {}, noon, noon + 10);
     zone_.answer(id(2), "body", noon + hour);
     zone_.read(id(1), 0, noon);
     for (std::size_t n = 3; n < 2 + 256; n++) {
-        zone_.ask(id(n), false, noon, noon + 10);
+        zone_.ask(id(n), {}, noon, noon + 10);
     }
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, "body");
     EXPECT_EQ(zone_.read(id(2), 0, noon).serial, 0);
 }
 
+// Who asks how often, and how much is left of ten a minute.
+
+constexpr std::int64_t second = 1'000'000; // microseconds
+constexpr oidc::Rate ten_a_minute{10, 60 * second};
+
+int tokens_left(Zone& zone, std::size_t client, std::int64_t now = noon)
+{
+    int count = 0;
+    while (count < 20 &&
+        zone.take_token(key(client), ten_a_minute, now * second)) {
+        count++;
+    }
+    return count;
+}
+
+TEST_F(ZoneTest, HasABucketForEachClient)
+{
+    EXPECT_EQ(tokens_left(zone_, 1), 10);
+    EXPECT_EQ(tokens_left(zone_, 1), 0);
+    EXPECT_EQ(tokens_left(zone_, 2), 10);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
+    zone_.give_back_token(key(1), ten_a_minute.cost());
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 600), 10);
+}
+
+TEST_F(ZoneTest, TakesNothingFromWhoHasNoBucket)
+{
+    zone_.give_back_token(key(1), ten_a_minute.cost());
+    EXPECT_EQ(tokens_left(zone_, 1), 10);
+}
+
+// Who goes on asking is not forgotten, however many others there are.
+TEST_F(ZoneTest, ForgetsTheClientsThatWereNotHereForLongest)
+{
+    tokens_left(zone_, 1);
+    tokens_left(zone_, 2);
+    for (std::size_t n = 1000; n < 6000; n++) {
+        EXPECT_TRUE(zone_.take_token(key(n), ten_a_minute, noon * second));
+        EXPECT_EQ(tokens_left(zone_, 1), 0) << n;
+    }
+    EXPECT_EQ(tokens_left(zone_, 2), 10);
+}
+
+TEST_F(ZoneTest, KeepsAllElseHoweverManyClientsThereAre)
+{
+    acquire_and_finish(Purpose::renewal, 1, "result");
+    EXPECT_EQ(acquire(Purpose::login, 2), Standing::ours);
+    revoke(1);
+    for (std::size_t n = 1000; n < 6000; n++) {
+        zone_.take_token(key(n), ten_a_minute, noon * second);
+    }
+    EXPECT_EQ(result(Purpose::renewal, 1), "result");
+    EXPECT_EQ(acquire(Purpose::login, 2), Standing::busy);
+    EXPECT_NE(revoked_at(1), 0);
+}
+
+TEST_F(ZoneTest, TakesTokensWhereLoginsFillIt)
+{
+    flood();
+    for (std::size_t n = 1; n < 30; n++) {
+        EXPECT_EQ(tokens_left(zone_, n), 10);
+    }
+    for (std::size_t n = 1; n < 30; n++) {
+        EXPECT_EQ(tokens_left(zone_, n), 0) << "one client is not another's";
+    }
+}
+
 TEST_F(ZoneTest, OutlivesAReload)
 {
+    tokens_left(zone_, 1);
     acquire_and_finish(Purpose::renewal, 1, "result");
     revoke(1);
     Cycle next;
@@ -582,6 +652,7 @@ TEST_F(ZoneTest, OutlivesAReload)
     EXPECT_EQ(zone.acquire(Purpose::renewal, id(1), noon, noon + hour).result,
         "result");
     EXPECT_NE(revoked_at(zone, key(1)), 0);
+    EXPECT_EQ(tokens_left(zone, 1), 0);
     EXPECT_TRUE(revoke(2)) << "it is one zone";
 }
 
@@ -633,9 +704,9 @@ TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
 {
     std::string first(300, 'a');
     std::string second(500, 'b');
-    zone_.ask(id(1), false, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10);
     auto serial = zone_.answer(id(1), first, noon + 1);
-    zone_.ask(id(1), false, noon + 1, noon + 10);
+    zone_.ask(id(1), {}, noon + 1, noon + 10);
     zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1);
     at_every_moment([&] { zone_.answer(id(1), second, noon + hour); },
         [&] {
@@ -646,6 +717,22 @@ TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
             if (is_first) {
                 EXPECT_EQ(snapshot.failure->detail, "too late");
             }
+        });
+}
+
+TEST_F(KilledWorker, HasTakenATokenOrNot)
+{
+    zone_.take_token(key(1), ten_a_minute, noon * second);
+    at_every_moment(
+        [&] {
+            zone_.take_token(key(1), ten_a_minute, noon * second);
+            zone_.take_token(key(2), ten_a_minute, noon * second);
+        },
+        [&] {
+            auto left = tokens_left(zone_, 1);
+            EXPECT_TRUE(left == 8 || left == 9) << left;
+            left = tokens_left(zone_, 2);
+            EXPECT_TRUE(left == 9 || left == 10) << left;
         });
 }
 
