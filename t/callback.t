@@ -20,7 +20,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(268);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(271);
 
 my $op = provider($t, 8081);
 
@@ -327,7 +327,7 @@ like(summary($res), qr{^302 to /page/used(?: with NGX_OIDC_SESSION)?$},
 is(summary($copy->get($callback)), '302 to /page/used with NGX_OIDC_SESSION',
     'used a moment ago, by this browser: the same session');
 is($copy->cookie('NGX_OIDC_SESSION'), $browser->cookie('NGX_OIDC_SESSION'), 'and no new one');
-is(summary(browser()->get($callback)), '302 to provider', 'by another: no session');
+is(summary(browser()->get($callback)), '302 to callback', 'by another: no session');
 
 $op->set(id_token => {claims => {iss => 'http://evil'}});
 ($browser, $callback) = begin('/page/');
@@ -348,9 +348,12 @@ is(summary($browser->get($callback)), '302 to /page/', 'unless logged in meanwhi
 $browser->clear;
 $op->clear;
 $res = $browser->get($callback);
-is(summary($res), '302 to provider', 'cookie lost: once more');
+is(summary($res), '302 to callback', 'cookie lost: is asked for another one');
+$res = $browser->follow($res);
+is(summary($res), '302 to /page/lost?a=b', 'and goes to its page');
+is($op->count, 0, 'which the provider knows nothing of');
 is($browser->login($res->{location})->{hops}[-1]{url} =~ s{.*?(?=/page)}{}r, '/page/lost?a=b',
-    'and to the page');
+    'where a login begins');
 
 $op->clear;
 $copy = browser()->set_cookie('NGX_OIDC_SESSION=' . $browser->cookie('NGX_OIDC_SESSION') . '; Path=/');
@@ -360,11 +363,10 @@ is(summary($copy->get($callback)), '302 to /page/stale', 'cookie lost, but logge
 my $refusing = browser();
 ($browser, $callback) = begin('/page/', browser => $refusing);
 $res = $refusing->clear->get($callback);
-is(summary($res), '302 to provider', 'cookies refused: once more');
-$callback = $refusing->follow($res)->{location};
+is(summary($res), '302 to callback', 'cookies refused: is asked for one');
 log_mark($t);
-is(summary($refusing->clear->get($callback)), '400 state_cookie', 'but not for ever');
-ok(log_has($t, sentence('client sent a state without the cookie of its login')), 'is logged');
+is(summary($refusing->clear->follow($res)), '400 state_cookie', 'but not for ever');
+ok(log_has($t, sentence('client sent a state without any cookie of a login')), 'is logged');
 
 # expired
 
@@ -372,17 +374,19 @@ sleep $late_at - time if $late_at > time;
 $op->clear;
 
 my $in_time = $late->clone;
-$res = $late->get($late_callback);
-is(summary($res), '302 to provider', 'expired: once more');
-
-$callback = $late->follow($res)->{location};
-sleep 1.1;
 log_mark($t);
-is(summary($late->get($callback)), '400 state_expired', 'but not for ever');
-ok(log_has($t, qr/oidc: client sent a state that expired while handling the callback, provider "brief"/),
-    'is logged');
+$res = $late->get($late_callback);
+is(summary($res), '302 to callback', 'expired, and so is its cookie: is asked for another one');
+$res = $late->follow($res);
+is(summary($res), '302 to /page/brief', 'and goes to its page');
 
-is(summary($late->clear->get($late_callback)), '302 to provider', 'expired, and no cookies: once more');
+$callback = $late->follow($late->follow($res))->{location};
+$op->clear;
+sleep 1.1;
+$late->set_cookie('brief_login_rounds=1; Path=/');    # as it is for 20 seconds
+is(summary($late->get($callback)), '302 to /page/brief', 'expired once more: to its page at once');
+is($op->count, 0, 'which the provider knows nothing of');
+is(scalar(error_log_lines($t, qr/oidc:/)), 0, 'nor the log');
 is($in_time->login('/page/brief')->{status}, 204, 'logged in meanwhile');
 $op->clear;
 is(summary($in_time->get($late_callback)), '302 to /page/brief', 'expired: to the page');
@@ -602,13 +606,21 @@ sub summary {
     my $summary = $answer->{status};
     $summary .= " $answer->{headers}{'x-error'}" if defined $answer->{headers}{'x-error'};
 
-    my $location = $answer->{headers}{location};
-    $summary .= ' to ' . ($location =~ m{/authorize\?} ? 'provider' : $location) if defined $location;
+    $summary .= ' to ' . place_of($answer) if defined $answer->{location};
 
     my ($cookie) = map { /^((?:(?!_login_)[^=])+)=./ } @{ $answer->{set_cookie} };
     $summary .= " with $cookie" if defined $cookie;
     $summary .= ' token' if $op->count('/token');
     return $summary;
+}
+
+# The provider, the callback with a state alone, or else the location.
+sub place_of {
+    my ($answer) = @_;
+
+    return 'provider' if $answer->{location} =~ m{/authorize\?};
+    return 'callback' if $answer->{location} =~ m{/oidc_callback\?state=[^&]+$};
+    return $answer->{headers}{location};
 }
 
 sub sentence {

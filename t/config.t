@@ -18,7 +18,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(138);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(158);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -149,6 +149,12 @@ my @in_provider = (
     ['cookie_path, the callback beside it', "redirect_uri /app2;\ncookie_path /app;",
         qr/invalid "cookie_path" "\/app", redirect_uri "\/app2" is not below it/],
     ['cookie_samesite', 'cookie_samesite yes;', qr/invalid "cookie_samesite" value "yes", use one of: lax, strict, none/],
+    ['cookie_partitioned', 'cookie_partitioned yes;',
+        qr/invalid value "yes" in "cookie_partitioned" directive, it must be "on" or "off"/],
+    (map {
+        ["cookie_partitioned, with cookie_samesite $_->[0]", "$_->[1]cookie_partitioned on;",
+            qr/invalid "cookie_partitioned" "on", it needs cookie_samesite none/]
+    } ['as it is', ''], ['lax', "cookie_samesite lax;\n"], ['strict', "cookie_samesite strict;\n"]),
 
     ['session_key, absent', 'session_key absent;', qr/invalid "session_key" "\S+absent", $readable/],
     ['session_key, empty', 'session_key empty;', qr/invalid "session_key" "\S+empty", $readable/],
@@ -261,6 +267,12 @@ my @in_http = (
     ['the same, one of them inherited from http',
         "$twin\nauth_oidc idp;\nserver {\nlocation /b {\nauth_oidc twin; # here\n}\n}",
         qr/oidc_provider "twin" AT $same "idp" in the same server, give it one of its own/],
+    ['two providers whose cookies have one name on https', ($twin =~ s/\}/cookie_name __Host-NGX_OIDC_SESSION; }/r)
+        . "\nserver {\nlocation /a { auth_oidc idp; }\nlocation /b {\nauth_oidc twin; # here\n}\n}",
+        qr/oidc_provider "twin" AT $same "idp" in the same server, give it one of its own/],
+    ['the same, the longer name first', ($twin =~ s/\}/cookie_name __Host-NGX_OIDC_SESSION; }/r)
+        . "\nserver {\nlocation /a { auth_oidc twin; }\nlocation /b {\nauth_oidc idp; # here\n}\n}",
+        qr/oidc_provider "idp" AT $same "twin" in the same server, give it one of its own/],
 );
 
 # A running nginx that is told to reload says the same as "nginx -t", and sooner.
@@ -292,6 +304,7 @@ my %right = (
     cookie_domain => ['example.com', '.example.com', 'localhost'],
     cookie_path => ['/', '/oidc_callback'],
     cookie_samesite => ['lax', 'strict', 'none', 'Lax'],
+    cookie_partitioned => ['off', "on;\ncookie_samesite none"],
     session_key => ['key', 'key_low', '%%TESTDIR%%/keys'],
     session_timeout => ['1', '8h', '30d', '3650d'],
     session_idle_timeout => ['3650d'],
@@ -348,6 +361,12 @@ loads($t, 'two providers with one callback in a server, each with its cookie',
     provider_block('cookie_name one;') . "$twin\n"
     . "server { location / { auth_oidc idp; } location /b { auth_oidc twin; } }\n");
 
+# On https names get a prefix: two that differ by that alone are one.
+my $prefixed = $twin =~ s/\}/cookie_name __Host-sid; }/r;
+my $both = "server { location / { auth_oidc idp; } location /b { auth_oidc twin; } }\n";
+loads($t, 'two providers whose cookies differ by a prefix, each with its callback',
+    provider_block("cookie_name sid;\nredirect_uri /callback;") . "$prefixed\n$both");
+
 loads($t, 'two providers with one cookie in a server, each with its callback',
     provider_block('redirect_uri /callback;') . "$twin\n"
     . "server { location / { auth_oidc idp; } location /b { auth_oidc twin; } }\n");
@@ -382,9 +401,9 @@ loads($t, 'every directive of http, server and location', provider_block('') . <
     }
 EOC
 
-# What loads, and protects nothing.
+# What loads, and protects nothing, or what is further in alone.
 
-my $nothing = qr/protects nothing, since "auth_oidc_mode off" is inherited; write "auth_oidc_mode require" beside it/;
+my $nothing = qr/protects only places with an "auth_oidc_mode" of their own, since "auth_oidc_mode off" is inherited$/m;
 for my $case (
     ['auth_oidc in location, mode in server', "server {\nauth_oidc_mode off;\nlocation / {\nauth_oidc idp; # here\n}\n}"],
     ['auth_oidc in server, mode in http', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\nlocation / { }\n}"],
@@ -394,6 +413,8 @@ for my $case (
     ['auth_oidc by a variable', "auth_oidc_mode off;\nserver {\nauth_oidc \$host; # here\n}"],
     ['auth_oidc that replaces another one', "auth_oidc idp;\nserver {\nauth_oidc_mode off;\nlocation / {\n"
         . "auth_oidc idp; # here\n} }"],
+    ['auth_oidc whose inner locations have a mode', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\n"
+        . "location / { auth_oidc_mode require; } }"],
     ['both in one block', 'server { auth_oidc idp; auth_oidc_mode off; location / { } }'],
     ['both inherited', 'auth_oidc idp; auth_oidc_mode off; server { location / { if ($arg_a) { return 403; } } }'],
     ['auth_oidc inherited', 'auth_oidc idp; server { auth_oidc_mode off; location / { } }'],
@@ -509,6 +530,24 @@ sub loads {
     my ($t, $name, $http) = @_;
 
     is(config_error($t, http_block($http)), '', $name);
+}
+
+# What nginx -t warns of, the secrets being of that mode.
+sub warnings {
+    my ($t, $mode, $http) = @_;
+
+    chmod $mode, map { $t->testdir . "/$_" } values %secret;
+    $t->write_file_expand('nginx.conf', http_block($http));
+    return sort $t->dump_config =~ /\[warn\] (?:\d+#\d+: )?(.*)/g;
+}
+
+sub public {
+    my ($directive, $file) = @_;
+
+    my $dir = $t->testdir;
+    my $line = 1 + ($t->read_file('nginx.conf') =~ s/^oidc_provider .*?\K^\}.*//msr) =~ tr/\n//;
+    return qq{"$directive" file "$dir/$file" can be read by all users of this machine, give it the mode 600}
+        . " in $dir/nginx.conf:$line";
 }
 
 # The lines of those auth_oidc of which nginx -t warns with these words.

@@ -88,7 +88,7 @@ my @refused = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(2 * @accepted + 4 * @refused + 42);
+    ->plan(2 * @accepted + 4 * @refused + 44);
 
 my $op = provider($t, 8081);
 my $other = provider($t, 8082);
@@ -188,12 +188,14 @@ for my $case (@refused) {
 (undef, $page) = begin();
 my $stranger = browser();
 $answer = $stranger->submit($page);
-is($answer->{status}, 303, 'a browser that lost its cookies begins once more');
-like($answer->{headers}{location}, qr{^http://127\.0\.0\.1:\d+/authorize\?}, 'at the provider');
+is($answer->{status}, 303, 'a browser that lost its cookies is asked for another one');
+like($answer->{location}, qr{/oidc_callback\?state=[^&]+$}, 'by a GET, of a state alone');
+my $keeping = $stranger->clone;
+is(summary($keeping->follow($answer)), '302 to /page/', 'one that keeps it goes to its page');
+is(summary($keeping->submit($page)), '303 to /page/', 'the form once more, with that cookie: at once');
 log_mark($t);
-$answer = $stranger->clear->submit($stranger->follow($answer));
-is(summary($answer), '400 state_cookie', 'but not twice');
-ok(log_has($t, qr/oidc: client sent a state without the cookie of its login while/), 'and says so');
+is(summary($stranger->clear->follow($answer)), '400 state_cookie', 'one that keeps none is refused');
+ok(log_has($t, qr/oidc: client sent a state without any cookie of a login while/), 'and told why');
 
 my ($victim) = begin();
 log_mark($t);

@@ -86,6 +86,7 @@ http {
 
     oidc_provider silent {
         issuer        http://127.0.0.1:8084/realms/a/;
+        redirect_uri  /silent_callback;
         client_id     client;
         client_secret SECRET;
         cookie_name   silent;
@@ -291,8 +292,8 @@ is($one->login("http://two.example.com:$port/page")->{status}, 200, 'but soon');
 
 $res = login('/page', base => "https://www.example.com:$tls_port");
 like($res->{body}, qr/^user=alice /, 'logged in on https');
-($set) = grep { /^NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
-like($set, qr/; HttpOnly; SameSite=Lax; Secure$/, 'secure cookie');
+($set) = grep { /NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
+like($set, qr/^__Host-NGX_OIDC_SESSION=.*; HttpOnly; SameSite=Lax; Secure$/, 'secure cookie');
 is(scalar(grep { /^__Host-NGX_OIDC_SESSION_login_/ } @{ $res->{hops}[0]{set_cookie} }), 1,
     'bound to the host');
 
@@ -302,8 +303,9 @@ like($res->{body}, qr/by=domain uri=.domain.page\?q$/, 'logged in with a cookie_
 like($res->{hops}[2]{url}, qr{^https://login\.example\.com:}, 'by the callback of another host');
 is($res->{hops}[2]{headers}{location}, "https://www.example.com:$tls_port/domain/page?q",
     'which returns to the host that was asked');
-($set) = grep { /^NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
-like($set, qr/; Path=\/; Domain=example.com; HttpOnly; SameSite=Lax; Secure$/, 'and its cookie');
+($set) = grep { /NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
+like($set, qr/^__Secure-NGX_OIDC_SESSION=.*; Path=\/; Domain=example.com; HttpOnly; SameSite=Lax; Secure$/,
+    'and its cookie');
 is($browser->get("https://login.example.com:$tls_port/domain/x")->{status}, 200,
     'the session is good at both');
 
@@ -320,8 +322,8 @@ for my $case (['front', 'of the server'], ['inner', 'of the location']) {
     is(($op->requests('/token'))[-1]{params}{redirect_uri}, "$base/oidc_callback",
         'and the same in the token request');
     is($res->{hops}[2]{headers}{location}, '/page', 'back to the page');
-    ($set) = grep { /^NGX_OIDC_SESSION=/ } map { @{ $_->{set_cookie} } } @{ $res->{hops} };
-    like($set || '', qr/; Secure$/, 'secure cookie');
+    ($set) = grep { /NGX_OIDC_SESSION=/ } map { @{ $_->{set_cookie} } } @{ $res->{hops} };
+    like($set || '', qr/^__Host-NGX_OIDC_SESSION=.*; Secure$/, 'secure cookie');
 }
 
 # What the hops of a login were.

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Tests for a login that goes round in circles: a browser that does not bring the session's cookie back
-# logs in a few times and is then told why, by our page or by the operator's.
+# Tests for a login that goes round in circles: a browser that does not bring the session's cookie back, or
+# that of a login, logs in a few times and is then told why, by our page or by the operator's.
 
 use warnings;
 use strict;
@@ -21,7 +21,7 @@ select STDOUT; $| = 1;
 my $title = 'The login goes round in circles';
 my $sentence = q{client went through 5 logins and did not keep a session's cookie};
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(44);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(50);
 
 my $op = provider($t, 8081);
 
@@ -141,6 +141,24 @@ $op->set(error => 'access_denied');
 is($unlucky->login('/page/')->{headers}{'x-error'}, 'provider_access_denied', 'a login that fails');
 $op->reset;
 is($unlucky->login('/page/')->{body}, 'application', 'is no round');
+
+# A login that is never finished, since its cookie is lost on the way each time, is a round, too.
+
+for my $name (qw/ op posts /) {
+    my $browser = browser();
+    my $answer = $browser->get($name eq 'op' ? '/page/' : '/posts/');
+    my $begun = 0;
+    for (1 .. 40) {
+        last unless Test::OIDC::Browser::leads_on($answer);
+        $begun++ if ($answer->{location} // '') =~ m{/authorize\?};
+        $browser->forget($_) for grep { /_login_(?!rounds$)/ } map { $_->{name} } $browser->cookies;
+        $answer = $browser->follow($answer);
+    }
+    is($begun, 5, "$name, a cookie that is lost each time: five logins");
+    is(outcome($answer), '400 login_loop', "$name, a cookie that is lost each time: no sixth");
+    like($answer->{url}, $name eq 'op' ? qr{/page/$} : qr{/posts/$},
+        "$name, a cookie that is lost each time: which the page says");
+}
 
 for my $value ('6', '55', '-1', 'x', '', '5x') {
     my $forger = browser()->set_cookie("op_login_rounds=$value; Path=/");

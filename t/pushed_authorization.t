@@ -57,7 +57,7 @@ my @refused = (
 my @slow = too_slow("$issuer/par");
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CHALLENGE_TESTS * (@refused + @slow) + @slow + 40);
+    ->plan(CHALLENGE_TESTS * (@refused + @slow) + @slow + 42);
 
 my $op = provider($t, 8081, metadata => { pushed_authorization_request_endpoint => "$issuer/par" });
 
@@ -152,9 +152,12 @@ for my $case (['always', ['client_secret_basic'], 'redirect_uri state'],
 $op->reset->clear;
 my $browser = browser();
 my $sent = $browser->follow($browser->get('/?op=always'));
-my $again = $browser->clear->follow($sent);
+my $again = $browser->follow($browser->clear->follow($sent));
+is($again->{headers}{location}, '/?op=always', 'a callback that lost its cookie leads to the page');
+is($op->count('/par'), 1, 'and pushes nothing');
+$again = $browser->follow($again);
 is(join(' ', sort keys %{ query($again->{location}) }), 'client_id request_uri',
-    'a login that begins once more is pushed, too');
+    'a login that begins there is pushed, too');
 is($op->count('/par'), 2, 'which takes another push');
 is($browser->follow($browser->follow($again))->{status}, 302, 'and succeeds');
 

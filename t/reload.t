@@ -20,7 +20,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 # That a worker was killed is an alert: the others are looked for at the end.
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(52)->todo_alerts();
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(53)->todo_alerts();
 
 my $op = provider($t, 8081);
 
@@ -227,6 +227,7 @@ release();
 my $start = time;
 my $res = $browser->login($callback);
 cmp_ok(time - $start, '<', 4, 'the callback again: an answer in time');
+is(outcome($res->{hops}[0]), '302 to /hasty', 'which leads to the page');
 is($res->{status}, 204, 'and logged in');
 is($res->{hops}[-1]{url} =~ s{.*(?=/)}{}r, '/hasty', 'at the page');
 is($browser->login('/hasty')->{status}, 204, 'the next request logs in');

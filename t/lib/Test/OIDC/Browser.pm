@@ -5,21 +5,28 @@ package Test::OIDC::Browser;
 #
 #   my $b = Test::OIDC::Browser->new(base => 'https://localhost:8443');
 #   $res = $b->get('/path', headers => {Accept => '*/*', 'Sec-Fetch-Mode' => undef});
-#   $res = $b->follow($res);           one redirect, or the form of a form_post page
+#   $res = $b->follow($res);           one redirect, the Refresh of a page, or the form of a form_post page
 #   $res = $b->login('/path');         get, then follow to the end; $res->{hops} are all the answers
-#   $request = $b->start('/path');     sent only; $b->finish($request) reads the answer, $b->abort leaves
+#   $request = $b->start('/path');     sent only; $b->finish($request) reads the answer, $b->abort leaves;
+#                                      start_form($res) sends the form of a page
 #   $b->route(8080 => 8180)            what is for that port goes to the other one, as a balancer sends
-#                                      it to another node; route(8080 => 8080) takes it back
+#                                      it to another node; route(8080 => 8080) takes it back; a path is
+#                                      that of a Unix socket
 #
-# An answer is { status, headers, body, location, set_cookie, head, url, error }. Names in headers are
-# in lower case and values of a repeated one joined by ", "; set_cookie lists all of them; location is
-# absolute; status is 0 and error says why when no answer came.
+# new() also takes headers that all requests have, as a proxy on the way would add them; those of a request
+# go before them.
+#
+# An answer is { status, headers, body, location, refresh, set_cookie, head, url, error }. Names in headers
+# are in lower case and values of a repeated one joined by ", "; set_cookie lists all of them; location and
+# refresh, which is where a page leads on to at once, are absolute; status is 0 and error says why when no
+# answer came.
 
 use warnings;
 use strict;
 
 use IO::Select ();
 use IO::Socket::INET ();
+use IO::Socket::UNIX ();
 use Time::HiRes qw/ time /;
 
 use Test::Nginx qw//;
@@ -44,6 +51,8 @@ sub new {
     return bless {
         base => $options{base} || 'http://localhost:' . Test::Nginx::port(8080),
         jar => $options{jar} || Test::OIDC::Cookies->new,
+        headers => $options{headers} || {},
+        routes => $options{routes} || {},
     }, $class;
 }
 
@@ -66,8 +75,9 @@ sub request {
     return $self->finish($self->start($url, method => $method, %options));
 }
 
-# Options: method, content, headers (undef removes one, an array repeats it), from (the URL of the page
-# that leads here, which decides what SameSite cookies are sent).
+# Options: method, content, headers (undef removes one, an array repeats it); from, the URL of the page that
+# leads here, and top, that of the page whose frame it is in, which decide what SameSite cookies are sent;
+# absolute (the request line has the whole URL, as for a proxy).
 sub start {
     my ($self, $url, %options) = @_;
 
@@ -78,15 +88,21 @@ sub start {
     my ($type, $content) = (undef, $options{content});
     ($type, $content) = ('application/x-www-form-urlencoded', query_string($content)) if ref $content;
 
-    my $cross_site = defined $options{from} && split_url($options{from})->{host} ne $target->{host};
+    my ($cross_site, $framed)
+        = map { defined $options{$_} && split_url($options{$_})->{host} ne $target->{host} } qw/ from top /;
 
-    my $head = join "\r\n", "$method $target->{target} HTTP/1.1", header_lines(
+    my $asked = $target->{target};
+    $asked = "$target->{scheme}://" . authority($target) . $asked if $options{absolute};
+    my $head = join "\r\n", "$method $asked HTTP/1.1", header_lines(
         'Host' => authority($target),
         %navigation,
+        defined $options{top} ? ('Sec-Fetch-Dest' => 'iframe') : (),
         'Sec-Fetch-Site' => $cross_site ? 'cross-site' : defined $options{from} ? 'same-site' : 'none',
-        'Cookie' => $self->{jar}->header($target, method => $method, cross_site => $cross_site),
+        'Cookie' => $self->{jar}->header($target,
+            method => $method, cross_site => $cross_site, framed => $framed),
         'Content-Type' => $type,
         'Content-Length' => defined $content ? length $content : undef,
+        %{ $self->{headers} },
         %{ $options{headers} || {} },
         'Connection' => 'close',
     ), '', '';
@@ -119,34 +135,41 @@ sub raw {
 }
 
 sub follow {
-    my ($self, $answer) = @_;
+    my ($self, $answer, %options) = @_;
 
-    return $self->submit($answer) unless defined $answer->{location};
-
+    my $url = $answer->{location} // $answer->{refresh} // return $self->submit($answer, %options);
     my $keeps_method = $answer->{status} =~ /^30[78]$/;
     my $method = $keeps_method ? $answer->{method} : 'GET';
-    return $self->request($method, $answer->{location}, from => $answer->{url});
+    return $self->request($method, $url, from => $answer->{url}, %options);
 }
 
 # Posts the form of a page, with its hidden fields.
 sub submit {
-    my ($self, $answer) = @_;
+    my ($self, $answer, %options) = @_;
+
+    return $self->finish($self->start_form($answer, %options));
+}
+
+# The same, sent only.
+sub start_form {
+    my ($self, $answer, %options) = @_;
 
     my ($action) = $answer->{body} =~ /<form\b[^>]*\baction="([^"]*)"/ or die 'nothing to follow';
     my %fields = map { html_unescape($_) }
         $answer->{body} =~ /<input\b[^>]*\bname="([^"]*)"[^>]*\bvalue="([^"]*)"/g;
 
     my $url = absolute(html_unescape($action), $answer->{url});
-    return $self->post($url, \%fields, from => $answer->{url});
+    return $self->start($url, method => 'POST', content => \%fields, from => $answer->{url}, %options);
 }
 
 sub login {
     my ($self, $url, %options) = @_;
 
+    my %everywhere = map { $_ => $options{$_} } grep { $_ eq 'top' } keys %options;
     my @hops = $self->get($url, %options);
     while (leads_on($hops[-1])) {
         die 'too many redirects' if @hops == MAX_HOPS;
-        push @hops, $self->follow($hops[-1]);
+        push @hops, $self->follow($hops[-1], %everywhere);
     }
 
     return { %{ $hops[-1] }, hops => \@hops };
@@ -159,7 +182,8 @@ sub leads_on {
         || $answer->{status} == 200 && $answer->{body} =~ /onload="document\.forms\[0\]\.submit\(\)"/;
 }
 
-# All cookies, each { name, value, domain, host_only, path, expires, secure, httponly, samesite }.
+# All cookies, each { name, value, domain, host_only, path, expires, secure, httponly, samesite,
+# partitioned }.
 sub cookies { return shift->{jar}->all }
 
 # The value of one by its name, or undef.
@@ -199,7 +223,7 @@ sub clone {
     my $jar = Test::OIDC::Cookies->new;
     $jar->{made} = $self->{jar}{made};
     $jar->{cookies} = [ map { { %$_ } } @{ $self->{jar}{cookies} } ];
-    return ref($self)->new(base => $self->{base}, jar => $jar);
+    return ref($self)->new(base => $self->{base}, jar => $jar, headers => $self->{headers});
 }
 
 # Of pairs with the same name the last one counts; undef removes, an array repeats.
@@ -223,7 +247,7 @@ sub header_lines {
 sub route {
     my ($self, $from, $to) = @_;
 
-    $self->{routes}{ Test::Nginx::port($from) } = Test::Nginx::port($to);
+    $self->{routes}{ Test::Nginx::port($from) } = $to =~ m{^/} ? $to : Test::Nginx::port($to);
     return $self;
 }
 
@@ -242,8 +266,7 @@ sub send {
 
     local $SIG{PIPE} = 'IGNORE';
 
-    my $port = $self->{routes}{ $target->{port} } // $target->{port};
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp')
+    my $socket = connection($self->{routes}{ $target->{port} } // $target->{port})
         or return { %$request, error => "connect: $!" };
     $socket = start_tls($socket, $target->{host}) if $target->{scheme} eq 'https';
     return { %$request, error => 'TLS: ' . IO::Socket::SSL::errstr() } unless $socket;
@@ -252,6 +275,13 @@ sub send {
     $socket->print($bytes);
     $socket->flush;
     return { %$request, socket => $socket };
+}
+
+sub connection {
+    my ($to) = @_;
+
+    return IO::Socket::UNIX->new(Peer => $to) if $to =~ m{^/};
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $to, Proto => 'tcp');
 }
 
 sub start_tls {
@@ -274,7 +304,7 @@ sub receive {
 
     my $answer = {
         url => $request->{url}, method => $request->{method}, status => 0,
-        headers => {}, set_cookie => [], head => '', body => '', location => undef,
+        headers => {}, set_cookie => [], head => '', body => '', location => undef, refresh => undef,
         error => $error || 'closed without an answer',
     };
 
@@ -284,12 +314,13 @@ sub receive {
     my ($headers, $set_cookie) = parse_headers($head);
     $body = unchunk($body) if ($headers->{'transfer-encoding'} || '') eq 'chunked';
 
-    my $location = $headers->{location};
-    $location = absolute($location, $request->{url}) =~ s/#.*//sr if defined $location;
+    my ($refresh) = ($headers->{refresh} // '') =~ /^0; url=(.*)/;
+    my ($location, $leads_to) = map { defined ? absolute($_, $request->{url}) =~ s/#.*//sr : undef }
+        $headers->{location}, $refresh;
 
     return {
         %$answer, status => $status, headers => $headers, set_cookie => $set_cookie,
-        head => $head, body => $body, location => $location, error => $error,
+        head => $head, body => $body, location => $location, refresh => $leads_to, error => $error,
     };
 }
 

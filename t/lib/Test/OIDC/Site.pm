@@ -3,7 +3,8 @@ package Test::OIDC::Site;
 # The site of a test that has many an oidc_provider and one server: what stands the same in every
 # nginx.conf of that kind, so that a test writes down only what is its own.
 #
-#   nginx_conf(@blocks)                     an nginx.conf whose http block holds these
+#   nginx_conf(@blocks)                     an nginx.conf whose http block holds these, and where one client
+#                                           may fail as often as a test does
 #   oidc_provider($name, $directives, %changes)    a client of the provider at port 8081, with callback
 #                                           and cookie by its name; issuer => '...' and the like replace
 #                                           what is usual, client_secret => undef leaves it out
@@ -40,6 +41,7 @@ http {
     %%TEST_GLOBALS_HTTP%%
 
     error_log %%TESTDIR%%/error.log info;
+    oidc_limit off;
 
 $blocks
 }
