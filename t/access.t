@@ -684,9 +684,9 @@ sub secure {
     my ($name, $answer) = @_;
 
     my ($login) = grep { /_login_/ } @{ $answer->{hops}[0]{set_cookie} };
-    my ($session) = grep { /^NGX_OIDC_SESSION=/ } map { @{ $_->{set_cookie} } } @{ $answer->{hops} };
+    my ($session) = grep { /NGX_OIDC_SESSION=/ } map { @{ $_->{set_cookie} } } @{ $answer->{hops} };
     like($login, qr/^__Host-NGX_OIDC_SESSION_login_[\w-]+=.*; Path=\/; .*; Secure$/, "$name: login cookie");
-    like($session, qr/; Secure$/, "$name: session cookie");
+    like($session, qr/^__Host-NGX_OIDC_SESSION=.*; Secure$/, "$name: session cookie");
 }
 
 # Lines of the application's log that match, but for some.

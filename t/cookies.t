@@ -17,7 +17,7 @@ use Test::OIDC;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(132);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(139);
 
 my $op = provider($t, 8081);
 
@@ -47,6 +47,20 @@ http {
 
         location / {
             auth_oidc idp;
+            proxy_set_header X-User $oidc_claim_sub;
+            proxy_pass       http://127.0.0.1:8082;
+        }
+    }
+
+    server {
+        listen      127.0.0.1:8080;
+        server_name wide.localhost;
+
+        large_client_header_buffers 40 8k;
+
+        location / {
+            auth_oidc idp;
+            proxy_set_header Cookie "";
             proxy_set_header X-User $oidc_claim_sub;
             proxy_pass       http://127.0.0.1:8082;
         }
@@ -158,7 +172,24 @@ like(get("$name=planted; $name=$session")->{body}, qr/^user=alice /, 'a planted 
 like(get("$name=$session; $name=planted")->{body}, qr/^user=alice /, 'a planted cookie behind ours');
 like(get(join '; ', map { "$name=$_" } 'a', '', '2.x', $session)->{body}, qr/^user=alice /,
     'three planted before ours');
-is(get(join '; ', map { "$name=$_" } 1 .. 20, $session)->{status}, 302, 'no more than a few are tried');
+
+# Whoever may set cookies for the site sets many: all of them are tried, as many as a request may have.
+my $chunks = join '; ', map { "$name.$_=" . 'c' x 10 } 1 .. 8;
+my @crowds = (
+    ['100 short ones', join '; ', map { "$name=$_" } 1 .. 100],
+    ['100 that announce chunks', join '; ', map { "$name=9.$_" } 1 .. 100],
+    ['100 that announce chunks, which are there', join '; ', (map { "$name=9.$_" } 1 .. 100), $chunks],
+    ['one on each of 300 lines', map { "$name=$_" } 1 .. 300],
+    ['as many as three buffers hold', (join '; ', ("$name=x") x 370) x 3],
+    ['copies that are a byte short', ("$name=" . substr $session, 1) x 15],
+);
+like(get(@$_[1 .. $#$_], "$name=$session")->{body}, qr/^user=alice /, "planted before ours: $_->[0]") for @crowds;
+
+# 16 lines of nearly 8 KB, and more than 128 KB.
+my @long = ("$name=" . 'x' x 7900) x 18;
+like(get_wide(@long[0 .. 15], "$name=$session")->{body}, qr/^user=alice /, 'planted before ours: 124 KB');
+is(get_wide(@long, "$name=$session")->{status}, 302, 'no more than 128 KB of them are tried');
+
 like(get("$name=$bob; $name=$session")->{body}, qr/^user=bob /, 'of two sessions the first one');
 
 # Of the application
@@ -195,10 +226,13 @@ is(scalar(my @left = $tabs->cookies), 1, 'logins abandoned one after the other l
 # ------------------------------------------------------------------------------------------------------
 
 # With Cookie lines as they are.
-sub get {
-    my (@cookie) = @_;
+sub get { return ask('localhost', @_) }
+sub get_wide { return ask('wide.localhost', @_) }
 
-    return browser()->raw(join "\r\n", 'GET /page HTTP/1.1', 'Host: localhost',
+sub ask {
+    my ($host, @cookie) = @_;
+
+    return browser()->raw(join "\r\n", 'GET /page HTTP/1.1', "Host: $host",
         (map { "Cookie: $_" } @cookie), 'Connection: close', '', '');
 }
 

@@ -17,7 +17,7 @@ use Test::OIDC;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(75);
+my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(77);
 
 my $op = provider($t, 8081);
 
@@ -59,6 +59,7 @@ http {
     oidc_provider below     { %%OP%% cookie_path /app; redirect_uri /app/cb; cookie_name below; }
     oidc_provider host      { %%OP%% cookie_name __Host-sid; redirect_uri /host; }
     oidc_provider strict    { %%OP%% cookie_samesite strict; cookie_name strict; }
+    oidc_provider none      { %%OP%% cookie_samesite none; cookie_name none; }
 
     map $host $base {
         default          https://app.example.com;
@@ -88,6 +89,7 @@ http {
         location /domain    { auth_oidc domain; }
         location /app/      { auth_oidc below; }
         location /strict    { auth_oidc strict; }
+        location /none      { auth_oidc none; }
         location /named     { auth_oidc $arg_name; }
 
         location /tls/ {
@@ -96,6 +98,7 @@ http {
             location /tls/plain  { auth_oidc plain; }
             location /tls/domain { auth_oidc domain; }
             location /tls/host   { auth_oidc host; }
+            location /tls/none   { auth_oidc none; }
         }
     }
 }
@@ -240,7 +243,7 @@ is(shape('/short'), 'short_login_NAME=VALUE; Path=/; Max-Age=300; HttpOnly; Same
     'which lives as long as a login may take');
 is(shape('/tls/plain'), '__Host-NGX_OIDC_SESSION_login_NAME=VALUE; Path=/; Max-Age=600; HttpOnly; '
     . 'SameSite=Lax; Secure', 'cookie on https');
-is(shape('/tls/domain'), 'domain_login_NAME=VALUE; Path=/; Domain=example.com; Max-Age=600; HttpOnly; '
+is(shape('/tls/domain'), '__Secure-domain_login_NAME=VALUE; Path=/; Domain=example.com; Max-Age=600; HttpOnly; '
     . 'SameSite=Lax; Secure', 'with cookie_domain');
 is(shape('/app/'), 'below_login_NAME=VALUE; Path=/app; Max-Age=600; HttpOnly; SameSite=Lax',
     'with cookie_path');
@@ -248,6 +251,10 @@ is(shape('/tls/host'), '__Host-sid_login_NAME=VALUE; Path=/; Max-Age=600; HttpOn
     . 'Secure', 'with a __Host- cookie_name');
 is(shape('/strict'), 'strict_login_NAME=VALUE; Path=/; Max-Age=600; HttpOnly; SameSite=Lax',
     'a strict one would not come back from the provider');
+is(shape('/tls/none'), '__Host-none_login_NAME=VALUE; Path=/; Max-Age=600; HttpOnly; SameSite=None; Secure',
+    'one that goes into frames comes back in a frame');
+is(shape('/none'), 'none_login_NAME=VALUE; Path=/; Max-Age=600; HttpOnly; SameSite=None; Secure',
+    'on http, too, where browsers drop it without Secure');
 
 my %seen = map { $_ => 1 } map { cookie('/plain') =~ /^(\S+)=(\S+);/ } 1 .. 3;
 is(keys %seen, 6, 'name and value are random');

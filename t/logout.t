@@ -17,6 +17,7 @@ use Time::HiRes qw/ sleep time /;
 use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
+use Test::OIDC::URL qw/ html_unescape /;
 use Test::OIDC::Workers;
 
 select STDERR; $| = 1;
@@ -118,7 +119,7 @@ my @methods = qw/ HEAD PUT DELETE OPTIONS PATCH /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-server')->plan(
     keys(%location) + 2 * @own_wishes + 2 * @others_wishes + 2 * @destinations + keys(%attributes)
-    + 3 * @revocation_failures + 2 * @methods + 128);
+    + 3 * @revocation_failures + 2 * @methods + 144);
 
 my $op = provider($t, 8081, revocation => 1);
 my $bare = provider($t, 8082, metadata => { end_session_endpoint => undef });
@@ -157,6 +158,7 @@ EOF
 
     with_logout('page', '', %bare),
     with_logout('own_page', 'post_logout_uri /bye', %bare),
+    with_logout('markup', q{post_logout_uri "/bye?a='b'&c=%22%20d"}, %bare),
     with_logout('gone', '', %gone),
     with_logout('gone_page', 'post_logout_uri /bye', %gone),
     with_logout('slow', 'read_timeout 300ms', %slow),
@@ -260,8 +262,41 @@ is(in_every_worker($other, 'plain'), '200 200', 'after a reload the other sessio
 
 isnt(query($other->get('/logout')->{location})->{state}, $sent->{state}, 'each logout has a state of its own');
 is($browser->login(page_of('plain'))->{status}, 200, 'a login after a logout');
-is($browser->post('/logout', {})->{status}, 303, 'a posted logout leads on as a GET');
-is($browser->get(page_of('plain'))->{status}, 302, 'a posted logout ends the session');
+
+# A page whose policy has form-action lets a form lead nowhere else by a redirect: a posted logout is
+# answered by a page that goes on.
+
+$copy = $browser->clone;
+$answer = $browser->post('/logout', {});
+is($answer->{status}, 200, 'a posted logout: a page');
+is($answer->{headers}{location}, undef, 'a posted logout: no redirect');
+like($answer->{headers}{refresh} // '', qr/^0; url=\Q$issuer\E\/end_session\?client_id=client&state=[\w-]{22}$/,
+    'a posted logout: that leads to the provider at once');
+is(link_in($answer), $answer->{refresh}, 'a posted logout: and by a link');
+like($answer->{body}, qr/<title>Logging out<\/title>/, 'a posted logout: that says what it is');
+unlike($answer->{body}, qr/<script|alice/i, 'a posted logout: without a script, and without a name');
+is("$answer->{headers}{'content-type'} $answer->{headers}{'cache-control'} $answer->{headers}{'referrer-policy'}",
+    'text/html no-store no-referrer', 'a posted logout: that is not stored and leaves no trace');
+is_deeply([deleted_by($answer)], ['plain=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax'],
+    'a posted logout: takes the cookie away');
+$answer = $browser->follow($answer);
+$sent = ($op->requests('/end_session'))[-1];
+is("$answer->{status} $sent->{method} $sent->{verdict}", '200 GET ok', 'a posted logout: the provider takes it');
+is($browser->get(page_of('plain'))->{status}, 302, 'a posted logout: ends the session');
+is(in_every_worker($copy, 'plain'), '302 302', 'a posted logout: a copied cookie is worthless, in every worker');
+
+$browser = user('own_page');
+$answer = $browser->post(logout_of('own_page'), {});
+is(onward($answer), "$own/bye", 'a posted logout, no endpoint: a page that leads to post_logout_uri');
+is($browser->follow($answer)->{body}, 'goodbye, state ', 'a posted logout, no endpoint: which is shown');
+
+$browser = user('markup');
+$answer = $browser->post(logout_of('markup'), {});
+is(onward($answer), "$own/bye?a='b'&c=%22%20d", 'a posted logout, a URL with signs of markup: leads there');
+my ($link) = $answer->{body} =~ /<a href="(.*?)">/s;
+unlike($link // '<', qr/[<>"]|&(?!#\d+;|(?:amp|lt|gt|quot);)/, 'a posted logout, a URL with signs of markup: is escaped');
+is(user('markup')->get(logout_of('markup'))->{headers}{location}, "$own/bye?a='b'&c=%22%20d",
+    'a logout by GET, a URL with signs of markup: a redirect');
 
 # wherever it is
 
@@ -332,7 +367,10 @@ is("$answer->{headers}{'content-type'} $answer->{headers}{'cache-control'}", 'te
     'neither endpoint nor post_logout_uri: HTML, not stored');
 is($browser->cookie('page'), undef, 'neither endpoint nor post_logout_uri: the cookie is gone');
 is($copy->get(page_of('page'))->{status}, 302, 'neither endpoint nor post_logout_uri: and its copy worthless');
-is($browser->post(logout_of('page'), {})->{status}, 200, 'neither endpoint nor post_logout_uri: a posted logout');
+$answer = user('page')->post(logout_of('page'), {});
+like($answer->{body}, qr/You are logged out/, 'neither endpoint nor post_logout_uri: a posted logout has that page, too');
+is("$answer->{status} " . ($answer->{headers}{refresh} // ''), '200 ',
+    'neither endpoint nor post_logout_uri: which leads nowhere');
 
 # Who may log a user out.
 
@@ -390,13 +428,13 @@ is(page_summary($answer), '200 to be confirmed', 'posted from elsewhere, no form
 
 $answer = $browser->post($asked->{url}, { confirm => $confirmation },
     headers => { 'Sec-Fetch-Site' => 'same-origin', 'Origin' => 'null' });
-is($answer->{status}, 303, 'the form of the page: a logout');
+like(onward($answer), qr/^\Q$issuer\E\/end_session\?/, 'the form of the page: a logout');
 is($browser->get(page_of('plain'))->{status}, 302, 'the form of the page: the session has ended');
 is($other->get(page_of('plain'))->{status}, 200, 'the form of the page: another one has not');
 
 # No Referer may come from the page, so that an old browser has "null" for its Origin.
 $answer = $other->post('/logout', { confirm => $others }, headers => { %silent, 'Origin' => 'null' });
-is($answer->{status}, 303, 'the form of the page, from an old browser: a logout');
+like(onward($answer), qr/^\Q$issuer\E\/end_session\?/, 'the form of the page, from an old browser: a logout');
 is($other->get(page_of('plain'))->{status}, 302, 'the form of the page, from an old browser: the session has ended');
 
 $browser->login(page_of('plain'));
@@ -418,7 +456,8 @@ is_deeply([$answer->{status}, deleted_by($answer)],
 
 # What another site posts comes without a Lax cookie: no session, and none of its cookies is deleted.
 $answer = $browser->post('/logout', {}, from => "$evil/");
-is_deeply([$answer->{status}, deleted_by($answer)], [303], 'a post from elsewhere, without cookies');
+like(onward($answer), qr/^\Q$issuer\E\/end_session\?/, 'a post from elsewhere, without cookies: to the provider');
+is_deeply([deleted_by($answer)], [], 'a post from elsewhere, without cookies: deletes none');
 is($browser->get(page_of('plain'))->{status}, 200, 'a post from elsewhere, without cookies: ends nothing');
 
 # Requests that are refused.
@@ -636,6 +675,20 @@ sub user {
 # Cookies of the session, and what deletes them; those of its login are another matter.
 sub session_cookies { return sort grep { !/_login_/ } map { $_->{name} } shift->cookies }
 sub deleted_by { return sort grep { !/_login_/ && /; Max-Age=0/ } @{ shift->{set_cookie} } }
+
+# Where the link of a page leads, and where a page leads by itself, if that is the same.
+sub link_in {
+    my ($res) = @_;
+
+    return $res->{body} =~ /<a href="([^"]*)">/ ? html_unescape($1) : 'nowhere';
+}
+
+sub onward {
+    my ($res) = @_;
+
+    my $link = link_in($res);
+    return $res->{status} == 200 && ($res->{refresh} // '') eq $link ? $link : "nowhere, status $res->{status}";
+}
 
 sub logged_out_of {
     my ($base) = @_;

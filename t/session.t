@@ -366,7 +366,7 @@ sub session_cookie {
     my $answer = $browser->get($page);
     $answer = $browser->follow($answer) for 1 .. 2;
 
-    my ($attributes) = map { /^(?!\w+_login_)[^;]*; (.*)/ } @{ $answer->{set_cookie} };
+    my ($attributes) = map { /^(?!\S+_login_)[^;]*; (.*)/ } @{ $answer->{set_cookie} };
     return $attributes // "none, status $answer->{status}";
 }
 

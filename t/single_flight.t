@@ -388,11 +388,11 @@ sub cookie_of {
 
 sub has_curl { return `curl --version 2>/dev/null` =~ /^Features:.*\bHTTP2\b/m }
 
-# Asks for all these by one connection; what it gets can be read.
+# Asks for all these by one connection on https, where names have a prefix; what it gets can be read.
 sub curl {
     my ($browser, @paths) = @_;
 
-    my $cookies = join '; ', map { "$_->{name}=$_->{value}" } $browser->cookies;
+    my $cookies = join '; ', map { "__Host-$_->{name}=$_->{value}" } $browser->cookies;
     my $pid = open my $out, '-|', 'curl', qw/ --http2 --parallel --insecure --no-progress-meter /,
         '-H', "Cookie: $cookies", map { 'https://localhost:' . port(8443) . $_ } @paths;
     return { pid => $pid, out => $out };

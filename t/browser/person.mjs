@@ -1,16 +1,28 @@
 // Chromium, and what a person does in it at the demo's provider: type, allow, press a button.
 
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 
 const library = new URL('../../build/node/node_modules/playwright-core/index.mjs', import.meta.url);
 const { chromium } = await import(library);
 
+const SETTINGS = {
+  executablePath: process.env.CHROMIUM,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync'],
+};
+
+// Its contexts are private windows.
 export function launchBrowser() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync'],
-  });
+  return chromium.launch(SETTINGS);
+}
+
+// A window of a person who has allowed cookies of other sites; the profile is made in that directory.
+export function openProfile(directory, options) {
+  mkdirSync(`${directory}/Default`, { recursive: true });
+  const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+  writeFileSync(`${directory}/Default/Preferences`, JSON.stringify(preferences));
+  return chromium.launchPersistentContext(directory, { ...SETTINGS, ...options });
 }
 
 export async function newPage(context) {

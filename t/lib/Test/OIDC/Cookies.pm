@@ -1,8 +1,9 @@
 package Test::OIDC::Cookies;
 
 # A cookie jar that keeps and sends cookies the way browsers do (RFC 6265bis): domain, path, expiry,
-# Secure, SameSite, the __Host- and __Secure- prefixes, and 4096 bytes at most for name and value.
-# Like Chromium and Firefox it takes a loopback host for as good as https.
+# Secure, SameSite, Partitioned, the __Host- and __Secure- prefixes, and 4096 bytes at most for name and
+# value. Like Chromium and Firefox it takes a loopback host for as good as https. All of its pages are of
+# one top-level site: there is one partition, whose cookies are others than those without.
 
 use warnings;
 use strict;
@@ -21,7 +22,7 @@ sub all {
 }
 
 # The value of the Cookie header of a request, or undef. $url is split; $how says whether the request
-# comes from another site, and its method.
+# comes from another site, whether it is in a frame of one, and its method.
 sub header {
     my ($self, $url, %how) = @_;
 
@@ -88,7 +89,7 @@ sub set_attribute {
     } elsif ($name eq 'samesite' && $value =~ /^(?:strict|lax|none)$/i) {
         $cookie->{samesite} = lc $value;
 
-    } elsif ($name eq 'secure' || $name eq 'httponly') {
+    } elsif ($name =~ /^(?:secure|httponly|partitioned)$/) {
         $cookie->{$name} = 1;
     }
 }
@@ -101,6 +102,7 @@ sub acceptable {
     return 0 if !domain_matches($cookie, $url->{host});
     return 0 if $cookie->{secure} && !trustworthy($url);
     return 0 if $cookie->{samesite} eq 'none' && !$cookie->{secure};
+    return 0 if $cookie->{partitioned} && !$cookie->{secure};
 
     return $cookie->{secure} ? 1 : 0 if $cookie->{name} =~ /^__Secure-/i;
     return 1 if $cookie->{name} !~ /^__Host-/i;
@@ -118,11 +120,14 @@ sub is_for {
         && (!$cookie->{secure} || trustworthy($url));
 }
 
-# RFC 6265bis, 5.5: from another site "lax" goes only with a navigation by a safe method.
+# RFC 6265bis, 5.5: from another site "lax" goes only with a navigation by a safe method, and into its
+# frames not at all.
 sub same_site_allows {
     my ($cookie, %how) = @_;
 
-    return 1 if !$how{cross_site} || $cookie->{samesite} eq 'none';
+    return 1 if $cookie->{samesite} eq 'none';
+    return 0 if $how{framed};
+    return 1 if !$how{cross_site};
     return $cookie->{samesite} eq 'lax' && $how{method} =~ /^(?:GET|HEAD)$/;
 }
 
@@ -148,7 +153,7 @@ sub expired {
 sub same {
     my ($one, $other) = @_;
 
-    return !grep { $one->{$_} ne $other->{$_} } qw/ name domain path /;
+    return !grep { ($one->{$_} // '') ne ($other->{$_} // '') } qw/ name domain path partitioned /;
 }
 
 sub http_time {
