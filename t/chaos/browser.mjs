@@ -20,6 +20,7 @@ export class Browser {
   constructor(chaos, name, person, address) {
     Object.assign(this, { chaos, name, person, judge: chaos.judge, provider: chaos.provider, random: chaos.random.fork(name) });
     this.connections = new Connections(chaos.ports, chaos.certificate, address);
+    this.isSecure = this.random.chance(0.7);    // always on https, or always on http: its cookies differ
   }
 
   history() {
@@ -37,12 +38,15 @@ export class Browser {
     shows = page ? [page.shows].filter((name) => name) : Object.keys(blocks), leaving = 0 }) {
     await this.chaos.pace();
     const id = `${kind}-${++serial}`;
-    const exchange = { id, kind, page, block, begun, shows, browser: this, provider: this.provider, jar: jar.copy(), sentAt: Date.now() };
+    const exchange = { id, kind, page, block, begun, shows, browser: this, provider: this.provider, isSecure: this.isSecure,
+      jar: jar.copy(), sentAt: Date.now() };
     exchange.text = `${id} ${this.name} ${method} ${host} ${path.slice(0, 60)} with ${named(jar) || 'no session'}`;
     this.chaos.sent.set(id, exchange);
-    const answer = await this.connections.send(site, { method, path, host, body, http2: this.random.chance(0.5),
+    const answer = await this.connections.send(site, { method, path, host, body,
+      secure: this.isSecure, http2: this.isSecure && this.random.chance(0.7),
       headers: { ...same_site, 'X-Request': id, ...cookies(jar), ...headers }, ...this.departure(leaving) });
     this.settle(exchange, answer, jar);
+    if (kind === 'callback' && this.authorization(answer)) this.judge.violation('a callback begins a login', exchange.text, this.history());
     return { ...answer, sentAt: exchange.sentAt, exchange };
   }
 
@@ -162,10 +166,8 @@ export class Browser {
     const { block } = login;
     const { site, host } = homeOf(block.name);
     const answer = await this.send('callback', { site, host, block, begun: [login],
-      path: `${block.callback}?${query}`, ...options });
-    const location = this.authorization(answer);
-    if (location) this.judge.sentToLogIn(answer.exchange, location);
-    else if (answer.status === 302) login.finishedAt ??= Date.now();
+      path: `${block.callback}?${query}&${this.issuerParameter(block)}`, ...options });
+    if (answer.status === 302) login.finishedAt ??= Date.now();
     return answer;
   }
 
@@ -178,14 +180,19 @@ export class Browser {
       this.random.pick([`code=${login.code}&state=${login.state}`, `error=access_denied&state=${login.state}`, `code=x&state=${login.state}`]) :
       this.random.pick(['', 'code=x&state=y', 'code=x']);
     await this.send('callback', { site, host, block, begun: login ? [login] : [],
-      path: `${block.callback}?${query}`, leaving: 0.1 });
+      path: `${block.callback}?${query}&${this.issuerParameter(block)}`, leaving: 0.1 });
     this.chaos.count('stray callbacks');
+  }
+
+  // Providers that share a callback are told apart by it.
+  issuerParameter(block) {
+    return new URLSearchParams({ iss: this.provider.issuerOf(block.issuer) });
   }
 
   // --- logouts
 
   async logout(block = this.anyBlock(), leaving = 0.15) {
-    const own = this.jar.cookies.get(block.cookie)?.label?.login?.block ?? block;
+    const own = this.jar.cookieOf(block, this.isSecure)?.label?.login?.block ?? block;
     const { site, host } = homeOf(own.name);
     this.keepCopy();
     const post = this.random.chance(0.3) ? { method: 'POST', headers: form, body: '' } : {};
@@ -203,7 +210,7 @@ export class Browser {
 
   // Whose cookie the request had, unless its seal might be one that has expired.
   endOwn({ exchange, sentAt }, block, how) {
-    const label = exchange.jar.labelOf(block);
+    const label = exchange.jar.labelOf(block, exchange.isSecure);
     if (label?.login && sentAt - label.since < 1000 * block.timeout / 3) this.ended(label.login, how, sentAt);
   }
 
@@ -241,7 +248,7 @@ export class Browser {
 
   // By the cookie alone. Where providers share the path nothing says which of them is meant.
   async ownFrontChannel() {
-    const block = this.jar.cookies.get(this.anyBlock().cookie)?.label?.login?.block;
+    const block = this.jar.cookieOf(this.anyBlock(), this.isSecure)?.label?.login?.block;
     if (!block || block.front === '/front/tenant') return;
     const answer = await this.sendFrontChannel(block, { path: block.front, headers: { 'Sec-Fetch-Dest': 'iframe' } });
     if (answer.status === 200) this.endOwn(answer, block, 'a front-channel logout by cookie');

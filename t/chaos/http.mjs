@@ -1,8 +1,10 @@
-// The connections of one browser: HTTP/1.1 kept alive, and HTTP/2 over TLS with many requests at once. Any request can be
-// left in the middle: on HTTP/1.1 that closes the connection, on HTTP/2 it resets the stream or ends the connection.
+// The connections of one browser: HTTP/1.1 kept alive, with TLS or without, and HTTP/2 over TLS with many requests at once.
+// Any request can be left in the middle: on HTTP/1.1 that closes the connection, on HTTP/2 it resets the stream or ends the
+// connection.
 
 import http from 'node:http';
 import http2 from 'node:http2';
+import https from 'node:https';
 
 const most_seconds = 15;    // within which a request has an answer or an end
 const most_idle = 5000;     // ms: nginx would wait for a new connection to a worker that is about to end
@@ -12,7 +14,9 @@ export class Connections {
     this.ports = ports;
     this.certificate = certificate;
     this.address = address;    // on loopback, so that not all come from one
-    this.agent = new http.Agent({ keepAlive: true, maxSockets: 12, timeout: most_idle });
+    const settings = { keepAlive: true, maxSockets: 12, timeout: most_idle };
+    this.plain = { request: http.request, agent: new http.Agent(settings) };
+    this.secure = { request: https.request, agent: new https.Agent({ ...settings, ca: certificate, servername: 'localhost' }) };
     this.sessions = new Map();
     this.left = new WeakSet();
   }
@@ -26,9 +30,11 @@ export class Connections {
     });
   }
 
-  sendHttp1(site, { method, path, host, headers, body }, exchange) {
-    const req = http.request({ host: '127.0.0.1', port: this.ports[site].plain, localAddress: this.address,
-      agent: this.agent, method, path, headers: { Host: host, ...headers } });
+  sendHttp1(site, { secure, method, path, host, headers, body }, exchange) {
+    const scheme = secure ? 'secure' : 'plain';
+    const { request, agent } = this[scheme];
+    const req = request({ host: '127.0.0.1', port: this.ports[site][scheme], localAddress: this.address, agent,
+      method, path, headers: { Host: host, ...headers } });
     exchange.leave = () => { req.destroy(); };
     req.on('response', (res) => {
       res.on('end', () => exchange.finish({ status: res.statusCode, headers: res.headers }));
@@ -78,7 +84,8 @@ export class Connections {
   }
 
   close() {
-    this.agent.destroy();
+    this.plain.agent.destroy();
+    this.secure.agent.destroy();
     for (const session of this.sessions.values()) session.destroy();
     this.sessions.clear();
   }

@@ -28,8 +28,14 @@ export class Jar {
     return [...this.cookies].map(([name, { value }]) => `${name}=${value}`).join('; ');
   }
 
-  labelOf(block) {
-    const label = this.cookies.get(block.cookie)?.label;
+  // The cookie that nginx takes for this block's session: on https that with the prefix alone.
+  cookieOf(block, isSecure) {
+    const plain = isSecure ? undefined : this.cookies.get(block.cookie);
+    return this.cookies.get(prefix + block.cookie) ?? plain;
+  }
+
+  labelOf(block, isSecure) {
+    const label = this.cookieOf(block, isSecure)?.label;
     return label?.logins.some((login) => login.block === block) ? label : undefined;
   }
 
@@ -65,10 +71,15 @@ export class Jar {
   }
 }
 
+const prefix = '__Host-';
 const names = new Set(Object.values(blocks).map((block) => block.cookie));
 
-// Without the number of a further chunk.
+// As the block has it: without the prefix of https and the number of a further chunk.
 export function sessionName(name) {
+  return firstName(name).replace(/^__Host-/, '');
+}
+
+export function firstName(name) {
   return name.replace(/\.\d$/, '');
 }
 

@@ -1,6 +1,7 @@
 // The rules, and what broke them.
 //
-// 1. An identity is shown to whoever has its cookie alone, by its own provider, and not where there is to be none.
+// 1. An identity is shown to whoever has its cookie alone, by its own provider, and not where there is to be none. A
+//    cookie is one by the name that it has on http or on https; what was set on http counts for nothing on https.
 // 2. Once a logout was answered with success, no cookie of before gives an identity of that session to a request begun
 //    after that answer. What was ended is known to oidc_state_zone (but for stores in Redis): while a zone gets another
 //    size, old and new workers have no memory in common. So logouts and pages from that reload until a second after the
@@ -12,7 +13,7 @@
 // 6. What is to happen does happen, and when the storm is over everybody can log in, renew and log out (calm.mjs).
 
 import { appendFileSync } from 'node:fs';
-import { Label, sessionName } from './jar.mjs';
+import { Label, firstName, sessionName } from './jar.mjs';
 import { blocks } from './world.mjs';
 
 const most_shown = 3;      // of one class on the terminal
@@ -20,7 +21,7 @@ const most_written = 20;    // and in the file; all are counted
 
 const words = {
   page: /^(?:login_loop|store_(?:unreachable|timeout|answer)|upstream_(?:timeout|unreachable|answer|status|token))$/,
-  callback: /^(?:state_\w+|callback_malformed|provider_(?:invalid_grant|access_denied|server_error)|id_token_\w+|userinfo_subject|login_loop|store_(?:unreachable|timeout|answer)|upstream_(?:timeout|unreachable|answer|status|token))$/,
+  callback: /^(?:state_(?:missing|invalid|foreign|used|cookie)|callback_malformed|provider_(?:invalid_grant|access_denied|server_error)|id_token_\w+|userinfo_subject|store_(?:unreachable|timeout|answer)|upstream_(?:timeout|unreachable|answer|status|token))$/,
   logout: /^(?:store_(?:unreachable|timeout|answer)|logout_malformed)$/,
   front: /^(?:store_(?:unreachable|timeout|answer)|logout_malformed|too_\w+|limit\w*)$/,
   back: /^(?:logout_token_used|store_(?:unreachable|timeout|answer)|upstream_(?:timeout|unreachable))$/,
@@ -29,7 +30,7 @@ const words = {
 const statuses = {
   page: [200, 302],
   callback: [200, 302],
-  logout: [200, 302, 303],
+  logout: [200, 302],
   front: [200],
   back: [200],
 };
@@ -124,7 +125,7 @@ export class Judge {
   shown(exchange, shown, names, where) {
     if (!shown.login && !shown.sub && !shown.nick && !shown.access) return;
     const login = exchange.provider.logins.get(shown.login);
-    const label = exchange.jar.cookies.get(login?.block.cookie)?.label;
+    const label = login && exchange.jar.cookieOf(login.block, exchange.isSecure)?.label;
     const hasCookie = label?.logins.includes(login);
     if (!login || !names.includes(login.block.name)) {
       this.crossing(exchange, shown, names[0] ? `provider ${names.join(' or ')}` : 'a page without identity', where);
@@ -138,12 +139,12 @@ export class Judge {
     }
   }
 
-  // Where a page or a callback sends a browser that is to log in, and what it tells about it.
+  // Where a page sends a browser that is to log in, and what it tells about it.
   sentToLogIn(exchange, url) {
-    const block = exchange.block ?? blocks[exchange.page.gate];
+    const block = blocks[exchange.page.gate];
     const { client_id: client, hint } = Object.fromEntries(url.searchParams);
     if (client !== block.client || url.pathname !== `/${block.issuer}/authorize`) this.crossing(exchange, { client }, `the login of ${block.name}`, 'redirect');
-    const label = exchange.jar.labelOf(block);
+    const label = exchange.jar.labelOf(block, exchange.isSecure);
     if (hint && !label?.logins.some(({ sub }) => sub === hint)) this.crossing(exchange, { hint }, `the login of ${block.name}`, 'redirect');
   }
 
@@ -165,7 +166,7 @@ export class Judge {
 
   // Whom a session's cookie in an answer is for: the login that has just begun, or that of the cookie it takes the place of.
   labelFor(exchange, name) {
-    const old = exchange.jar.cookies.get(name)?.label ?? exchange.jar.cookies.get(sessionName(name))?.label;
+    const old = exchange.jar.cookies.get(name)?.label ?? exchange.jar.cookies.get(firstName(name))?.label;
     const begun = exchange.begun.filter((login) => login.block.cookie === sessionName(name));
     if (!old && begun.length === 0) {
       this.violation(`a cookie from nowhere at ${exchange.kind}`, `${name}: ${exchange.text}`, exchange.browser.history());

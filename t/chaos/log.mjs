@@ -47,7 +47,7 @@ export class Logs {
     if (!exchange || login === '-' || exchange.isBlamed) return;
     const shows = shownAt(uri, exchange, status);
     const found = exchange.provider.logins.get(login);
-    const known = exchange.jar.cookies.get(found?.block.cookie)?.label?.logins ?? [];
+    const known = (found && exchange.jar.cookieOf(found.block, exchange.isSecure)?.label?.logins) ?? [];
     const own = known.includes(found) || exchange.begun.includes(found);
     if (own && shows.includes(provider) && found.block.name === provider) return;
     exchange.isBlamed = true;    // once: a flow that goes round writes line after line

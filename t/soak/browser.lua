@@ -252,13 +252,22 @@ case('foreign_state', 10, function(browser)
   browser:must_refuse(browser:call_back_with_code('good', login), 400, 'state_foreign')
 end)
 
--- Begun anew once, then refused.
+-- Asked for a cookie, then refused.
 case('no_cookies', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
-  login = browser:must_be_sent_to_provider(browser:call_back_with_code('good', login))
+  browser:must_return(browser:call_back_with_code('good', login), browser.callback_path .. '?state=' .. login.state)
   browser.jar = {}
-  browser:must_refuse(browser:call_back_with_code('good', login), 400, 'state_cookie')
+  browser:must_refuse(browser:call_back('state=' .. login.state), 400, 'state_cookie')
+end)
+
+-- Asked for a cookie, which it has, and sent to its page.
+case('lost_cookies', 10, function(browser)
+  local login = browser:begin()
+  browser.jar = {}
+  browser:must_return(browser:call_back_with_code('good', login), browser.callback_path .. '?state=' .. login.state)
+  browser:must_return(browser:call_back('state=' .. login.state))
+  browser:log_in('good')
 end)
 
 -- A double click: the copy leaves with the cookies of the first.
