@@ -1,5 +1,6 @@
 // Keys that are well-formed and no secret: anybody can make what they verify,
-// and OpenSSL verifies it.
+// and OpenSSL verifies it. A modulus that is prime, or easy to factor, is not
+// looked for: that costs more than a key of a provider's is worth.
 #pragma once
 
 #include "jose/handled.h"
