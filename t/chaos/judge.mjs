@@ -164,9 +164,16 @@ export class Judge {
       [...login.browser?.history().slice(-12) ?? [], '--', ...browser.history().slice(-12)]);
   }
 
+  // On http a copy of a cookie of https counts, too, and is renewed under the name that it has there.
+  replacedBy({ jar, isSecure }, name) {
+    const first = firstName(name);
+    const names = isSecure ? [name, first] : [name, first, `__Host-${first}`];
+    return names.map((one) => jar.cookies.get(one)).find((cookie) => cookie);
+  }
+
   // Whom a session's cookie in an answer is for: the login that has just begun, or that of the cookie it takes the place of.
   labelFor(exchange, name) {
-    const old = exchange.jar.cookies.get(name)?.label ?? exchange.jar.cookies.get(firstName(name))?.label;
+    const old = this.replacedBy(exchange, name)?.label;
     const begun = exchange.begun.filter((login) => login.block.cookie === sessionName(name));
     if (!old && begun.length === 0) {
       this.violation(`a cookie from nowhere at ${exchange.kind}`, `${name}: ${exchange.text}`, exchange.browser.history());
