@@ -119,11 +119,11 @@ binary := $(if $(NGINX_SRC),$(top)/$(out)/objs/nginx,/usr/sbin/nginx)
 # Workers must be able to read lsan.supp wherever the checkout is.
 global := $(if $(STATIC),,load_module $(top)/$(module);) \
           $(if $(BUILD),$(if $(filter 0,$(shell id -u)),user root;))
-TESTS  := t
+TESTS  := $(wildcard t/*/*.t)
 
 .PHONY: prove
-prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*.t through real nginx (TESTS=t/login.t for one)
-	@echo "prove: $(TESTS), $(binary)$(if $(BUILD),$(comma) sanitized)"
+prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*/*.t through real nginx (TESTS=t/login/login.t for one)
+	@echo "prove: $(words $(TESTS)) files, $(binary)$(if $(BUILD),$(comma) sanitized)"
 	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
 	    prove -j$(jobs) $(TESTS)
 
@@ -140,12 +140,13 @@ $(out)/nginx: Makefile | $(goal)
 	   echo 'exec $(binary) "$$@"'; } > $@
 	@chmod +x $@
 
-pure      := $(filter-out src/ngx/%,$(sources))
-unit_cpp  := $(wildcard t/unit/*.cpp)
+pure      := $(wildcard $(addsuffix /*.cpp,$(addprefix src/,core jose oidc flow)))
+unit_cpp  := $(wildcard $(addsuffix /*.cpp,$(addprefix t/unit/,core jose oidc flow))) \
+             t/unit/support/play.cpp t/unit/support/signer.cpp
 unit_objs := $(pure:%.cpp=build/unit/%.o) $(unit_cpp:%.cpp=build/unit/%.o)
 unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
              -Wno-sign-conversion -Wno-unknown-warning-option -Wno-maybe-uninitialized \
-             -Werror -Isrc $(sanitizers)
+             -Werror -Isrc -It/unit $(sanitizers)
 
 # No include path leads to nginx: the lower floors stand without it.
 build/unit/%.o: %.cpp Makefile
@@ -164,16 +165,16 @@ unit:             ## GoogleTest for the floors below nginx and the shared memory
 # Fuzzing. Any compiler's code gets the seeds of t/fuzz; with clang, libFuzzer
 # makes up more. One binary holds all targets.
 
-fuzz_cpp  := $(wildcard t/fuzz/*.cpp) $(pure) src/ngx/reply.cpp \
-             t/unit/play.cpp t/unit/signer.cpp
-fuzz_cxx  := clang++ -std=c++20 -g -O1 -Isrc -D_GLIBCXX_ASSERTIONS $(sanitizers)
+fuzz_cpp  := $(wildcard t/fuzz/*.cpp) $(pure) src/ngx/http_response.cpp \
+             t/unit/support/play.cpp t/unit/support/signer.cpp
+fuzz_cxx  := clang++ -std=c++20 -g -O1 -Isrc -It/unit -D_GLIBCXX_ASSERTIONS $(sanitizers)
 fuzz_libs := -lcjose -ljansson -lcrypto -lhiredis -Lbuild -lnginx -Wl,-rpath,$(top)/build
 
 # What reads HTTP answers are nginx's own parsers: those of the installed nginx,
 # whatever NGINX_SRC says. Its headers do not stand our warnings.
 nginx_dirs  := core event event/modules os/unix http http/modules http/v2
 nginx_cxx   := $(nginx_dirs:%=-isystem $(debian)/src/%) -isystem build/debian/objs
-reply_objs  := src/ngx/reply.o t/fuzz/http_reply.o
+reply_objs  := src/ngx/http_response.o t/fuzz/http_reply.o
 
 $(reply_objs:%=build/unit/%): unit_cxx += $(nginx_cxx)
 $(reply_objs:%=build/fuzz/%): fuzz_cxx += $(nginx_cxx)
@@ -192,12 +193,13 @@ build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
 
 # Shared memory has the allocator and the locks of the same nginx. Its variables
 # are its own only for code that looks for them in their library.
-shared_cpp  := src/ngx/memory.cpp src/ngx/shm_table.cpp $(wildcard src/ngx/zone*.cpp t/unit/ngx/*.cpp)
+shared_cpp  := src/ngx/shm_table.cpp src/store/shm_sessions.cpp $(wildcard src/store/zone*.cpp t/unit/ngx/*.cpp t/unit/store/*.cpp) \
+               t/unit/support/cycle.cpp
 shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
 $(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
 $(shared_objs): | build/debian/configured
 
-build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/bucket core/crypto core/encode core/result oidc/schedule)
+build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/bucket core/crypto core/encoding core/result oidc/refetch)
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
 
 build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o
@@ -236,7 +238,7 @@ http3: $(if $(NGINX_SRC),$(goal) $(out)/objs/nginx $(out)/nginx) ## logins over 
 	    { echo "HTTP/3 needs NGINX_SRC=dir, the source of nginx 1.25 or later" >&2; exit 1; }
 	@t/deps build http3
 	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
-	    prove $(wildcard t/http3*.t)
+	    prove $(wildcard t/login/http3*.t)
 
 LOGINS := 100000
 
@@ -261,7 +263,7 @@ check: build/debian/configured ## structure, documentation, formatting, clang-ti
 
 .PHONY: format
 format:           ## clang-format over src and t
-	@clang-format -i src/*/*.cpp src/*/*.h t/unit/*.cpp t/unit/ngx/* t/fuzz/*.cpp t/fuzz/*.h t/fuzz/entry/*.cpp
+	@clang-format -i src/*/*.cpp src/*/*.h t/unit/*/* t/fuzz/*.cpp t/fuzz/*.h t/fuzz/entry/*.cpp
 
 .PHONY: demo
 demo: $(module)   ## a provider, an application and nginx on loopback, to try in a browser

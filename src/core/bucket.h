@@ -22,7 +22,7 @@ public:
     bool take(Rate rate, std::int64_t now);
 
     // A token that was taken at that cost.
-    void give_back(std::int64_t cost) { full_at_ -= cost; }
+    void refund(std::int64_t cost) { full_at_ -= cost; }
 
 private:
     std::int64_t full_at_ = 0;

@@ -74,7 +74,7 @@ std::size_t announced_chunks(std::string_view head)
 void clear_from(std::size_t number, const CookieScope& scope, CookieLines lines,
     std::vector<std::string>& cookies)
 {
-    for (; number < most_chunks; number++) {
+    for (; number < max_chunks; number++) {
         auto chunk = scope;
         chunk.name = chunk_name(scope.name, number);
         if (find_cookie(lines, chunk.name)) {

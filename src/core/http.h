@@ -67,7 +67,7 @@ std::string clear_cookie(const CookieScope& scope);
 // A value too large for one cookie travels in up to nine, name, name.1 and so
 // on; the first then starts with their number and a dot.
 constexpr std::size_t cookie_chunk = 3800; // bytes of value
-constexpr std::size_t most_chunks = 9;
+constexpr std::size_t max_chunks = 9;
 
 // The Set-Cookie values for `value`, followed by deletions of the chunks that
 // the request's cookies hold beyond it.
@@ -88,7 +88,7 @@ public:
 
 private:
     std::vector<std::string_view> heads_;
-    std::array<std::optional<std::string_view>, most_chunks> chunks_;
+    std::array<std::optional<std::string_view>, max_chunks> chunks_;
 };
 
 // Deletions for every cookie of that name and every chunk seen.

@@ -103,8 +103,8 @@ void* build_list(const redisReadTask* task, Size size)
 {
     return build(task, [&](RedisReply& reply) {
         if (task->type != REDIS_REPLY_ARRAY ||
-            static_cast<std::size_t>(size) > RedisReader::most_elements ||
-            depth(task) > RedisReader::most_lists) {
+            static_cast<std::size_t>(size) > RedisReader::max_elements ||
+            depth(task) > RedisReader::max_lists) {
             return false;
         }
         reply.kind = RedisReply::Kind::list;

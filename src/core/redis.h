@@ -39,8 +39,8 @@ public:
     // Of all that is ever fed, in bytes.
     static constexpr std::size_t default_limit = 256 * 1024;
 
-    static constexpr std::size_t most_elements = 64; // of a list
-    static constexpr int most_lists = 7;             // one in another
+    static constexpr std::size_t max_elements = 64; // of a list
+    static constexpr int max_lists = 7;             // one in another
 
     explicit RedisReader(std::size_t limit = default_limit);
 

@@ -1,6 +1,6 @@
 #include "flow/callback.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "oidc/client_auth.h"
 #include "oidc/cookies.h"
 
@@ -23,12 +23,12 @@ bool Callback::is_for(const Provider& provider, std::string_view form)
     return reply && open_state(provider, reply->state);
 }
 
-Step Callback::start(const World& world)
+Step Callback::start(const Environment& env)
 {
-    auto reply = parse_reply(visit_.reply);
+    auto reply = parse_reply(view_.reply);
     if (!takes_method(reply)) {
         return no_callback({Errc::callback_malformed,
-            "client sent method " + quoted(visit_.method)});
+            "client sent method " + quoted(view_.method)});
     }
     if (!reply) {
         return no_callback(std::move(reply).error());
@@ -41,12 +41,12 @@ Step Callback::start(const World& world)
     }
     state_ = std::move(*state);
 
-    auto login = Login::of(provider_, visit_, state_.transaction);
+    auto login = Login::of(provider_, view_, state_.transaction);
     if (!login) {
         return refuse(std::move(login).error());
     }
     login_ = std::move(*login);
-    return judge_state(world);
+    return judge_state(env);
 }
 
 // A provider's page posts, or the browser is redirected here; what
@@ -56,8 +56,8 @@ bool Callback::takes_method(const Result<AuthorizationReply>& reply) const
     auto posted = provider_.client().response_mode == ResponseMode::form_post;
     auto has_state_alone = reply && !reply->code && !reply->error;
     return posted ?
-        visit_.method == "POST" || (visit_.method == "GET" && has_state_alone) :
-        visit_.method == "GET";
+        view_.method == "POST" || (view_.method == "GET" && has_state_alone) :
+        view_.method == "GET";
 }
 
 // A bookmark, a page that was restored: who is logged in goes on.
@@ -75,10 +75,10 @@ Step Callback::no_callback(Error error)
 // after an upgrade or at another node.
 Step Callback::no_state(Error error)
 {
-    auto login = Login::at(provider_, visit_);
+    auto login = Login::at(provider_, view_);
     if (session_ || !login || !login->knows_browser() ||
         !is_of_other_keys(provider_, reply_.state) ||
-        login->rounds() >= Login::most_rounds) {
+        login->rounds() >= Login::max_rounds) {
         return no_callback(std::move(error));
     }
     Finish finish;
@@ -87,19 +87,19 @@ Step Callback::no_state(Error error)
     return finish;
 }
 
-Step Callback::judge_state(const World& world)
+Step Callback::judge_state(const Environment& env)
 {
     const auto& transaction = state_.transaction;
-    auto binding = login_->find_binding(transaction);
+    auto login_cookie = login_->find_login_cookie(transaction);
     auto is_late =
-        world.now >= transaction.started + provider_.client().pre_auth_timeout;
+        env.now >= transaction.started + provider_.client().pre_auth_timeout;
 
-    auto is_others = binding.bound == Bound::others;
+    auto is_others = login_cookie.bound == Bound::others;
 
     if (is_others && session_) {
         return go_home({});
     }
-    if (is_late || binding.bound == Bound::none ||
+    if (is_late || login_cookie.bound == Bound::none ||
         (is_others && login_->has_moved_to_https(transaction))) {
         return give_up();
     }
@@ -107,7 +107,7 @@ Step Callback::judge_state(const World& world)
         return refuse(
             {Errc::state_foreign, "client sent the state of another browser"});
     }
-    derived_ = derive(provider_, state_, binding.value);
+    derived_ = derive(provider_, state_, login_cookie.value);
     return ask(Learn{Part::metadata}, &Callback::acquire);
 }
 
@@ -120,7 +120,7 @@ Finish Callback::give_up()
         return go_home({});
     }
     auto rounds = login_->rounds();
-    if (rounds >= Login::most_rounds) {
+    if (rounds >= Login::max_rounds) {
         return failed(login_loop(rounds));
     }
     if (!login_->has_cookie()) {
@@ -155,14 +155,14 @@ std::string Callback::count_round() const
     return login_->set_rounds(login_->rounds() + 1);
 }
 
-Step Callback::acquire(const World& world, Check learnt)
+Step Callback::acquire(const Environment& env, Check learnt)
 {
-    auto metadata = provider_.metadata(world.now);
+    auto metadata = provider_.metadata(env.now);
     if (metadata == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
     auto from_issuer = check_issuer(
-        reply_, provider_.client(), *metadata, visit_.shares_callback);
+        reply_, provider_.client(), *metadata, view_.shares_callback);
     if (!from_issuer) {
         return refuse(std::move(from_issuer).error());
     }
@@ -177,10 +177,10 @@ Step Callback::acquire(const World& world, Check learnt)
     if (!state_.transaction.receipt.empty()) {
         return acquire_state();
     }
-    return ask(Spend{Work::login}, &Callback::paid);
+    return ask(Charge{Work::login}, &Callback::paid);
 }
 
-Step Callback::paid(const World&, Result<std::string> receipt)
+Step Callback::paid(const Environment&, Result<std::string> receipt)
 {
     if (!receipt) {
         return refuse(std::move(receipt).error());
@@ -197,7 +197,7 @@ Step Callback::acquire_state()
         &Callback::acquired);
 }
 
-Step Callback::acquired(const World&, Result<Acquired> acquired)
+Step Callback::acquired(const Environment&, Result<Acquired> acquired)
 {
     if (!acquired) {
         return refuse(std::move(acquired).error());
@@ -208,7 +208,7 @@ Step Callback::acquired(const World&, Result<Acquired> acquired)
     auto end = acquired->whose == Acquired::ended ?
         answer_copy(std::move(acquired->result)) :
         give_up();
-    end.gives_back = receipt_;
+    end.refund = receipt_;
     return end;
 }
 
@@ -229,7 +229,7 @@ Finish Callback::answer_copy(std::vector<std::string> result)
 
 // The session begins now: a logout that arrives while the provider answers ends
 // it, too.
-Step Callback::redeem(const World& world, Result<std::int64_t> arrived)
+Step Callback::redeem(const Environment& env, Result<std::int64_t> arrived)
 {
     if (!arrived) {
         return refuse(std::move(arrived).error());
@@ -239,8 +239,7 @@ Step Callback::redeem(const World& world, Result<std::int64_t> arrived)
     auto pkce = client.pkce && metadata_.s256;
     auto request = code_request(metadata_, *reply_.code, login_->redirect_uri(),
         pkce ? derived_.verifier : "");
-    auto proven =
-        authenticate(request, client, metadata_, world.now, world.random);
+    auto proven = authenticate(request, client, metadata_, env.now, env.random);
     if (!proven) {
         return refuse(std::move(proven).error());
     }
@@ -254,7 +253,7 @@ bool Callback::has_newer_session() const
     return session_ && session_->started() >= state_.transaction.started * 1000;
 }
 
-Step Callback::tokens(const World&, Result<HttpResponse> response)
+Step Callback::tokens(const Environment&, Result<HttpResponse> response)
 {
     if (!response) {
         return refuse(std::move(response).error());
@@ -271,38 +270,39 @@ Step Callback::tokens(const World&, Result<HttpResponse> response)
     return ask(Learn{Part::keys}, &Callback::verify);
 }
 
-Step Callback::verify(const World& world, Check learnt)
+Step Callback::verify(const Environment& env, Check learnt)
 {
-    auto keys = provider_.keys(world.now);
+    auto keys = provider_.keys(env.now);
     if (keys == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
     auto token = IdToken::verify(tokens_.id_token,
         {provider_.client(), *keys, derived_.nonce, tokens_.access_token,
-            world.now});
+            env.now});
     if (!token) {
         return judge_error(std::move(token).error(), &Callback::verify);
     }
     token_ = std::move(*token);
     if (!provider_.client().userinfo) {
-        return finish(world);
+        return finish(env);
     }
     return ask(Fetch{userinfo_request(metadata_, tokens_.access_token)},
         &Callback::take_userinfo);
 }
 
-Step Callback::take_userinfo(const World& world, Result<HttpResponse> response)
+Step Callback::take_userinfo(
+    const Environment& env, Result<HttpResponse> response)
 {
     if (!response) {
         return refuse(std::move(response).error());
     }
     response_ = std::move(*response);
-    return verify_userinfo(world, Ok{});
+    return verify_userinfo(env, Ok{});
 }
 
-Step Callback::verify_userinfo(const World& world, Check learnt)
+Step Callback::verify_userinfo(const Environment& env, Check learnt)
 {
-    auto keys = provider_.keys(world.now);
+    auto keys = provider_.keys(env.now);
     if (keys == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
@@ -313,7 +313,7 @@ Step Callback::verify_userinfo(const World& world, Check learnt)
             std::move(userinfo).error(), &Callback::verify_userinfo);
     }
     userinfo_ = std::move(*userinfo);
-    return finish(world);
+    return finish(env);
 }
 
 // The provider may have changed its keys since we last asked: ask again, once.
@@ -328,36 +328,35 @@ Step Callback::judge_error(Error error, Next<Check> again)
     return ask(Learn{Part::keys, true}, &Callback::renewed);
 }
 
-Step Callback::renewed(const World& world, Check learnt)
+Step Callback::renewed(const Environment& env, Check learnt)
 {
     if (!learnt) {
         return refuse(std::move(*doubt_));
     }
-    return (this->*verify_again_)(world, std::move(learnt));
+    return (this->*verify_again_)(env, std::move(learnt));
 }
 
-Step Callback::finish(const World& world)
+Step Callback::finish(const Environment& env)
 {
     begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
-        arrived_, world.now, world.random);
-    auto kept =
-        begun_->keep(provider_, visit_.cookie_room, world.now, world.random);
+        arrived_, env.now, env.random);
+    auto kept = begun_->keep(provider_, view_.cookie_room, env.now, env.random);
     if (!kept) {
         return refuse(std::move(kept).error());
     }
     const auto& client = provider_.client();
-    cookies_ = clear_unpartitioned(client, visit_.cookies, login_->secure());
+    cookies_ = clear_unpartitioned(client, view_.cookies, login_->secure());
     auto set =
-        session_cookies(client, kept->cookie, visit_.cookies, login_->secure());
+        session_cookies(client, kept->cookie, view_.cookies, login_->secure());
     cookies_.insert(cookies_.end(), set.begin(), set.end());
     if (!kept->save) {
-        return saved(world, Ok{});
+        return saved(env, Ok{});
     }
     return ask(std::move(*kept->save), &Callback::saved);
 }
 
 // The session that this one takes the place of would only lie about.
-Step Callback::saved(const World& world, Check saved)
+Step Callback::saved(const Environment& env, Check saved)
 {
     if (!saved) {
         return refuse(std::move(saved).error());
@@ -365,17 +364,17 @@ Step Callback::saved(const World& world, Check saved)
     if (session_ && session_->ticket()) {
         return ask(Drop{session_->ticket()->key()}, &Callback::dropped);
     }
-    return dropped(world, Ok{});
+    return dropped(env, Ok{});
 }
 
-Step Callback::dropped(const World&, Check dropped)
+Step Callback::dropped(const Environment&, Check dropped)
 {
     if (!session_) {
         cookies_.push_back(count_round());
     }
     auto end = go_home(std::move(cookies_));
     end.session = std::move(begun_);
-    end.gives_back = receipt_.empty() ? state_.transaction.receipt : receipt_;
+    end.refund = receipt_.empty() ? state_.transaction.receipt : receipt_;
     if (!dropped) {
         end.warning = std::move(dropped).error();
     }

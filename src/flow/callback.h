@@ -13,10 +13,10 @@ namespace oidc {
 class Callback : public Conversation<Callback> {
 public:
     // `session` is the one the browser already has, if any.
-    Callback(const Provider& provider, const Visit& visit,
+    Callback(const Provider& provider, const RequestView& view,
         const std::optional<Session>& session) :
         provider_(provider),
-        visit_(visit), session_(session)
+        view_(view), session_(session)
     {
     }
 
@@ -24,38 +24,38 @@ public:
     // right one is found where several share a callback path.
     static bool is_for(const Provider& provider, std::string_view form);
 
-    Step start(const World& world) override;
-    std::string_view doing() const override { return "handling the callback"; }
+    Step start(const Environment& env) override;
+    std::string_view action() const override { return "handling the callback"; }
 
 private:
     Step no_callback(Error error);
     Step no_state(Error error);
-    Step judge_state(const World& world);
+    Step judge_state(const Environment& env);
     bool takes_method(const Result<AuthorizationReply>& reply) const;
     bool is_test() const { return !reply_.code && !reply_.error; }
     Finish give_up();
     Finish test_cookies();
     std::string count_round() const;
-    Step acquire(const World& world, Check learnt);
-    Step paid(const World& world, Result<std::string> receipt);
+    Step acquire(const Environment& env, Check learnt);
+    Step paid(const Environment& env, Result<std::string> receipt);
     Step acquire_state();
-    Step acquired(const World& world, Result<Acquired> acquired);
+    Step acquired(const Environment& env, Result<Acquired> acquired);
     Finish answer_copy(std::vector<std::string> result);
     bool has_newer_session() const;
-    Step redeem(const World& world, Result<std::int64_t> arrived);
-    Step tokens(const World& world, Result<HttpResponse> response);
-    Step verify(const World& world, Check learnt);
-    Step take_userinfo(const World& world, Result<HttpResponse> response);
-    Step verify_userinfo(const World& world, Check learnt);
+    Step redeem(const Environment& env, Result<std::int64_t> arrived);
+    Step tokens(const Environment& env, Result<HttpResponse> response);
+    Step verify(const Environment& env, Check learnt);
+    Step take_userinfo(const Environment& env, Result<HttpResponse> response);
+    Step verify_userinfo(const Environment& env, Check learnt);
     Step judge_error(Error error, Next<Check> again);
-    Step renewed(const World& world, Check learnt);
-    Step finish(const World& world);
-    Step saved(const World& world, Check saved);
-    Step dropped(const World& world, Check dropped);
+    Step renewed(const Environment& env, Check learnt);
+    Step finish(const Environment& env);
+    Step saved(const Environment& env, Check saved);
+    Step dropped(const Environment& env, Check dropped);
     Finish go_home(std::vector<std::string> cookies);
 
     const Provider& provider_;
-    const Visit& visit_;
+    const RequestView& view_;
     const std::optional<Session>& session_;
 
     AuthorizationReply reply_;

@@ -1,80 +1,80 @@
 #include "flow/gate.h"
 
-#include "flow/wish.h"
+#include "flow/intent.h"
 #include "oidc/client_auth.h"
 
 namespace oidc {
 
-Step Gate::start(const World&)
+Step Gate::start(const Environment&)
 {
     return ask(Learn{Part::metadata}, &Gate::challenge);
 }
 
-Step Gate::challenge(const World& world, Check learnt)
+Step Gate::challenge(const Environment& env, Check learnt)
 {
-    auto metadata = provider_.metadata(world.now);
+    auto metadata = provider_.metadata(env.now);
     if (metadata == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
     metadata_ = *metadata;
 
-    auto login = Login::at(provider_, visit_);
+    auto login = Login::at(provider_, view_);
     if (!login) {
         return refuse(std::move(login).error());
     }
     auto rounds = login->rounds();
-    if (rounds >= Login::most_rounds) {
+    if (rounds >= Login::max_rounds) {
         return refuse(login_loop(rounds));
     }
     login_ = std::move(*login);
     if (!pushes_request(provider_.client(), metadata_)) {
-        return begin(world);
+        return begin(env);
     }
     auto unasked = unasked_by_person();
     if (!unasked.empty()) {
         return refuse(
             {Errc::login_unasked, "client asked for a login by " + unasked});
     }
-    return ask(Spend{Work::push}, &Gate::paid);
+    return ask(Charge{Work::push}, &Gate::paid);
 }
 
 // What other sites' pages make a browser load is not worth a question to the
 // provider.
 std::string Gate::unasked_by_person() const
 {
-    auto unasked = unasked_by(visit_);
-    auto is_framed = is_in_foreign_frame(visit_) &&
+    auto unasked = unasked_by(view_);
+    auto is_framed = is_in_foreign_frame(view_) &&
         provider_.client().cookie_same_site != "None";
     return unasked.empty() && is_framed ? "a frame of another site" : unasked;
 }
 
-Finish Gate::begin(const World& world)
+Finish Gate::begin(const Environment& env)
 {
-    auto request = login_->begin(metadata_, "", world);
+    auto request = login_->begin(metadata_, "", env);
     cookies_ = std::move(request.cookies);
     return send(request.parameters);
 }
 
-Step Gate::paid(const World& world, Result<std::string> receipt)
+Step Gate::paid(const Environment& env, Result<std::string> receipt)
 {
     if (!receipt) {
         return refuse(std::move(receipt).error());
     }
-    auto begun = login_->begin(metadata_, *receipt, world);
+    auto begun = login_->begin(metadata_, *receipt, env);
     cookies_ = std::move(begun.cookies);
     auto request = pushed_request(metadata_, std::move(begun.parameters));
     if (!request) {
         return refuse(std::move(request).error());
     }
     auto proven = authenticate(
-        *request, provider_.client(), metadata_, world.now, world.random);
+        *request, provider_.client(), metadata_, env.now, env.random);
     if (!proven) {
         return refuse(std::move(proven).error());
     }
     return ask(Fetch{std::move(*request)}, &Gate::pushed);
 }
 
-Step Gate::pushed(const World&, Result<HttpResponse> response)
+Step Gate::pushed(const Environment&, Result<HttpResponse> response)
 {
     if (!response) {
         return refuse(std::move(response).error());

@@ -13,25 +13,25 @@ namespace oidc {
 
 class Gate : public Conversation<Gate> {
 public:
-    // Provider and visit outlive the gate.
-    Gate(const Provider& provider, const Visit& visit) :
-        provider_(provider), visit_(visit)
+    // Provider and view outlive the gate.
+    Gate(const Provider& provider, const RequestView& view) :
+        provider_(provider), view_(view)
     {
     }
 
-    Step start(const World& world) override;
-    std::string_view doing() const override { return "beginning a login"; }
+    Step start(const Environment& env) override;
+    std::string_view action() const override { return "beginning a login"; }
 
 private:
-    Step challenge(const World& world, Check learnt);
+    Step challenge(const Environment& env, Check learnt);
     std::string unasked_by_person() const;
-    Finish begin(const World& world);
-    Step paid(const World& world, Result<std::string> receipt);
-    Step pushed(const World& world, Result<HttpResponse> response);
+    Finish begin(const Environment& env);
+    Step paid(const Environment& env, Result<std::string> receipt);
+    Step pushed(const Environment& env, Result<HttpResponse> response);
     Finish send(std::string_view parameters);
 
     const Provider& provider_;
-    const Visit& visit_;
+    const RequestView& view_;
     Metadata metadata_; // as it was when the login began
     std::optional<Login> login_;
     std::vector<std::string> cookies_;

@@ -1,6 +1,6 @@
 #include "flow/login.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/url.h"
 #include "oidc/cookies.h"
 
@@ -10,20 +10,20 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t transaction_id_size = 16; // random bytes
-constexpr std::size_t binding_size = 16;        // random bytes
-constexpr std::size_t binding_text = 22;        // as base64url
+constexpr std::size_t login_cookie_size = 16;   // random bytes
+constexpr std::size_t login_cookie_text = 22;   // as base64url
 constexpr std::size_t browser_size = 3;         // random bytes of a name
 constexpr std::size_t browser_text = 4;
-constexpr std::size_t longest_in_state = 1024;
-constexpr std::size_t longest_target = 4096;
-constexpr std::size_t most_bindings = 20;
-constexpr std::size_t most_deletions = 25; // in one answer
-constexpr std::int64_t longest_round = 20; // seconds
+constexpr std::size_t max_in_state = 1024;
+constexpr std::size_t max_target = 4096;
+constexpr std::size_t max_login_cookies = 20;
+constexpr std::size_t max_deletions = 25; // in one answer
+constexpr std::int64_t max_round = 20;    // seconds
 
-bool is_binding(std::string_view suffix, std::string_view value)
+bool is_login_cookie(std::string_view suffix, std::string_view value)
 {
     return suffix.size() == browser_text && base64url_decode(suffix) &&
-        value.size() == binding_text && base64url_decode(value);
+        value.size() == login_cookie_text && base64url_decode(value);
 }
 
 }
@@ -35,56 +35,56 @@ Error login_loop(unsigned rounds)
             " logins and did not keep a session's cookie"};
 }
 
-Result<Login> Login::at(const Provider& provider, const Visit& visit)
+Result<Login> Login::at(const Provider& provider, const RequestView& view)
 {
-    return at_origin(provider, visit, visit.origin);
+    return at_origin(provider, view, view.origin);
 }
 
 // A login that was begun over http, for this browser perhaps by somebody else,
 // does not weaken what ends over https.
-Result<Login> Login::of(const Provider& provider, const Visit& visit,
+Result<Login> Login::of(const Provider& provider, const RequestView& view,
     const Transaction& transaction)
 {
-    auto login = at_origin(provider, visit, transaction.page);
+    auto login = at_origin(provider, view, transaction.page);
     if (login) {
-        login->place_.secure |= is_secure(provider.client(), visit.origin);
+        login->origins_.secure |= is_secure(provider.client(), view.origin);
     }
     return login;
 }
 
 Result<Login> Login::at_origin(
-    const Provider& provider, const Visit& visit, std::string_view origin)
+    const Provider& provider, const RequestView& view, std::string_view origin)
 {
-    auto place = Place::of(provider.client(), origin);
-    if (!place) {
-        return std::move(place).error();
+    auto origins = Origins::of(provider.client(), origin);
+    if (!origins) {
+        return std::move(origins).error();
     }
-    return Login(provider, visit, std::move(*place));
+    return Login(provider, view, std::move(*origins));
 }
 
 Login::Request Login::begin(const Metadata& metadata,
-    const std::string& receipt, const World& world) const
+    const std::string& receipt, const Environment& env) const
 {
     Transaction transaction;
-    transaction.page = place_.page;
-    transaction.target = visit_->target;
+    transaction.page = origins_.page;
+    transaction.target = view_->target;
     transaction.receipt = receipt;
 
     // A name of its own for every new browser, so that tabs that start at once
-    // do not overwrite each other's binding.
+    // do not overwrite each other's login_cookie.
     auto browser = known_browser();
     if (!browser) {
-        browser = Browser{base64url(world.random(browser_size)),
-            base64url(world.random(binding_size))};
+        browser = Browser{base64url(env.random(browser_size)),
+            base64url(env.random(login_cookie_size))};
     }
-    transaction.id = world.random(transaction_id_size);
-    transaction.started = world.now;
+    transaction.id = env.random(transaction_id_size);
+    transaction.started = env.now;
     transaction.browser = browser->name;
-    transaction.browser_digest = digest_of_binding(browser->value);
+    transaction.browser_digest = login_cookie_digest(browser->value);
 
     Request request;
-    if (transaction.target.size() > longest_in_state) {
-        request.cookies = seal_target(transaction, world);
+    if (transaction.target.size() > max_in_state) {
+        request.cookies = seal_target(transaction, env);
     }
     request.cookies.push_back(set_cookie(
         scope(browser->name), browser->value, client().pre_auth_timeout));
@@ -92,35 +92,35 @@ Login::Request Login::begin(const Metadata& metadata,
     clear_surplus(request.cookies);
 
     auto sealed =
-        seal_state(*provider_, transaction, browser->value, world.random);
+        seal_state(*provider_, transaction, browser->value, env.random);
     request.parameters = authorization_parameters(
-        client(), metadata, place_.redirect_uri, sealed, visit_->extra_args);
+        client(), metadata, origins_.redirect_uri, sealed, view_->extra_args);
     return request;
 }
 
-BrowserBinding Login::find_binding(const Transaction& transaction) const
+LoginCookie Login::find_login_cookie(const Transaction& transaction) const
 {
-    BrowserBinding binding{Bound::none, {}};
+    LoginCookie login_cookie{Bound::none, {}};
 
-    each_binding([&](std::string_view name, std::string_view value) {
-        binding.bound = Bound::others;
+    each_login_cookie([&](std::string_view name, std::string_view value) {
+        login_cookie.bound = Bound::others;
         if (name == transaction.browser &&
-            equal(digest_of_binding(value), transaction.browser_digest)) {
-            binding = {Bound::ours, std::string(value)};
+            equal(login_cookie_digest(value), transaction.browser_digest)) {
+            login_cookie = {Bound::ours, std::string(value)};
         }
-        return binding.bound == Bound::ours;
+        return login_cookie.bound == Bound::ours;
     });
-    return binding;
+    return login_cookie;
 }
 
 bool Login::has_moved_to_https(const Transaction& transaction) const
 {
-    return place_.secure && !is_secure(client(), transaction.page);
+    return origins_.secure && !is_secure(client(), transaction.page);
 }
 
 std::string Login::return_location(const Transaction& transaction) const
 {
-    return (place_.page == place_.callback ? "" : place_.page) +
+    return (origins_.page == origins_.callback ? "" : origins_.page) +
         return_target(whole_target(transaction));
 }
 
@@ -128,7 +128,7 @@ std::vector<std::string> Login::clear(const Transaction& transaction) const
 {
     std::vector<std::string> cookies;
     if (transaction.target_elsewhere && open_target(transaction)) {
-        cookies = clear_chunks(target_scope(), visit_->cookies);
+        cookies = clear_chunks(target_scope(), view_->cookies);
     }
     clear_surplus(cookies);
     return cookies;
@@ -140,17 +140,17 @@ std::vector<std::string> Login::clear(const Transaction& transaction) const
 void Login::clear_surplus(std::vector<std::string>& cookies) const
 {
     std::size_t seen = 0;
-    each_binding([&](std::string_view name, std::string_view) {
-        if (++seen > most_bindings) {
+    each_login_cookie([&](std::string_view name, std::string_view) {
+        if (++seen > max_login_cookies) {
             cookies.push_back(clear_cookie(scope(name)));
         }
-        return seen == most_bindings + most_deletions;
+        return seen == max_login_cookies + max_deletions;
     });
 }
 
 CookieScope Login::scope(std::string_view suffix) const
 {
-    return login_scope(client(), place_.secure, suffix);
+    return login_scope(client(), origins_.secure, suffix);
 }
 
 CookieScope Login::rounds_scope() const
@@ -160,7 +160,7 @@ CookieScope Login::rounds_scope() const
 
 unsigned Login::rounds() const
 {
-    auto value = find_cookie(visit_->cookies, rounds_scope().name);
+    auto value = find_cookie(view_->cookies, rounds_scope().name);
     if (!value || value->size() != 1 || (*value)[0] < '0' ||
         (*value)[0] > '9') {
         return 0;
@@ -176,21 +176,21 @@ std::string Login::clear_rounds() const
 std::string Login::set_rounds(unsigned rounds) const
 {
     return set_cookie(rounds_scope(),
-        std::to_string(std::min(rounds, most_rounds)), longest_round);
+        std::to_string(std::min(rounds, max_rounds)), max_round);
 }
 
-template <class Visit>
-void Login::each_binding(Visit visit) const
+template <class Each>
+void Login::each_login_cookie(Each each) const
 {
     auto prefix = scope("").name;
 
     each_cookie(
-        visit_->cookies, [&](std::string_view name, std::string_view value) {
+        view_->cookies, [&](std::string_view name, std::string_view value) {
             if (!name.starts_with(prefix)) {
                 return false;
             }
             name.remove_prefix(prefix.size());
-            return is_binding(name, value) && visit(name, value);
+            return is_login_cookie(name, value) && each(name, value);
         });
 }
 
@@ -199,7 +199,7 @@ void Login::each_binding(Visit visit) const
 std::optional<Login::Browser> Login::known_browser() const
 {
     std::optional<Browser> browser;
-    each_binding([&](std::string_view name, std::string_view value) {
+    each_login_cookie([&](std::string_view name, std::string_view value) {
         browser = Browser{std::string(name), std::string(value)};
         return true;
     });
@@ -212,18 +212,18 @@ CookieScope Login::target_scope() const
     return scope("target");
 }
 
-std::string Login::target_binding(const Transaction& transaction) const
+std::string Login::target_seal_context(const Transaction& transaction) const
 {
     return bind_fields(
-        {provider_->state_binding(), "return target", transaction.id});
+        {provider_->state_seal_context(), "return target", transaction.id});
 }
 
 // Bytes of the cookies that come back with the next request in any case.
 std::size_t Login::size_of_others(std::string_view name) const
 {
     std::size_t size = 0;
-    each_cookie(visit_->cookies,
-        [&](std::string_view its_name, std::string_view value) {
+    each_cookie(
+        view_->cookies, [&](std::string_view its_name, std::string_view value) {
             if (!its_name.starts_with(name)) {
                 size += its_name.size() + value.size() + sizeof("=;");
             }
@@ -235,31 +235,31 @@ std::size_t Login::size_of_others(std::string_view name) const
 // Some providers bound the state: a long target travels in a cookie, and the
 // state keeps its path, for the day that the cookie is lost.
 std::vector<std::string> Login::seal_target(
-    Transaction& transaction, const World& world) const
+    Transaction& transaction, const Environment& env) const
 {
     auto whole = std::move(transaction.target);
     transaction.target = whole.substr(0, whole.find('?'));
-    if (transaction.target.size() > longest_in_state) {
+    if (transaction.target.size() > max_in_state) {
         transaction.target = "/";
     }
-    if (whole.size() > longest_target) {
+    if (whole.size() > max_target) {
         return {};
     }
     auto sealed = base64url(provider_->state_ring().seal(
-        whole, target_binding(transaction), world.random));
+        whole, target_seal_context(transaction), env.random));
     auto cookie = target_scope();
-    if (sealed.size() + size_of_others(cookie.name) > visit_->cookie_room) {
+    if (sealed.size() + size_of_others(cookie.name) > view_->cookie_room) {
         return {};
     }
     transaction.target_elsewhere = true;
     return set_chunks(
-        cookie, sealed, visit_->cookies, client().pre_auth_timeout);
+        cookie, sealed, view_->cookies, client().pre_auth_timeout);
 }
 
 std::optional<std::string> Login::open_target(
     const Transaction& transaction) const
 {
-    ChunkedCookie cookie(visit_->cookies, target_scope().name);
+    ChunkedCookie cookie(view_->cookies, target_scope().name);
     auto value = cookie.heads().empty() ? std::nullopt :
                                           cookie.join(cookie.heads().front());
     auto sealed = value ? base64url_decode(*value) : std::nullopt;
@@ -267,7 +267,7 @@ std::optional<std::string> Login::open_target(
         return {};
     }
     auto opened =
-        provider_->state_ring().open(*sealed, target_binding(transaction));
+        provider_->state_ring().open(*sealed, target_seal_context(transaction));
     return opened ? std::optional(std::move(opened->plain)) : std::nullopt;
 }
 

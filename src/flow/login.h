@@ -2,7 +2,7 @@
 // what gate and callback share.
 #pragma once
 
-#include "flow/place.h"
+#include "flow/origins.h"
 #include "flow/step.h"
 #include "oidc/authorize.h"
 
@@ -20,28 +20,28 @@ Error login_loop(unsigned rounds);
 // that the transaction began with, only others, or none at all.
 enum class Bound { ours, others, none };
 
-struct BrowserBinding {
+struct LoginCookie {
     Bound bound;
     std::string value; // of the one that is ours
 };
 
-// Logins with one provider as one request sees them. Provider and visit
+// Logins with one provider as one request sees them. Provider and view
 // outlive it.
 class Login {
 public:
     // For a page: request_host where the request's host is none, or one that
     // shares no cookie with an absolute redirect_uri.
-    static Result<Login> at(const Provider& provider, const Visit& visit);
+    static Result<Login> at(const Provider& provider, const RequestView& view);
 
     // For a callback: as it was when the transaction began, whatever this
     // request says of its host; but on https if this request is.
-    static Result<Login> of(const Provider& provider, const Visit& visit,
+    static Result<Login> of(const Provider& provider, const RequestView& view,
         const Transaction& transaction);
 
-    const std::string& redirect_uri() const { return place_.redirect_uri; }
+    const std::string& redirect_uri() const { return origins_.redirect_uri; }
 
     // The browser is on https.
-    bool secure() const { return place_.secure; }
+    bool secure() const { return origins_.secure; }
 
     // An authorization request, and what the browser is to keep meanwhile.
     struct Request {
@@ -52,7 +52,7 @@ public:
     // A login that returns to this request's target; the receipt is of a token
     // that was taken for it.
     Request begin(const Metadata& metadata, const std::string& receipt,
-        const World& world) const;
+        const Environment& env) const;
 
     // Begun over http, and back over https.
     bool has_moved_to_https(const Transaction& transaction) const;
@@ -69,9 +69,9 @@ public:
     unsigned rounds() const;
     std::string set_rounds(unsigned rounds) const;
     std::string clear_rounds() const;
-    static constexpr unsigned most_rounds = 5;
+    static constexpr unsigned max_rounds = 5;
 
-    BrowserBinding find_binding(const Transaction& transaction) const;
+    LoginCookie find_login_cookie(const Transaction& transaction) const;
 
     // Where a finished login goes: on our own origin, whatever the target.
     std::string return_location(const Transaction& transaction) const;
@@ -85,26 +85,26 @@ private:
         std::string value;
     };
 
-    Login(const Provider& provider, const Visit& visit, Place place) :
-        provider_(&provider), visit_(&visit), place_(std::move(place))
+    Login(const Provider& provider, const RequestView& view, Origins origins) :
+        provider_(&provider), view_(&view), origins_(std::move(origins))
     {
     }
 
-    static Result<Login> at_origin(
-        const Provider& provider, const Visit& visit, std::string_view origin);
+    static Result<Login> at_origin(const Provider& provider,
+        const RequestView& view, std::string_view origin);
     CookieScope scope(std::string_view suffix) const;
     std::optional<Browser> known_browser() const;
 
-    template <class Visit>
-    void each_binding(Visit visit) const;
+    template <class Each>
+    void each_login_cookie(Each each) const;
     void clear_surplus(std::vector<std::string>& cookies) const;
 
     CookieScope rounds_scope() const;
     CookieScope target_scope() const;
     std::size_t size_of_others(std::string_view name) const;
-    std::string target_binding(const Transaction& transaction) const;
+    std::string target_seal_context(const Transaction& transaction) const;
     std::vector<std::string> seal_target(
-        Transaction& transaction, const World& world) const;
+        Transaction& transaction, const Environment& env) const;
     std::optional<std::string> open_target(
         const Transaction& transaction) const;
     std::string whole_target(const Transaction& transaction) const;
@@ -112,8 +112,8 @@ private:
     const Client& client() const { return provider_->client(); }
 
     const Provider* provider_;
-    const Visit* visit_;
-    Place place_;
+    const RequestView* view_;
+    Origins origins_;
 };
 
 }

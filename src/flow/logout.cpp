@@ -1,9 +1,9 @@
 #include "flow/logout.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/url.h"
+#include "flow/intent.h"
 #include "flow/login.h"
-#include "flow/wish.h"
 #include "oidc/client_auth.h"
 #include "oidc/cookies.h"
 
@@ -33,14 +33,13 @@ std::string find_parameter(std::string_view form, std::string_view name)
 // of the configuration with this issuer and client it belongs to.
 std::int64_t last_end(const Client& client, std::int64_t now)
 {
-    return now +
-        std::max(client.session_timeout, client.longest_session_timeout);
+    return now + std::max(client.session_timeout, client.max_session_timeout);
 }
 
 std::vector<std::string> cookies_of_logout(
-    const Provider& provider, const Visit& visit, const Place& place)
+    const Provider& provider, const RequestView& view, const Origins& origins)
 {
-    return clear_session(provider.client(), visit.cookies, place.secure);
+    return clear_session(provider.client(), view.cookies, origins.secure);
 }
 
 }
@@ -54,27 +53,27 @@ Revoke revocation_of(
     return revoke;
 }
 
-Step Logout::start(const World& world)
+Step Logout::start(const Environment& env)
 {
-    if (visit_.method != "GET" && visit_.method != "POST") {
+    if (view_.method != "GET" && view_.method != "POST") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(visit_.method)});
+            "client sent method " + quoted(view_.method)});
     }
-    auto unasked = unasked_by(visit_);
-    if (visit_.method == "GET" && !unasked.empty()) {
+    auto unasked = unasked_by(view_);
+    if (view_.method == "GET" && !unasked.empty()) {
         return refuse(
             {Errc::logout_unasked, "client asked for a logout by " + unasked});
     }
-    auto place = Place::of(client(), visit_.origin);
-    if (!place) {
-        return refuse(std::move(place).error());
+    auto origins = Origins::of(client(), view_.origin);
+    if (!origins) {
+        return refuse(std::move(origins).error());
     }
-    place_ = std::move(*place);
+    origins_ = std::move(*origins);
     if (failure_) {
         return is_own_wish() ? Step(fail(*failure_)) : refuse(*failure_);
     }
     if (!session_) {
-        return revoked(world, Ok{});
+        return revoked(env, Ok{});
     }
     if (!is_own_wish()) {
         Finish finish;
@@ -83,7 +82,7 @@ Step Logout::start(const World& world)
         return finish;
     }
     if (!session_->ticket()) {
-        return dropped(world, Ok{});
+        return dropped(env, Ok{});
     }
     return ask(Drop{session_->ticket()->key()}, &Logout::dropped);
 }
@@ -95,11 +94,11 @@ bool Logout::is_own_wish() const
     if (is_confirmed()) {
         return true;
     }
-    if (!visit_.fetch_site.empty()) {
-        return visit_.fetch_site != "cross-site";
+    if (!view_.fetch_site.empty()) {
+        return view_.fetch_site != "cross-site";
     }
-    auto source = parse_url(visit_.source);
-    return source && source->origin() == place_.page;
+    auto source = parse_url(view_.source);
+    return source && source->origin() == origins_.page;
 }
 
 std::string Logout::confirmation(std::size_t key) const
@@ -114,7 +113,7 @@ bool Logout::is_confirmed() const
     if (!session_) {
         return false;
     }
-    auto posted = find_parameter(visit_.reply, "confirm");
+    auto posted = find_parameter(view_.reply, "confirm");
     for (std::size_t key = 0; key < provider_.state_ring().size(); key++) {
         if (equal(posted, confirmation(key))) {
             return true;
@@ -124,15 +123,15 @@ bool Logout::is_confirmed() const
 }
 
 // A renewal that is under way might bring it back.
-Step Logout::dropped(const World& world, Check dropped)
+Step Logout::dropped(const Environment& env, Check dropped)
 {
     if (!dropped) {
         return fail(std::move(dropped).error());
     }
-    return ask(revocation_of(*session_, client(), world.now), &Logout::revoked);
+    return ask(revocation_of(*session_, client(), env.now), &Logout::revoked);
 }
 
-Step Logout::revoked(const World&, Check revoked)
+Step Logout::revoked(const Environment&, Check revoked)
 {
     if (!revoked) {
         return fail(std::move(revoked).error());
@@ -140,46 +139,47 @@ Step Logout::revoked(const World&, Check revoked)
     return ask(Learn{Part::metadata}, &Logout::learnt);
 }
 
-Step Logout::learnt(const World& world, Check learnt)
+Step Logout::learnt(const Environment& env, Check learnt)
 {
-    auto metadata = provider_.metadata(world.now);
+    auto metadata = provider_.metadata(env.now);
     if (metadata == nullptr) {
         warning_ = unknown(std::move(learnt));
     }
     if (metadata == nullptr || !session_ || !client().revoke_on_logout ||
         metadata->revocation_endpoint.empty()) {
-        return leave(world);
+        return leave(env);
     }
-    return revoke_token(world, *metadata);
+    return revoke_token(env, *metadata);
 }
 
 // RFC 7009, 2.1: with a refresh token all that came of it goes.
-Step Logout::revoke_token(const World& world, const Metadata& metadata)
+Step Logout::revoke_token(const Environment& env, const Metadata& metadata)
 {
     auto refresh_token = session_->refresh_token();
     auto token = refresh_token ? refresh_token : session_->access_token();
     if (!token) {
-        return leave(world);
+        return leave(env);
     }
     auto request = revocation_request(
         metadata, *token, refresh_token ? "refresh_token" : "access_token");
     auto proven =
-        authenticate(request, client(), metadata, world.now, world.random);
+        authenticate(request, client(), metadata, env.now, env.random);
     if (!proven) {
         warning_ = std::move(proven).error();
-        return leave(world);
+        return leave(env);
     }
     return ask(Fetch{std::move(request)}, &Logout::token_revoked);
 }
 
-Step Logout::token_revoked(const World& world, Result<HttpResponse> response)
+Step Logout::token_revoked(
+    const Environment& env, Result<HttpResponse> response)
 {
     auto judged = response ? judge_revocation(*response) :
                              Check(std::move(response).error());
     if (!judged) {
         warning_ = std::move(judged).error();
     }
-    return leave(world);
+    return leave(env);
 }
 
 // This browser is logged out in any case; who has a copy of its cookie is not.
@@ -187,28 +187,28 @@ Finish Logout::fail(Error error) const
 {
     Finish finish;
     finish.error = std::move(error);
-    finish.cookies = cookies_of_logout(provider_, visit_, place_);
+    finish.cookies = cookies_of_logout(provider_, view_, origins_);
     finish.page = Page::logged_out_here;
     return finish;
 }
 
-Finish Logout::leave(const World& world)
+Finish Logout::leave(const Environment& env)
 {
     Finish finish;
     finish.warning = std::move(warning_);
-    finish.cookies = cookies_of_logout(provider_, visit_, place_);
+    finish.cookies = cookies_of_logout(provider_, view_, origins_);
 
-    auto login = Login::at(provider_, visit_);
+    auto login = Login::at(provider_, view_);
     if (login && login->rounds() > 0) {
         finish.cookies.push_back(login->clear_rounds());
     }
-    auto metadata = provider_.metadata(world.now);
+    auto metadata = provider_.metadata(env.now);
     auto back = post_logout_redirect_uri();
     if (metadata != nullptr && !metadata->end_session_endpoint.empty()) {
         auto hint = session_ && client().logout_token_hint ?
             session_->id_token().value_or("") :
             std::string_view();
-        auto state = base64url(world.random(state_size));
+        auto state = base64url(env.random(state_size));
         finish.location =
             end_session_url(*metadata, client(), {hint, back, state});
     } else if (!back.empty()) {
@@ -218,7 +218,7 @@ Finish Logout::leave(const World& world)
     }
     // CSP, form-action: a page may forbid its forms to lead to other origins by
     // a redirect.
-    if (!finish.location.empty() && visit_.method == "POST") {
+    if (!finish.location.empty() && view_.method == "POST") {
         finish.page = Page::logging_out;
     }
     return finish;
@@ -227,7 +227,7 @@ Finish Logout::leave(const World& world)
 std::string Logout::post_logout_redirect_uri() const
 {
     const auto& uri = client().post_logout_uri;
-    return uri.starts_with('/') ? place_.page + uri : uri;
+    return uri.starts_with('/') ? origins_.page + uri : uri;
 }
 
 bool FrontChannelLogout::is_for(
@@ -236,13 +236,13 @@ bool FrontChannelLogout::is_for(
     return find_parameter(query, "iss") == provider.client().issuer;
 }
 
-Step FrontChannelLogout::start(const World& world)
+Step FrontChannelLogout::start(const Environment& env)
 {
-    if (visit_.method != "GET") {
+    if (view_.method != "GET") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(visit_.method)});
+            "client sent method " + quoted(view_.method)});
     }
-    auto named = parse_front_channel(visit_.reply);
+    auto named = parse_front_channel(view_.reply);
     if (!named) {
         return refuse(std::move(named).error());
     }
@@ -250,57 +250,56 @@ Step FrontChannelLogout::start(const World& world)
         return refuse(*failure_);
     }
     if (!named->sid) {
-        return end_own(world);
+        return end_own(env);
     }
     // 3: of another issuer it is none of our business.
     if (named->iss != provider_.client().issuer) {
-        return dropped(world, Ok{});
+        return dropped(env, Ok{});
     }
-    return end_named(world, *named->sid);
+    return end_named(env, *named->sid);
 }
 
-Step FrontChannelLogout::end_named(const World& world, std::string_view sid)
+Step FrontChannelLogout::end_named(const Environment& env, std::string_view sid)
 {
     const auto& client = provider_.client();
     auto key = revocation_key(client, "sid", sid);
     is_own_ = session_ && session_->sid() == sid;
     if (is_own_) {
         // By its own key, too: an older copy of it may have another sid.
-        auto revoke = revocation_of(*session_, client, world.now);
+        auto revoke = revocation_of(*session_, client, env.now);
         revoke.keys.push_back(std::move(key));
         return ask(std::move(revoke), &FrontChannelLogout::revoked);
     }
-    Revoke revoke{{std::move(key)}, "", last_end(client, world.now), false};
-    revoke.address = visit_.address;
+    Revoke revoke{{std::move(key)}, "", last_end(client, env.now), false};
+    revoke.address = view_.address;
     return ask(std::move(revoke), &FrontChannelLogout::revoked);
 }
 
 // By the cookie alone: in a frame, where a link on another site cannot open it
 // unseen.
-Step FrontChannelLogout::end_own(const World& world)
+Step FrontChannelLogout::end_own(const Environment& env)
 {
-    auto in_frame =
-        visit_.fetch_dest == "iframe" || visit_.fetch_dest == "frame";
+    auto in_frame = view_.fetch_dest == "iframe" || view_.fetch_dest == "frame";
     if (!session_ || !in_frame) {
-        return dropped(world, Ok{});
+        return dropped(env, Ok{});
     }
     is_own_ = true;
-    return ask(revocation_of(*session_, provider_.client(), world.now),
+    return ask(revocation_of(*session_, provider_.client(), env.now),
         &FrontChannelLogout::revoked);
 }
 
-Step FrontChannelLogout::revoked(const World& world, Check revoked)
+Step FrontChannelLogout::revoked(const Environment& env, Check revoked)
 {
     if (!revoked) {
         return end(std::move(revoked).error());
     }
     if (!is_own_ || !session_->ticket()) {
-        return dropped(world, Ok{});
+        return dropped(env, Ok{});
     }
     return ask(Drop{session_->ticket()->key()}, &FrontChannelLogout::dropped);
 }
 
-Step FrontChannelLogout::dropped(const World&, Check dropped)
+Step FrontChannelLogout::dropped(const Environment&, Check dropped)
 {
     return dropped ? end({}) : end(std::move(dropped).error());
 }
@@ -311,9 +310,9 @@ Finish FrontChannelLogout::end(std::optional<Error> error) const
     Finish finish;
     finish.error = std::move(error);
     finish.page = Page::done;
-    auto place = Place::of(provider_.client(), visit_.origin);
-    if (is_own_ && place) {
-        finish.cookies = cookies_of_logout(provider_, visit_, *place);
+    auto origins = Origins::of(provider_.client(), view_.origin);
+    if (is_own_ && origins) {
+        finish.cookies = cookies_of_logout(provider_, view_, *origins);
     }
     return finish;
 }
@@ -324,13 +323,13 @@ bool BackChannelLogout::is_for(const Provider& provider, std::string_view form)
     return LogoutToken::names_issuer(compact, provider.client().issuer);
 }
 
-Step BackChannelLogout::start(const World&)
+Step BackChannelLogout::start(const Environment&)
 {
-    if (visit_.method != "POST") {
+    if (view_.method != "POST") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(visit_.method)});
+            "client sent method " + quoted(view_.method)});
     }
-    auto compact = parse_back_channel(visit_.reply);
+    auto compact = parse_back_channel(view_.reply);
     if (!compact) {
         return refuse(std::move(compact).error());
     }
@@ -338,40 +337,40 @@ Step BackChannelLogout::start(const World&)
     return ask(Learn{Part::metadata}, &BackChannelLogout::ask_keys);
 }
 
-Step BackChannelLogout::ask_keys(const World& world, Check learnt)
+Step BackChannelLogout::ask_keys(const Environment& env, Check learnt)
 {
-    if (provider_.metadata(world.now) == nullptr) {
+    if (provider_.metadata(env.now) == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
     return ask(Learn{Part::keys}, &BackChannelLogout::spend);
 }
 
-Step BackChannelLogout::spend(const World& world, Check learnt)
+Step BackChannelLogout::spend(const Environment& env, Check learnt)
 {
-    if (provider_.keys(world.now) == nullptr) {
+    if (provider_.keys(env.now) == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
-    return ask(Spend{Work::logout}, &BackChannelLogout::verify_paid);
+    return ask(Charge{Work::logout}, &BackChannelLogout::verify_paid);
 }
 
 Step BackChannelLogout::verify_paid(
-    const World& world, Result<std::string> receipt)
+    const Environment& env, Result<std::string> receipt)
 {
     if (!receipt) {
         return refuse(std::move(receipt).error());
     }
     receipt_ = std::move(*receipt);
-    return verify(world, Ok{});
+    return verify(env, Ok{});
 }
 
-Step BackChannelLogout::verify(const World& world, Check learnt)
+Step BackChannelLogout::verify(const Environment& env, Check learnt)
 {
     const auto& client = provider_.client();
-    auto keys = provider_.keys(world.now);
+    auto keys = provider_.keys(env.now);
     if (keys == nullptr) {
         return refuse_unknown(std::move(learnt));
     }
-    auto token = LogoutToken::verify(compact_, {client, *keys, world.now});
+    auto token = LogoutToken::verify(compact_, {client, *keys, env.now});
     if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
         renewed_keys_ = true;
         doubt_ = std::move(token).error();
@@ -387,14 +386,14 @@ Step BackChannelLogout::verify(const World& world, Check learnt)
         &BackChannelLogout::acquired);
 }
 
-Step BackChannelLogout::renewed_keys(const World& world, Check learnt)
+Step BackChannelLogout::renewed_keys(const Environment& env, Check learnt)
 {
-    return learnt ? verify(world, std::move(learnt)) :
-                    refuse(std::move(*doubt_));
+    return learnt ? verify(env, std::move(learnt)) : refuse(std::move(*doubt_));
 }
 
 // One that vanished has not ended anything; the provider tries again.
-Step BackChannelLogout::acquired(const World& world, Result<Acquired> acquired)
+Step BackChannelLogout::acquired(
+    const Environment& env, Result<Acquired> acquired)
 {
     if (!acquired) {
         return refuse(std::move(acquired).error());
@@ -404,7 +403,7 @@ Step BackChannelLogout::acquired(const World& world, Result<Acquired> acquired)
             {Errc::logout_token_used, "logout token was used before"});
     }
     const auto& client = provider_.client();
-    Revoke revoke{{}, "", last_end(client, world.now)};
+    Revoke revoke{{}, "", last_end(client, env.now)};
     if (auto sid = token_->sid()) {
         revoke.keys.push_back(revocation_key(client, "sid", *sid));
     }
@@ -417,7 +416,7 @@ Step BackChannelLogout::acquired(const World& world, Result<Acquired> acquired)
     return ask(std::move(revoke), &BackChannelLogout::revoked);
 }
 
-Step BackChannelLogout::revoked(const World& world, Check revoked)
+Step BackChannelLogout::revoked(const Environment& env, Check revoked)
 {
     if (!revoked) {
         return refuse(std::move(revoked).error());
@@ -425,9 +424,9 @@ Step BackChannelLogout::revoked(const World& world, Check revoked)
     // A copy of the token is known as long as it could be taken for good.
     Finish finish;
     finish.page = Page::done;
-    finish.gives_back = receipt_;
+    finish.refund = receipt_;
     finish.keep_result =
-        token_->expires() + provider_.client().clock_skew - world.now;
+        token_->expires() + provider_.client().clock_skew - env.now;
     return finish;
 }
 

@@ -1,7 +1,7 @@
 #include "flow/renewal.h"
 
 #include "flow/logout.h"
-#include "flow/place.h"
+#include "flow/origins.h"
 #include "oidc/client_auth.h"
 #include "oidc/cookies.h"
 
@@ -42,34 +42,34 @@ bool Renewal::is_due(const Client& client, const Session& session,
         session.wants_seal(client, now);
 }
 
-Step Renewal::judge(const World& world)
+Step Renewal::judge(const Environment& env)
 {
     // What was left for this session is this session, wherever it was left.
     if (!session_ || (!id_.empty() && session_->id() != id_)) {
         return Finish{};
     }
     if (wants_store(client(), *session_)) {
-        return keep(world);
+        return keep(env);
     }
     if (refresh_ != Refresh::never &&
-        session_->wants_refresh(client(), world.now)) {
+        session_->wants_refresh(client(), env.now)) {
         refreshing_ = true;
-        return ask(Acquire{session_->generation(), world.now + grace,
-                       Purpose::renewal},
+        return ask(
+            Acquire{session_->generation(), env.now + grace, Purpose::renewal},
             &Renewal::acquired);
     }
-    if (session_->wants_seal(client(), world.now)) {
-        session_ = session_->seen(world.now);
-        return keep(world);
+    if (session_->wants_seal(client(), env.now)) {
+        session_ = session_->seen(env.now);
+        return keep(env);
     }
     return pass();
 }
 
 // Another request may have done it for this one, or failed.
-Step Renewal::acquired(const World& world, Result<Acquired> acquired)
+Step Renewal::acquired(const Environment& env, Result<Acquired> acquired)
 {
     if (!acquired) {
-        return keep_old(world, std::move(acquired).error());
+        return keep_old(env, std::move(acquired).error());
     }
     auto is_ours = acquired->whose == Acquired::ours;
     if (is_ours && refresh_ == Refresh::asked_for) {
@@ -78,12 +78,12 @@ Step Renewal::acquired(const World& world, Result<Acquired> acquired)
     refresh_ = Refresh::never;
     keep_result_ = failure_backoff;
     if (acquired->result.empty()) {
-        return judge(world);
+        return judge(env);
     }
-    return pick_up(world, acquired->result.front());
+    return pick_up(env, acquired->result.front());
 }
 
-Step Renewal::pick_up(const World& world, const std::string& result)
+Step Renewal::pick_up(const Environment& env, const std::string& result)
 {
     auto old = *std::exchange(session_, std::nullopt);
     id_ = old.id();
@@ -93,10 +93,10 @@ Step Renewal::pick_up(const World& world, const std::string& result)
         restoration_.emplace(provider_, Opened::from_value(result, provider_));
         value_ = result;
     }
-    return restore(world);
+    return restore(env);
 }
 
-Step Renewal::restore(const World& world)
+Step Renewal::restore(const Environment& env)
 {
     if (auto load = restoration_->next()) {
         return ask(std::move(*load), &Renewal::restored);
@@ -108,97 +108,97 @@ Step Renewal::restore(const World& world)
     if (session_ && session_->owes_userinfo()) {
         refresh_ = wanted_; // good for nobody before that is made up for
     }
-    return judge(world);
+    return judge(env);
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
-Step Renewal::pinned(const World&, Check)
+Step Renewal::pinned(const Environment&, Check)
 {
     return Finish{};
 }
 
-Step Renewal::restored(const World& world, Result<Loaded> loaded)
+Step Renewal::restored(const Environment& env, Result<Loaded> loaded)
 {
     if (!loaded) {
         return refuse(std::move(loaded).error());
     }
-    restoration_->take(*loaded, world.now);
-    return restore(world);
+    restoration_->take(*loaded, env.now);
+    return restore(env);
 }
 
 // The keys first: once the refresh token is spent nothing may be missing.
-Step Renewal::learn_keys(const World& world, Check learnt)
+Step Renewal::learn_keys(const Environment& env, Check learnt)
 {
-    if (provider_.metadata(world.now) == nullptr) {
-        return keep_old(world, unknown(std::move(learnt)));
+    if (provider_.metadata(env.now) == nullptr) {
+        return keep_old(env, unknown(std::move(learnt)));
     }
     return ask(Learn{Part::keys}, &Renewal::refresh);
 }
 
-Step Renewal::refresh(const World& world, Check learnt)
+Step Renewal::refresh(const Environment& env, Check learnt)
 {
-    auto metadata = provider_.metadata(world.now);
-    if (metadata == nullptr || provider_.keys(world.now) == nullptr) {
-        return keep_old(world, unknown(std::move(learnt)));
+    auto metadata = provider_.metadata(env.now);
+    if (metadata == nullptr || provider_.keys(env.now) == nullptr) {
+        return keep_old(env, unknown(std::move(learnt)));
     }
     metadata_ = *metadata;
     auto request = refresh_request(metadata_, *session_->refresh_token());
     auto proven =
-        authenticate(request, client(), metadata_, world.now, world.random);
+        authenticate(request, client(), metadata_, env.now, env.random);
     if (!proven) {
-        return keep_old(world, std::move(proven).error());
+        return keep_old(env, std::move(proven).error());
     }
     return ask(Fetch{std::move(request)}, &Renewal::tokens);
 }
 
-Step Renewal::tokens(const World& world, Result<HttpResponse> response)
+Step Renewal::tokens(const Environment& env, Result<HttpResponse> response)
 {
     if (!response) {
-        return keep_old(world, std::move(response).error());
+        return keep_old(env, std::move(response).error());
     }
     auto tokens = parse_refreshed(*response);
     if (!tokens && tokens.error().code == Errc::provider_invalid_grant) {
-        return end_session(world, std::move(tokens).error());
+        return end_session(env, std::move(tokens).error());
     }
     if (!tokens) {
-        return keep_old(world, std::move(tokens).error());
+        return keep_old(env, std::move(tokens).error());
     }
     tokens_ = std::move(*tokens);
     if (tokens_.id_token.empty()) {
-        return ask_userinfo(world);
+        return ask_userinfo(env);
     }
     return ask(Learn{Part::keys}, &Renewal::verify);
 }
 
 // Core, 12.2: of the same user; a nonce is not demanded.
-Step Renewal::verify(const World& world, Check learnt)
+Step Renewal::verify(const Environment& env, Check learnt)
 {
-    auto keys = provider_.keys(world.now);
+    auto keys = provider_.keys(env.now);
     if (keys == nullptr) {
-        return keep_old(world, unknown(std::move(learnt)));
+        return keep_old(env, unknown(std::move(learnt)));
     }
     auto token = IdToken::verify(tokens_.id_token,
-        {client(), *keys, std::nullopt, tokens_.access_token, world.now});
+        {client(), *keys, std::nullopt, tokens_.access_token, env.now});
     if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
         return judge_error(std::move(token).error(), &Renewal::verify);
     }
     if (!token) {
-        return end_session(world, std::move(token).error());
+        return end_session(env, std::move(token).error());
     }
     if (token->subject() != session_->claim("sub")) {
-        return end_session(world,
+        return end_session(env,
             {Errc::id_token_subject,
                 "id token has another sub than the session"});
     }
     token_ = std::move(*token);
-    return ask_userinfo(world);
+    return ask_userinfo(env);
 }
 
 // What the provider says of the user now counts, not what it said at the login.
-Step Renewal::ask_userinfo(const World& world)
+Step Renewal::ask_userinfo(const Environment& env)
 {
     if (!client().userinfo || metadata_.userinfo_endpoint.empty()) {
-        return renew(world);
+        return renew(env);
     }
     return ask(Fetch{userinfo_request(metadata_, tokens_.access_token), true},
         &Renewal::take_userinfo);
@@ -206,30 +206,31 @@ Step Renewal::ask_userinfo(const World& world)
 
 // The tokens are spent: a user info that is not to be had waits for the next
 // renewal, one that is refused or of somebody else ends the session.
-Step Renewal::take_userinfo(const World& world, Result<HttpResponse> response)
+Step Renewal::take_userinfo(
+    const Environment& env, Result<HttpResponse> response)
 {
     if (!response) {
         // Who leaves before it is asked for keeps no claims by that.
         owes_userinfo_ = response.error().code == Errc::request_aborted;
         put_off(std::move(response).error());
-        return renew(world);
+        return renew(env);
     }
     if (is_withdrawn(*response)) {
-        return end_session(world,
+        return end_session(env,
             {Errc::userinfo_refused,
                 "provider refused user info with status " +
                     std::to_string(response->status)});
     }
     response_ = std::move(*response);
-    return verify_userinfo(world, Ok{});
+    return verify_userinfo(env, Ok{});
 }
 
-Step Renewal::verify_userinfo(const World& world, Check learnt)
+Step Renewal::verify_userinfo(const Environment& env, Check learnt)
 {
-    auto keys = provider_.keys(world.now);
+    auto keys = provider_.keys(env.now);
     if (keys == nullptr) {
         put_off(unknown(std::move(learnt)));
-        return renew(world);
+        return renew(env);
     }
     auto userinfo = UserInfo::verify(
         response_, {client(), *keys, session_->claim("sub").value_or("")});
@@ -238,14 +239,14 @@ Step Renewal::verify_userinfo(const World& world, Check learnt)
             std::move(userinfo).error(), &Renewal::verify_userinfo);
     }
     if (!userinfo && userinfo.error().code == Errc::userinfo_subject) {
-        return end_session(world, std::move(userinfo).error());
+        return end_session(env, std::move(userinfo).error());
     }
     if (userinfo) {
         userinfo_ = std::move(*userinfo);
     } else {
         put_off(std::move(userinfo).error());
     }
-    return renew(world);
+    return renew(env);
 }
 
 // The provider may have changed its keys since we last asked: ask again, once.
@@ -257,35 +258,35 @@ Step Renewal::judge_error(Error error, Next<Check> again)
     return ask(Learn{Part::keys, true}, &Renewal::renewed_keys);
 }
 
-Step Renewal::renewed_keys(const World& world, Check learnt)
+Step Renewal::renewed_keys(const Environment& env, Check learnt)
 {
     if (learnt) {
-        return (this->*verify_again_)(world, std::move(learnt));
+        return (this->*verify_again_)(env, std::move(learnt));
     }
     if (token_ || tokens_.id_token.empty()) {
         put_off(std::move(*doubt_)); // of the user info alone
-        return renew(world);
+        return renew(env);
     }
-    return keep_old(world, std::move(*doubt_));
+    return keep_old(env, std::move(*doubt_));
 }
 
-Step Renewal::renew(const World& world)
+Step Renewal::renew(const Environment& env)
 {
     has_renewed_ = true;
-    session_ = session_->renew(token_, userinfo_, tokens_, client(), world.now);
+    session_ = session_->renew(token_, userinfo_, tokens_, client(), env.now);
     if (owes_userinfo_) {
         session_ = session_->without_userinfo(client());
     }
-    return keep(world);
+    return keep(env);
 }
 
-Step Renewal::keep(const World& world)
+Step Renewal::keep(const Environment& env)
 {
     auto is_stored = session_->ticket().has_value();
     auto kept =
-        session_->keep(provider_, visit_.cookie_room, world.now, world.random);
+        session_->keep(provider_, view_.cookie_room, env.now, env.random);
     if (!kept) {
-        return end_session(world, std::move(kept).error());
+        return end_session(env, std::move(kept).error());
     }
     value_ = std::move(kept->cookie);
     result_ = is_stored ? in_store : value_;
@@ -296,17 +297,17 @@ Step Renewal::keep(const World& world)
 }
 
 // The tokens are spent: without the new ones there is nothing to go on with.
-Step Renewal::saved(const World&, Check saved)
+Step Renewal::saved(const Environment&, Check saved)
 {
     return saved ? Step(pass()) : refuse(std::move(saved).error());
 }
 
 // The session is good until its own end; a request tries again later.
-Step Renewal::keep_old(const World& world, Error why)
+Step Renewal::keep_old(const Environment& env, Error why)
 {
     put_off(std::move(why));
     refresh_ = Refresh::never;
-    return judge(world);
+    return judge(env);
 }
 
 void Renewal::put_off(Error why)
@@ -318,18 +319,17 @@ void Renewal::put_off(Error why)
 }
 
 // Copies of its cookie end with it.
-Step Renewal::end_session(const World& world, Error why)
+Step Renewal::end_session(const Environment& env, Error why)
 {
     end_.warning = std::move(why);
     end_.result = {std::string(no_session)};
     end_.keep_result = grace;
     end_.cookies = clear_session(
-        client(), visit_.cookies, is_secure(client(), visit_.origin));
-    return ask(
-        revocation_of(*session_, client(), world.now), &Renewal::revoked);
+        client(), view_.cookies, is_secure(client(), view_.origin));
+    return ask(revocation_of(*session_, client(), env.now), &Renewal::revoked);
 }
 
-Step Renewal::revoked(const World&, Check revoked)
+Step Renewal::revoked(const Environment&, Check revoked)
 {
     note(std::move(revoked));
     auto session = std::exchange(session_, std::nullopt);
@@ -339,7 +339,7 @@ Step Renewal::revoked(const World&, Check revoked)
     return ask(Drop{session->ticket()->key()}, &Renewal::dropped);
 }
 
-Step Renewal::dropped(const World&, Check dropped)
+Step Renewal::dropped(const Environment&, Check dropped)
 {
     note(std::move(dropped));
     return std::move(end_);
@@ -360,8 +360,8 @@ Finish Renewal::pass()
     finish.keep_result = keep_result_;
     finish.back_off = back_off_;
     if (!value_.empty()) {
-        finish.cookies = session_cookies(client(), value_, visit_.cookies,
-            is_secure(client(), visit_.origin));
+        finish.cookies = session_cookies(
+            client(), value_, view_.cookies, is_secure(client(), view_.origin));
     }
     if (has_renewed_) {
         finish.result = {result_};

@@ -19,11 +19,11 @@ public:
     // is left in peace; or the provider is asked.
     enum class Refresh { never, by_others, asked_for };
 
-    // Provider and visit outlive the renewal.
-    Renewal(const Provider& provider, const Visit& visit, Session session,
+    // Provider and view outlive the renewal.
+    Renewal(const Provider& provider, const RequestView& view, Session session,
         Refresh refresh) :
         provider_(provider),
-        visit_(visit), session_(std::move(session)), refresh_(refresh),
+        view_(view), session_(std::move(session)), refresh_(refresh),
         wanted_(refresh)
     {
     }
@@ -32,8 +32,8 @@ public:
     static bool is_due(const Client& client, const Session& session,
         Refresh refresh, std::int64_t now);
 
-    Step start(const World& world) override { return judge(world); }
-    std::string_view doing() const override
+    Step start(const Environment& env) override { return judge(env); }
+    std::string_view action() const override
     {
         return refreshing_ ? "renewing a session" : "keeping a session";
     }
@@ -48,37 +48,37 @@ public:
     static constexpr std::int64_t failure_backoff = 10;
 
 private:
-    Step judge(const World& world);
-    Step acquired(const World& world, Result<Acquired> acquired);
-    Step pick_up(const World& world, const std::string& result);
-    Step restore(const World& world);
-    Step restored(const World& world, Result<Loaded> loaded);
-    Step pinned(const World& world, Check pinned);
-    Step learn_keys(const World& world, Check learnt);
-    Step refresh(const World& world, Check learnt);
-    Step tokens(const World& world, Result<HttpResponse> response);
-    Step verify(const World& world, Check learnt);
-    Step ask_userinfo(const World& world);
-    Step take_userinfo(const World& world, Result<HttpResponse> response);
-    Step verify_userinfo(const World& world, Check learnt);
+    Step judge(const Environment& env);
+    Step acquired(const Environment& env, Result<Acquired> acquired);
+    Step pick_up(const Environment& env, const std::string& result);
+    Step restore(const Environment& env);
+    Step restored(const Environment& env, Result<Loaded> loaded);
+    Step pinned(const Environment& env, Check pinned);
+    Step learn_keys(const Environment& env, Check learnt);
+    Step refresh(const Environment& env, Check learnt);
+    Step tokens(const Environment& env, Result<HttpResponse> response);
+    Step verify(const Environment& env, Check learnt);
+    Step ask_userinfo(const Environment& env);
+    Step take_userinfo(const Environment& env, Result<HttpResponse> response);
+    Step verify_userinfo(const Environment& env, Check learnt);
     Step judge_error(Error error, Next<Check> again);
-    Step renewed_keys(const World& world, Check learnt);
-    Step renew(const World& world);
-    Step keep(const World& world);
-    Step saved(const World& world, Check saved);
-    Step revoked(const World& world, Check revoked);
-    Step dropped(const World& world, Check dropped);
+    Step renewed_keys(const Environment& env, Check learnt);
+    Step renew(const Environment& env);
+    Step keep(const Environment& env);
+    Step saved(const Environment& env, Check saved);
+    Step revoked(const Environment& env, Check revoked);
+    Step dropped(const Environment& env, Check dropped);
 
     void note(Check done);
     void put_off(Error why);
     Finish pass();
-    Step keep_old(const World& world, Error why);
-    Step end_session(const World& world, Error why);
+    Step keep_old(const Environment& env, Error why);
+    Step end_session(const Environment& env, Error why);
 
     const Client& client() const { return provider_.client(); }
 
     const Provider& provider_;
-    const Visit& visit_;
+    const RequestView& view_;
     std::optional<Session> session_;
     Refresh refresh_;
     Refresh wanted_;

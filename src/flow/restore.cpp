@@ -78,7 +78,7 @@ void Restoration::accept(std::int64_t now)
     }
 }
 
-Step Restore::start(const World&)
+Step Restore::start(const Environment&)
 {
     if (auto load = restoration_.next()) {
         return ask(std::move(*load), &Restore::loaded);
@@ -89,18 +89,18 @@ Step Restore::start(const World&)
     return end();
 }
 
-Step Restore::loaded(const World& world, Result<Loaded> loaded)
+Step Restore::loaded(const Environment& env, Result<Loaded> loaded)
 {
     if (!loaded) {
         return refuse(std::move(loaded).error());
     }
-    restoration_.take(*loaded, world.now);
-    return start(world);
+    restoration_.take(*loaded, env.now);
+    return start(env);
 }
 
 // What was pinned has ended either way.
 // NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
-Step Restore::pinned(const World&, Check)
+Step Restore::pinned(const Environment&, Check)
 {
     return end();
 }

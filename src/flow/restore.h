@@ -52,12 +52,12 @@ public:
     {
     }
 
-    Step start(const World& world) override;
-    std::string_view doing() const override { return "fetching a session"; }
+    Step start(const Environment& env) override;
+    std::string_view action() const override { return "fetching a session"; }
 
 private:
-    Step loaded(const World& world, Result<Loaded> loaded);
-    Step pinned(const World& world, Check pinned);
+    Step loaded(const Environment& env, Result<Loaded> loaded);
+    Step pinned(const Environment& env, Check pinned);
     Finish end();
 
     Restoration restoration_;

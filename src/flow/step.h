@@ -1,4 +1,4 @@
-// What a flow may ask of the world and what it is told. A flow is a
+// What a flow may ask of its environment and what it is told. A flow is a
 // conversation that decides and never does: start() and resume() return the
 // next Step, and whoever drives it performs that and resumes with the answer.
 #pragma once
@@ -18,13 +18,13 @@
 namespace oidc {
 
 // Time and randomness are arguments.
-struct World {
+struct Environment {
     std::int64_t now; // seconds since the epoch
     Random random;
 };
 
 // One request as a flow sees it.
-struct Visit {
+struct RequestView {
     std::string_view method;
     std::string_view target; // raw request target: path and query
     std::string_view reply;  // a form: of the provider, in a callback
@@ -70,7 +70,7 @@ enum class Work { login, push, logout };
 // Take a token of this client's bucket for it: login_limit or logout_limit
 // where none is left. The answer is a receipt, against which the token is given
 // back; empty where there is no limit.
-struct Spend {
+struct Charge {
     using Reply = Result<std::string>;
 
     Work work;
@@ -183,10 +183,10 @@ struct Finish {
     std::int64_t back_off = 0;
 
     // The receipt of a token that goes back to its bucket; empty: none does.
-    std::string gives_back;
+    std::string refund;
 };
 
-using Step = std::variant<Fetch, Learn, Spend, Acquire, Load, Save, Drop,
+using Step = std::variant<Fetch, Learn, Charge, Acquire, Load, Save, Drop,
     ReadClock, Revoke, Pin, Finish>;
 using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
     Result<Loaded>, Result<std::int64_t>, Result<std::string>>;
@@ -194,11 +194,11 @@ using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
 class Flow {
 public:
     virtual ~Flow() = default;
-    virtual Step start(const World& world) = 0;
-    virtual Step resume(const World& world, Answer answer) = 0;
+    virtual Step start(const Environment& env) = 0;
+    virtual Step resume(const Environment& env, Answer answer) = 0;
 
     // What it is doing, after "while" in a log sentence.
-    virtual std::string_view doing() const = 0;
+    virtual std::string_view action() const = 0;
 };
 
 // Remembers where a flow goes on: ask() with the member function that takes
@@ -206,34 +206,34 @@ public:
 template <class Self>
 class Conversation : public Flow {
 public:
-    Step resume(const World& world, Answer answer) override
+    Step resume(const Environment& env, Answer answer) override
     {
         auto self = static_cast<Self*>(this);
         switch (answer.index()) {
         case 0:
             return (self->*std::get<0>(next_))(
-                world, std::get<0>(std::move(answer)));
+                env, std::get<0>(std::move(answer)));
         case 1:
             return (self->*std::get<1>(next_))(
-                world, std::get<1>(std::move(answer)));
+                env, std::get<1>(std::move(answer)));
         case 2:
             return (self->*std::get<2>(next_))(
-                world, std::get<2>(std::move(answer)));
+                env, std::get<2>(std::move(answer)));
         case 3:
             return (self->*std::get<3>(next_))(
-                world, std::get<3>(std::move(answer)));
+                env, std::get<3>(std::move(answer)));
         case 4:
             return (self->*std::get<4>(next_))(
-                world, std::get<4>(std::move(answer)));
+                env, std::get<4>(std::move(answer)));
         default:
             return (self->*std::get<5>(next_))(
-                world, std::get<5>(std::move(answer)));
+                env, std::get<5>(std::move(answer)));
         }
     }
 
 protected:
     template <class A>
-    using Next = Step (Self::*)(const World&, A);
+    using Next = Step (Self::*)(const Environment&, A);
 
     // With the member function that takes this kind of step's answer.
     template <class Asked>

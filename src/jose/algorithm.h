@@ -14,10 +14,10 @@ enum class Kty { rsa, ec, okp, oct };
 struct Algorithm {
     std::string_view name;
     Kty kty;
-    std::string_view crv;     // for ec and okp
-    Hash hash;                // also the one of at_hash
-    std::size_t signature;    // exact size in bytes; 0: the key decides
-    std::size_t least_secret; // bytes, for oct (RFC 7518, 3.2)
+    std::string_view crv;   // for ec and okp
+    Hash hash;              // also the one of at_hash
+    std::size_t signature;  // exact size in bytes; 0: the key decides
+    std::size_t min_secret; // bytes, for oct (RFC 7518, 3.2)
 };
 
 // Null for names not in the table, "none" among them.

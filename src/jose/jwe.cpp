@@ -1,6 +1,6 @@
 #include "jose/jwe.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "jose/handled.h"
 
 #include <openssl/core_names.h>
@@ -16,7 +16,7 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t part_count = 5;
-constexpr std::size_t longest_ciphertext = 65536;
+constexpr std::size_t max_ciphertext = 65536;
 
 // RFC 7518, 5.1. Sizes are in bytes.
 struct Encryption {
@@ -83,7 +83,7 @@ std::optional<Parts> split(std::string_view compact, std::string& why)
             header = std::move(*decoded);
         }
     }
-    if (sizes[3] == 0 || sizes[3] > longest_ciphertext) {
+    if (sizes[3] == 0 || sizes[3] > max_ciphertext) {
         why = "has a ciphertext of " + std::to_string(sizes[3]) + " bytes";
         return {};
     }
@@ -270,9 +270,9 @@ bool has_exact_sizes(const Parts& parts, const Encryption& encryption,
 bool has_key(std::string_view alg, const DecryptionKeys& keys, std::string& why)
 {
     if (alg == "dir") {
-        if (keys.client_secret.size() < least_dir_secret) {
+        if (keys.client_secret.size() < min_dir_secret) {
             why = "is encrypted with a client_secret shorter than " +
-                std::to_string(least_dir_secret) + " bytes";
+                std::to_string(min_dir_secret) + " bytes";
             return false;
         }
         return true;

@@ -14,7 +14,7 @@ namespace oidc {
 
 // Of a client_secret that "dir" makes a key of, in bytes (OpenID Connect Core,
 // 10.2 and 16.19).
-constexpr std::size_t least_dir_secret = 32;
+constexpr std::size_t min_dir_secret = 32;
 
 // What we can open tokens with; both are borrowed, and either may be absent.
 struct DecryptionKeys {

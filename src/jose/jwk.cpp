@@ -1,6 +1,6 @@
 #include "jose/jwk.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 
 #include <algorithm>
 

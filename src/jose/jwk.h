@@ -14,8 +14,8 @@
 namespace oidc {
 
 // Of the modulus of a key that we take.
-constexpr int least_rsa_bits = 2048; // RFC 7518, 3.3
-constexpr int most_rsa_bits = 16384;
+constexpr int min_rsa_bits = 2048; // RFC 7518, 3.3
+constexpr int max_rsa_bits = 16384;
 
 constexpr std::size_t ed25519_size = 32; // RFC 8032, 5.1.5
 

@@ -1,14 +1,14 @@
 #include "jose/jws.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 
 #include <algorithm>
 
 namespace oidc {
 namespace {
 
-constexpr std::size_t longest_kid = 1024;
-constexpr std::size_t longest_typ = 64;
+constexpr std::size_t max_kid = 1024;
+constexpr std::size_t max_typ = 64;
 
 Error error_of(
     const TokenKind& kind, Errc TokenKind::*code, const std::string& what)
@@ -29,7 +29,7 @@ std::optional<std::string> read_typ(JsonValue value)
     if (typ.starts_with(prefix)) {
         typ.erase(0, prefix.size());
     }
-    return typ.substr(0, longest_typ);
+    return typ.substr(0, max_typ);
 }
 
 }
@@ -77,7 +77,7 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
         return malformed("has a header of another kind of token");
     }
     auto kid = (*header)["kid"];
-    if (kid.exists() && (!kid.string() || kid.string()->size() > longest_kid)) {
+    if (kid.exists() && (!kid.string() || kid.string()->size() > max_kid)) {
         return malformed("has a kid that is no string of sane length");
     }
 
@@ -107,7 +107,7 @@ Result<std::string> Jws::verify(
         if (!key.fits(*algorithm_)) {
             return error_of(*kind_, &TokenKind::key,
                 "is signed with a client_secret shorter than " +
-                    std::to_string(algorithm_->least_secret) + " bytes");
+                    std::to_string(algorithm_->min_secret) + " bytes");
         }
         return key.verify(*algorithm_, compact_) ?
             Result<std::string>(payload_) :

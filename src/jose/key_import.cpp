@@ -11,7 +11,7 @@
 namespace oidc {
 namespace {
 
-constexpr std::size_t longest_string = 1024;
+constexpr std::size_t max_string = 1024;
 
 constexpr std::string_view discordant = "whose parts do not belong together";
 
@@ -92,7 +92,7 @@ bool has_sane_strings(JsonValue jwk)
 {
     for (auto name : {"kid", "alg", "use"}) {
         auto text = jwk[name].string();
-        if (jwk[name].exists() && (!text || text->size() > longest_string)) {
+        if (jwk[name].exists() && (!text || text->size() > max_string)) {
             return false;
         }
     }

@@ -1,6 +1,6 @@
 #include "jose/private_key.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "jose/jwk.h"
 #include "jose/key_import.h"
 
@@ -245,7 +245,7 @@ const cjose_jwk_t* PrivateKey::jwk() const
 std::optional<std::string> sign_with_secret(const Algorithm& algorithm,
     std::string_view secret, std::string_view payload)
 {
-    if (algorithm.kty != Kty::oct || secret.size() < algorithm.least_secret) {
+    if (algorithm.kty != Kty::oct || secret.size() < algorithm.min_secret) {
         return {};
     }
     cjose_err error{};

@@ -66,7 +66,7 @@ private:
 
 // As PrivateKey::sign() with HS256, HS384 or HS512 (RFC 7523, 2.2, as
 // client_secret_jwt uses it). Nothing for another algorithm, or for a secret
-// shorter than Algorithm::least_secret.
+// shorter than Algorithm::min_secret.
 std::optional<std::string> sign_with_secret(const Algorithm& algorithm,
     std::string_view secret, std::string_view payload);
 

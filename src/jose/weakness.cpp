@@ -7,7 +7,7 @@
 namespace oidc {
 namespace {
 
-constexpr int most_exponent_bits = 256;
+constexpr int max_exponent_bits = 256;
 
 // RFC 8017, 3.1: odd, and at least 3. To the power of 1 a padded digest is its
 // own signature, and an even power has no inverse. FIPS 186-5, A.1.1, and NIST
@@ -17,7 +17,7 @@ constexpr int most_exponent_bits = 256;
 bool is_good_exponent(const BIGNUM* exponent)
 {
     return BN_is_odd(exponent) && !BN_is_one(exponent) &&
-        BN_num_bits(exponent) <= most_exponent_bits;
+        BN_num_bits(exponent) <= max_exponent_bits;
 }
 
 constexpr std::size_t point_size = 32;
@@ -59,7 +59,7 @@ constexpr unsigned char small_orders[][point_size] = {
 std::string rsa_weakness(const BIGNUM* modulus, const BIGNUM* exponent)
 {
     auto bits = BN_num_bits(modulus);
-    if (bits < least_rsa_bits || bits > most_rsa_bits) {
+    if (bits < min_rsa_bits || bits > max_rsa_bits) {
         return "of RSA with " + std::to_string(bits) + " bits";
     }
     if (!BN_is_odd(modulus)) {

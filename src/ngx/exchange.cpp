@@ -4,7 +4,7 @@ namespace ngx {
 namespace {
 
 constexpr std::size_t head_size = 16 * 1024;
-constexpr ngx_uint_t most_addresses = 3;
+constexpr ngx_uint_t max_addresses = 3;
 
 ngx_str_t subrequest_uri = ngx_string("/oidc");
 
@@ -21,15 +21,15 @@ bool has_servers(ngx_resolver_t* resolver)
 
 }
 
-void configure_outlet(ngx_conf_t* cf, Outlet& outlet)
+void configure_upstream_server(ngx_conf_t* cf, UpstreamServer& upstream_server)
 {
-    auto& u = outlet.upstream;
+    auto& u = upstream_server.upstream;
     u.send_timeout = u.read_timeout;
     u.buffer_size = head_size;
     u.ignore_client_abort = 1; // a code that was redeemed is not wasted
     u.next_upstream = NGX_HTTP_UPSTREAM_FT_ERROR | NGX_HTTP_UPSTREAM_FT_TIMEOUT;
-    u.next_upstream_tries = most_addresses;
-    u.next_upstream_timeout = outlet.patience();
+    u.next_upstream_tries = max_addresses;
+    u.next_upstream_timeout = upstream_server.total_timeout();
 
     auto ssl = allocate<ngx_ssl_t>(cf->pool);
     ssl->log = cf->log;
@@ -61,31 +61,33 @@ X509_STORE* SystemTrust::get()
     return store_;
 }
 
-void trust_system(Outlet& outlet, SystemTrust& system, ngx_uint_t depth)
+void trust_system(
+    UpstreamServer& upstream_server, SystemTrust& system, ngx_uint_t depth)
 {
-    auto ctx = outlet.upstream.ssl->ctx;
+    auto ctx = upstream_server.upstream.ssl->ctx;
     SSL_CTX_set1_cert_store(ctx, system.get());
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
     SSL_CTX_set_verify_depth(ctx, static_cast<int>(depth));
 }
 
-bool trust_file(
-    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth)
+bool trust_file(ngx_conf_t* cf, UpstreamServer& upstream_server,
+    ngx_str_t certificates, ngx_uint_t depth)
 {
-    return ngx_ssl_trusted_certificate(cf, outlet.upstream.ssl, &certificates,
-               static_cast<ngx_int_t>(depth)) == NGX_OK;
+    return ngx_ssl_trusted_certificate(cf, upstream_server.upstream.ssl,
+               &certificates, static_cast<ngx_int_t>(depth)) == NGX_OK;
 }
 
-bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists)
+bool set_revocations(
+    ngx_conf_t* cf, UpstreamServer& upstream_server, ngx_str_t lists)
 {
-    return ngx_ssl_crl(cf, outlet.upstream.ssl, &lists) == NGX_OK;
+    return ngx_ssl_crl(cf, upstream_server.upstream.ssl, &lists) == NGX_OK;
 }
 
-bool present_certificate(
-    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificate, ngx_str_t key)
+bool present_certificate(ngx_conf_t* cf, UpstreamServer& upstream_server,
+    ngx_str_t certificate, ngx_str_t key)
 {
-    return ngx_ssl_certificate(
-               cf, outlet.upstream.ssl, &certificate, &key, nullptr) == NGX_OK;
+    return ngx_ssl_certificate(cf, upstream_server.upstream.ssl, &certificate,
+               &key, nullptr) == NGX_OK;
 }
 
 Exchange* Exchange::of(ngx_http_request_t* sr)
@@ -147,12 +149,12 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
         ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
     // nginx puts an empty resolver where none is configured.
-    if (!has_servers(clcf->resolver) && outlet_.names != nullptr &&
-        outlet_.names->resolver() != nullptr) {
-        clcf->resolver = outlet_.names->resolver();
+    if (!has_servers(clcf->resolver) && upstream_server_.names != nullptr &&
+        upstream_server_.names->resolver() != nullptr) {
+        clcf->resolver = upstream_server_.names->resolver();
     }
-    clcf->resolver_timeout =
-        ngx_min(clcf->resolver_timeout, outlet_.upstream.connect_timeout);
+    clcf->resolver_timeout = ngx_min(
+        clcf->resolver_timeout, upstream_server_.upstream.connect_timeout);
 
     clcf->log_subrequest = 0; // it is none of the operator's requests
 
@@ -173,7 +175,7 @@ void Exchange::start(ngx_http_request_t* sr)
     }
     // nginx's own timers start anew with every address and every byte.
     auto self = of(sr);
-    ngx_add_timer(&self->deadline_, self->outlet_.patience());
+    ngx_add_timer(&self->deadline_, self->upstream_server_.total_timeout());
     sr->main->count++;
     ngx_http_upstream_init(sr);
     ngx_http_finalize_request(sr, NGX_DONE);
@@ -204,7 +206,7 @@ ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
     }
     auto u = sr->upstream;
     // nginx reads the configuration, it does not write it.
-    u->conf = const_cast<ngx_http_upstream_conf_t*>(&outlet_.upstream);
+    u->conf = const_cast<ngx_http_upstream_conf_t*>(&upstream_server_.upstream);
     u->output.tag = reinterpret_cast<ngx_buf_tag_t>(&ngx_http_oidc_module);
     u->buffering = 0;
     u->create_request = create_request;
@@ -228,7 +230,8 @@ void Exchange::set_peer(ngx_http_request_t* sr)
     auto resolved = allocate<ngx_http_upstream_resolved_t>(sr->pool);
     resolved->host = copy(sr->pool, url_.host);
     resolved->port = url_.port;
-    auto address = outlet_.names->address(sr->pool, url_.host, url_.port);
+    auto address =
+        upstream_server_.names->address(sr->pool, url_.host, url_.port);
     if (address != nullptr) {
         resolved->sockaddr = address->sockaddr;
         resolved->socklen = address->socklen;

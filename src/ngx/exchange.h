@@ -4,26 +4,26 @@
 #pragma once
 
 #include "core/url.h"
-#include "ngx/names.h"
 #include "ngx/ngx.h"
+#include "ngx/resolver.h"
 
 #include <string>
 
 namespace ngx {
 
 // How a server is reached; lives with the configuration.
-struct Outlet {
+struct UpstreamServer {
     ngx_http_upstream_conf_t upstream{};
     const Names* names = nullptr;
 
-    ngx_msec_t patience() const
+    ngx_msec_t total_timeout() const
     {
         return upstream.connect_timeout + upstream.read_timeout;
     }
 };
 
-// Prepares an outlet whose timeouts are set: TLS is always verified.
-void configure_outlet(ngx_conf_t* cf, Outlet& outlet);
+// Prepares an upstream_server whose timeouts are set: TLS is always verified.
+void configure_upstream_server(ngx_conf_t* cf, UpstreamServer& upstream_server);
 
 // The system's certificates, read once for all who trust them.
 class SystemTrust {
@@ -36,25 +36,29 @@ private:
 };
 
 // Trusts the system's certificates.
-void trust_system(Outlet& outlet, SystemTrust& system, ngx_uint_t depth);
+void trust_system(
+    UpstreamServer& upstream_server, SystemTrust& system, ngx_uint_t depth);
 
 // Trusts the certificates of a file; false for one that has none, which nginx
 // has logged.
-bool trust_file(
-    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificates, ngx_uint_t depth);
+bool trust_file(ngx_conf_t* cf, UpstreamServer& upstream_server,
+    ngx_str_t certificates, ngx_uint_t depth);
 
 // Checks for revocation with the lists of a file. Trust comes first: the lists
 // become part of it.
-bool set_revocations(ngx_conf_t* cf, Outlet& outlet, ngx_str_t lists);
+bool set_revocations(
+    ngx_conf_t* cf, UpstreamServer& upstream_server, ngx_str_t lists);
 
 // Shows a certificate of our own to the server (RFC 8705, 2).
-bool present_certificate(
-    ngx_conf_t* cf, Outlet& outlet, ngx_str_t certificate, ngx_str_t key);
+bool present_certificate(ngx_conf_t* cf, UpstreamServer& upstream_server,
+    ngx_str_t certificate, ngx_str_t key);
 
 class Exchange {
 public:
-    explicit Exchange(const Outlet& outlet, oidc::Url url = {}) :
-        outlet_(outlet), url_(std::move(url))
+    explicit Exchange(
+        const UpstreamServer& upstream_server, oidc::Url url = {}) :
+        upstream_server_(upstream_server),
+        url_(std::move(url))
     {
     }
     virtual ~Exchange();
@@ -68,7 +72,8 @@ public:
 
     // Starts. The exchange must live in the request's pool. NGX_OK means that
     // ended() will be called, in the end of a subrequest, no later than the
-    // outlet's patience allows, unless the request is torn down before.
+    // upstream_server's patience allows, unless the request is torn down
+    // before.
     ngx_int_t begin(ngx_http_request_t* r, Manner manner);
 
     const oidc::Url& url() const { return url_; }
@@ -117,7 +122,7 @@ private:
     bool is_protected(ngx_http_request_t* sr) const;
     End end_of(ngx_int_t rc) const;
 
-    const Outlet& outlet_;
+    const UpstreamServer& upstream_server_;
     oidc::Url url_;
     ngx_event_t deadline_{};
     ngx_int_t verdict_ = NGX_ERROR;

@@ -11,7 +11,7 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t derived_size = 32;
-constexpr std::size_t longest_request_uri = 1024;
+constexpr std::size_t max_request_uri = 1024;
 
 // What the parameters of a reply may measure, in bytes.
 struct Limit {
@@ -107,12 +107,12 @@ std::optional<Transaction> decode(std::string_view bytes)
 }
 
 Derived derive(const Provider& provider, std::size_t key,
-    std::string_view transaction_id, std::string_view binding)
+    std::string_view transaction_id, std::string_view login_cookie)
 {
     auto value = [&](std::string_view purpose) {
         return base64url(provider.state_ring().derive(key,
-            bind_fields(
-                {purpose, provider.state_binding(), binding, transaction_id}),
+            bind_fields({purpose, provider.state_seal_context(), login_cookie,
+                transaction_id}),
             derived_size));
     };
     return {value("nonce"), value("pkce verifier")};
@@ -145,17 +145,18 @@ Error malformed(const std::string& what)
 
 }
 
-std::string digest_of_binding(std::string_view value)
+std::string login_cookie_digest(std::string_view value)
 {
     return digest(Hash::sha256, value).substr(0, 16);
 }
 
 SealedState seal_state(const Provider& provider, const Transaction& transaction,
-    std::string_view binding, Random random)
+    std::string_view login_cookie, Random random)
 {
     auto sealed = provider.state_ring().seal(
-        encode(transaction), provider.state_binding(), random);
-    return {base64url(sealed), derive(provider, 0, transaction.id, binding)};
+        encode(transaction), provider.state_seal_context(), random);
+    return {
+        base64url(sealed), derive(provider, 0, transaction.id, login_cookie)};
 }
 
 std::optional<OpenedState> open_state(
@@ -165,7 +166,8 @@ std::optional<OpenedState> open_state(
     if (!sealed) {
         return {};
     }
-    auto opened = provider.state_ring().open(*sealed, provider.state_binding());
+    auto opened =
+        provider.state_ring().open(*sealed, provider.state_seal_context());
     if (!opened) {
         return {};
     }
@@ -183,9 +185,9 @@ bool is_of_other_keys(const Provider& provider, std::string_view state)
 }
 
 Derived derive(const Provider& provider, const OpenedState& state,
-    std::string_view binding)
+    std::string_view login_cookie)
 {
-    return derive(provider, state.key, state.transaction.id, binding);
+    return derive(provider, state.key, state.transaction.id, login_cookie);
 }
 
 std::string code_challenge(std::string_view verifier)
@@ -262,7 +264,7 @@ Result<std::string> parse_pushed(
     }
     auto request_uri = (*document)["request_uri"].string();
     if (!request_uri || request_uri->empty() ||
-        request_uri->size() > longest_request_uri) {
+        request_uri->size() > max_request_uri) {
         return Error{Errc::upstream_pushed_authorization,
             "provider sent a pushed authorization response without a "
             "request_uri of sane length"};

@@ -2,7 +2,7 @@
 // that its state carries, and the provider's reply (3.1.2.5, 3.1.2.6).
 #pragma once
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/result.h"
 #include "oidc/provider.h"
 
@@ -34,7 +34,7 @@ struct Derived {
     std::string verifier; // RFC 7636, 4.1: 43 characters, 256 bits
 };
 
-std::string digest_of_binding(std::string_view value);
+std::string login_cookie_digest(std::string_view value);
 
 struct SealedState {
     std::string state;
@@ -42,7 +42,7 @@ struct SealedState {
 };
 
 SealedState seal_state(const Provider& provider, const Transaction& transaction,
-    std::string_view binding, Random random);
+    std::string_view login_cookie, Random random);
 
 struct OpenedState {
     Transaction transaction;
@@ -57,7 +57,7 @@ std::optional<OpenedState> open_state(
 bool is_of_other_keys(const Provider& provider, std::string_view state);
 
 Derived derive(const Provider& provider, const OpenedState& state,
-    std::string_view binding);
+    std::string_view login_cookie);
 
 // RFC 7636, 4.2, S256
 std::string code_challenge(std::string_view verifier);

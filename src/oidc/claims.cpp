@@ -1,6 +1,6 @@
 #include "oidc/claims.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 
 #include <algorithm>
 

@@ -95,18 +95,18 @@ struct Client {
     std::int64_t session_max_lifetime = 0; // since the login; 0: none
     // Of all configured providers with this issuer and client id: how long a
     // session may live without a renewal. Their sessions share revocations.
-    std::int64_t longest_session_timeout = 0;
+    std::int64_t max_session_timeout = 0;
     std::int64_t token_refresh = 0; // ahead of the token's end; 0: none
     std::int64_t pre_auth_timeout = 0;
     std::int64_t clock_skew = 0;
 
     Needs needs;
-    std::string needs_mark; // of these needs, see session.h
+    std::string needs_digest; // of these needs, see session.h
 };
 
 // Associated data of a seal: one made for a purpose, provider, registration
 // and cookie name opens for no other.
-inline std::string binding(const Client& client, std::string_view purpose)
+inline std::string seal_context(const Client& client, std::string_view purpose)
 {
     return bind_fields({purpose, client.name, client.issuer, client.client_id,
         client.cookie_name});

@@ -1,6 +1,6 @@
 #include "oidc/client_auth.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/json.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ bool can_use(const Client& client, ClientAuth method)
 {
     return method != ClientAuth::client_secret_jwt ||
         client.client_secret.reveal().size() >=
-        find_algorithm("HS256")->least_secret;
+        find_algorithm("HS256")->min_secret;
 }
 
 // A method for a client that configured none, by what it has.

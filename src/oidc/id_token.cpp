@@ -1,7 +1,7 @@
 #include "oidc/id_token.h"
 
-#include "core/encode.h"
-#include "oidc/rules.h"
+#include "core/encoding.h"
+#include "oidc/token_rules.h"
 
 #include <algorithm>
 

@@ -4,7 +4,7 @@
 
 #include "core/json.h"
 #include "core/result.h"
-#include "jose/keys.h"
+#include "jose/key_set.h"
 #include "oidc/client.h"
 
 #include <cstdint>

@@ -1,17 +1,17 @@
 #include "oidc/logout.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "jose/jwe.h"
-#include "oidc/rules.h"
 #include "oidc/token.h"
+#include "oidc/token_rules.h"
 
 #include <algorithm>
 
 namespace oidc {
 namespace {
 
-constexpr std::size_t longest_parameter = 1024;
-constexpr std::size_t longest_token = 64 * 1024;
+constexpr std::size_t max_parameter = 1024;
+constexpr std::size_t max_token = 64 * 1024;
 constexpr std::size_t key_size = 16;
 
 constexpr TokenRules shared{
@@ -178,11 +178,11 @@ Result<FrontChannel> parse_front_channel(std::string_view query)
     if (!parameters) {
         return std::move(parameters).error();
     }
-    auto iss = take(*parameters, "iss", longest_parameter);
+    auto iss = take(*parameters, "iss", max_parameter);
     if (!iss) {
         return std::move(iss).error();
     }
-    auto sid = take(*parameters, "sid", longest_parameter);
+    auto sid = take(*parameters, "sid", max_parameter);
     if (!sid) {
         return std::move(sid).error();
     }
@@ -198,7 +198,7 @@ Result<std::string> parse_back_channel(std::string_view form)
     if (!parameters) {
         return std::move(parameters).error();
     }
-    auto token = take(*parameters, "logout_token", longest_token);
+    auto token = take(*parameters, "logout_token", max_token);
     if (!token) {
         return std::move(token).error();
     }

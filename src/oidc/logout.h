@@ -6,7 +6,7 @@
 #include "core/http.h"
 #include "core/json.h"
 #include "core/result.h"
-#include "jose/keys.h"
+#include "jose/key_set.h"
 #include "oidc/client.h"
 #include "oidc/metadata.h"
 

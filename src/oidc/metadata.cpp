@@ -1,6 +1,6 @@
 #include "oidc/metadata.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/json.h"
 #include "core/url.h"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view well_known = "/.well-known/openid-configuration";
 constexpr std::size_t document_limit = 1024 * 1024;
-constexpr std::size_t most_listed = 32;
+constexpr std::size_t max_listed = 32;
 
 struct Endpoint {
     const char* name;
@@ -86,7 +86,7 @@ Check read_endpoint(const Endpoint& endpoint, const Json& document,
 std::vector<std::string> strings(JsonValue list)
 {
     std::vector<std::string> all;
-    for (std::size_t i = 0; i < list.size() && all.size() < most_listed; i++) {
+    for (std::size_t i = 0; i < list.size() && all.size() < max_listed; i++) {
         if (auto text = list.at(i).string()) {
             all.emplace_back(*text);
         }

@@ -8,8 +8,8 @@ namespace oidc {
 namespace {
 
 constexpr std::int64_t shortest_life = 60;
-constexpr std::int64_t longest_life = 24 * 3600;
-constexpr std::int64_t usual_life = 3600;
+constexpr std::int64_t max_life = 24 * 3600;
+constexpr std::int64_t default_life = 3600;
 
 constexpr std::size_t keys_limit = 1024 * 1024;
 
@@ -25,8 +25,8 @@ void Provider::configure(Client client, std::span<const Secret> masters)
     client_ = std::move(client);
     session_ring_ = KeyRing(masters, "session");
     state_ring_ = KeyRing(masters, "state");
-    session_binding_ = binding(client_, "session");
-    state_binding_ = binding(client_, "state");
+    session_seal_context_ = seal_context(client_, "session");
+    state_seal_context_ = seal_context(client_, "state");
     secure_cookie_ = session_cookie_name(client_, true);
     plain_cookie_ = session_cookie_name(client_, false);
 
@@ -73,7 +73,7 @@ Result<Provider::Document> Provider::judge(
         return Error{Errc::upstream_status, "provider " + reason};
     }
     auto life = cache_lifetime(
-        response.cache_control, shortest_life, longest_life, usual_life);
+        response.cache_control, shortest_life, max_life, default_life);
     return Document{response.body, now + life};
 }
 

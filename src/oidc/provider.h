@@ -6,10 +6,10 @@
 #include "core/crypto.h"
 #include "core/http.h"
 #include "core/result.h"
-#include "jose/keys.h"
+#include "jose/key_set.h"
 #include "oidc/client.h"
 #include "oidc/metadata.h"
-#include "oidc/schedule.h"
+#include "oidc/refetch.h"
 
 #include <cstdint>
 #include <optional>
@@ -28,8 +28,14 @@ public:
     const Client& client() const { return client_; }
     const KeyRing& session_ring() const { return session_ring_; }
     const KeyRing& state_ring() const { return state_ring_; }
-    const std::string& session_binding() const { return session_binding_; }
-    const std::string& state_binding() const { return state_binding_; }
+    const std::string& session_seal_context() const
+    {
+        return session_seal_context_;
+    }
+    const std::string& state_seal_context() const
+    {
+        return state_seal_context_;
+    }
 
     // The name of the session's cookie in a browser on https, or on http.
     const std::string& session_cookie(bool secure) const
@@ -73,8 +79,8 @@ private:
     Client client_;
     KeyRing session_ring_;
     KeyRing state_ring_;
-    std::string session_binding_;
-    std::string state_binding_;
+    std::string session_seal_context_;
+    std::string state_seal_context_;
     std::string secure_cookie_;
     std::string plain_cookie_;
 

@@ -1,6 +1,6 @@
 #include "oidc/session.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/fields.h"
 #include "oidc/claims.h"
 #include "oidc/logout.h"
@@ -13,12 +13,12 @@ namespace oidc {
 namespace {
 
 constexpr std::size_t id_size = 16;
-constexpr std::size_t mark_size = 8;
-constexpr std::size_t longest_sid = 255;
+constexpr std::size_t needs_digest_size = 8;
+constexpr std::size_t max_sid = 255;
 
 // What "session_store auto" keeps in cookies: beside the others of a request
 // it fits into nginx's usual 8 KB of header.
-constexpr std::size_t most_by_itself = 4096;
+constexpr std::size_t max_by_itself = 4096;
 
 // The second version tells the claims of the ID token from those of user info.
 // In the first one all have tag_claim, and are taken for the ID token's.
@@ -202,11 +202,11 @@ bool may_be_ours(std::string_view head, const Provider& provider)
 void open_all(std::vector<Opened>& held, CookieLines cookies,
     const Provider& provider, bool secure)
 {
-    constexpr std::size_t most_tried = 128 * 1024; // bytes of values
-    constexpr std::size_t most_held = 4;
+    constexpr std::size_t max_tried = 128 * 1024; // bytes of values
+    constexpr std::size_t max_held = 4;
     const auto& name = provider.session_cookie(secure);
     ChunkedCookie cookie(cookies, name);
-    auto most = held.size() + most_held;
+    auto most = held.size() + max_held;
     std::size_t tried = 0;
 
     for (auto head : cookie.heads()) {
@@ -220,7 +220,7 @@ void open_all(std::vector<Opened>& held, CookieLines cookies,
                 held.push_back(std::move(opened));
             }
         }
-        if (tried >= most_tried || held.size() >= most) {
+        if (tried >= max_tried || held.size() >= most) {
             return;
         }
     }
@@ -258,7 +258,7 @@ void write_tokens(FieldWriter& fields, std::optional<std::string_view> id_token,
     const Client& client, std::int64_t started, std::int64_t now)
 {
     const auto& needs = client.needs;
-    fields.text(tag_needs, client.needs_mark);
+    fields.text(tag_needs, client.needs_digest);
     fields.number(tag_expires, last_end(client, started, now));
     fields.number(tag_renewed, now);
     write_text(fields, tag_id_token, needs.id_token, id_token);
@@ -281,9 +281,8 @@ void write_seen(FieldWriter& fields, const Client& client, std::int64_t now)
 std::optional<std::string> sid_of(const IdToken& token)
 {
     auto sid = token.claims()["sid"].string();
-    return sid && sid->size() <= longest_sid ?
-        std::optional(std::string(*sid)) :
-        std::nullopt;
+    return sid && sid->size() <= max_sid ? std::optional(std::string(*sid)) :
+                                           std::nullopt;
 }
 
 std::size_t size_in_request(std::size_t value, const std::string& name)
@@ -294,7 +293,7 @@ std::size_t size_in_request(std::size_t value, const std::string& name)
 
 }
 
-std::string mark_of(const Needs& needs)
+std::string digest_of_needs(const Needs& needs)
 {
     std::string list = bind_fields({needs.all_claims ? "all" : "some",
         needs.id_token ? "id" : "", needs.access_token ? "access" : "",
@@ -303,7 +302,7 @@ std::string mark_of(const Needs& needs)
     for (const auto& name : needs.claims) {
         list += bind_fields({name});
     }
-    return digest(Hash::sha256, list).substr(0, mark_size);
+    return digest(Hash::sha256, list).substr(0, needs_digest_size);
 }
 
 Session Session::begin(const IdToken& token,
@@ -465,7 +464,7 @@ Opened Opened::from_value(std::string_view value, const Provider& provider)
         return {};
     }
     auto opened =
-        provider.session_ring().open(*sealed, provider.session_binding());
+        provider.session_ring().open(*sealed, provider.session_seal_context());
     if (!opened) {
         return {};
     }
@@ -479,7 +478,7 @@ Opened Opened::from_value(std::string_view value, const Provider& provider)
 std::optional<OpenedSession> open_stored(
     const Ticket& ticket, std::string_view blob, const Provider& provider)
 {
-    auto plain = ticket.open(blob, provider.session_binding());
+    auto plain = ticket.open(blob, provider.session_seal_context());
     if (!plain) {
         return {};
     }
@@ -490,19 +489,19 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
     std::int64_t now, Random random) const
 {
     const auto& client = provider.client();
-    const auto& longest_name = provider.session_cookie(true);
+    const auto& max_name = provider.session_cookie(true);
     auto seal = [&](std::string_view plain) {
         return base64url(provider.session_ring().seal(
-            plain, provider.session_binding(), random));
+            plain, provider.session_seal_context(), random));
     };
     most = std::min(
-        most, size_in_request(cookie_chunk * most_chunks - 1, longest_name));
+        most, size_in_request(cookie_chunk * max_chunks - 1, max_name));
 
     if (!ticket_ && client.session_store != SessionStore::named) {
         auto value = seal(fields_);
-        auto size = size_in_request(value.size(), longest_name);
+        auto size = size_in_request(value.size(), max_name);
         auto stays = client.session_store == SessionStore::automatic ?
-            std::min(most, most_by_itself) :
+            std::min(most, max_by_itself) :
             most;
         if (size <= stays) {
             return Kept{std::move(value), {}};
@@ -523,8 +522,8 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
         expires_;
     return Kept{seal(ticket.fields()),
         Save{ticket.key(),
-            ticket.seal(fields_, provider.session_binding(), random), until,
-            subject_key(client),
+            ticket.seal(fields_, provider.session_seal_context(), random),
+            until, subject_key(client),
             sid() ? revocation_key(client, "sid", *sid()) : "", expires_}};
 }
 
@@ -593,7 +592,7 @@ bool Session::wants_refresh(const Client& client, std::int64_t now) const
 bool Session::serves(const Client& client) const
 {
     const auto& needs = client.needs;
-    if (find(tag_needs) == client.needs_mark) {
+    if (find(tag_needs) == client.needs_digest) {
         return true;
     }
     auto all = find(tag_all_claims).has_value();

@@ -214,6 +214,6 @@ std::optional<OpenedSession> open_stored(
     const Ticket& ticket, std::string_view blob, const Provider& provider);
 
 // Identifies a set of needs in few bytes; a session names the one it serves.
-std::string mark_of(const Needs& needs);
+std::string digest_of_needs(const Needs& needs);
 
 }

@@ -1,6 +1,6 @@
 #include "oidc/token.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/json.h"
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace oidc {
 namespace {
 
-constexpr std::int64_t longest_life = 10 * 365 * 86400LL;
+constexpr std::int64_t max_life = 10 * 365 * 86400LL;
 
 // RFC 6749, A.12 and A.17. An access token may go into a header of a request to
 // the application.
@@ -107,7 +107,7 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
         std::string(is_printable(refresh_token) ? refresh_token : ""),
-        std::min(life, longest_life)};
+        std::min(life, max_life)};
 }
 
 Result<Tokens> parse_tokens(const HttpResponse& response)

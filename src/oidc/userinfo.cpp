@@ -1,8 +1,8 @@
 #include "oidc/userinfo.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "jose/jws.h"
-#include "oidc/rules.h"
+#include "oidc/token_rules.h"
 
 namespace oidc {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "core/http.h"
 #include "fuzz.h"
 
@@ -57,7 +57,7 @@ FUZZ(cookies)
     demand(find_cookie(lines, wanted) == first, "the first one of a name");
     ChunkedCookie(lines, wanted).join(first.value_or(wanted));
     demand(clear_chunks({std::string(wanted), "", "/", "Lax", true}, lines)
-                .size() <= most_chunks,
+                .size() <= max_chunks,
         "no more deletions than chunks");
 }
 
@@ -68,7 +68,7 @@ FUZZ(chunks)
     for (std::size_t i = 0; i < 2 && i < input.size(); i++) {
         size = size << 8 | static_cast<unsigned char>(input[i]);
     }
-    size %= cookie_chunk * most_chunks;
+    size %= cookie_chunk * max_chunks;
     std::string value = "x";
     while (value.size() < size) {
         value += base64url(input.substr(0, 1024));

@@ -1,6 +1,6 @@
-#include "../unit/play.h"
 #include "fuzz.h"
 #include "oidc/logout.h"
+#include "support/play.h"
 
 namespace oidc::test {
 

@@ -1,6 +1,6 @@
 #include "fuzz.h"
 
-#include "../unit/play.h"
+#include "support/play.h"
 
 #include <algorithm>
 #include <stdexcept>

@@ -16,7 +16,7 @@
 namespace oidc::test {
 namespace {
 
-// Plays a script, a command a line, against a world that is as hostile as it
+// Plays a script, a command a line, against a env that is as hostile as it
 // says. There is a good token of each kind where it asks for one; its browser
 // may have cookies that anybody planted.
 class Hostile {
@@ -32,7 +32,7 @@ private:
     std::string filled(std::string text);
 
     void go_to(const std::string& origin);
-    Visit visit(
+    RequestView view(
         const char* method, std::string target, std::string_view reply = "");
     Finish enter(bool is_callback, const std::string& argument);
     void renew(Renewal::Refresh refresh);
@@ -115,7 +115,7 @@ void Hostile::configure(std::string_view options)
     client.revoke_on_logout = client.needs.id_token = has('l');
     client.logout_token_hint = has('l');
     client.post_logout_uri = has('b') ? "/bye" : "";
-    client.needs_mark = mark_of(client.needs);
+    client.needs_digest = digest_of_needs(client.needs);
     Secret masters[] = {master_key(1)};
     world_.provider.configure(std::move(client), masters);
 }
@@ -306,7 +306,7 @@ void Hostile::go_to(const std::string& origin)
     world_.is_secure = is_secure(world_.provider.client(), origin);
 }
 
-Visit Hostile::visit(
+RequestView Hostile::view(
     const char* method, std::string target, std::string_view reply)
 {
     if (auto origin = parse_url(origin_)) {
@@ -314,17 +314,17 @@ Visit Hostile::visit(
     }
     header_ = jar_.header();
     target_ = std::move(target);
-    Visit visit;
-    visit.method = method_.empty() ? method : std::string_view(method_);
-    visit.target = target_;
-    visit.reply = reply;
-    visit.origin = origin_;
-    visit.cookies = {header_};
-    visit.fetch_site = fetch_site_;
-    visit.fetch_dest = fetch_dest_;
-    visit.source = source_;
-    visit.cookie_room = 8192;
-    return visit;
+    RequestView view;
+    view.method = method_.empty() ? method : std::string_view(method_);
+    view.target = target_;
+    view.reply = reply;
+    view.origin = origin_;
+    view.cookies = {header_};
+    view.fetch_site = fetch_site_;
+    view.fetch_dest = fetch_dest_;
+    view.source = source_;
+    view.cookie_room = 8192;
+    return view;
 }
 
 Finish Hostile::enter(bool is_callback, const std::string& argument)
@@ -334,7 +334,7 @@ Finish Hostile::enter(bool is_callback, const std::string& argument)
     auto target = posted ? "/oidc_callback" :
         is_callback      ? "/oidc_callback?" + argument :
                            argument;
-    auto page = visit(posted ? "POST" : "GET", target,
+    auto page = view(posted ? "POST" : "GET", target,
         is_callback ? std::string_view(argument) : "");
 
     auto session = world_.current(jar_);
@@ -363,7 +363,7 @@ void Hostile::renew(Renewal::Refresh refresh)
 {
     auto before = world_.current(jar_);
     know(before);
-    auto page = visit("GET", "/page");
+    auto page = view("GET", "/page");
     Restore restore(world_.provider, world_.opened(jar_));
     auto finish = world_.run(restore);
     if (finish.session) {
@@ -401,7 +401,7 @@ void Hostile::log_out(const std::string& form)
     auto before = world_.current(jar_);
     know(before);
     auto copy = jar_;
-    auto page = visit("POST", "/logout", form);
+    auto page = view("POST", "/logout", form);
     Logout logout(world_.provider, page, before, failure_);
     auto finish = world_.run(logout);
     jar_.take(finish.cookies);
@@ -430,7 +430,7 @@ void Hostile::log_out_in_frame(const std::string& query)
     auto before = world_.current(jar_);
     know(before);
     auto copy = jar_;
-    auto page = visit("GET", "/frontchannel_logout?" + query, query);
+    auto page = view("GET", "/frontchannel_logout?" + query, query);
     FrontChannelLogout logout(world_.provider, page, before, failure_);
     auto finish = world_.run(logout);
     jar_.take(finish.cookies);
@@ -456,7 +456,7 @@ void Hostile::log_out_by_provider(const std::string& form)
 {
     auto before = world_.current(jar_);
     auto copy = jar_;
-    auto page = visit("POST", "/backchannel_logout", form);
+    auto page = view("POST", "/backchannel_logout", form);
     page.cookies.clear();
     BackChannelLogout logout(world_.provider, page);
     auto finish = world_.run(logout);

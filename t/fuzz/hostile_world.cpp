@@ -1,6 +1,6 @@
 #include "hostile_world.h"
 
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
 
 #include <algorithm>
@@ -36,9 +36,9 @@ void HostileWorld::recover()
 
 Finish HostileWorld::run(Flow& flow)
 {
-    World world{now, random_bytes};
+    Environment env{now, random_bytes};
     ours_.reset();
-    auto step = flow.start(world);
+    auto step = flow.start(env);
 
     for (int steps = 0; steps < 12; steps++) {
         if (auto finish = std::get_if<Finish>(&step)) {
@@ -50,7 +50,7 @@ Finish HostileWorld::run(Flow& flow)
         }
         auto answer = std::visit(
             [this](const auto& step) { return perform(step); }, step);
-        step = flow.resume(world, std::move(answer));
+        step = flow.resume(env, std::move(answer));
     }
     demand(false, "a flow ends");
     return {};
@@ -135,7 +135,7 @@ Answer HostileWorld::perform(const Learn& step)
     return provider.adopt(step.part, document->body, document->fresh_until);
 }
 
-Answer HostileWorld::perform(const Spend&)
+Answer HostileWorld::perform(const Charge&)
 {
     auto judged = judge("spend");
     return judged ? Result<std::string>("receipt") :

@@ -3,7 +3,7 @@
 // provider has everything but the key that the real one signs with.
 #pragma once
 
-#include "../unit/play.h"
+#include "support/play.h"
 
 #include <map>
 #include <optional>
@@ -65,7 +65,7 @@ private:
 
     Answer perform(const Fetch& step);
     Answer perform(const Learn& step);
-    Answer perform(const Spend& step);
+    Answer perform(const Charge& step);
     Answer perform(const Acquire& step);
     Answer perform(const Load& step);
     Answer perform(const Save& step);

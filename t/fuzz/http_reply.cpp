@@ -1,5 +1,5 @@
 #include "fuzz.h"
-#include "ngx/reply.h"
+#include "ngx/http_response.h"
 
 #include <algorithm>
 #include <charconv>

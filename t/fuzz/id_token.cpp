@@ -1,7 +1,7 @@
-#include "../unit/play.h"
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
 #include "oidc/session.h"
+#include "support/play.h"
 
 namespace oidc::test {
 namespace {

@@ -1,8 +1,8 @@
 #include "jose/jwe.h"
 
-#include "../unit/test_keys.h"
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
+#include "support/test_keys.h"
 
 namespace oidc::test {
 namespace {

@@ -1,8 +1,8 @@
 #include "jose/jws.h"
 
-#include "../unit/signer.h"
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
+#include "support/signer.h"
 
 #include <algorithm>
 

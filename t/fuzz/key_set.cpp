@@ -1,6 +1,6 @@
-#include "core/encode.h"
+#include "jose/key_set.h"
+#include "core/encoding.h"
 #include "fuzz.h"
-#include "jose/keys.h"
 
 namespace oidc::test {
 

@@ -1,7 +1,7 @@
-#include "../unit/play.h"
 #include "fuzz.h"
 #include "oidc/id_token.h"
 #include "oidc/logout.h"
+#include "support/play.h"
 
 namespace oidc::test {
 namespace {

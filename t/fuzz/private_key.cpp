@@ -1,7 +1,7 @@
 #include "jose/private_key.h"
-#include "../unit/signer.h"
 #include "fuzz.h"
 #include "jose/jws.h"
+#include "support/signer.h"
 
 namespace oidc::test {
 namespace {

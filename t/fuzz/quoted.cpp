@@ -1,4 +1,4 @@
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
 
 namespace oidc::test {

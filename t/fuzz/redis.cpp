@@ -52,8 +52,8 @@ std::string written(const RedisReply& reply, int lists = 1)
     case Kind::list:
         break;
     }
-    demand(lists <= RedisReader::most_lists &&
-            reply.list.size() <= RedisReader::most_elements,
+    demand(lists <= RedisReader::max_lists &&
+            reply.list.size() <= RedisReader::max_elements,
         "bounded");
     auto bytes = "*" + std::to_string(reply.list.size()) + "\r\n";
     for (const auto& element : reply.list) {

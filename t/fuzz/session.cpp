@@ -1,7 +1,7 @@
 #include "oidc/session.h"
-#include "../unit/play.h"
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
+#include "support/play.h"
 
 namespace oidc::test {
 namespace {
@@ -65,7 +65,7 @@ FUZZ(sealed_session)
 {
     const auto& provider = example_provider();
     auto value = base64url(provider.session_ring().seal(
-        input, provider.session_binding(), fixed_bytes));
+        input, provider.session_seal_context(), fixed_bytes));
     Jar jar;
     CookieScope scope;
     scope.name = provider.client().cookie_name;

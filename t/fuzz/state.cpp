@@ -1,9 +1,9 @@
-#include "../unit/play.h"
 #include "browser.h"
 #include "core/url.h"
 #include "flow/login.h"
 #include "fuzz.h"
 #include "oidc/authorize.h"
+#include "support/play.h"
 
 namespace oidc::test {
 namespace {
@@ -40,7 +40,7 @@ FUZZ(sealed_state)
 {
     const auto& provider = example_provider();
     auto state = base64url(provider.state_ring().seal(
-        input, provider.state_binding(), fixed_bytes));
+        input, provider.state_seal_context(), fixed_bytes));
     auto opened = open_state(provider, state);
     if (!opened) {
         return;
@@ -50,8 +50,8 @@ FUZZ(sealed_state)
     demand(
         again && again->transaction == transaction, "sealed and opened again");
 
-    Visit visit;
-    auto login = Login::of(provider, visit, transaction);
+    RequestView view;
+    auto login = Login::of(provider, view, transaction);
     if (succeeds(login)) {
         auto page = parse_url(transaction.page);
         auto location = login->return_location(transaction);

@@ -1,7 +1,7 @@
-#include "../unit/play.h"
-#include "core/encode.h"
+#include "core/encoding.h"
 #include "fuzz.h"
 #include "oidc/session.h"
+#include "support/play.h"
 
 namespace oidc::test {
 namespace {
@@ -10,7 +10,7 @@ Opened opened(std::string_view plain)
 {
     const auto& provider = example_provider();
     auto sealed = provider.session_ring().seal(
-        plain, provider.session_binding(), fixed_bytes);
+        plain, provider.session_seal_context(), fixed_bytes);
     return Opened::from_value(base64url(sealed), provider);
 }
 
@@ -66,8 +66,8 @@ FUZZ(stored_session)
 {
     const auto& provider = example_provider();
     const auto ticket = Ticket::make({}, fixed_bytes);
-    auto session = stored(
-        ticket, ticket.seal(input, provider.session_binding(), fixed_bytes));
+    auto session = stored(ticket,
+        ticket.seal(input, provider.session_seal_context(), fixed_bytes));
     if (!session) {
         return;
     }

@@ -1,6 +1,6 @@
 #include "oidc/userinfo.h"
-#include "../unit/play.h"
 #include "fuzz.h"
+#include "support/play.h"
 
 namespace oidc::test {
 

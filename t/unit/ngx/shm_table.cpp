@@ -1,6 +1,6 @@
 #include "ngx/shm_table.h"
 
-#include "cycle.h"
+#include "support/cycle.h"
 
 #include <gtest/gtest.h>
 #include <map>

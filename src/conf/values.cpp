@@ -1,0 +1,203 @@
+#include "conf/values.h"
+
+#include "core/encoding.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ngx {
+namespace {
+
+constexpr std::size_t max_bundle = 16 * 1024 * 1024;
+
+ngx_str_t full_name(ngx_conf_t* cf, ngx_str_t name)
+{
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        throw std::bad_alloc();
+    }
+    return name;
+}
+
+bool may_be_read_by_all(const ngx_file_info_t& info)
+{
+    return (info.st_mode & S_IROTH) != 0;
+}
+
+void say_that_all_read(
+    ngx_conf_t* cf, const char* directive, const ngx_str_t& path)
+{
+    ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+        "\"%s\" file %s can be read by all users of this machine, give it the "
+        "mode 600",
+        directive, oidc::quoted(view(path)).c_str());
+}
+
+class File {
+public:
+    explicit File(const ngx_str_t& name) :
+        fd_(ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0))
+    {
+    }
+
+    ~File()
+    {
+        if (fd_ != NGX_INVALID_FILE) {
+            ngx_close_file(fd_);
+        }
+    }
+
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+
+    // Nothing that can be read is as good as nothing.
+    std::string content(std::size_t most) const
+    {
+        std::string all;
+        std::array<char, 4096> part;
+        auto size = fd_ != NGX_INVALID_FILE ? next(part) : 0;
+        while (size > 0 && all.size() < most) {
+            all.append(part.data(), static_cast<std::size_t>(size));
+            size = next(part);
+        }
+        return all;
+    }
+
+    bool is_public() const
+    {
+        ngx_file_info_t info;
+        return fd_ != NGX_INVALID_FILE &&
+            ngx_fd_info(fd_, &info) != NGX_FILE_ERROR &&
+            may_be_read_by_all(info);
+    }
+
+private:
+    ssize_t next(std::array<char, 4096>& part) const
+    {
+        return ngx_read_fd(fd_, part.data(), part.size());
+    }
+
+    ngx_fd_t fd_;
+};
+
+std::string content_of(const File& file, const char* directive,
+    const ngx_str_t& path, std::size_t longest)
+{
+    auto content = file.content(longest + 1);
+    if (content.empty()) {
+        invalid(directive, view(path), "it must be a file that can be read");
+    }
+    if (content.size() > longest) {
+        invalid(directive, view(path),
+            "the file is larger than " + std::to_string(longest / 1024) + "k");
+    }
+    return content;
+}
+
+}
+
+void invalid(
+    std::string_view directive, std::string_view value, std::string_view advice)
+{
+    std::string sentence = "invalid \"";
+    sentence.append(directive).append("\" ");
+    throw Invalid(sentence + oidc::quoted(value) + ", " + std::string(advice));
+}
+
+std::string text_or(const ngx_str_t& value, const char* otherwise)
+{
+    return value.len > 0 ? text(value) : otherwise;
+}
+
+std::vector<std::string> words(const ngx_array_t* array)
+{
+    std::vector<std::string> list;
+    for (ngx_uint_t i = 0; array != nullptr && i < array->nelts; i++) {
+        list.push_back(text(static_cast<ngx_str_t*>(array->elts)[i]));
+    }
+    return list;
+}
+
+std::string read_file(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, std::size_t longest)
+{
+    auto path = full_name(cf, name);
+    return content_of(File(path), directive, path, longest);
+}
+
+std::string read_secret(ngx_conf_t* cf, const char* directive,
+    const ngx_str_t& name, Readers readers)
+{
+    auto path = full_name(cf, name);
+    File file(path);
+    auto content = content_of(file, directive, path, max_file);
+    if (readers == Readers::warned_of && file.is_public()) {
+        say_that_all_read(cf, directive, path);
+    }
+    return content;
+}
+
+void warn_of_readers(
+    ngx_conf_t* cf, const char* directive, const ngx_str_t& name)
+{
+    auto path = full_name(cf, name);
+    ngx_file_info_t info;
+    if (ngx_file_info(path.data, &info) != NGX_FILE_ERROR &&
+        may_be_read_by_all(info)) {
+        say_that_all_read(cf, directive, path);
+    }
+}
+
+void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
+    const std::string& label)
+{
+    if (file.len > 0 &&
+        read_file(cf, directive, file, max_bundle)
+                .find("-----BEGIN " + label) == std::string::npos) {
+        invalid(directive, view(file), "it holds no " + label + " in PEM");
+    }
+}
+
+bool is_safe(const oidc::Url& url)
+{
+    return url.secure() || oidc::is_loopback(url.host);
+}
+
+bool is_token(std::string_view text)
+{
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+        return c > 0x20 && c < 0x7f &&
+            std::string_view("()<>@,;:\\\"/[]?={}").find(c) ==
+            std::string_view::npos;
+    });
+}
+
+bool is_printable(std::string_view text)
+{
+    return std::all_of(
+        text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+bool is_plain_path(std::string_view path)
+{
+    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
+        return false;
+    }
+    for (std::string_view dots : {"/./", "/../"}) {
+        if ((std::string(path) + "/").find(dots) != std::string::npos) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string check_endpoint(const char* directive, const ngx_str_t& value)
+{
+    auto url = oidc::parse_url(view(value));
+    if (value.len > 0 && (!url || !is_safe(*url))) {
+        invalid(directive, view(value),
+            "it must be an https URL, or http on a loopback host");
+    }
+    return text(value);
+}
+
+}

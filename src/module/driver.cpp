@@ -1,0 +1,428 @@
+#include "module/driver.h"
+
+#include "module/client_limit.h"
+#include "ngx/http_client.h"
+#include "store/zone.h"
+
+namespace ngx {
+namespace {
+
+using oidc::Errc;
+using oidc::Error;
+
+constexpr ngx_msec_t interval = 50;    // ms between looks at the zone
+constexpr ngx_msec_t max_pause = 1000; // ms between questions to Redis
+
+// No flow has as many; one that does goes round in circles.
+constexpr int max_steps = 50;
+
+oidc::Environment env()
+{
+    auto time = ngx_timeofday();
+    return {time->sec, oidc::random_bytes};
+}
+
+// Set-Cookie values hold no line break.
+std::string join(const std::vector<std::string>& lines)
+{
+    std::string text;
+    for (const auto& line : lines) {
+        text += line + "\n";
+    }
+    return text;
+}
+
+std::vector<std::string> split(std::string_view text)
+{
+    std::vector<std::string> lines;
+    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+        lines.emplace_back(text.substr(0, end));
+        text.remove_prefix(end + 1);
+    }
+    return lines;
+}
+
+bool has_passed(ngx_msec_t time)
+{
+    return static_cast<ngx_msec_int_t>(ngx_current_msec - time) >= 0;
+}
+
+}
+
+Driver::Driver(ngx_http_request_t* r, ProviderConf& provider,
+    std::unique_ptr<oidc::Flow> flow) :
+    r_(r),
+    provider_(provider), flow_(std::move(flow))
+{
+    event_.handler = wake;
+    event_.data = this;
+    event_.log = r->connection->log;
+}
+
+// The request ends, perhaps because its client has gone: nobody may wait for
+// it, and nothing may wake it.
+Driver::~Driver()
+{
+    if (event_.timer_set) {
+        ngx_del_timer(&event_);
+    }
+    if (event_.posted) {
+        ngx_delete_posted_event(&event_);
+    }
+    if (awaited_ != nullptr) {
+        awaited_->waiting.remove(this);
+    }
+    if (ours_) {
+        store_of(*ours_).abandon(nullptr, *ours_);
+    }
+}
+
+std::optional<oidc::Finish> Driver::drive()
+{
+    if (wait_ != Wait::none) {
+        return {};
+    }
+    if (is_over_) {
+        throw std::logic_error("a flow that has ended");
+    }
+    if (!step_) {
+        step_ = flow_->start(env());
+    }
+    for (;;) {
+        if (answer_) {
+            auto answer = std::move(*answer_);
+            answer_.reset();
+            deadline_ = pause_ = 0;
+            if (++steps_ > max_steps) {
+                throw std::runtime_error("a flow that does not end");
+            }
+            step_ = flow_->resume(env(), std::move(answer));
+        }
+        if (auto end = std::get_if<oidc::Finish>(&*step_)) {
+            finish(*end);
+            is_over_ = true;
+            return std::move(*end);
+        }
+        if (r_->connection->error && needs_client(*step_)) {
+            if (!give_up(*step_)) {
+                return {};
+            }
+            continue;
+        }
+        if (!std::visit([this](auto& step) { return perform(step); }, *step_)) {
+            return {};
+        }
+    }
+}
+
+bool Driver::perform(oidc::Finish&)
+{
+    return false; // drive() has seen to it
+}
+
+bool Driver::perform(oidc::Fetch& step)
+{
+    auto rc = fetch(r_, provider_.upstream_server, std::move(step.request),
+        Exchange::Manner::waited,
+        [this](oidc::Result<oidc::HttpResponse> response) {
+            answer_fetch(std::move(response));
+        });
+    if (rc != NGX_OK) {
+        throw std::runtime_error("could not start a subrequest");
+    }
+    wait_ = Wait::subrequest;
+    return false;
+}
+
+// Over HTTP/2 a request ends with its subrequest when the client has gone. A
+// refresh token is spent all the same: what came for it is left to others.
+void Driver::answer_fetch(oidc::Result<oidc::HttpResponse> response)
+{
+    wait_ = Wait::none;
+    answer_ = std::move(response);
+    if (r_->connection->error && ours_) {
+        drive();
+    }
+}
+
+// Where the client has gone nothing can be waited for.
+bool Driver::needs_client(const oidc::Step& step) const
+{
+    auto learn = std::get_if<oidc::Learn>(&step);
+    if (learn != nullptr) {
+        return learn->anew ||
+            !provider_.provider.knows(learn->part, ngx_time());
+    }
+    return provider_.redis || std::holds_alternative<oidc::Fetch>(step);
+}
+
+// What the flow can do without is answered, and it goes on.
+bool Driver::give_up(const oidc::Step& step)
+{
+    auto fetch = std::get_if<oidc::Fetch>(&step);
+    if (fetch == nullptr || !fetch->is_optional) {
+        return false;
+    }
+    answer_ = oidc::Result<oidc::HttpResponse>(
+        Error{Errc::request_aborted, "client has gone"});
+    return true;
+}
+
+bool Driver::perform(oidc::Learn& step)
+{
+    auto& lookup = provider_.lookup(step.part);
+    auto is_first = deadline_ == 0;
+    if (is_first) {
+        known_ = lookup.count();
+    }
+    answer_ = lookup.consult(r_, step, known_);
+    if (answer_) {
+        return true;
+    }
+    if (!has_time_left()) {
+        answer_ = oidc::Check(Error{Errc::upstream_timeout,
+            "provider did not answer another request in time"});
+        return true;
+    }
+    if (lookup.is_asking()) {
+        lookup.waiting.push_back(this);
+        awaited_ = &lookup;
+        park(deadline_ - ngx_current_msec);
+    } else {
+        park(interval); // another worker asks
+    }
+    return false;
+}
+
+bool Driver::perform(oidc::Charge& step)
+{
+    using Answer = oidc::Result<std::string>;
+
+    if (auto receipt = ClientLimit(r_, *provider_.zone).take(step.work)) {
+        answer_ = Answer(std::move(*receipt));
+    } else {
+        answer_ = Answer(step.work == oidc::Work::logout ?
+                Error{Errc::logout_limit,
+                    "limit of logouts by one client is reached"} :
+                Error{Errc::login_limit,
+                    "limit of logins by one client is reached"});
+    }
+    return true;
+}
+
+void Driver::wake_from_lookup(const oidc::Check* learnt)
+{
+    if (learnt != nullptr) {
+        answer_ = *learnt;
+    }
+    awaited_ = nullptr;
+    ngx_post_event(&event_, &ngx_posted_events);
+}
+
+// Whoever asks is bound by the upstream_server's patience; so are those who
+// wait for two of them, one after the other.
+bool Driver::has_time_left()
+{
+    if (deadline_ == 0) {
+        deadline_ =
+            ngx_current_msec + 2 * provider_.upstream_server.total_timeout();
+    }
+    return !has_passed(deadline_);
+}
+
+// Each question to Redis takes memory of the request.
+ngx_msec_t Driver::next_pause(const oidc::Acquire& step)
+{
+    if (&store_of(step) == &*provider_.local) {
+        return interval;
+    }
+    pause_ = pause_ == 0 ? interval : ngx_min(2 * pause_, max_pause);
+    return pause_;
+}
+
+Store& Driver::store_of(const oidc::Acquire& step)
+{
+    return step.purpose == oidc::Purpose::login ? *provider_.local :
+                                                  provider_.store();
+}
+
+bool Driver::perform(oidc::Acquire& step)
+{
+    auto acquisition = std::exchange(acquisition_, {});
+    if (!acquisition) {
+        acquisition = store_of(step).acquire(
+            r_, step, [this](Store::Acquisition acquisition) {
+                wait_ = Wait::none;
+                acquisition_ = std::move(acquisition);
+            });
+    }
+    if (!acquisition) {
+        wait_ = Wait::subrequest;
+        return false;
+    }
+    return judge(step, std::move(*acquisition));
+}
+
+bool Driver::judge(const oidc::Acquire& step, Store::Acquisition acquisition)
+{
+    using oidc::Acquired;
+    using Answer = oidc::Result<Acquired>;
+
+    if (!acquisition) {
+        answer_ = Answer(std::move(acquisition).error());
+        return true;
+    }
+    switch (acquisition->standing) {
+    case Zone::Standing::ours:
+        ours_ = step;
+        answer_ = Answer(Acquired{Acquired::ours, {}});
+        return true;
+    case Zone::Standing::ended:
+        answer_ = Answer(Acquired{Acquired::ended, split(acquisition->result)});
+        return true;
+    case Zone::Standing::busy:
+        // A copy of this flow is under way, maybe in another worker, which may
+        // have died.
+        if (has_time_left()) {
+            park(next_pause(step));
+            return false;
+        }
+        [[fallthrough]];
+    case Zone::Standing::abandoned:
+        answer_ = Answer(Acquired{Acquired::vanished, {}});
+        return true;
+    }
+    return false;
+}
+
+template <class T>
+Store::Done<T> Driver::done()
+{
+    return [this](T answer) {
+        wait_ = Wait::none;
+        answer_ = std::move(answer);
+    };
+}
+
+// What a store knows at once, or will tell done().
+template <class T>
+bool Driver::take_answer(std::optional<T> answer)
+{
+    if (answer) {
+        answer_ = std::move(*answer);
+        return true;
+    }
+    wait_ = Wait::subrequest;
+    return false;
+}
+
+bool Driver::perform(oidc::Load& step)
+{
+    return take_answer(provider_.store().load(r_, step, done<Store::Loaded>()));
+}
+
+bool Driver::perform(oidc::Save& step)
+{
+    return take_answer(provider_.store().save(r_, step, done<oidc::Check>()));
+}
+
+bool Driver::perform(oidc::Drop& step)
+{
+    return take_answer(provider_.store().drop(r_, step, done<oidc::Check>()));
+}
+
+bool Driver::perform(oidc::ReadClock&)
+{
+    return take_answer(provider_.store().read_clock(r_, done<Store::Time>()));
+}
+
+bool Driver::perform(oidc::Pin& step)
+{
+    provider_.store().pin(step);
+    answer_ = oidc::Check(oidc::Ok{});
+    return true;
+}
+
+// In every store where sessions of this client may be, one after the other. One
+// session alone, by its own key, is in the provider's own.
+bool Driver::perform(oidc::Revoke& step)
+{
+    auto is_one = step.least > 0 && step.keys.size() == 1;
+    auto stores = is_one ? 1 : provider_.revoking.size();
+    for (; revoked_in_ < stores; revoked_in_++) {
+        auto revoked = std::exchange(revoked_, {});
+        if (!revoked) {
+            revoked = provider_.revoking[revoked_in_]->revoke(
+                r_, step, [this](oidc::Check done) {
+                    wait_ = Wait::none;
+                    revoked_ = std::move(done);
+                });
+        }
+        if (!revoked) {
+            wait_ = Wait::subrequest;
+            return false;
+        }
+        if (!*revoked) {
+            answer_ = std::move(*revoked);
+            break;
+        }
+    }
+    if (!answer_) {
+        answer_ = oidc::Check(oidc::Ok{});
+    }
+    revoked_in_ = 0;
+    return true;
+}
+
+// A login that failed has used up its state all the same.
+void Driver::finish(const oidc::Finish& end)
+{
+    if (!end.refund.empty()) {
+        ClientLimit(r_, *provider_.zone).refund(end.refund);
+    }
+    if (!ours_) {
+        return;
+    }
+    auto acquired = *std::exchange(ours_, std::nullopt);
+    auto& store = store_of(acquired);
+    if (end.error && acquired.purpose != oidc::Purpose::login) {
+        store.abandon(r_, acquired);
+    } else {
+        store.finish(r_, acquired, join(end.result), end.keep_result);
+    }
+}
+
+// As limit_req parks a request: the client's leaving is noticed meanwhile.
+void Driver::park(ngx_msec_t timeout)
+{
+    if (ngx_handle_read_event(r_->connection->read, 0) != NGX_OK) {
+        throw std::runtime_error("could not wait for the client");
+    }
+    r_->read_event_handler = ngx_http_test_reading;
+    wait_ = Wait::event;
+    ngx_add_timer(&event_, timeout);
+}
+
+void Driver::wake(ngx_event_t* event)
+{
+    auto self = static_cast<Driver*>(event->data);
+    auto r = self->r_;
+    auto c = r->connection;
+
+    if (event->timer_set) {
+        ngx_del_timer(event);
+    }
+    event->timedout = 0;
+    if (self->awaited_ != nullptr) {
+        self->awaited_->waiting.remove(self);
+        self->awaited_ = nullptr;
+    }
+    self->wait_ = Wait::none;
+    r->read_event_handler = ngx_http_block_reading;
+
+    ngx_http_set_log_request(c->log, r);
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+}

@@ -1,0 +1,161 @@
+// ngx_http_oidc_module: the table of contents. What nginx calls, and when.
+
+#include "conf/conf.h"
+#include "module/handler.h"
+#include "module/log_phase.h"
+#include "module/variables.h"
+#include "ngx/ngx.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ngx {
+namespace {
+
+ngx_int_t preconfiguration(ngx_conf_t* cf)
+{
+    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR),
+        [cf] { return add_variables(cf); });
+}
+
+ngx_array_t& handlers_of(ngx_conf_t* cf, ngx_http_phases phase)
+{
+    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    return cmcf->phases[phase].handlers;
+}
+
+ngx_int_t add_handler(
+    ngx_conf_t* cf, ngx_http_phases phase, ngx_http_handler_pt handler)
+{
+    auto slot = static_cast<ngx_http_handler_pt*>(
+        ngx_array_push(&handlers_of(cf, phase)));
+    if (slot == nullptr) {
+        return NGX_ERROR;
+    }
+    *slot = handler;
+    return NGX_OK;
+}
+
+// The handlers of this phase run from the first to the last, and the access log
+// is one of nginx's own modules, which come before all others.
+ngx_int_t add_log_handler(ngx_conf_t* cf)
+{
+    if (add_handler(cf, NGX_HTTP_LOG_PHASE, guarded<log_handler>) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    auto& handlers = handlers_of(cf, NGX_HTTP_LOG_PHASE);
+    auto first = static_cast<ngx_http_handler_pt*>(handlers.elts);
+    auto end = first + handlers.nelts;
+    std::rotate(first, end - 1, end);
+    return NGX_OK;
+}
+
+struct Handler {
+    ngx_http_phases phase;
+    ngx_http_handler_pt handler;
+};
+
+constexpr Handler phase_handlers[] = {
+    {NGX_HTTP_POST_READ_PHASE, guarded<post_read_handler>},
+    {NGX_HTTP_SERVER_REWRITE_PHASE, guarded<rewrite_handler>},
+    {NGX_HTTP_REWRITE_PHASE, guarded<rewrite_handler>},
+    {NGX_HTTP_ACCESS_PHASE, guarded<access_handler>},
+};
+
+ngx_int_t add_handlers(ngx_conf_t* cf)
+{
+    for (const auto& [phase, handler] : phase_handlers) {
+        if (add_handler(cf, phase, handler) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+    return add_log_handler(cf);
+}
+
+ngx_int_t postconfiguration(ngx_conf_t* cf)
+{
+    auto& main = *static_cast<MainConf*>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    if (main.providers.empty()) {
+        return NGX_OK;
+    }
+    if (add_handlers(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR), [&] {
+        find_needs(cf, main);
+        return static_cast<ngx_int_t>(NGX_OK);
+    });
+}
+
+bool is_ours(const ngx_http_phase_handler_t& slot)
+{
+    return slot.handler == guarded<rewrite_handler>;
+}
+
+void put_ours_first(ngx_http_phase_handler_t* first)
+{
+    auto slot = first;
+    while (!is_ours(*slot)) {
+        slot++;
+    }
+    for (; slot != first; slot--) {
+        std::swap(slot->handler, (slot - 1)->handler);
+    }
+}
+
+// The rewrite module adds its handlers after ours, so that nginx asks them
+// before. Slots of one phase have nothing of their own but the handler.
+void precede_rewrite(const ngx_http_phase_engine_t& engine)
+{
+    put_ours_first(engine.handlers + engine.server_rewrite_index);
+    put_ours_first(engine.handlers + engine.location_rewrite_index);
+}
+
+ngx_int_t start(ngx_cycle_t* cycle)
+{
+    auto conf = static_cast<MainConf*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_oidc_module));
+    auto core = static_cast<ngx_http_core_main_conf_t*>(
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
+    if (core != nullptr && conf != nullptr && !conf->providers.empty()) {
+        precede_rewrite(core->phase_engine);
+    }
+    return init_module(cycle);
+}
+
+ngx_http_module_t context = {
+    preconfiguration,
+    postconfiguration,
+    create_main_conf,
+    init_main_conf,
+    create_server_conf,
+    nullptr, // nothing of a server is inherited
+    create_location_conf,
+    merge_location_conf,
+};
+
+}
+
+void log_exception(ngx_log_t* log, const char* what) noexcept
+{
+    ngx_log_error(NGX_LOG_ERR, log, 0, "oidc: internal error, %s", what);
+}
+
+}
+
+ngx_module_t ngx_http_oidc_module = {
+    NGX_MODULE_V1,
+    &ngx::context,
+    ngx::commands,
+    NGX_HTTP_MODULE,
+    nullptr, // init master
+    ngx::start,
+    nullptr, // init process
+    nullptr, // init thread
+    nullptr, // exit thread
+    nullptr, // exit process
+    nullptr, // exit master
+    NGX_MODULE_V1_PADDING,
+};

@@ -1,0 +1,220 @@
+#include "module/response.h"
+
+namespace ngx {
+namespace {
+
+constexpr std::string_view retry_after = "5"; // seconds
+
+void add_header(
+    ngx_http_request_t* r, std::string_view name, std::string_view value)
+{
+    auto header =
+        static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
+    if (header == nullptr) {
+        throw std::bad_alloc();
+    }
+    ngx_memzero(header, sizeof(*header));
+    header->hash = 1;
+    header->key = copy(r->pool, name);
+    header->value = copy(r->pool, value);
+    header->lowcase_key = header->key.data;
+}
+
+void add_answer_headers(ngx_http_request_t* r)
+{
+    add_header(r, "Cache-Control", "no-store");
+    add_header(r, "Referrer-Policy", "no-referrer");
+
+    // auth_basic under "satisfy any" may have asked for a password before us.
+    if (r->headers_out.www_authenticate != nullptr) {
+        r->headers_out.www_authenticate->hash = 0;
+    }
+}
+
+ngx_int_t send_page(
+    ngx_http_request_t* r, ngx_uint_t status, std::string_view page)
+{
+    static ngx_str_t type = ngx_string("text/html");
+    ngx_http_complex_value_t body{};
+    body.value = copy(r->pool, page);
+
+    auto rc = ngx_http_discard_request_body(r);
+    if (rc == NGX_OK) {
+        rc = ngx_http_send_response(r, status, &type, &body);
+    }
+    ngx_http_finalize_request(r, rc);
+    return NGX_DONE;
+}
+
+std::string in_attribute(std::string_view text)
+{
+    auto data = reinterpret_cast<u_char*>(const_cast<char*>(text.data()));
+    std::string escaped(
+        text.size() + ngx_escape_html(nullptr, data, text.size()), '\0');
+    ngx_escape_html(
+        reinterpret_cast<u_char*>(escaped.data()), data, text.size());
+    return escaped;
+}
+
+// Not through headers_out.location, which nginx would make absolute with a
+// scheme and port that are not the browser's. RFC 9700, 4.12: a form is not to
+// be posted on.
+ngx_int_t redirect(
+    ngx_http_request_t* r, std::string_view location, bool from_form)
+{
+    add_header(r, "Location", location);
+    return from_form ? NGX_HTTP_SEE_OTHER : NGX_HTTP_MOVED_TEMPORARILY;
+}
+
+constexpr std::string_view logged_in_page =
+    "<!DOCTYPE html><title>Logged in</title>\n";
+
+// What the link leads to is what the browser goes to by itself.
+constexpr std::string_view logging_out_page[] = {
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>Logging out</title>\n"
+    "<h1>You are logged out of this site</h1>\n"
+    "<p><a href=\"",
+    "\">Log out at the identity provider, too</a>\n"
+    "</html>\n"};
+
+constexpr std::string_view logged_out_page =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>You are logged out</title>\n"
+    "<h1>You are logged out</h1>\n"
+    "</html>\n";
+
+// The page stands at the path of the logout: without a session that leads to
+// the provider's.
+constexpr std::string_view logged_out_here_page =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>You are logged out in this browser</title>\n"
+    "<h1>You are logged out in this browser</h1>\n"
+    "<p>This site could not record it: copies of your session elsewhere, if "
+    "there are any, may go on until they end by themselves.\n"
+    "<p><a href=\"?\">Log out at the identity provider, too</a>\n"
+    "</html>\n";
+
+constexpr std::string_view done_page = "<!DOCTYPE html><title>Done</title>\n";
+
+// The form goes to where this page is.
+constexpr std::string_view confirm_page[] = {
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>Log out?</title>\n"
+    "<h1>Do you want to log out?</h1>\n"
+    "<p>Another site has sent you here.\n"
+    "<form method=\"post\"><input type=\"hidden\" name=\"confirm\" value=\"",
+    "\"><button>Log out</button></form>\n"
+    "</html>\n"};
+
+constexpr std::string_view loop_page =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
+    "<title>The login goes round in circles</title>\n"
+    "<h1>The login goes round in circles</h1>\n"
+    "<p>You have just been logged in several times, but your browser did not "
+    "send the session's cookie back, so that this site asked for a login "
+    "again.\n"
+    "<p>Does the browser refuse cookies of this site, or does it hold too many "
+    "of them? Allow or delete them, and load the page you came for again in "
+    "half a minute. If that does not help, tell whoever runs this site.\n"
+    "</html>\n";
+
+bool is_for_later(ngx_int_t status)
+{
+    return status == NGX_HTTP_TOO_MANY_REQUESTS ||
+        (status >= NGX_HTTP_BAD_GATEWAY && status <= NGX_HTTP_GATEWAY_TIME_OUT);
+}
+
+// The operator's own page goes before ours.
+bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
+{
+    auto clcf = static_cast<ngx_http_core_loc_conf_t*>(
+        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    auto pages = clcf->error_pages;
+    for (ngx_uint_t i = 0; pages != nullptr && i < pages->nelts; i++) {
+        if (static_cast<ngx_http_err_page_t*>(pages->elts)[i].status ==
+            status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}
+
+void add_cookies(ngx_http_request_t* r, const std::vector<std::string>& cookies)
+{
+    if (!cookies.empty()) {
+        add_header(r, "Cache-Control", "no-store");
+    }
+    for (const auto& cookie : cookies) {
+        add_header(r, "Set-Cookie", cookie);
+    }
+}
+
+ngx_int_t answer(
+    ngx_http_request_t* r, const oidc::Finish& finish, bool from_form)
+{
+    using oidc::Page;
+
+    add_answer_headers(r);
+    for (const auto& cookie : finish.cookies) {
+        add_header(r, "Set-Cookie", cookie);
+    }
+    switch (finish.page) {
+    case Page::logged_in:
+        add_header(r, "Refresh", "0; url=" + finish.location);
+        return send_page(r, NGX_HTTP_OK, logged_in_page);
+    case Page::logging_out:
+        add_header(r, "Refresh", "0; url=" + finish.location);
+        return send_page(r, NGX_HTTP_OK,
+            std::string(logging_out_page[0]) + in_attribute(finish.location) +
+                std::string(logging_out_page[1]));
+    case Page::logged_out:
+        return send_page(r, NGX_HTTP_OK, logged_out_page);
+    case Page::logged_out_here: // goes with an error alone
+        return send_page(r, NGX_HTTP_OK, logged_out_here_page);
+    case Page::confirm_logout:
+        add_header(r, "Content-Security-Policy", "frame-ancestors 'none'");
+        return send_page(r, NGX_HTTP_OK,
+            std::string(confirm_page[0]) + finish.confirmation +
+                std::string(confirm_page[1]));
+    case Page::done:
+        return send_page(r, NGX_HTTP_OK, done_page);
+    case Page::none:
+        break;
+    }
+    return redirect(r, finish.location, from_form);
+}
+
+ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end)
+{
+    auto code = end.error->code;
+    auto status = oidc::fault(code).status;
+
+    add_answer_headers(r);
+    for (const auto& cookie : end.cookies) {
+        add_header(r, "Set-Cookie", cookie);
+    }
+    if (is_for_later(status)) {
+        add_header(r, "Retry-After", retry_after);
+    }
+    if (has_error_page(r, status)) {
+        return status;
+    }
+    if (code == oidc::Errc::login_loop) {
+        return send_page(r, static_cast<ngx_uint_t>(status), loop_page);
+    }
+    if (end.page == oidc::Page::logged_out_here) {
+        return send_page(
+            r, static_cast<ngx_uint_t>(status), logged_out_here_page);
+    }
+    return status;
+}
+
+}

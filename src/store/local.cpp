@@ -1,0 +1,116 @@
+// Where all is there at once: the zone, and the sessions of a memory store.
+#include "store/store.h"
+
+#include <algorithm>
+
+namespace ngx {
+namespace {
+
+using oidc::Check;
+using oidc::Errc;
+using oidc::Error;
+
+std::vector<std::string_view> views(const std::vector<std::string>& texts)
+{
+    return {texts.begin(), texts.end()};
+}
+
+}
+
+oidc::Loaded LocalStore::load(const oidc::Load& step)
+{
+    oidc::Loaded loaded;
+    auto now = ngx_time();
+    if (memory_ != nullptr && !step.key.empty()) {
+        loaded.blob = memory_->load(
+            step.key, now, idle_timeout_ > 0 ? now + idle_timeout_ : 0);
+    }
+    loaded.revoked_at = zone_.revoked_at(views(step.revocation_keys));
+    return loaded;
+}
+
+std::optional<Store::Loaded> LocalStore::load(
+    ngx_http_request_t*, const oidc::Load& step, Done<Loaded>)
+{
+    return Loaded(load(step));
+}
+
+std::optional<Check> LocalStore::save(
+    ngx_http_request_t*, const oidc::Save& step, Done<Check>)
+{
+    if (memory_ != nullptr &&
+        memory_->save(
+            step.key, step.blob, step.subject, ngx_time(), step.until)) {
+        return Check(oidc::Ok{});
+    }
+    return Check(Error{Errc::store_full,
+        "session store has no room for a session of " +
+            std::to_string(step.blob.size()) + " bytes"});
+}
+
+std::optional<Check> LocalStore::drop(
+    ngx_http_request_t*, const oidc::Drop& step, Done<Check>)
+{
+    if (memory_ != nullptr) {
+        memory_->drop(step.key);
+    }
+    return Check(oidc::Ok{});
+}
+
+std::optional<Store::Time> LocalStore::read_clock(
+    ngx_http_request_t*, Done<Time>)
+{
+    return Time(now_in_milliseconds());
+}
+
+// Nobody is told that they were unless all of them are noted.
+std::optional<Check> LocalStore::revoke(
+    ngx_http_request_t*, const oidc::Revoke& step, Done<Check>)
+{
+    Zone::Revocation revocation;
+    revocation.owner = step.is_proven ? step.subject : step.address;
+    revocation.is_proven = step.is_proven;
+    revocation.at = std::max(now_in_milliseconds(), step.least);
+    revocation.until = step.until + renewal_margin;
+    for (const auto& key : step.keys) {
+        revocation.key = key;
+        if (!zone_.revoke(revocation, ngx_time())) {
+            return Check(Error{Errc::store_full,
+                "oidc_state_zone has no room for another revocation"});
+        }
+    }
+    return Check(oidc::Ok{});
+}
+
+std::optional<Store::Acquisition> LocalStore::acquire(
+    ngx_http_request_t*, const oidc::Acquire& step, Done<Acquisition>)
+{
+    return Acquisition(
+        zone_.acquire(step.purpose, step.id, ngx_time(), step.until));
+}
+
+void LocalStore::pin(const oidc::Pin& step)
+{
+    zone_.pin(views(step.keys), step.subject, ngx_time());
+    if (step.copies_until > 0) {
+        Zone::Revocation revocation;
+        revocation.key = step.keys.front();
+        revocation.owner = step.subject;
+        revocation.at = std::max(now_in_milliseconds(), step.started);
+        revocation.until = step.copies_until + renewal_margin;
+        zone_.revoke(revocation, ngx_time());
+    }
+}
+
+void LocalStore::finish(ngx_http_request_t*, const oidc::Acquire& step,
+    const std::string& result, std::int64_t keep)
+{
+    zone_.finish(step.id, result, ngx_time(), keep);
+}
+
+void LocalStore::abandon(ngx_http_request_t*, const oidc::Acquire& step)
+{
+    zone_.abandon(step.id);
+}
+
+}

@@ -1,0 +1,184 @@
+#!/usr/bin/perl
+
+# Tests for what "nginx -t" says of the directives of a logout: every wrong value is refused with a
+# sentence, the file and the line; every right one loads.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $path = 'it must be a plain path, without query, escapes and dots';
+my $page = 'it must be a path such as "/logged_out", or an https URL';
+my $endpoint = 'it must be an https URL, or http on a loopback host';
+
+my @paths = qw/ logout_uri frontchannel_logout_uri backchannel_logout_uri /;
+
+my @no_paths = (
+    ['a word', 'logout'],
+    ['a URL', 'https://app.example.com/logout'],
+    ['a query', '/logout?a=b'],
+    ['a fragment', '/logout#a'],
+    ['an escape, which no request shows', '/log%20out'],
+    ['dots, which no request shows', '/a/../logout'],
+    ['two slashes', '//logout'],
+    ['a backslash', '/\\\\logout'],
+    ['a space', '"/log out"'],
+);
+
+# name of the case, directives, the sentence
+
+my @refused = (
+    (map {
+        my $directive = $_;
+        map { ["$directive, $_->[0]", "$directive $_->[1];", invalid($directive, $_->[1], $path)] } @no_paths;
+    } @paths),
+
+    (map { ["post_logout_uri, $_->[0]", "post_logout_uri $_->[1];", invalid('post_logout_uri', $_->[1], $page)] }
+        ['a word', 'goodbye'],
+        ['http', 'http://www.example.com/goodbye'],
+        ['http on a host that looks like loopback', 'http://localhost.example.com/'],
+        ['another scheme', 'javascript:alert(1)'],
+        ['no host', 'https:///goodbye'],
+        ['a fragment', 'https://www.example.com/#a'],
+        ['a path with a fragment', '/goodbye#a'],
+        ['a path with a space', '"/good bye"'],
+        ['a user', 'https://user@www.example.com/']),
+
+    (map { ["$_, http", "$_ http://op.example.com/;", invalid($_, 'http://op.example.com/', $endpoint)] }
+        qw/ end_session_endpoint revocation_endpoint /),
+
+    (map { ["$_, neither on nor off", "$_ yes;",
+        qr/invalid value "yes" in "$_" directive, it must be "on" or "off"/] }
+        qw/ logout_token_hint revoke_on_logout /),
+
+    (map { ["$_ without a value", "$_;", qr/invalid number of arguments in "$_" directive/] }
+        @paths, qw/ post_logout_uri logout_token_hint revoke_on_logout /),
+
+    (map { ["$_->[0] twice", "$_->[0] $_->[1];\n$_->[0] $_->[2];", qr/"$_->[0]" directive is duplicate/] }
+        (map { [$_, '/one', '/two'] } @paths, 'post_logout_uri'),
+        (map { [$_, 'on', 'off'] } qw/ logout_token_hint revoke_on_logout /)),
+
+    both_mean('redirect_uri', @paths, 'post_logout_uri'),
+
+    ['the path of an absolute redirect_uri and a logout_uri',
+        "redirect_uri https://app.example.com/one;\nlogout_uri /one;",
+        qr/invalid "logout_uri" "\/one", it is the redirect_uri, too/],
+    ['the usual redirect_uri as a logout_uri', 'logout_uri /oidc_callback;',
+        qr/invalid "logout_uri" "\/oidc_callback", it is the redirect_uri, too/],
+    ['a post_logout_uri that is the logout_uri, with a query, and would go round in circles',
+        "logout_uri /logout;\npost_logout_uri /logout?done;",
+        qr/invalid "post_logout_uri" "\/logout\?done", it is the logout_uri, too/],
+);
+
+# directives that are right
+
+my @taken = (
+    (map { my $directive = $_; map { "$directive $_;" } qw{ /logout /a/b.c/logout / } } @paths),
+    (map { "post_logout_uri $_;" } '/', '/goodbye', '/goodbye?a=b&c', '/good%20bye', 'https://www.example.com',
+        '"https://www.example.com:8443/goodbye?a=b"', 'http://localhost:3000/', 'http://127.0.0.1/'),
+    (map { my $directive = $_; map { "$directive $_;" } qw/ on off / } qw/ logout_token_hint revoke_on_logout /),
+    (map { my $directive = $_; map { "$directive $_;" } 'https://op.example.com/end?a=b', 'http://[::1]:1/' }
+        qw/ end_session_endpoint revocation_endpoint /),
+    'logout_uri /out; frontchannel_logout_uri /front; backchannel_logout_uri /back; post_logout_uri /bye;',
+    'logout_uri /; post_logout_uri https://www.example.com/;',
+);
+
+my $t = Test::Nginx->new()->has(qw/http/)->plan(@refused + 5);
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+for my $case (@refused) {
+    my ($name, $directives, $says) = @$case;
+    my $error = config_error($t, http_block(provider_block("$directives # here")));
+
+    # of that directive, or of the end of the block
+    my $line = 1 + ($t->read_file('nginx.conf') =~ s/# here.*//sr) =~ tr/\n//;
+    my $next = $line + 1;
+    like($error, qr/^$says in \S+\/nginx\.conf:(?:$line|$next)$/, $name);
+}
+
+my $number = 0;
+is(config_error($t, http_block(map { provider_block($_, 'idp' . $number++) } @taken)), '', 'what is right is taken');
+
+my %shared = map { $_ => "/$_" } @paths;
+my $shared = join ' ', map { "$_ $shared{$_};" } @paths;
+is(config_error($t, http_block(
+    provider_block("$shared cookie_name a; redirect_uri /a;", 'a'),
+    provider_block("$shared cookie_name b; redirect_uri /b;", 'b'),
+    "server {\nlocation /a { auth_oidc a; }\nlocation /b { auth_oidc b; }\n}\n")), '',
+    'two providers of a server that share all the paths of a logout');
+
+is(config_error($t, http_block(
+    provider_block('logout_uri /one; redirect_uri /two;', 'a'),
+    provider_block('logout_uri /two; redirect_uri /one;', 'b'),
+    "server { auth_oidc a; }\nserver { auth_oidc b; }\n")), '',
+    'paths that mean different things in two servers');
+
+like(config_error($t, http_block("server {\nlogout_uri /logout;\n}\n")),
+    qr/^(?:"logout_uri" directive is not allowed here|unknown directive "logout_uri") in \S+:\d+$/,
+    'logout_uri outside of an oidc_provider');
+
+like(config_error($t, http_block(provider_block('logout_uri /logout;') . "server { auth_oidc idp; }\n")
+    =~ s/\blogout_uri/logout_url/r), qr/^unknown directive "logout_url" in "oidc_provider" in \S+:\d+$/,
+    'a directive that is misspelt');
+
+# ------------------------------------------------------------------------------------------------------
+
+sub invalid {
+    my ($directive, $value, $advice) = @_;
+
+    $value =~ s/^"(.*)"$/$1/;
+    $value =~ s/\\\\/\\x5C/g;    # as the log writes it
+    return qr/invalid "$directive" "\Q$value\E", \Q$advice\E/;
+}
+
+# Every two of them as one path; it is the later one that is complained of.
+sub both_mean {
+    my (@directives) = @_;
+
+    my @cases;
+    while (defined(my $one = shift @directives)) {
+        push @cases, map { ["one path for $one and $_", "$_ /one;\n$one /one;",
+            qr/invalid "$_" "\/one", it is the $one, too/] } @directives;
+    }
+    return @cases;
+}
+
+sub http_block {
+    my $http = join "\n", @_;
+
+    $http =~ s/\bserver \{/server { listen 127.0.0.1:8080;/g;
+    return <<EOC;
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+$http
+}
+EOC
+}
+
+sub provider_block {
+    my ($directives, $name) = @_;
+
+    return join "\n", 'oidc_provider ' . ($name // 'idp') . ' {', 'issuer https://op.example.com;',
+        'client_id client;', $directives, "}\n";
+}

@@ -1,0 +1,182 @@
+#!/usr/bin/perl
+
+# Tests for a login that goes round in circles: a browser that does not bring the session's cookie back, or
+# that of a login, logs in a few times and is then told why, by our page or by the operator's.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Site;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $title = 'The login goes round in circles';
+my $sentence = q{client went through 5 logins and did not keep a session's cookie};
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(50);
+
+my $op = provider($t, 8081);
+
+$t->write_file_expand('nginx.conf', nginx_conf(
+    oidc_provider('op'),
+    oidc_provider('posts', 'response_mode form_post'),
+    <<'EOF'));
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        add_header X-Error $oidc_error always;
+
+        location /       { auth_oidc op;    proxy_pass http://127.0.0.1:8080/app; }
+        location /posts/ { auth_oidc posts; proxy_pass http://127.0.0.1:8080/app; }
+
+        location /own/ {
+            auth_oidc  op;
+            proxy_pass http://127.0.0.1:8080/app;
+            error_page 400 /sorry;
+        }
+
+        location /coded/ {
+            auth_oidc  op;
+            proxy_pass http://127.0.0.1:8080/app;
+            error_page 400 =403 /sorry;
+        }
+
+        location /others/ {
+            auth_oidc  op;
+            proxy_pass http://127.0.0.1:8080/app;
+            error_page 403 500 502 /sorry;
+        }
+
+        location = /sorry {
+            internal;
+            return 200 "sorry: $oidc_error";
+        }
+
+        location /app {
+            return 200 application;
+        }
+    }
+EOF
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+$t->run();
+
+# Five logins, each of which succeeds.
+
+for my $name (qw/ op posts /) {
+    my $page = $name eq 'op' ? '/page/' : '/posts/';
+    my $browser = browser();
+    my $sent = $browser->get($page);
+
+    for my $round (1 .. 5) {
+        my $answer = $browser->follow($browser->follow($sent));
+        my ($counted) = grep { /^${name}_login_rounds=/ } @{ $answer->{set_cookie} };
+        my %expected = (op => 'SameSite=Lax', posts => 'SameSite=None; Secure');
+
+        is($answer->{headers}{location}, $page, "$name, login $round");
+        is($counted, "${name}_login_rounds=$round; Path=/; Max-Age=20; HttpOnly; $expected{$name}",
+            "$name, login $round is counted") if $round =~ /[15]/;
+
+        $browser->forget($name);
+        $sent = $browser->follow($answer) if $round < 5;
+    }
+
+    # A sixth.
+
+    $op->clear;
+    log_mark($t);
+    my $answer = $browser->get($page);
+
+    is(outcome($answer), '400 login_loop', "$name, a sixth");
+    like($answer->{body}, qr{^<!DOCTYPE html>.*<title>\Q$title\E</title>.*cookies.*</html>\n$}s,
+        "$name, a page that names the cause");
+    is("$answer->{headers}{'content-type'} $answer->{headers}{'cache-control'}", 'text/html no-store',
+        "$name, of HTML that nobody keeps");
+    is(scalar @{ $answer->{set_cookie} }, 0, "$name, no cookie");
+    is(join(' ', map { $op->count($_) } qw{ /authorize /token }), '0 0', "$name, nothing asked");
+    ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/),
+        "$name, logged");
+}
+
+my $circles = circling();
+
+# Whose page it is.
+
+my $answer = $circles->get('/own/');
+is("$answer->{status} $answer->{body}", '400 sorry: login_loop', 'error_page replaces ours');
+$answer = $circles->get('/coded/');
+is("$answer->{status} $answer->{body}", '403 sorry: login_loop', 'error_page with a status of its own');
+like($circles->get('/others/')->{body}, qr/\Q$title\E/, 'error_page of other statuses leaves ours');
+$answer = $circles->request('HEAD', '/page/');
+is("$answer->{status} $answer->{body}", '400 ', 'HEAD has no body');
+
+# Who goes round in circles, and who does not.
+
+is($circles->get('/page/another')->{status}, 400, 'every page of that provider');
+is($circles->get('/app')->{body}, 'application', 'pages for all');
+is($circles->login('/posts/')->{body}, 'application', 'another provider');
+is($circles->forget('op_login_rounds')->login('/page/')->{body}, 'application',
+    'after a while it may try again');
+is($circles->get('/page/')->{body}, 'application', 'and stays when it keeps the cookie');
+
+my $member = circling(4);
+$member->login('/page/');
+is(join(' ', map { $member->get('/page/')->{body} } 1 .. 6), join(' ', ('application') x 6),
+    'whose session comes back is let in, however often it logged in');
+
+my $unlucky = circling(4);
+$op->set(error => 'access_denied');
+is($unlucky->login('/page/')->{headers}{'x-error'}, 'provider_access_denied', 'a login that fails');
+$op->reset;
+is($unlucky->login('/page/')->{body}, 'application', 'is no round');
+
+# A login that is never finished, since its cookie is lost on the way each time, is a round, too.
+
+for my $name (qw/ op posts /) {
+    my $browser = browser();
+    my $answer = $browser->get($name eq 'op' ? '/page/' : '/posts/');
+    my $begun = 0;
+    for (1 .. 40) {
+        last unless Test::OIDC::Browser::leads_on($answer);
+        $begun++ if ($answer->{location} // '') =~ m{/authorize\?};
+        $browser->forget($_) for grep { /_login_(?!rounds$)/ } map { $_->{name} } $browser->cookies;
+        $answer = $browser->follow($answer);
+    }
+    is($begun, 5, "$name, a cookie that is lost each time: five logins");
+    is(outcome($answer), '400 login_loop', "$name, a cookie that is lost each time: no sixth");
+    like($answer->{url}, $name eq 'op' ? qr{/page/$} : qr{/posts/$},
+        "$name, a cookie that is lost each time: which the page says");
+}
+
+for my $value ('6', '55', '-1', 'x', '', '5x') {
+    my $forger = browser()->set_cookie("op_login_rounds=$value; Path=/");
+    is($forger->get('/page/')->{status}, $value eq '6' ? 400 : 302, qq{a count of "$value"});
+}
+
+###############################################################################
+
+# A browser that has logged in so often and kept no session.
+sub circling {
+    my ($rounds) = @_;
+
+    my $browser = browser();
+    for (1 .. $rounds // 5) {
+        $browser->follow($browser->follow($browser->get('/page/')));
+        $browser->forget('op');
+    }
+    return $browser;
+}
+
+###############################################################################

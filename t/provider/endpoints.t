@@ -1,0 +1,194 @@
+#!/usr/bin/perl
+
+# Tests for endpoints that the configuration gives, in place of some or all of the metadata, and for
+# audience, the further ones that an ID token may be for.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Site;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $metadata = '/.well-known/openid-configuration';
+my $elsewhere = 'http://127.0.0.1:' . port(8082);
+my $needed = join '; ', map { "$_->[0] http://127.0.0.1:8081/$_->[1]" }
+    ['authorization_endpoint', 'authorize'], ['token_endpoint', 'token'], ['jwks_uri', 'jwks'];
+
+# name of the oidc_provider, directives, the questions of a login to /.well-known, /par, /authorize, /token,
+# /jwks and /userinfo
+
+my @static = (
+    ['needed', $needed, '0 0 1 1 1 0'],
+    ['userinfo', "$needed; userinfo on; userinfo_endpoint http://127.0.0.1:8081/userinfo", '0 0 1 1 1 1'],
+    ['pushed', "$needed; pushed_authorization on;
+        pushed_authorization_request_endpoint http://127.0.0.1:8081/par", '0 1 1 1 1 0'],
+    ['unused', "$needed; userinfo_endpoint http://127.0.0.1:8081/userinfo", '0 0 1 1 1 0'],
+    ['userinfo_discovered', "$needed; userinfo on", '1 0 1 1 1 1'],
+    ['pushed_discovered', "$needed; pushed_authorization on", '1 1 1 1 1 0'],
+    ['none', '', '1 0 1 1 1 0'],
+);
+
+# directive, path of the endpoint: one that the configuration gives beside metadata that says otherwise
+
+my @partial = (
+    ['authorization_endpoint', '/authorize'],
+    ['token_endpoint', '/token'],
+    ['jwks_uri', '/jwks'],
+    ['userinfo_endpoint', '/userinfo'],
+    ['pushed_authorization_request_endpoint', '/par'],
+);
+
+# directives of audience, aud of the ID token, log behind "id token is for" of the refused
+
+my @audiences = (
+    ['', 'client'],
+    ['', ['client']],
+    ['', [qw/ client client /]],
+    ['', 'other', 'another audience, "\x22other\x22"'],
+    ['', [qw/ client other /], 'an untrusted audience too, "[\x22client\x22,\x22other\x22]"'],
+    ['other', [qw/ client other /]],
+    ['other', [qw/ other client /]],
+    ['other', 'client'],
+    ['other', ['client']],
+    ['other', 'other', 'another audience, "\x22other\x22"'],
+    ['other', ['other'], 'another audience, "[\x22other\x22]"'],
+    ['other', [qw/ client other third /],
+        'an untrusted audience too, "[\x22client\x22,\x22other\x22,\x22third\x22]"'],
+    ['other', [qw/ client Other /], 'an untrusted audience too, "[\x22client\x22,\x22Other\x22]"'],
+    ['other', ['client', 1], 'an untrusted audience too, "[\x22client\x22,1]"'],
+    ['other third', [qw/ third client other /]],
+    ['other third', [qw/ client third /]],
+    ['other third', [qw/ other third /], 'another audience, "[\x22other\x22,\x22third\x22]"'],
+    ['other third', 'other third', 'another audience, "\x22other third\x22"'],
+    ['https://api.example.com/', ['client', 'https://api.example.com/']],
+    ['https://api.example.com/', ['client', 'https://api.example.com'],
+        'an untrusted audience too, "[\x22client\x22,\x22https://api.example.com\x22]"'],
+);
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
+    ->plan(3 * @static + 2 * @partial + 16 + 2 * @audiences + 2 * grep { defined $_->[2] } @audiences);
+
+my $op = provider($t, 8081, metadata => {
+    pushed_authorization_request_endpoint => 'http://127.0.0.1:' . port(8081) . '/par' });
+my $other = provider($t, 8082);
+
+my @providers = (
+    (map { oidc_provider($_->[0], $_->[1]) } @static),
+    (map { oidc_provider("only_$_->[0]", 'userinfo on; pushed_authorization on; '
+        . "$_->[0] http://127.0.0.1:8082$_->[1]") } @partial),
+    oidc_provider('https', $needed =~ s{http://127\.0\.0\.1:8081}{https://op.example.com:8443}gr,
+        issuer => 'https://op.example.com'),
+    (map { oidc_provider("audience$_", length $audiences[$_][0] ? "audience $audiences[$_][0]" : '') }
+        0 .. $#audiences),
+);
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+# What nginx -t says.
+
+for my $directive (map { $_->[0] } @partial) {
+    for my $url ('ftp://op', 'http://op.example.com/') {
+        my $error = config_error($t, nginx_conf(oidc_provider('idp', "$directive $url"), site('')));
+        my $advice = 'it must be an https URL, or http on a loopback host';
+        like($error, qr/^invalid "$directive" "\Q$url\E", $advice in \S+:\d+$/, "$directive $url");
+    }
+}
+
+$t->write_file_expand('nginx.conf', nginx_conf(@providers, site('application')));
+$t->run();
+
+# All of them given: nothing is asked that need not be, so that a provider without metadata will do.
+
+for my $case (@static) {
+    my ($name, undef, $expected) = @$case;
+
+    $op->reset->clear;
+    $op->set(respond => { $metadata => { status => 404 } }) if $expected =~ /^0/;
+    my $answer = login("/?op=$name");
+
+    is("$answer->{status} $answer->{body}", '200 application', "$name, a login");
+    is(questions($op), $expected, "$name, what is asked");
+    is(login("/?op=$name")->{status}, 200, "$name, another login");
+}
+
+# Some given: they go before what the metadata says.
+
+for my $case (@partial) {
+    my ($directive, $path) = @$case;
+
+    $_->reset->clear for $op, $other;
+    my $answer = browser()->get("/?op=only_$directive");
+    my $asked = $path eq '/authorize' ? $answer->{location} =~ m{^\Q$elsewhere/authorize?\E}
+        : $path eq '/par' ? $other->count('/par')
+        : login_across($op, $other, "/?op=only_$directive", $path);
+
+    is($asked, 1, "$directive, asked where the configuration says");
+    is($op->count($metadata) . $op->count($path) . $other->count($metadata), '100',
+        "$directive, and only there");
+}
+
+# Metadata that is not asked for cannot be wrong.
+
+$op->reset->clear->set(document => { issuer => 'https://evil.example.com' });
+is(login('/?op=needed')->{status}, 200, 'metadata of another issuer, not asked for');
+my $sent = browser()->get('/?op=https');
+like($sent->{location}, qr{^https://op\.example\.com:\d+/authorize\?}, 'https endpoints');
+
+$op->reset;
+$sent = query(browser()->get('/?op=needed')->{location});
+is($sent->{code_challenge_method}, 'S256', 'PKCE without metadata');
+
+$op->set(callback => { iss => undef });
+is(login('/?op=needed')->{status}, 200, 'iss in the callback, which nobody promised');
+$op->set(callback => { iss => 'https://evil.example.com' });
+is(outcome(login('/?op=needed')), '400 callback_issuer', 'iss of another issuer');
+
+# Further audiences.
+
+for my $number (0 .. $#audiences) {
+    my ($trusted, $aud, $sentence) = @{ $audiences[$number] };
+    my $name = 'audience "' . $trusted . '", aud ' . (ref $aud ? "[@$aud]" : $aud);
+
+    $op->reset->clear->set(id_token => { claims => { aud => $aud } });
+    log_mark($t);
+    my $answer = login("/?op=audience$number");
+
+    is(outcome($answer), defined $sentence ? '403 id_token_audience' : '200', $name);
+    is(defined $answer->{browser}->cookie("audience$number") ? 'a session' : 'none',
+        defined $sentence ? 'none' : 'a session', "$name, session");
+    next unless defined $sentence;
+
+    ok(log_has($t, qr/oidc: id token is for \Q$sentence\E while handling the callback/), "$name, logged");
+    is($op->count('/userinfo'), 0, "$name, nothing asked");
+}
+
+like(config_error($t, nginx_conf(oidc_provider('idp', 'audience'), site(''))),
+    qr/^invalid number of arguments in "audience" directive in \S+:\d+$/, 'audience without a value');
+
+###############################################################################
+
+sub questions {
+    my ($op) = @_;
+
+    return join ' ', map { $op->count($_) } $metadata, qw{ /par /authorize /token /jwks /userinfo };
+}
+
+# A login until the other provider is asked at that path, which answers as it can; how often it was.
+sub login_across {
+    my ($op, $other, $page, $path) = @_;
+
+    login($page);
+    return $other->count($path);
+}
+
+###############################################################################

@@ -1,0 +1,475 @@
+#!/usr/bin/perl
+
+# Tests for a provider's metadata (OpenID Connect Discovery 1.0): when it is asked for, what it has to
+# say, and what becomes of an HTTP answer that is not as it should be. Every case has an oidc_provider
+# of its own, which has not met the provider yet.
+
+use warnings;
+use strict;
+
+use Time::HiRes qw/ time /;
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Hostile;
+use Test::OIDC::JWT qw/ to_json /;
+use Test::OIDC::Refusal;
+use Test::OIDC::Site;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $metadata = '/.well-known/openid-configuration';
+my $issuer = 'http://127.0.0.1:' . port(8081);
+my $at = qq{at "$issuer$metadata"};
+
+my $document = to_json({
+    issuer => $issuer,
+    authorization_endpoint => "$issuer/authorize",
+    token_endpoint => "$issuer/token",
+    jwks_uri => "$issuer/jwks",
+});
+my $length = length $document;
+my $chunk = sprintf "%x\r\n%s\r\n", $length, $document;
+
+# The right metadata, and as many members more as will fit.
+sub members {
+    my ($number, $last) = @_;
+
+    return '{%%*%%' . join('', map { sprintf ',"%x":0', $_ } 1 .. $number) . "$last}";
+}
+
+sub ok_with { return join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json', @_ }
+sub not_https { return "provider sent metadata whose $_[0] is no https URL" }
+
+my @incomplete = ('502 upstream_answer', "provider sent an incomplete answer $at");
+my @bad_length = ('502 upstream_answer', "provider sent a malformed Content-Length $at");
+my @bad_header = ('502 upstream_answer', "provider sent a malformed header $at");
+my @bad_chunks = ('502 upstream_answer', "provider sent malformed chunks $at");
+my @bad_coding = ('502 upstream_answer', "provider sent an unknown Transfer-Encoding $at");
+my @no_http = ('502 upstream_answer', "provider sent no HTTP answer $at");
+my @malformed = ('502 upstream_metadata', 'provider sent metadata that is malformed JSON');
+
+# name of the case, members changed, log; the browser gets 502 and upstream_metadata
+
+my @refused_members = (
+    ['issuer of another', { issuer => 'https://evil.example.com' },
+        qq{provider sent metadata of another issuer, "https://evil.example.com" instead of "$issuer"}],
+    ['issuer with a slash more', { issuer => "$issuer/" },
+        qq{provider sent metadata of another issuer, "$issuer/" instead of "$issuer"}],
+    ['issuer in another case', { issuer => uc $issuer },
+        qq{provider sent metadata of another issuer, "@{[ uc $issuer ]}" instead of "$issuer"}],
+    ['issuer with more behind', { issuer => "$issuer.evil.example.com" },
+        qq{provider sent metadata of another issuer, "$issuer.evil.example.com" instead of "$issuer"}],
+    ['issuer missing', { issuer => undef },
+        qq{provider sent metadata of another issuer, "" instead of "$issuer"}],
+    ['issuer an array', { issuer => [$issuer] },
+        qq{provider sent metadata of another issuer, "" instead of "$issuer"}],
+
+    (map { ["$_ missing", { $_ => undef }, "provider sent metadata without $_"] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+    (map { ["$_ a number", { $_ => 1 }, "provider sent metadata without $_"] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+    (map { ["$_ a path", { $_ => '/x' }, not_https(qq{$_ "/x"})] }
+        qw/ authorization_endpoint token_endpoint jwks_uri /),
+
+    ['an endpoint of another scheme', { token_endpoint => 'file:///etc/passwd' },
+        not_https('token_endpoint "file:///etc/passwd"')],
+    ['an endpoint with a script', { authorization_endpoint => 'javascript:alert(1)' },
+        not_https('authorization_endpoint "javascript:alert(1)"')],
+    ['an endpoint with a fragment', { authorization_endpoint => "$issuer/authorize#x" },
+        not_https(qq{authorization_endpoint "$issuer/authorize#x"})],
+    ['an endpoint with a line break', { token_endpoint => "$issuer/token\r\nX: y" },
+        not_https(qq{token_endpoint "$issuer/token\\x0D\\x0AX: y"})],
+    ['an endpoint with a space', { jwks_uri => "$issuer/jwks HTTP/1.1" },
+        not_https(qq{jwks_uri "$issuer/jwks HTTP/1.1"})],
+    ['an endpoint with a password', { token_endpoint => "http://user:word\@127.0.0.1/token" },
+        not_https('token_endpoint "http://user:word@127.0.0.1/token"')],
+    ['an endpoint with a backslash', { token_endpoint => "$issuer\\\@evil.example.com/" },
+        not_https(qq{token_endpoint "$issuer\\x5C\@evil.example.com/"})],
+    ['an endpoint without a host', { token_endpoint => 'http:///token' },
+        not_https('token_endpoint "http:///token"')],
+    ['an endpoint with port 0', { token_endpoint => 'http://127.0.0.1:0/token' },
+        not_https('token_endpoint "http://127.0.0.1:0/token"')],
+    ['an endpoint with port 65536', { token_endpoint => 'http://127.0.0.1:65536/token' },
+        not_https('token_endpoint "http://127.0.0.1:65536/token"')],
+);
+
+# name of the case, the answer, what the browser gets, log
+
+my @refused_answers = (
+    wrong_status(qw/ 201 203 204 206 304 400 401 404 500 503 999 /),
+    ['a status of zeros', { raw => "HTTP/1.1 000 Zero\r\n\r\n" },
+        '502 upstream_status', 'provider answered with status 0'],
+    wrong_type(),
+    (map { [$_->[0], { body => $_->[1] }, '502 upstream_metadata',
+        "provider sent metadata that is $_->[2]"] } broken_json()),
+    ['the last of 10,000 members twice', { body => members(10_000, ',"2710":0') },
+        '502 upstream_metadata', 'provider sent metadata that is JSON with a duplicate member'],
+    ['arrays nested 100,000 deep', { body => '[' x 100_000 },
+        '502 upstream_metadata', 'provider sent metadata that is JSON nested too deep'],
+    broken_http("$issuer$metadata", 1024 * 1024),
+
+    # RFC 9112, 6.3: where an answer ends
+
+    ['cut before its last chunk', { raw => ok_with('Transfer-Encoding: chunked', '', $chunk) }, @incomplete],
+    ['cut in the size of a chunk',
+        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf '%x', $length) }, @incomplete],
+    ['a length too large', { headers => { 'Content-Length' => $length + 1 }, body => $document }, @incomplete],
+    ['a length too small', { headers => { 'Content-Length' => $length - 1 }, body => $document }, @malformed],
+    ['the length 0', { headers => { 'Content-Length' => 0 } }, @malformed],
+    ['one length, twice', { headers => { 'Content-Length' => [$length, $length] } }, @bad_length],
+    (map { ["the length \"$_\"", { headers => { 'Content-Length' => $_ } }, @bad_length] }
+        '', 'x', '-1', '1 2', '5, 5', '99999999999999999999', "+$length", "$length.0", "$length;",
+        "$length, $length", '1e3', sprintf '0x%x', $length),
+    (map { ["the transfer coding \"$_\"", { raw => ok_with("Transfer-Encoding: $_", '', $chunk) },
+        @bad_coding] } 'gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'chunkedx', ''),
+    (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
+        "provider sent a compressed answer, which was not asked for $at"] } 'GZIP', 'identity, gzip'),
+    (map { ["chunks $_->[0]", { raw => ok_with('Transfer-Encoding: chunked', '', $_->[1]) }, @bad_chunks] }
+        ['with a negative size', "-1\r\n$document\r\n0\r\n\r\n"], ['of no size', "x\r\n$document"],
+        ['of a size beyond all numbers', 'f' x 40 . "\r\n$document"],
+        ['longer than they say', "5\r\n$document\r\n0\r\n\r\n"]),
+
+    # RFC 9112, 4 and 5: its status line and headers
+
+    (map { ["the status line \"$_\"", { raw => "$_\r\n\r\n$document" }, @no_http] }
+        'HTTP/1.1', 'HTTP/1.1 OK', 'HTTP/1.1 20 OK', 'HTTP/1.1 2000 OK', 'HTTP/1.1 -200 OK', 'HTTP/x.1 200 OK',
+        'ICY 200 OK', ' HTTP/1.1 200 OK'),
+    ['another protocol to switch to', { status => 101 }, @no_http],
+    ['a length of an interim answer alone',
+        { before => "HTTP/1.1 103 Early Hints\r\nContent-Length: $length\r\n\r\n", raw => $document },
+        @no_http],
+    ['a carriage return ahead of a length', { raw => ok_with("X: a\rContent-Length: 5", '', $document) },
+        @bad_header],
+    ['a space before a colon', { raw => ok_with("Content-Length : $length", '', $document) }, @bad_header],
+    ['a folded header', { raw => ok_with('X: a', ' b', '', $document) }, @bad_header],
+    ['no colon in a header', { raw => ok_with("a \x01b", '', $document) }, @bad_header],
+);
+
+# name of the case, the answer
+
+my @accepted_answers = (
+    ['in chunks of a byte', { chunked => 1 }],
+    ['in chunks of a hundred bytes', { chunked => 100 }],
+    ['in chunks with extensions and a trailer',
+        { raw => ok_with('Transfer-Encoding: chunked', '', sprintf "%X;a=b\r\n%s\r\n0;c\r\nX: y\r\n\r\n",
+            $length, $document) }],
+    ['until the connection is closed', { headers => { 'Content-Length' => undef } }],
+    ['HTTP/1.0', { raw => "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n$document" }],
+    ['no reason phrase',
+        { raw => "HTTP/1.1 200\r\nContent-Type: application/json\r\n\r\n$document" }],
+    ['lines that end in LF',
+        { raw => "HTTP/1.1 200 OK\nContent-Type: application/json\n\n$document" }],
+    ['headers in small letters',
+        { raw => join "\r\n", 'HTTP/1.1 200 OK', 'content-type:application/json',
+            "content-length:$length", '', $document }],
+    ['bytes behind the end', { after => "HTTP/1.1 200 OK\r\n\r\n{}" }],
+    ['bytes behind the last chunk', { chunked => 100, after => 'x' }],
+    ['100 ahead', { before => "HTTP/1.1 100 Continue\r\n\r\n" }],
+    ['103 with headers ahead, ten times',
+        { before => "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 9\r\n\r\n" x 10 }],
+    ['a charset', { headers => { 'Content-Type' => 'Application/JSON;charset=UTF-8' } }],
+    ['identity', { headers => { 'Content-Encoding' => 'identity' } }],
+    ['10,000 bytes of headers', { headers => { 'Set-Cookie' => [ ('a=' . 'x' x 950) x 10 ] } }],
+    ['nearly a megabyte', { pad => 1024 * 1024 }],
+    ['nearly a megabyte, chunked', { pad => 1024 * 1024, chunked => 4096 }],
+    ['in small pieces', { drip => [100, 0.01] }],
+    ['nested 64 deep', { body => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
+    ['members nobody knows', { body => '{%%*%%,"x":[1,"y",null,{}]}' }],
+    ['300 headers', { headers => { X => [ ('x') x 300 ] } }],
+    ['100,000 members', { body => members(100_000, '') }],
+    ['100,000 methods', { body => '{' . join(',', map({ qq{"$_":%%$_%%} }
+        qw/ issuer authorization_endpoint token_endpoint jwks_uri /),
+        '"token_endpoint_auth_methods_supported":["client_secret_post"' . ',"x"' x 100_000 . ']}') }],
+);
+
+# name of the case, members changed, what the authorization request says of PKCE
+
+my @challenges = (
+    ['S256 offered', { code_challenge_methods_supported => [qw/ plain S256 /] }, 'S256'],
+    ['nothing said of PKCE', { code_challenge_methods_supported => undef }, 'S256'],
+    ['only plain offered', { code_challenge_methods_supported => ['plain'] }, 'none'],
+    ['no method offered', { code_challenge_methods_supported => [] }, 'none'],
+);
+
+my $used = 0;
+
+# name of the case, an answer that goes on and on, what the browser gets, log
+
+my @slow = (
+    too_slow("$issuer$metadata"),
+    map { [@$_, '504 upstream_timeout', "provider did not answer in time $at"] }
+        ['slow in its chunks', { chunked => 1, drip => [30, 0.05] }],
+        ['slow in interim answers', { raw => "HTTP/1.1 103 Early Hints\r\n\r\n" x 40, drip => [28, 0.05] }],
+        ['slow in the extensions of a chunk', { drip => [20, 0.05],
+            raw => ok_with('Transfer-Encoding: chunked', '', '5' . ';a=b' x 100) }],
+        ['slow in trailers', { drip => [60, 0.05],
+            raw => ok_with('Transfer-Encoding: chunked', '', "${chunk}0\r\n" . "X: y\r\n" x 200) }],
+);
+
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)
+    ->plan(CHALLENGE_TESTS * (@refused_members + @refused_answers + @slow) + @slow + @accepted_answers
+        + 2 * @challenges + 60);
+
+my $op = provider($t, 8081);
+my $realm = provider($t, 8082, path => '/realms/a');
+my $slash = provider($t, 8083, path => '/realms/b/');
+
+my $ca = certificate_authority($t, 'ca');
+my $tls = provider($t, 8084, host => 'localhost', tls => $ca->issue('op'));
+
+my $count = @refused_members + @refused_answers + @accepted_answers + @challenges + 30;
+
+$t->write_file('metadata.json', $document);
+$t->write_file_expand('nginx.conf', nginx_conf(
+    (map { oidc_provider("p$_") } 1 .. $count),
+    (map { oidc_provider("tls_$_", 'ssl_trusted_certificate %%TESTDIR%%/ca.crt',
+        issuer => 'https://localhost:%%PORT_8084%%') } 1 .. 6),
+    # nginx is lazy to set a timer anew for less than 300ms
+    (map { oidc_provider("hasty$_", 'connect_timeout 100ms; read_timeout 400ms') } 1 .. @slow),
+    oidc_provider('realm', '', issuer => 'http://127.0.0.1:8082/realms/a'),
+    oidc_provider('slash', '', issuer => 'http://127.0.0.1:8083/realms/b/'),
+    oidc_provider('elsewhere', 'config_url http://127.0.0.1:8080/metadata.json?policy=b2c'),
+    oidc_provider('plain', 'pkce off'),
+    oidc_provider('impatient', 'connect_timeout 200ms; read_timeout 200ms'),
+    site('in', <<'EOF'),
+        location /tight/ {
+            auth_oidc  $arg_op;
+            proxy_pass http://127.0.0.1:8080/app;
+
+            client_body_buffer_size       1k;
+            client_max_body_size          200k;
+            subrequest_output_buffer_size 1k;
+        }
+
+        location = /metadata.json {
+            default_type application/json;
+            add_header   X-Query $args always;
+        }
+EOF
+));
+
+# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+$ENV{SSL_CERT_FILE} = '/dev/null';
+
+# Nothing is asked before a login, so nginx starts without the provider.
+
+$op->stop;
+$t->run();
+
+is(browser()->get('/app')->{status}, 200, 'provider down, an open page');
+log_mark($t);
+my $path = fresh();
+my $res = browser()->get($path);
+is(outcome($res), '502 upstream_unreachable', 'provider down, a protected page');
+ok($res->{headers}{'retry-after'}, 'provider down, Retry-After');
+ok(log_has($t, qr/oidc: provider could not be reached \Q$at\E while beginning a login, provider "p1"/),
+    'provider down, logged');
+
+$op->start;
+is($op->count($metadata), 0, 'provider up, nothing asked');
+is(browser()->get('/app')->{status} . $op->count($metadata), 2000,
+    'provider up, an open page, nothing asked');
+is(outcome(login($path)), '200', 'provider up, a login');
+is($op->count($metadata), 1, 'provider up, metadata asked for once');
+is(outcome(login($path)), '200', 'provider up, another login');
+is($op->count($metadata), 1, 'provider up, metadata kept, in spite of no-store');
+
+# A failure is not kept.
+
+$op->clear->set(respond => { $metadata => { status => 503, times => 1 } });
+$path = fresh();
+is(outcome(browser()->get($path)), '502 upstream_status', 'the first request fails');
+is(outcome(login($path)), '200', 'the second does not');
+is($op->count($metadata), 2, 'two requests');
+
+# What the document says.
+
+for my $case (@refused_members) {
+    my ($name, $members, $sentence) = @$case;
+    begins_no_login($t, $op, fresh_name(), $name, { metadata => $members }, '502 upstream_metadata', $sentence);
+}
+
+for my $case (@challenges) {
+    my ($name, $members, $method) = @$case;
+
+    $op->reset->clear->set(metadata => $members);
+    my $answer = login(fresh());
+    my $asked = query($answer->{hops}[0]{location});
+    is($asked->{code_challenge_method} // 'none', $method, $name);
+    is(outcome($answer), '200', "$name, a login");
+}
+
+$op->reset->clear;
+$res = login('/?op=plain');
+is(query($res->{hops}[0]{location})->{code_challenge}, undef, 'pkce off');
+is(outcome($res), '200', 'pkce off, a login');
+is(($op->requests('/token'))[0]{params}{code_verifier}, undef, 'pkce off, no verifier');
+
+# RFC 6749, 3.1: a query that an endpoint has already is kept.
+
+for my $query ('', 'tenant=a%20b&v=2', 'tenant=a&') {
+    $op->reset->clear->set(metadata => { authorization_endpoint => "$issuer/authorize?$query" });
+    $path = fresh();
+    is(outcome(login($path)), '200', "authorization_endpoint with ?$query, a login");
+
+    my $kept = $query =~ s/[^&]\K$/&/r;
+    my $location = browser()->get($path)->{location};
+    like($location, qr{/authorize\?\Q$kept\Eresponse_type=code&}, "authorization_endpoint with ?$query");
+}
+
+# The issuer's path.
+
+is(outcome(login('/?op=realm')), '200', 'an issuer with a path');
+is(($realm->requests($metadata))[0]{path}, "/realms/a$metadata", 'an issuer with a path, its metadata');
+is(outcome(login('/?op=slash')), '200', 'an issuer with a slash behind');
+is(($slash->requests($metadata))[0]{path}, "/realms/b$metadata",
+    'an issuer with a slash behind, its metadata');
+
+$op->reset->clear;
+is(outcome(login('/?op=elsewhere')), '200', 'config_url');
+is($op->count($metadata), 0, 'config_url, and not the usual one');
+like($t->read_file('access.log'), qr{"GET /metadata\.json\?policy=b2c HTTP/1\.1" 200},
+    'config_url, with its query');
+
+# An issuer of https has no endpoint of http.
+
+my $number = 0;
+
+for my $name (qw/ authorization_endpoint token_endpoint jwks_uri userinfo_endpoint
+    pushed_authorization_request_endpoint /)
+{
+    $number++;
+    log_mark($t);
+    my $endpoint = 'http://127.0.0.1:' . port(8081) . '/x';
+    $tls->reset->set(metadata => { $name => $endpoint });
+    is(outcome(browser()->get("/?op=tls_$number")), '502 upstream_metadata', "$name of http, issuer of https");
+    ok(log_has($t, qr/oidc: \Q@{[ not_https(qq{$name "$endpoint"}) ]}\E while beginning a login/),
+        "$name of http, issuer of https, logged");
+}
+
+$tls->reset;
+is(outcome(login('/?op=tls_6')), '200', 'all endpoints of https');
+
+# The answer itself.
+
+for my $case (@refused_answers) {
+    my ($name, $answer, @verdict) = @$case;
+    begins_no_login($t, $op, fresh_name(), "an answer, $name",
+        { respond => { $metadata => $answer } }, @verdict);
+}
+
+for my $case (@accepted_answers) {
+    my ($name, $answer) = @$case;
+
+    $op->reset->set(respond => { $metadata => $answer });
+    my $began = time;
+    my $got = outcome(browser()->get(fresh()));
+    is($got . (time - $began < 3 ? '' : ' too late'), '302', "an answer, $name");
+}
+
+# What ends an answer is its length or its last chunk, not the connection.
+
+for my $coding ('a length', 'chunks') {
+    $op->reset->set(respond => { $metadata => {
+        drip => [60_000, 4], $coding eq 'chunks' ? (chunked => 100) : () } });
+    my $began = time;
+    is(outcome(browser()->get(fresh())), '302', "an answer of $coding, the connection left open");
+    cmp_ok(time - $began, '<', 2, "an answer of $coding, nobody waits for the connection's end");
+}
+
+# Requests that come at once share one question and its answer.
+
+$op->reset->clear->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 20, fresh()) ], [ ('302') x 20 ], 'twenty requests at once');
+is($op->count($metadata), 1, 'twenty requests at once, one question');
+
+$op->clear->set(respond => { $metadata => { hold => 1, status => 500 } });
+is_deeply([ at_once($op, 20, fresh()) ], [ ('502 upstream_status') x 20 ],
+    'twenty requests at once, a failure');
+is($op->count($metadata), 1, 'twenty requests at once, one failure');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 5, fresh(), 0) ], [ ('302') x 4 ], 'the first of five leaves');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+is_deeply([ at_once($op, 5, fresh(), 1, 3) ], [ ('302') x 3 ], 'two of five who wait leave');
+
+$op->set(respond => { $metadata => { hold => 1 } });
+$path = fresh();
+at_once($op, 5, $path, 0 .. 4);
+is(outcome(browser()->get($path)), '302', 'all of five leave, a sixth comes');
+
+# Nobody waits for ever, and nobody else waits meanwhile.
+
+$op->clear->set(respond => { $metadata => { hold => 1 } });
+my @waiting = map { my $b = browser(); [ $b, $b->start('/?op=impatient') ] } 1 .. 5;
+$op->wait_for($metadata, 1);
+is(browser()->get('/app')->{status}, 200, 'an open page while the provider is silent');
+
+my $start = time;
+log_mark($t);
+is_deeply([ map { outcome($_->[0]->finish($_->[1])) } @waiting ], [ ('504 upstream_timeout') x 5 ],
+    'a provider that is silent');
+cmp_ok(time - $start, '<', 3, 'a provider that is silent, within the timeout');
+ok(log_has($t, qr/oidc: provider did not answer in time \Q$at\E while beginning a login/),
+    'a provider that is silent, logged');
+
+$op->reset;
+is(outcome(browser()->get('/?op=impatient')), '302', 'a provider that speaks again');
+
+# Not even who sends something all the time can keep anybody waiting.
+
+for my $number (1 .. @slow) {
+    my ($name, $answer, @verdict) = @{ $slow[$number - 1] };
+
+    my $began = time;
+    begins_no_login($t, $op, "hasty$number", "an answer, $name",
+        { respond => { $metadata => $answer } }, @verdict);
+    cmp_ok(time - $began, '<', 1.5, "an answer, $name, within the timeouts");
+}
+
+# The settings and the body of the request that happens to come first have no say.
+
+$op->clear->set(respond => { $metadata => { pad => 100_000 }, '/jwks' => { pad => 100_000 } });
+$path = '/tight' . fresh();
+is(outcome(browser()->post($path, 'x' x 100_000)), '302', 'the first request a large POST');
+is(($op->requests($metadata))[0]{body}, '', 'the first request a large POST, its body stays here');
+is(outcome(login($path)), '200', 'the first request a large POST, a login');
+is(outcome(login('/tight' . fresh())), '200', 'small buffers of the location');
+
+###############################################################################
+
+# An oidc_provider that no case has used, and a page of it.
+sub fresh_name { return 'p' . ++$used }
+sub fresh { return page_of(fresh_name()) }
+
+# Requests of several browsers that wait for one answer; which of them give up meanwhile.
+sub at_once {
+    my ($op, $number, $path, @leaving) = @_;
+
+    my @waiting;
+    my $asked = $op->count($metadata);
+    for (1 .. $number) {
+        my $browser = browser();
+        push @waiting, [ $browser, $browser->start($path) ];
+        $op->wait_for($metadata, $asked + 1);
+    }
+    browser()->get('/app');    # by now nginx has read all of them
+
+    for my $gone (reverse @leaving) {
+        my ($browser, $request) = @{ splice @waiting, $gone, 1 };
+        $browser->abort($request);
+    }
+    browser()->get('/app');
+
+    $op->reset;
+    return map { outcome($_->[0]->finish($_->[1])) } @waiting;
+}
+
+###############################################################################

@@ -1,0 +1,418 @@
+#!/usr/bin/perl
+
+# Tests for the providers people use: every example of docs/examples.md logs in, at a provider in the
+# shape of the real one (t/providers), and the application learns what the page says it learns. Then what
+# each does against the standard, and what the page says about it.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Crypt::PK::ECC;
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Examples qw/ example_file examples_of localize /;
+use Test::OIDC::JWT qw/ from_json /;
+use Test::OIDC::Shape;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my @shapes = qw/ google kakao entra keycloak okta okta-org auth0 cognito gitlab apple line /;
+
+# What nginx's header buffer leaves for a session, as README.md has it.
+my $room_for_session = 6144;
+
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(94);
+
+my $ca = certificate_authority($t, 'ca');
+$ca->issue('site', names => ['app.example.com']);
+
+my @examples = examples_of('docs/examples.md');
+my (%shape, %op, %base, %text);
+my $port = 8090;
+
+for my $name (@shapes) {
+    my $block = $name =~ tr/-/_/r;
+    my ($example) = grep { $_->{text} =~ /oidc_provider $block / } @examples;
+    my ($client) = $example->{text} =~ /client_id +(\S+);/;
+    my ($file) = $example->{text} =~ /client_secret_file +(\S+);/;
+
+    $shape{$name} = Test::OIDC::Shape->new($name);
+    $op{$name} = $shape{$name}->provider($t, $port++, $ca,
+        client_id => $client, client_secret => secret($t, $name, $file));
+    $text{$name} = at_our_ports($t, $shape{$name}, $example->{text}, $port);
+    $base{$name} = 'https://app.example.com:' . port($port++);
+}
+
+my $dns = resolver($t, 8053, map { $_ => '127.0.0.1' } map { $_->hosts } values %shape);
+
+# the application says what it was told
+
+my @headers = headers_of(map { $_->{text} } @examples);
+my $said = join '', map { "$_=\$http_" . lc(tr/-/_/r) . '\n' } @headers;
+
+my $common = $shape{entra}->at_port('https://login.microsoftonline.com/common/v2.0');
+my $no_slash = $op{auth0}->issuer =~ s{/$}{}r;
+my $line = $op{line}->issuer;
+
+$t->write_file_expand('nginx.conf', <<"EOF");
+
+%%TEST_GLOBALS%%
+
+daemon off;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    resolver 127.0.0.1:%%PORT_8053_UDP%% ipv6=off;
+
+    @{[ join "\n", map { $text{$_} } @shapes ]}
+
+    oidc_provider entra_common {
+        issuer    $common;
+        client_id client;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+
+    oidc_provider auth0_no_slash {
+        issuer    $no_slash;
+        client_id client;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+
+    oidc_provider line_by_default {
+        issuer        $line;
+        client_id     1234567890;
+        client_secret $op{line}{knobs}{client_secret};
+        id_token_alg  HS256;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+
+    oidc_provider line_es256 {
+        issuer        $line;
+        client_id     1234567890;
+        client_secret $op{line}{knobs}{client_secret};
+        client_auth   client_secret_post;
+        redirect_uri  /es256;
+
+        ssl_trusted_certificate %%TESTDIR%%/ca.crt;
+    }
+
+    server {
+        listen      127.0.0.1:8080;
+        server_name localhost;
+
+        location /entra {
+            auth_oidc  entra_common;
+            proxy_pass http://127.0.0.1:8083;
+        }
+    }
+
+    server {
+        listen      127.0.0.1:8081;
+        server_name localhost;
+
+        location /auth0 {
+            auth_oidc  auth0_no_slash;
+            proxy_pass http://127.0.0.1:8083;
+        }
+    }
+
+    server {
+        listen      127.0.0.1:8082;
+        server_name localhost;
+
+        location /default {
+            auth_oidc  line_by_default;
+            proxy_pass http://127.0.0.1:8083;
+        }
+    }
+
+    server {
+        listen      127.0.0.1:8084;
+        server_name localhost;
+
+        location / {
+            auth_oidc  line_es256;
+            proxy_pass http://127.0.0.1:8083;
+        }
+    }
+
+    server {
+        listen      127.0.0.1:8083;
+        server_name localhost;
+
+        large_client_header_buffers 4 32k;
+
+        location / {
+            return 200 "$said";
+        }
+    }
+}
+
+EOF
+
+$t->run();
+
+my $name = 'Alice Liddell';
+my $email = 'alice@example.com';
+
+# each example
+
+learns('google', 'X-User' => '110169484474386276334', 'X-Email' => $email, 'X-Email-Verified' => 'true',
+    'X-Name' => $name, 'X-Domain' => 'example.com');
+
+learns('kakao', 'X-User' => '1234567890', 'X-Email' => $email, 'X-Email-Verified' => 'true',
+    'X-Nickname' => "\xec\x95\xa8\xeb\xa6\xac\xec\x8a\xa4",
+    'X-Picture' => 'http://k.kakaocdn.net/dn/example/img_110x110.jpg');
+
+learns('entra', 'X-User' => 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', 'X-Roles' => 'Reader',
+    'X-Tenant' => '11111111-2222-3333-4444-555555555555', 'X-Email' => $email, 'X-Name' => $name,
+    'X-Groups' => '6b2f1c0a-0000-4000-8000-000000000001,6b2f1c0a-0000-4000-8000-000000000002');
+
+$op{keycloak}->set(access_token => 'k' x 2500);
+learns('keycloak', 'X-User' => 'f2d9c8b7-a6e5-4d4c-b3b2-a1a0908f7e6d', 'X-Login' => 'alice',
+    'X-Email' => $email, 'X-Name' => $name, 'Authorization' => 'Bearer ' . 'k' x 2500,
+    'X-Realm-Access' => '{"roles":["default-roles-main","offline_access","uma_authorization","editor"]}');
+
+my %of_okta = ('X-User' => '00u1exampleUSER5d7', 'X-Email' => $email, 'X-Name' => $name,
+    'X-Given-Name' => 'Alice');
+learns('okta', %of_okta, 'X-Groups' => 'Everyone,editors');
+learns('okta-org', %of_okta, 'X-Groups' => 'Everyone,editors');
+
+learns('auth0', 'X-User' => 'auth0|5f7c8ec7c33c6c004bbafe82', 'X-Email' => $email,
+    'X-Email-Verified' => 'true', 'X-Name' => $name, 'X-Roles' => 'editor,reader');
+
+learns('cognito', 'X-User' => 'a3c4d2b2-e0f1-70aa-1234-56789abcdef0', 'X-Email' => $email,
+    'X-Email-Verified' => 'true', 'X-Login' => 'alice', 'X-Groups' => 'editors,readers');
+
+learns('gitlab', 'X-User' => '4294967', 'X-Login' => 'alice', 'X-Email' => $email,
+    'X-Email-Verified' => 'true', 'X-Name' => $name, 'X-Direct-Groups' => 'example,example/web',
+    'X-Groups' => 'example,example/web,example/web/site');
+
+my %of_apple = ('X-User' => '001234.0123456789abcdef0123456789abcdef.1234',
+    'X-Email' => 'x7k2example@privaterelay.appleid.com', 'X-Email-Verified' => 'true',
+    'X-Private-Email' => 'true');
+learns('apple', %of_apple);
+
+learns('line', 'X-User' => 'U0123456789abcdef0123456789abcdef', 'X-Name' => 'Alice',
+    'X-Picture' => 'https://profile.line-scdn.net/example', 'X-Email' => $email);
+
+# Google
+
+is(asked('google', '/authorize')->{params}{prompt}, 'select_account', 'Google: extra_auth_args');
+is(host('google', '/token'), 'oauth2.googleapis.com', 'a token endpoint on another host');
+is(host('google', '/jwks'), 'www.googleapis.com', 'and keys on a third');
+is($op{google}->count('/userinfo'), 0, 'user info is not needed');
+
+# Kakao
+
+is(asked('kakao', '/token')->{headers}{authorization}, undef, 'Kakao: no secret in a header');
+ok(length asked('kakao', '/token')->{params}{client_secret}, 'but one in the form');
+is(host('kakao', '/userinfo'), 'kapi.kakao.com', 'user info on another host');
+
+$op{kakao}->set($shape{kakao}->variant('nested'));
+is(from_json(heard(enter('kakao'))->{'X-Account'})->{profile}{nickname}, 'alice',
+    'what is nested in it is there as JSON');
+
+$op{kakao}->set($shape{kakao}->variant('user_me'));
+refused('kakao', 403, qr/user info .*sub/, 'the older call is no user info');
+$op{kakao}->reset;
+$op{kakao}->set(token => { id_token => undef });
+refused('kakao', 403, qr/without an id token/, 'nothing without OpenID Connect turned on');
+
+# Entra ID
+
+is(asked('entra', '/authorize')->{params}{code_challenge_method}, 'S256',
+    'Entra: PKCE although the metadata does not name it');
+
+$op{entra}->set($shape{entra}->variant('overage'));
+is_deeply([ @{ heard(enter('entra')) }{qw/ X-Groups X-Groups-Missing /} ], [ undef, '{"groups":"src1"}' ],
+    'of too many groups it is said that they are elsewhere');
+
+log_mark($t);
+is(common($op{entra}, $shape{entra}), 502, 'the issuer of "common" is refused');
+ok(log_has($t, qr/of another issuer.*tenantid.*"entra_common"/), 'and the log has the template');
+
+# Keycloak
+
+cmp_ok(session_size(enter('keycloak')), '<', 400, 'Keycloak: of a session with a large token the browser has a ticket');
+$op{keycloak}->set(access_token => 'k' x 8000);
+is(heard(enter('keycloak'))->{Authorization}, 'Bearer ' . 'k' x 8000, 'a token of 8 KB');
+
+# Okta
+
+is(asked('okta', '/authorize')->{path}, '/oauth2/default/v1/authorize', 'Okta: a server with a path');
+is(asked('okta-org', '/authorize')->{path}, '/oauth2/v1/authorize', 'and one without');
+is(asked('okta-org', '/authorize')->{params}{scope}, 'openid profile email groups',
+    'which is asked for groups');
+
+$op{okta}->set($shape{okta}->variant('no_groups'));
+is_deeply(heard(enter('okta')), \%of_okta, 'without a claim of groups there is no header');
+
+# Auth0
+
+is(asked('auth0', '/.well-known/openid-configuration')->{path}, '/.well-known/openid-configuration',
+    'Auth0: the slash of the issuer is not doubled');
+log_mark($t);
+is(login('/auth0', base => 'http://localhost:' . port(8081))->{status}, 502,
+    'an issuer without it is refused');
+ok(log_has($t, qr{of another issuer.*auth0\.com:\d+/"}), 'and the log shows the one with it');
+
+# Cognito
+
+is(host('cognito', '/jwks'), 'cognito-idp.eu-central-1.amazonaws.com', 'Cognito: keys at the issuer');
+is(host('cognito', '/userinfo'), 'example.auth.eu-central-1.amazoncognito.com',
+    'user info on the domain');
+
+# Apple
+
+my $secret = $op{apple}{knobs}{client_secret};
+my $jwt = jwt_decode($secret);
+is_deeply([ $jwt->{header}{alg}, sort keys %{ $jwt->{claims} } ], [qw/ ES256 aud exp iat iss sub /],
+    'Apple: the recipe makes the JWT that Apple asks for');
+ok(Crypt::PK::ECC->new($t->testdir . '/AuthKey.p8')->verify_message_rfc7518(
+    $jwt->{signature}, $secret =~ s/\.[^.]*$//r, 'SHA256'), 'with a good signature');
+is(asked('apple', '/token')->{params}{client_secret}, $secret, 'which is sent as the secret');
+
+my $res = enter('apple');
+is($res->{hops}[2]{method}, 'POST', 'the callback is a POST');
+like(join("\n", @{ $res->{hops}[0]{set_cookie} }), qr/SameSite=None; Secure/, 'that has its cookie');
+
+$op{apple}->set($shape{apple}->variant('first'));
+is_deeply(heard(enter('apple')), \%of_apple, 'the field "user" changes nothing');
+$op{apple}->set($shape{apple}->variant('boolean'));
+is_deeply(heard(enter('apple')), \%of_apple, 'booleans read as texts do');
+
+# LINE
+
+is(host('line', '/token'), 'api.line.me', 'LINE: a token endpoint on another host');
+
+log_mark($t);
+isnt(login('/default', base => 'http://localhost:' . port(8082))->{status}, 200,
+    'which does not take client_secret_basic');
+like(asked('line', '/token', -1)->{headers}{authorization}, qr/^Basic /,
+    'that its metadata stands for');
+
+is(login('/page', base => 'http://localhost:' . port(8084))->{status}, 403,
+    'HS256 is not taken where it is not listed');
+
+$op{line}->set($shape{line}->variant('es256'));
+is(heard(enter('line'))->{'X-Name'}, 'Alice', 'ES256 is');
+
+# Every header that the example sends, and no other, has the value that it should have.
+sub learns {
+    my ($name, %expected) = @_;
+
+    my $res = enter($name);
+    is($res->{status}, 200, "$name: logged in");
+    is_deeply(heard($res), \%expected, 'the application learns who it is');
+    is(asked($name, '/token')->{verdict}, 'ok', 'the token request is right');
+    is(asked($name, '/token')->{params}{redirect_uri}, "$base{$name}/oidc_callback",
+        'the redirect URI is the one to register');
+    cmp_ok(session_size($res), '<', $room_for_session, 'the session fits');
+}
+
+sub refused {
+    my ($name, $status, $why, $fact) = @_;
+
+    my $before = length $op{$name}{t}->read_file('error.log');
+    my $res = enter($name);
+    my $log = substr $op{$name}{t}->read_file('error.log'), $before;
+    is_deeply([ $res->{status}, session_size($res) ], [ $status, 0 ], $fact);
+    like(join("\n", grep { !/\[debug\]/ } split /\n/, $log), $why, 'and the log says so');
+}
+
+# A login at the endpoint for all tenants, which describes itself by a template.
+sub common {
+    my ($op, $shape) = @_;
+
+    $op->set($shape->variant('common'));
+    return login('/entra')->{status};
+}
+
+sub enter {
+    my ($name) = @_;
+
+    my $browser = browser(base => $base{$name});
+    return { %{ $browser->login('/page') }, browser => $browser };
+}
+
+sub heard {
+    my ($res) = @_;
+
+    my %heard = $res->{body} =~ /^([\w-]+)=(.*)$/mg;
+    return { map { $_ => $heard{$_} } grep { length $heard{$_} } keys %heard };
+}
+
+# Of the cookies that a request sends, those of the session.
+sub session_size {
+    my ($res) = @_;
+
+    my $size = 0;
+    $size += length "$_->{name}=$_->{value}; "
+        for grep { $_->{name} =~ /^NGX_OIDC_SESSION(?:\.\d)?$/ } $res->{browser}->cookies;
+    return $size;
+}
+
+# The first request of a kind, or another one of them.
+sub asked {
+    my ($name, $kind, $which) = @_;
+
+    return ($op{$name}->requests($kind))[$which // 0];
+}
+
+sub host {
+    my ($name, $kind) = @_;
+
+    return (asked($name, $kind)->{headers}{host} // '') =~ s/:\d+$//r;
+}
+
+# What stands in the http block of an example, at the ports of this test.
+sub at_our_ports {
+    my ($t, $shape, $text, $port) = @_;
+
+    $text = $shape->at_port(localize($t, $text));
+    $text =~ s/127\.0\.0\.1:8443/127.0.0.1:$port/;
+    $text =~ s{^( *)(issuer )}{$1ssl_trusted_certificate %%TESTDIR%%/ca.crt;\n$1$2}m;
+    return $text =~ s/\Ahttp \{\n(.*)^\}\n\z/$1/msr;
+}
+
+sub headers_of {
+    my %found = map { $_ => 1 } map { /proxy_set_header +(\S+)/g } @_;
+    return sort keys %found;
+}
+
+# The content of an example's client_secret_file.
+sub secret {
+    my ($t, $name, $file) = @_;
+
+    my $secret = $name eq 'apple' ? apple_secret($t) : '0123456789abcdef' x 4;
+    example_file($t, $file, "$secret\n");
+    return $secret;
+}
+
+# Made as the page says.
+sub apple_secret {
+    my ($t) = @_;
+
+    my ($recipe) = grep { $_->{text} =~ /AuthKey\.p8/ } examples_of('docs/examples.md', 'sh');
+    my $key = Crypt::PK::ECC->new;
+    $key->generate_key('nistp256');
+    $t->write_file('AuthKey.p8', $key->export_key_pem('private_short'));
+    $t->write_file('recipe.sh', "set -e\ncd " . $t->testdir . "\n$recipe->{text}");
+    system('sh', $t->testdir . '/recipe.sh') == 0 or die 'the recipe for Apple failed';
+    return $t->read_file('apple-secret') =~ s/\n\z//r;
+}

@@ -1,0 +1,358 @@
+#!/usr/bin/perl
+
+# Tests for metadata and keys that are no longer fresh: they serve on while one request has them renewed,
+# also when that fails, for a day. nginx runs under a clock of its own, as this takes days.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use Socket qw/ MSG_DONTWAIT MSG_PEEK /;
+use Time::HiRes qw/ sleep time /;
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Clock;
+use Test::OIDC::Workers;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
+my $clock = Test::OIDC::Clock->new($t);
+$t->plan(94);
+
+use constant { MINUTE => 60, DAY => 24 * 3600, WORKERS => 3 };
+
+# As many seconds the test itself may take between two steps.
+use constant SPARE => 20;
+
+my $discovery = '/.well-known/openid-configuration';
+my %endpoint = (metadata => $discovery, keys => '/jwks');
+
+# One for each oidc_provider. What they say is fresh for a minute, if nothing else is set.
+my @places = qw/ lifetimes metadata keys failing_metadata failing_keys /;
+my %op = map { $places[$_] => provider($t, 8090 + $_) } 0 .. $#places;
+$clock->follow(values %op);
+
+configure($t);
+$t->run();
+
+my $seen = browser()->get('/open')->{headers}{'x-time'};
+cmp_ok(abs($seen - time), '<', SPARE, 'nginx begins at the real time');
+$clock->advance(DAY);
+$seen = browser()->get('/open')->{headers}{'x-time'};
+cmp_ok(abs($seen - $clock->time), '<', SPARE, 'nginx goes by its clock');
+
+# How long a document is fresh. By the time a browser has read to the end of its connection, what was
+# asked for in the background has been received.
+
+my @lifetimes = (
+    ['no Cache-Control', undef, 3600],
+    ['no-store', 'no-store', MINUTE],
+    ['max-age of a second', 'max-age=1', MINUTE],
+    ['max-age of two hours', 'max-age=7200', 7200],
+    ['max-age of a year', 'max-age=31536000', DAY],
+);
+for my $case (@lifetimes) {
+    my ($name, $cache_control, $lifetime) = @$case;
+    my $op = $op{lifetimes}->set(
+        respond => { $discovery => { headers => { 'cache-control' => $cache_control } } });
+
+    $clock->advance(3 * DAY);
+    browser()->get('/lifetimes/');
+    $op->clear;
+
+    $clock->advance($lifetime - SPARE);
+    browser()->get('/lifetimes/');
+    is($op->count($discovery), 0, "$name: fresh for $lifetime seconds");
+
+    $clock->advance(SPARE);
+    browser()->get('/lifetimes/') for 1 .. 3;
+    is($op->count($discovery), 1, "$name: then renewed, once");
+}
+
+# A stale document serves on while it is renewed.
+
+my %renewed = (
+    metadata => { metadata => { authorization_endpoint => $op{metadata}->issuer . '/authorize?renewed' } },
+    keys => { jwks => ['rsa', 'rsa-2'] },
+);
+my %is_in_use = (
+    metadata => sub { browser()->get('/metadata/')->{location} =~ /\?renewed&/ },
+    keys => sub { login('/keys/')->{status} == 204 },
+);
+
+for my $part (qw/ metadata keys /) {
+    my ($op, $endpoint) = ($op{$part}, $endpoint{$part});
+
+    login("/$part/");
+    $clock->advance(2 * MINUTE);
+    my @users = users($part, 12);
+    $op->clear->set(respond => { $endpoint => { hold => 1 } }, %{ $renewed{$part} });
+
+    my $first = request(shift @users);
+    my $worker = worker_of($first);
+    ok($worker, "stale $part: serve at once");
+    is($op->wait_for($endpoint, 1), 1, "stale $part: are asked for in the background");
+
+    halt($worker) if $worker;
+    my @others = map { request($_) } @users;
+    my @workers = map { worker_of($_) } @others;
+    kill 'CONT', $worker if $worker;
+    is(scalar(grep { $_ && $_ != $worker } @workers), 11, "stale $part: serve other workers meanwhile");
+    is($op->count($endpoint), 1, "stale $part: are asked for once");
+
+    $op->set(respond => {});
+    $_->{browser}->finish($_) for $first, @others;
+    $op->set(id_token => { key => 'rsa-2' }) if $part eq 'keys';
+    ok($is_in_use{$part}->(), "stale $part: are replaced by what comes");
+    is($op->count($endpoint), 1, "stale $part: and that is fresh");
+
+    $clock->advance(2 * MINUTE);
+    my ($user) = users($part, 1);
+    $op->clear->set(respond => { $endpoint => { hold => 1 } });
+    my @fresh = reloaded($t);
+    my $request = request($user);
+    $worker = worker_of($request);
+    ok(scalar(grep { $_ == $worker } @fresh), "stale $part: serve at once after a reload");
+    is($op->wait_for($endpoint, 1), 1, "stale $part: and are asked for in the background");
+    $op->set(respond => {});
+    is($request->{browser}->finish($request)->{error}, undef, "stale $part: after which the connection ends");
+}
+
+# The one whose request has it renewed goes as soon as it has its answer.
+
+$op{metadata}->clear->set(respond => { $discovery => { hold => 1 } }, metadata => {});
+$clock->advance(2 * MINUTE);
+my $gone = request(users('metadata', 1));
+worker_of($gone);
+$op{metadata}->wait_for($discovery, 1);
+$gone->{browser}->abort($gone);
+browser()->get('/open') for 1 .. 10;
+$op{metadata}->set(respond => {});
+ok(until_true(sub { !$is_in_use{metadata}->() }), 'a client that goes: the renewal ends well');
+is($op{metadata}->count($discovery), 1, 'a client that goes: nobody had to ask again');
+
+# A renewal that fails leaves the old one in use, and is logged. That is tried once a minute.
+
+my @always = (
+    ['a status', { respond => { status => 503 } }, 'provider answered with status 503'],
+    ['silence', { respond => { hold => 1 } }, 'provider did not answer in time at "\S+"'],
+    ['an answer cut off', { respond => { close => 'mid_body' } }, 'provider sent an incomplete answer at "\S+"'],
+);
+my %failures = (
+    metadata => [@always,
+        ['no JSON', { respond => { body => '{' } }, 'provider sent metadata that is malformed JSON'],
+        ['another issuer', { metadata => { issuer => 'https://example.com' } }, 'provider sent metadata of another issuer'],
+    ],
+    keys => [@always,
+        ['no JSON', { respond => { body => '{' } }, 'provider sent a key set that is malformed JSON'],
+        ['no keys', { jwks => [] }, 'provider sent an empty key set'],
+    ],
+);
+
+my %alice = map { $_ => login("/failing_$_/")->{browser} } keys %endpoint;
+
+for my $part (qw/ metadata keys /) {
+    my ($op, $endpoint, $place) = ($op{"failing_$part"}, $endpoint{$part}, "failing_$part");
+    my $renewing = qr/ while renewing $part, provider "$place"/;
+
+    served($part);
+    for my $failure (@{ $failures{$part} }) {
+        my ($case, $knobs, $sentence) = @$failure;
+        fails($op, $endpoint, %$knobs);
+        $clock->advance(2 * MINUTE);
+        log_mark($t);
+        is(served($part), 1, "$part, $case: the old serve on");
+        is($op->count($endpoint), 1, "$part, $case: renewal was tried");
+        is(scalar(error_log_lines($t, qr/\[error\] .* oidc: $sentence.*$renewing/)), 1, "$part, $case: logged");
+    }
+
+    $op->reset->clear;
+    $clock->advance(2 * MINUTE);
+    served($part) for 1 .. 3;
+    is($op->count($endpoint), 1, "$part: once the provider is well again they are fresh");
+
+    fails($op, $endpoint, respond => { status => 503 });
+    log_mark($t);
+    for (1 .. 10) {
+        $clock->advance(MINUTE + 1);
+        served($part);
+    }
+    is($op->count($endpoint), 10, "$part, back-off: no longer than a minute");
+    is(scalar(grep { served($part) } 1 .. 5), 5, "$part, back-off: the old serve on");
+    $clock->advance(MINUTE - SPARE);
+    served($part);
+    is($op->count($endpoint), 10, "$part, back-off: no shorter than that after so many failures");
+    is(scalar(error_log_lines($t, $renewing)), 10, "$part, back-off: each failure is logged");
+
+    # A day after it was fresh, and no longer.
+
+    $op->reset;
+    $clock->advance(2 * MINUTE);
+    served($part);
+    fails($op, $endpoint, respond => { status => 503 });
+    $clock->advance(MINUTE + DAY - SPARE);
+    is(served($part), 1, "$part, old: serve for a day");
+
+    $clock->advance(SPARE);
+    refused($part, 502, 'upstream_status');
+    fails($op, $endpoint, respond => { hold => 1 });
+    $clock->advance(MINUTE);
+    refused($part, 504, 'upstream_timeout');
+    is($alice{$part}->get("/$place/")->{status}, 204, "$part, too old: whoever is logged in stays so");
+
+    $op->reset;
+    $clock->advance(MINUTE);
+    is(served($part), 1, "$part, too old: until new ones are to be had");
+}
+
+# A provider that answers so where it is asked for the document.
+sub fails {
+    my ($op, $endpoint, %knobs) = @_;
+
+    $knobs{respond} = { $endpoint => $knobs{respond} } if $knobs{respond};
+    $op->reset->clear->set(%knobs);
+}
+
+# So many browsers, each with the URL of a request that needs the document, and no other that was not there.
+sub users {
+    my ($part, $number) = @_;
+
+    return map { { browser => browser(), url => "/$part/" } } 1 .. $number if $part =~ /metadata/;
+    return map {
+        my $browser = browser();
+        { browser => $browser, url => $browser->follow($browser->get("/$part/"))->{location} };
+    } 1 .. $number;
+}
+
+sub request {
+    my ($user) = @_;
+
+    return { %{ $user->{browser}->start($user->{url}) }, browser => $user->{browser} };
+}
+
+# The worker that led the browser on, as soon as there is its whole answer, which stays to be read. The
+# connection of whoever has a document renewed does not end before that does.
+sub worker_of {
+    my ($request) = @_;
+
+    my $bytes = '';
+    until_true(sub {
+        recv $request->{socket}, $bytes, 65536, MSG_PEEK | MSG_DONTWAIT;
+        my ($head, $body) = $bytes =~ /\A(.*?\r\n)\r\n(.*)\z/s or return 0;
+        return $head =~ /^content-length: (\d+)\r$/mi && length $body >= $1;
+    }) or return 0;
+    return $bytes =~ m{\AHTTP/1.1 302 .*^X-Worker: (\d+)}ms ? $1 : 0;
+}
+
+sub until_true {
+    my ($is_so) = @_;
+
+    my $end = time + 5;
+    until ($is_so->()) {
+        return 0 if time > $end;
+        sleep 0.01;
+    }
+    return 1;
+}
+
+# The new workers, which alone accept connections.
+sub reloaded {
+    my ($t) = @_;
+
+    log_mark($t);
+    $t->reload();
+    until_true(sub { error_log_lines($t, qr/gracefully shutting down/) == WORKERS });
+    return map { /start worker process (\d+)/ } error_log_lines($t);
+}
+
+# Did the one request that needs the document get what it asked for?
+sub served {
+    my ($part) = @_;
+
+    return (browser()->get('/failing_metadata/')->{location} // '') =~ m{/authorize\?} ? 1 : 0
+        if $part eq 'metadata';
+    return login('/failing_keys/')->{status} == 204 ? 1 : 0;
+}
+
+sub refused {
+    my ($part, $status, $word) = @_;
+
+    my $answer = login("/failing_$part/");
+    my $case = "$part, too old: $word";
+    is($answer->{status}, $status, $case);
+    is($answer->{headers}{'x-error'}, $word, "$case: the word");
+    like($answer->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, "$case: Retry-After");
+    is($answer->{browser}->cookie("failing_$part"), undef, "$case: no session");
+}
+
+sub configure {
+    my ($t) = @_;
+
+    my $blocks = join '', map { provider_block($places[$_], 8090 + $_) } 0 .. $#places;
+    my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8082; }\n" } @places;
+    my $workers = WORKERS;
+
+    $t->write_file_expand('nginx.conf', <<"EOC");
+
+%%TEST_GLOBALS%%
+
+daemon off;
+worker_processes $workers;
+
+events {
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    error_log %%TESTDIR%%/error.log info;
+
+    $blocks
+
+    server {
+        listen       127.0.0.1:8080;
+        server_name  localhost;
+
+        add_header X-Error  \$oidc_error always;
+        add_header X-Worker \$pid always;
+        add_header X-Time   \$msec always;
+
+        location /open { return 204; }
+
+        $locations
+    }
+
+    server {
+        listen       127.0.0.1:8082;
+        server_name  localhost;
+
+        return 204;
+    }
+}
+
+EOC
+}
+
+sub provider_block {
+    my ($name, $port) = @_;
+
+    my $timeout = $name =~ /^failing/ ? 'read_timeout 500ms;' : '';
+    return <<"EOC";
+    oidc_provider $name {
+        issuer          http://127.0.0.1:$port;
+        client_id       client;
+        client_secret   secret-of-at-least-thirty-two-bytes;
+        cookie_name     $name;
+        redirect_uri    /callback/$name;
+        session_timeout 30d;
+        $timeout
+    }
+EOC
+}

@@ -1,0 +1,469 @@
+#!/usr/bin/perl
+
+# Tests for what is true of a session wherever it is kept: one table of facts, told of "session_store
+# cookie", of a store of type memory and of one of type redis. Then "session_store auto", which chooses,
+# and sessions that move because the configuration has changed.
+# nginx, the provider and Redis run under a clock of their own, as sessions take hours.
+
+use warnings;
+use strict;
+
+use Test::More;
+use FindBin;
+
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
+
+use List::Util qw/ max min sum uniq /;
+
+use Test::Nginx;
+use Test::OIDC;
+use Test::OIDC::Clock;
+use Test::OIDC::Site;
+use Test::OIDC::Workers;
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-server');
+my $clock = Test::OIDC::Clock->new($t);
+$t->plan(115);
+
+use constant { MINUTE => 60, HOUR => 3600 };
+
+my @stores = qw/ cookie memory redis /;
+my %key = map { $_ => "0123456789abcde$_" x 4 } qw/ a b /;
+my $memory_size = 3 * 1024 * 1024;    # of no other zone
+my $token_life = 5 * MINUTE;
+
+my $op = provider($t, 8081);
+$clock->follow($op);
+my $redis = redis($t, 8379, clock => $clock);
+$t->write_file('keys', "$key{a}\n");
+chmod 0600, $t->testdir . '/keys';    # else nginx warns
+
+my $workers = Test::OIDC::Workers->start($t, configuration());
+log_mark($t);
+
+# A fact is its name, what is seen, and the steps that lead there. A step is a sub, which does something
+# in each of the stores and returns what is seen there, if anything; or seconds that pass; or a reference
+# to a sub, which is done once and gets $t. What is seen of a page is its user, or else its status.
+
+my @facts = (
+    ['the login ends at the page', 'alice', logs_in()],
+    ['and the session goes on', 'alice alice', logs_in(), 40 * MINUTE, sees()],
+    ['claims are what the provider said', qq{alice Zo\xc3\xab|a,b|7|{"c":[1]}},
+        logs_in(claims => { name => "Zo\xeb", list => [qw/ a b /], number => 7, object => { c => [1] } }),
+        sub { $_[0]{answer}{headers}{'x-claims'} }],
+    ['a claim of 20 KB', 'alice 20000 20000', logs_in(claims => { filler => 'x' x 20_000 }),
+        map { sub { length get($_[0])->{headers}{'x-filler'} } } 1, 2],
+    ['a small session takes the place of a large one', 'alice alice alice 1',
+        logs_in(claims => { filler => 'x' x 20_000 }), HOUR, logs_in(), sees(), sub { scalar cookies($_[0]) }],
+    ['no provider is asked again', 'alice alice alice alice 0', logs_in(), sub { $op->clear; () },
+        sees(), sees(), sees(), sub { $op->count }],
+
+    ['ends at session_timeout', 'alice alice 302', logs_in(), 55 * MINUTE, sees(), 6 * MINUTE, sees()],
+    ['whatever the browser does', 'alice' . ' alice' x 5 . ' 302', logs_in(),
+        map({ (10 * MINUTE, sees()) } 1 .. 5), 11 * MINUTE, sees()],
+    ['a new login then', 'alice 302 alice', logs_in(), 2 * HOUR, sees(), logs_in()],
+    ['idle until session_idle_timeout', 'alice alice 302',
+        at('idle'), logs_in(), 9 * MINUTE, sees(), 11 * MINUTE, sees()],
+    ['a session in use outlives it', 'alice' . ' alice' x 4,
+        at('idle'), logs_in(), map { (8 * MINUTE, sees()) } 1 .. 4],
+    ['but not session_timeout', 'alice' . ' alice' x 7 . ' 302',
+        at('idle'), logs_in(), map({ (8 * MINUTE, sees()) } 1 .. 7), 8 * MINUTE, sees()],
+
+    ['tokens are refreshed, once for two workers', 'alice 1 refresh, 2 workers, 1 new token',
+        \&grants_refresh, logs_in(), $token_life - 50, \&refresh_by_two_workers],
+    ['and for who still has the old cookie, for a while', 'alice refreshed alice new 0',
+        \&grants_refresh, logs_in(), copies(), $token_life - 50, \&refresh, 2 * MINUTE,
+        sub { $op->clear; () }, sees('copy'), \&which_token, sub { $op->count('/token refresh') }],
+    ['a refresh moves the end on', 'alice refreshed alice 302',
+        \&grants_refresh, logs_in(), $token_life - 50, \&refresh, 58 * MINUTE, sees(), 61 * MINUTE, sees()],
+
+    ['a logout ends it', 'alice 302 302', logs_in(), logs_out(), sees()],
+    ['a copied cookie is worthless then', 'alice alice 302 302',
+        logs_in(), copies(), sees('copy'), logs_out(), sees('copy')],
+    ['and stays so', 'alice 302 302', logs_in(), copies(), logs_out(), 55 * MINUTE, sees('copy')],
+    ['other sessions of that user go on', 'alice alice 302 alice',
+        logs_in(), logs_in(who => 'other'), logs_out(), sees('other')],
+    ['a new login after it', 'alice 302 alice alice', logs_in(), logs_out(), logs_in(), sees()],
+
+    ['two browsers do not see each other', 'alice bob alice bob',
+        logs_in(), logs_in(who => 'other', user => 'bob'), sees(), sees('other')],
+    ['of two logins in a browser the later one counts', 'alice bob bob',
+        \&begin_two_logins, ends(1), ends(2, user => 'bob'), sees()],
+
+    ['a cookie that was changed is none', 'alice 302', logs_in(), \&try_changed],
+    ['nor does one planted beside it matter', 'alice alice alice', logs_in(), \&try_planted],
+    ['a session of another oidc_provider is none', 'alice 302', logs_in(),
+        sub { with_cookie(page_of("twin_$_[0]{store}"), $_[0]{name}, cookie($_[0])) }],
+    ['a reload keeps it', 'alice alice', logs_in(), \sub { $workers->reload }, sees()],
+    ['a key on top keeps it', 'alice alice', logs_in(), uses_keys(qw/ b a /), sees()],
+    ['a key removed leads to a new login', 'alice bob 302 bob alice',
+        uses_keys(qw/ a /), logs_in(), uses_keys(qw/ b a /), logs_in(who => 'other', user => 'bob'),
+        uses_keys(qw/ b /), sees(), sees('other'), logs_in()],
+    ['one sealed by another key is none', 'alice 302', uses_keys(qw/ b /), logs_in(),
+        uses_keys(qw/ a /), sees()],
+);
+
+# Those of sessions that do not lie in a cookie.
+
+my @facts_of_stores = (
+    ['the cookie is small', 'alice small', logs_in(claims => { filler => 'x' x 20_000 }),
+        sub { length(cookie($_[0])) < 400 ? 'small' : length cookie($_[0]) }],
+    ['what lies there is no plain text', 'mallory 20 KB, none of them in plain text',
+        logs_in(user => 'mallory', claims => { filler => 'filling' x 3000 }), \&look_into_store],
+    ['of a session that another one has replaced nothing is left', 'alice alice bob 302',
+        \&begin_two_logins, ends(1), copies(), sees('copy'), ends(2, user => 'bob'), sees('copy')],
+);
+
+holds($t, $_, @stores) for @facts;
+holds($t, $_, qw/ memory redis /) for @facts_of_stores;
+
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'nothing of all that is logged');
+
+# session_store auto
+
+my $auto = browser();
+is(login_of_size($auto, 2000), 'alice in cookies', 'auto, a session of 2 KB');
+$clock->advance(HOUR);
+is(login_of_size($auto, 20_000), 'alice elsewhere', 'auto, one of 20 KB after it');
+$clock->advance(HOUR);
+is(login_of_size($auto, 2000), 'alice in cookies', 'auto, a small one after that');
+
+my @sizes = map { my $browser = browser(); login_of_size($browser, $_); sum(map { length } cookies_of($browser)) }
+    map { 2300 + 50 * $_ } 0 .. 12;
+cmp_ok(max(@sizes), '<=', 4096, 'auto, cookies grow to 4 KB');
+cmp_ok(max(@sizes), '>', 4096 - 100, 'auto, and to no less');
+cmp_ok($sizes[-1], '<', 500, 'auto, before they become a ticket');
+
+my %browser = (small => browser(), large => browser());
+login_of_size($browser{small}, 100);
+login_of_size($browser{large}, 20_000);
+log_mark($t);
+$workers->reload;
+is(seen($browser{$_}->get(page_of('auto'))), 'alice', "auto, a $_ one is there after a reload") for qw/ small large /;
+
+my $started = () = $workers->started;
+$t->stop();
+$t->run();
+$workers->remember($started);
+is(seen($browser{small}->get(page_of('auto'))), 'alice', 'auto, a small one after a restart');
+is(seen($browser{large}->get(page_of('auto'))), '302', 'auto, a large one is gone then');
+is(login_of_size($browser{large}, 20_000), 'alice elsewhere', 'auto, a new login');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'auto, nothing is logged');
+
+# Sessions of before the configuration named a store
+
+my @stays = map { my $browser = browser(); login_of_size($browser, 1500); $browser } qw/ memory redis /;
+for my $store (qw/ memory redis /) {
+    my $browser = shift @stays;
+    $workers->reload(configuration($store));
+    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: the session goes on");
+    cmp_ok(sum(map { length } cookies_of($browser)), '<', 400, "from cookies to $store: there");
+    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: and still does");
+    push @stays, $browser;
+}
+is(seen($stays[0]->get(page_of('auto'))), '302', 'from one store to another: the session is gone');
+is(login_of_size($stays[0], 1500), 'alice elsewhere', 'from one store to another: a new login');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'nothing of this is logged');
+
+# ------------------------------------------------------------------------------------------------------
+
+sub holds {
+    my ($t, $fact, @stores) = @_;
+
+    my ($name, $expected, @steps) = @$fact;
+    my @cases = map { { store => $_, name => $_, saw => [] } } @stores;
+
+    $op->reset;
+    for my $step (@steps) {
+        if (ref $step eq 'REF') {
+            $$step->($t);
+        }
+        elsif (!ref $step) {
+            $clock->advance($step);
+        }
+        else {
+            push @{ $_->{saw} }, $step->($_) for @cases;
+        }
+    }
+    is(join(' ', @{ $_->{saw} }), $expected, "$_->{store}: $name") for @cases;
+}
+
+# The steps.
+
+sub at {
+    my ($kind) = @_;
+
+    return sub { $_[0]{name} = "${kind}_$_[0]{store}"; return };
+}
+
+# A browser's login, as another user, with other claims.
+sub logs_in {
+    my (%how) = @_;
+
+    return sub {
+        my ($case) = @_;
+
+        my $browser = $case->{ $how{who} // 'browser' } //= browser();
+        return seen($case->{answer} = logged_in(
+            sub { $browser->login(page_of($case->{name})) }, %how));
+    };
+}
+
+sub logged_in {
+    my ($log_in, %how) = @_;
+
+    my $knobs = $op->{knobs};
+    $op->set(user => { sub => $how{user} }) if $how{user};
+    $op->set(id_token => { claims => $how{claims} }) if $how{claims};
+    my $answer = $log_in->();
+    $op->write_knobs($knobs);
+    return $answer;
+}
+
+# By two tabs at once, neither of which has a cookie yet.
+sub begin_two_logins {
+    my ($case) = @_;
+
+    my $browser = $case->{browser} = browser();
+    my @requests = map { $browser->start(page_of($case->{name})) } 1, 2;
+    $case->{begun} = [ undef, map { $browser->finish($_) } @requests ];
+    return;
+}
+
+sub ends {
+    my ($number, %how) = @_;
+
+    return sub {
+        my ($case) = @_;
+
+        my $answer = $case->{begun}[$number];
+        return seen(logged_in(sub {
+            $answer = $case->{browser}->follow($answer) while $answer->{status} == 302;
+            return $answer;
+        }, %how));
+    };
+}
+
+sub copies { return sub { $_[0]{copy} = $_[0]{browser}->clone; return } }
+
+sub sees {
+    my ($who) = @_;
+
+    return sub { seen(get($_[0], $who)) };
+}
+
+sub logs_out { return sub { $_[0]{browser}->get("/logout/$_[0]{name}")->{status} } }
+
+sub uses_keys {
+    my (@names) = @_;
+
+    return \sub {
+        my ($t) = @_;
+
+        $t->write_file('keys', join '', map { "$key{$_}\n" } @names);
+        $workers->reload;
+    };
+}
+
+sub grants_refresh {
+    $op->set(refresh => { rotate => 1, strict => 1 }, expires_in => $token_life);
+    return;
+}
+
+sub refresh {
+    my ($case) = @_;
+
+    my $old = $case->{answer}{headers}{'x-token'};
+    $op->clear;
+    $case->{new} = get($case)->{headers}{'x-token'} // '';
+    return $op->count('/token refresh') == 1 && $case->{new} ne $old ? 'refreshed' : 'not refreshed';
+}
+
+sub which_token {
+    my ($case) = @_;
+
+    return get($case, 'copy')->{headers}{'x-token'} eq $case->{new} ? 'new' : 'another';
+}
+
+# One of them waits for what the other is about to get.
+sub refresh_by_two_workers {
+    my ($case) = @_;
+
+    my @requests;
+    $op->clear->set(respond => { '/token refresh' => { hold => 1 } });
+    $workers->each(sub {
+        push @requests, map { $case->{browser}->start(page_of($case->{name})) } 1, 2;
+        $op->wait_for('/token refresh', 1);
+        browser()->get('/app');    # which comes after them
+    });
+    $op->set(respond => {});
+
+    my @answers = map { $case->{browser}->finish($_)->{headers} } @requests;
+    my $old = $case->{answer}{headers}{'x-token'};
+    return sprintf '%d refresh, %d workers, %d new token', $op->count('/token refresh'),
+        scalar(uniq(map { $_->{'x-worker'} } @answers)),
+        scalar(grep { $_ ne $old } uniq(map { $_->{'x-token'} // $old } @answers));
+}
+
+# What comes of each is the same.
+sub try_changed {
+    my ($case) = @_;
+
+    my $value = cookie($case);
+    my $bytes = decode_base64url($value);
+    my @changed = map { my $other = $bytes; vec($other, $_ * 8, 1) ^= 1; encode_base64url($other) }
+        0, 1, 3, 4, 11, 27, 28, 40, length($bytes) - 17, length($bytes) - 16, length($bytes) - 1;
+    push @changed, '', 'A', 'A' x length $value, substr($value, 1), substr($value, 0, -2), "${value}AA",
+        $value x 2, "2.$value", "$value=", scalar reverse $value;
+
+    return join ' ', uniq(map { with_cookie(page_of($case->{name}), $case->{name}, $_) } @changed);
+}
+
+sub try_planted {
+    my ($case) = @_;
+
+    my ($name, $value) = ($case->{name}, cookie($case));
+    my $planted = substr($value, 0, -4) . 'AAAA';
+    return map { with_cookie(page_of($name), $name, $_) }
+        "$planted; $name=$value", "$value; $name=$planted";
+}
+
+sub look_into_store {
+    my ($case) = @_;
+
+    my %held = held_by($case);
+    my $headers = $case->{answer}{headers};
+    my $issued = $op->last_login->{issued};
+    my @secrets = (qw/ mallory filling /, $headers->{'x-token'}, $headers->{'x-session'},
+        decode_base64url($headers->{'x-session'}), $issued->{id_token}, cookie($case),
+        decode_base64url(cookie($case)));
+
+    my $size = (() = $held{store} =~ /[^\0]/sg) >= 21_000 ? '20 KB' : 'less';
+    my @found = grep { index($held{store}, $_) >= 0 } map { pieces($_) } @secrets;
+    push @found, grep { index($held{beside}, $_) >= 0 } map { pieces($_) } @secrets[0 .. 2],
+        $issued->{id_token};
+    return "$size, " . (@found || 'none') . ' of them in plain text';
+}
+
+# Memory holds a text in blocks, of no less than 76 bytes but at its ends: one of these pieces is whole
+# wherever it is cut. What is short is looked for as it is.
+sub pieces {
+    my ($text) = @_;
+
+    my $size = min(38, int(length($text) / 2));
+    return $text if $size < 12;
+    return grep { length == $size } unpack "(a$size)*", $text;
+}
+
+# All bytes of the store, and of the memory that is there anyway.
+sub held_by {
+    my ($case) = @_;
+
+    my @zones = zones(browser()->get('/app')->{headers}{'x-worker'});
+    my ($memory) = grep { length == $memory_size } @zones;
+    my $beside = join '', grep { length != $memory_size } @zones;
+    die 'the zones cannot be read' unless $beside =~ /_endpoint"/ && defined $memory;
+
+    return (store => $memory, beside => $beside) if $case->{store} eq 'memory';
+    my @keys = $redis->key_names;
+    return (store => join('', map { ($_, scalar $redis->command('GET', $_)) } @keys), beside => $beside);
+}
+
+# The shared memory of a worker.
+sub zones {
+    my ($worker) = @_;
+
+    open my $maps, '<', "/proc/$worker/maps" or die "maps: $!";
+    no warnings 'portable';    # addresses of 64 bits
+    my @ranges = map { /^(\w+)-(\w+) rw-s / ? [hex $1, hex $2] : () } <$maps>;
+    open my $memory, '<:raw', "/proc/$worker/mem" or die "mem: $!";
+    return map {
+        my ($from, $to) = @$_;
+        sysseek $memory, $from, 0;
+        sysread $memory, my $bytes, $to - $from;
+        $bytes;
+    } @ranges;
+}
+
+# What is seen of an answer.
+sub seen {
+    my ($answer) = @_;
+
+    return $answer->{headers}{'x-user'} || outcome($answer);
+}
+
+sub get {
+    my ($case, $who) = @_;
+
+    return $case->{ $who // 'browser' }->get(page_of($case->{name}));
+}
+
+sub with_cookie {
+    my ($page, $name, $value) = @_;
+
+    return seen(browser()->get($page, headers => { Cookie => "$name=$value" }));
+}
+
+sub cookies {
+    my ($case) = @_;
+
+    return grep { $_->{name} =~ /^$case->{name}(?:\.\d)?$/ } $case->{browser}->cookies;
+}
+
+sub cookie { return (cookies(@_))[0]{value} }
+
+# As they are in a request.
+sub cookies_of {
+    my ($browser) = @_;
+
+    return map { "$_->{name}=$_->{value}; " } grep { $_->{name} =~ /^auto(?:\.\d)?$/ } $browser->cookies;
+}
+
+sub login_of_size {
+    my ($browser, $size) = @_;
+
+    my $answer = logged_in(sub { $browser->login(page_of('auto')) }, claims => { filler => 'x' x $size });
+    my $is_whole = length($answer->{headers}{'x-filler'} // '') == $size;
+    my $held = sum(map { length } cookies_of($browser)) > $size ? 'in cookies' : 'elsewhere';
+    return $is_whole ? seen($answer) . " $held" : 'not whole';
+}
+
+sub configuration {
+    my ($chosen) = @_;
+
+    my %session = (session_key => 'keys', session_claims => 'all', session_timeout => '1h');
+    my @providers = map {
+        my %kept = (%session, session_store => $_);
+        (oidc_provider($_, '', %kept, logout_uri => "/logout/$_"),
+            oidc_provider("twin_$_", '', %kept, cookie_name => $_),
+            oidc_provider("idle_$_", '', %kept, session_idle_timeout => '10m'));
+    } @stores;
+    push @providers, oidc_provider('auto', '', %session, session_store => $chosen // 'auto');
+
+    return nginx_conf(<<"EOF", @providers, site('page', <<'EOS'));
+    large_client_header_buffers 4 64k;
+
+    oidc_session_store memory {
+        type memory;
+        size $memory_size;
+    }
+
+    oidc_session_store redis {
+        type     redis;
+        hostname 127.0.0.1;
+        port     %%PORT_8379%%;
+    }
+EOF
+        proxy_hide_header X-Worker;
+        proxy_hide_header X-Claims;
+        add_header X-Worker  $pid always;
+        add_header X-User    $oidc_claim_sub;
+        add_header X-Claims  "$oidc_claim_name|$oidc_claim_list|$oidc_claim_number|$oidc_claim_object";
+        add_header X-Filler  $oidc_claim_filler;
+        add_header X-Token   $oidc_access_token;
+        add_header X-Session $oidc_session_id;
+EOS
+}

@@ -1,0 +1,593 @@
+#include "oidc/logout.h"
+
+#include "core/encoding.h"
+#include "oidc/client_auth.h"
+#include "oidc/id_token.h"
+#include "support/encrypted.h"
+#include "support/play.h"
+
+#include <gtest/gtest.h>
+
+namespace oidc::test {
+namespace {
+
+using namespace std::string_literals;
+
+constexpr auto event =
+    R"({"http://schemas.openid.net/event/backchannel-logout":{}})";
+
+Members good_claims()
+{
+    return {{"iss", R"("https://op.example")"}, {"aud", R"("app")"},
+        {"iat", std::to_string(noon)}, {"exp", std::to_string(noon + 120)},
+        {"jti", R"("bWJq")"}, {"sub", R"("user-1")"}, {"sid", R"("08a5019c")"},
+        {"events", event}};
+}
+
+class LogoutTokenTest : public testing::Test {
+public:
+    Result<LogoutToken> verify(const std::string& compact)
+    {
+        return LogoutToken::verify(compact, {client, keys, noon});
+    }
+
+    // The complaint about a token whose claims differ in this alone.
+    std::string changed_by(const Members& changes)
+    {
+        return complaint(verify(Signer::ed25519().sign(
+            "EdDSA", object(changed(good_claims(), changes)))));
+    }
+
+    // The complaint about a good one with these members in its header.
+    std::string with_header(const std::string& members)
+    {
+        return complaint(verify(
+            Signer::ed25519().sign("EdDSA", object(good_claims()), members)));
+    }
+
+    // Values of a claim, empty for none, and the complaints about them.
+    void expect_refusals(const char* claim,
+        const std::vector<std::pair<std::string, std::string>>& cases)
+    {
+        for (const auto& [value, why] : cases) {
+            EXPECT_EQ(changed_by({{claim, value}}), why) << value;
+        }
+    }
+
+    Client client = example_client();
+    KeySet keys =
+        *KeySet::parse(key_set({Signer::ed25519().jwk(), Signer::rsa().jwk()}));
+};
+
+TEST_F(LogoutTokenTest, ThatIsGoodSaysWhoseSessionEnds)
+{
+    auto token = verify(Signer::ed25519().sign(
+        "EdDSA", object(good_claims()), R"("typ":"logout+jwt")"));
+    ASSERT_EQ(complaint(token), "");
+    EXPECT_EQ(token->sid(), "08a5019c");
+    EXPECT_EQ(token->sub(), "user-1");
+    EXPECT_EQ(token->jti(), "bWJq");
+    EXPECT_EQ(token->expires(), noon + 120);
+}
+
+// Back-Channel Logout, 2.4
+TEST_F(LogoutTokenTest, HasASubOrASid)
+{
+    auto only = [&](const char* other) {
+        return verify(Signer::ed25519().sign(
+            "EdDSA", object(changed(good_claims(), {{other, ""}}))));
+    };
+    auto by_sid = only("sub");
+    ASSERT_EQ(complaint(by_sid), "");
+    EXPECT_EQ(by_sid->sid(), "08a5019c");
+    EXPECT_EQ(by_sid->sub(), std::nullopt);
+
+    auto by_sub = only("sid");
+    ASSERT_EQ(complaint(by_sub), "");
+    EXPECT_EQ(by_sub->sid(), std::nullopt);
+    EXPECT_EQ(by_sub->sub(), "user-1");
+
+    EXPECT_EQ(changed_by({{"sid", ""}, {"sub", ""}}),
+        "logout_token_subject: logout token has neither sub nor sid");
+}
+
+const std::vector<std::string> no_identifiers = {"null", "7", R"("")", "{}",
+    R"(["user-1"])", "\"" + std::string(256, 'a') + "\"", R"("a\nb")",
+    R"("a\u007f")", R"("\u00e9")"};
+
+TEST_F(LogoutTokenTest, WithoutASaneSubAndSidIsRefused)
+{
+    for (const auto& value : no_identifiers) {
+        for (auto claim : {"sub", "sid"}) {
+            EXPECT_EQ(changed_by({{claim, value}}),
+                "logout_token_subject: logout token has a sub or sid not of 1 "
+                "to 255 ASCII characters")
+                << claim << value;
+        }
+    }
+}
+
+TEST_F(LogoutTokenTest, WithoutASaneJtiIsRefused)
+{
+    auto values = no_identifiers;
+    values.emplace_back(); // none at all
+    for (const auto& value : values) {
+        EXPECT_EQ(changed_by({{"jti", value}}),
+            "logout_token_jti: logout token has no jti of 1 to 255 ASCII "
+            "characters")
+            << value;
+    }
+}
+
+// Back-Channel Logout, 2.4: the member's value is an object, by custom {}.
+TEST_F(LogoutTokenTest, WithoutTheEventIsRefused)
+{
+    const auto member =
+        R"("http://schemas.openid.net/event/backchannel-logout")"s;
+    const auto other =
+        R"("http://schemas.openid.net/event/frontchannel-logout":{})"s;
+    for (const auto& events :
+        {""s, "null"s, "{}"s, "[]"s, "1"s, member, "[" + member + "]",
+            "[" + std::string(event) + "]", "{" + other + "}",
+            "{" + member + ":null}", "{" + member + ":[]}",
+            "{" + member + ":true}", "{" + member + R"(:"{}"})",
+            R"({"HTTP://schemas.openid.net/event/backchannel-logout":{}})"s,
+            R"({"http://schemas.openid.net/event/backchannel-logout/":{}})"s,
+            R"({"https://schemas.openid.net/event/backchannel-logout":{}})"s}) {
+        EXPECT_EQ(changed_by({{"events", events}}),
+            "logout_token_events: logout token has no event of a back-channel "
+            "logout")
+            << events;
+    }
+    for (const auto& events : {"{" + member + R"(:{"a":[1]}})",
+             "{" + other + "," + member + ":{}}"}) {
+        EXPECT_EQ(changed_by({{"events", events}}), "") << events;
+    }
+}
+
+// Back-Channel Logout, 2.6, 6
+TEST_F(LogoutTokenTest, WithANonceIsRefused)
+{
+    for (auto nonce : {R"("n0nce")", R"("")", "null", "1", "[]"}) {
+        EXPECT_EQ(changed_by({{"nonce", nonce}}),
+            "logout_token_nonce: logout token has a nonce")
+            << nonce;
+    }
+}
+
+// Back-Channel Logout, 2.4; RFC 7515, 4.1.9
+TEST_F(LogoutTokenTest, IsOfItsTypeOrOfNone)
+{
+    for (auto typ : {"logout+jwt", "LOGOUT+JWT", "application/logout+jwt",
+             "Application/Logout+Jwt", "JWT", "jwt", "application/jwt"}) {
+        EXPECT_EQ(with_header(R"("typ":")"s + typ + "\""), "") << typ;
+    }
+    const std::pair<std::string, std::string> others[] = {
+        {R"("")", ""},
+        {R"("at+jwt")", "at+jwt"},
+        {R"("application/at+jwt")", "at+jwt"},
+        {R"("dpop+jwt")", "dpop+jwt"},
+        {R"("JOSE")", "jose"},
+        {R"("logout")", "logout"},
+        {R"("logout+jwt ")", "logout+jwt "},
+        {R"("logout+jwt\n")", "logout+jwt\\x0A"},
+        {R"("text/logout+jwt")", "text/logout+jwt"},
+        {"\"logout+jwt" + std::string(100, 't') + "\"",
+            "logout+jwt" + std::string(54, 't')},
+        {"null", "null"},
+        {"7", "7"},
+        {R"(["logout+jwt"])", R"([\x22logout+jwt\x22])"},
+    };
+    for (const auto& [typ, name] : others) {
+        EXPECT_EQ(with_header("\"typ\":" + typ),
+            "logout_token_type: logout token is of type \"" + name + "\"");
+    }
+}
+
+TEST_F(LogoutTokenTest, OfAnotherIssuerIsRefused)
+{
+    auto wrong = [](const std::string& iss) {
+        return "logout_token_issuer: logout token has a wrong issuer \"" + iss +
+            "\"";
+    };
+    expect_refusals("iss",
+        {{"", wrong("")}, {"null", wrong("")},
+            {R"(["https://op.example"])", wrong("")},
+            {R"("https://op.example/")", wrong("https://op.example/")},
+            {R"("https://evil")", wrong("https://evil")}});
+}
+
+TEST_F(LogoutTokenTest, ForAnotherAudienceIsRefused)
+{
+    const auto other =
+        "logout_token_audience: logout token is for another audience, "s;
+    const auto further =
+        "logout_token_audience: logout token is for an untrusted audience too, "
+        ""s;
+    expect_refusals("aud",
+        {{"", other + "\"\""}, {"null", other + "\"null\""},
+            {"[]", other + "\"[]\""},
+            {R"("other")", other + R"("\x22other\x22")"},
+            {R"(["other"])", other + R"("[\x22other\x22]")"},
+            {R"(["app","other"])",
+                further + R"("[\x22app\x22,\x22other\x22]")"},
+            {R"(["app"])", ""}});
+    client.audiences = {"other"};
+    EXPECT_EQ(changed_by({{"aud", R"(["app","other"])"}}), "");
+}
+
+TEST_F(LogoutTokenTest, ThatExpiredIsRefused)
+{
+    const auto none = "logout_token_expired: logout token has no exp"s;
+    const auto late = "logout_token_expired: logout token expired "s;
+    expect_refusals("exp",
+        {{"", none}, {"null", none}, {"\"1700000300\"", none}, {"-1", none},
+            {"0", late + "1700000000 seconds ago"},
+            {std::to_string(noon - 60), late + "60 seconds ago"},
+            {std::to_string(noon - 59), ""}});
+}
+
+TEST_F(LogoutTokenTest, NotValidYetIsRefused)
+{
+    const auto early =
+        "logout_token_not_yet_valid: logout token is not valid yet"s;
+    expect_refusals("nbf",
+        {{"null", early}, {"\"0\"", early}, {std::to_string(noon + 61), early},
+            {std::to_string(noon + 60), ""}});
+}
+
+TEST_F(LogoutTokenTest, IssuedAtAnotherTimeIsRefused)
+{
+    const auto none = "logout_token_issued_at: logout token has no iat"s;
+    const auto issued = "logout_token_issued_at: logout token was issued "s;
+    expect_refusals("iat",
+        {{"", none}, {"null", none}, {"\"1700000000\"", none},
+            {std::to_string(noon + 61),
+                issued + "in the future, by 61 seconds"},
+            {std::to_string(noon + 60), ""},
+            {std::to_string(noon - 3661), issued + "3661 seconds ago"},
+            {std::to_string(noon - 3660), ""}});
+}
+
+TEST_F(LogoutTokenTest, IsOneJsonObject)
+{
+    const std::pair<std::string, std::string> cases[] = {
+        {"", "malformed JSON"},
+        {"[]", "JSON that is not an object"},
+        {R"({"jti":"a","jti":"b"})", "JSON with a duplicate member"},
+        {"{\"a\":" + std::string(100'000, '['), "JSON nested too deep"},
+    };
+    for (const auto& [payload, what] : cases) {
+        EXPECT_EQ(complaint(verify(Signer::ed25519().sign("EdDSA", payload))),
+            "logout_token_malformed: logout token has claims of " + what);
+    }
+}
+
+// The signature comes first: nothing of an unsigned token is looked at.
+TEST_F(LogoutTokenTest, OfAnotherSignerIsRefusedBeforeItsClaims)
+{
+    const auto& ours = Signer::ed25519();
+    const std::pair<std::string, std::string> cases[] = {
+        {"", "malformed: logout token is not a JWS of three parts"},
+        {"a.b.c.d.e", "malformed: logout token is not a JWS of three parts"},
+        {ours.sign("EdDSA", "{") + "\n",
+            "malformed: logout token is not base64url"},
+        {ours.sign_parts("EdDSA", "{}", "{"),
+            "malformed: logout token has no alg"},
+        {ours.sign("EdDSA", "{", R"("kid":1)"),
+            "malformed: logout token has a kid that is no string of sane "
+            "length"},
+        {ours.sign_parts("EdDSA", R"({"alg":"none"})", "{"),
+            "alg: logout token is signed with \"none\", which id_token_alg "
+            "does not list"},
+        {Signer::secret("a secret of more than 32 bytes, see")
+                .sign("HS256", "{"),
+            "alg: logout token is signed with \"HS256\", which id_token_alg "
+            "does not list"},
+        {ours.sign("EdDSA", "{", R"("crit":["exp"])"),
+            "crit: logout token has a critical extension"},
+        {ours.sign("EdDSA", "{", R"("kid":"x")"),
+            "key: logout token names an unknown key \"x\""},
+        {Signer::ec("P-256").sign("ES256", "{"),
+            "key: logout token is signed with ES256, for which the key set has "
+            "no key"},
+        {Signer::other_rsa().sign("RS256", "{"),
+            "signature: logout token has a bad signature"},
+    };
+    for (const auto& [compact, why] : cases) {
+        EXPECT_EQ(complaint(verify(compact)), "logout_token_" + why) << compact;
+    }
+}
+
+TEST_F(LogoutTokenTest, IsSignedWithAListedAlgorithm)
+{
+    client.id_token_algs = {"HS256"};
+    EXPECT_EQ(with_header(""),
+        "logout_token_alg: logout token is signed with \"EdDSA\", which "
+        "id_token_alg does not list");
+    auto by_secret = Signer::secret(std::string(client.client_secret.reveal()))
+                         .sign("HS256", object(good_claims()));
+    EXPECT_EQ(complaint(verify(by_secret)), "");
+}
+
+// Back-Channel Logout, 2.4: by the keys and algorithms of ID tokens.
+TEST_F(LogoutTokenTest, MayBeEncryptedAsIdTokensAre)
+{
+    auto signed_token = Signer::ed25519().sign("EdDSA", object(good_claims()));
+    auto for_us = encrypted("RSA-OAEP", Signer::rsa().jwk(), signed_token);
+    EXPECT_EQ(complaint(verify(for_us)),
+        "logout_token_malformed: logout token is not a JWS of three parts");
+
+    client.key = key_of(Signer::rsa());
+    auto token = verify(for_us);
+    ASSERT_EQ(complaint(token), "");
+    EXPECT_EQ(token->jti(), "bWJq");
+    EXPECT_EQ(complaint(verify(signed_token)), "");
+
+    client.id_token_encrypted_algs = {"RSA-OAEP"};
+    EXPECT_EQ(complaint(verify(for_us)), "");
+    EXPECT_EQ(complaint(verify(signed_token)),
+        "logout_token_encryption: logout token is not encrypted, as "
+        "id_token_encrypted_alg demands");
+    EXPECT_EQ(complaint(verify(encrypted(
+                  "RSA-OAEP", Signer::other_rsa().jwk(), signed_token))),
+        "logout_token_encryption: logout token cannot be decrypted");
+}
+
+TEST_F(LogoutTokenTest, IsRememberedForAsLongAsItIsTaken)
+{
+    auto expires = [&](std::int64_t iat, std::int64_t exp) {
+        auto token = verify(Signer::ed25519().sign("EdDSA",
+            object(changed(good_claims(),
+                {{"iat", std::to_string(iat)},
+                    {"exp", std::to_string(exp)}}))));
+        EXPECT_EQ(complaint(token), "");
+        return token->expires();
+    };
+    EXPECT_EQ(expires(noon, noon + 3600), noon + 3600);
+    EXPECT_EQ(expires(noon, 253402300799), noon + 3601);
+    EXPECT_EQ(expires(noon - 3000, noon + 3600), noon + 601);
+    // at the last second at which it is taken
+    EXPECT_GT(expires(noon - 3660, 253402300799) + client.clock_skew, noon);
+    EXPECT_GT(expires(noon - 90, noon - 59) + client.clock_skew, noon);
+}
+
+// One signer, one client: neither may pass for the other, also where a refresh
+// demands no nonce.
+TEST_F(LogoutTokenTest, IsNoIdTokenNorIsAnIdTokenOne)
+{
+    auto verify_id_token = [&](const std::string& compact) {
+        return complaint(
+            IdToken::verify(compact, {client, keys, std::nullopt, "", noon}));
+    };
+    constexpr auto refused = "id_token_malformed: id token is a logout token";
+    const auto& signer = Signer::ed25519();
+    auto unmarked = object(changed(good_claims(), {{"events", ""}}));
+    for (auto typ :
+        {R"("typ":"logout+jwt")", R"("typ":"application/LOGOUT+JWT")"}) {
+        EXPECT_EQ(
+            verify_id_token(signer.sign("EdDSA", unmarked, typ)), refused);
+    }
+    for (auto typ : {"", R"("typ":"JWT")"}) {
+        EXPECT_EQ(
+            verify_id_token(signer.sign("EdDSA", object(good_claims()), typ)),
+            refused);
+        EXPECT_EQ(verify_id_token(signer.sign("EdDSA", unmarked, typ)), "");
+        EXPECT_EQ(complaint(verify(signer.sign("EdDSA", unmarked, typ))),
+            "logout_token_events: logout token has no event of a back-channel "
+            "logout");
+    }
+}
+
+// Unverified, to choose among the providers of one path.
+TEST_F(LogoutTokenTest, NamesItsIssuer)
+{
+    auto names = [](std::string_view compact) {
+        return LogoutToken::names_issuer(compact, "https://op.example");
+    };
+    const auto& theirs = Signer::other_rsa();
+    EXPECT_TRUE(names(theirs.sign("RS256", object(good_claims()))));
+    for (const auto& iss : {""s, R"("https://op.example/")"s,
+             R"(["https://op.example"])"s, "null"s}) {
+        EXPECT_FALSE(names(theirs.sign(
+            "RS256", object(changed(good_claims(), {{"iss", iss}})))));
+    }
+    auto part = base64url(object(good_claims()));
+    EXPECT_FALSE(names(part));
+    EXPECT_FALSE(names(part + ".a.b"));
+    EXPECT_TRUE(names("a." + part + ".b"));
+    for (auto text : {"", ".", "..", "....", "a.b.c", "a.!.c"}) {
+        EXPECT_FALSE(names(text)) << text;
+    }
+    // Back-Channel Logout, 2.4: in the header of one that is encrypted
+    EXPECT_TRUE(names(part + ".a.b.c.d"));
+    EXPECT_FALSE(names("a." + part + ".b.c.d"));
+}
+
+// RP-Initiated Logout, 2
+TEST(EndSessionUrl, CarriesWhatTheProviderNeeds)
+{
+    Metadata metadata;
+    metadata.end_session_endpoint = "https://op.example/logout";
+    auto client = example_client();
+    EXPECT_EQ(end_session_url(metadata, client,
+                  {"a.b.c", "https://app.example/bye?a=b&c", "s+1"}),
+        "https://op.example/logout?client_id=app&id_token_hint=a.b.c"
+        "&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye%3Fa%3Db%26c"
+        "&state=s%2B1");
+    EXPECT_EQ(end_session_url(metadata, client, {}),
+        "https://op.example/logout?client_id=app");
+    EXPECT_EQ(end_session_url(metadata, client, {"", "https://a", ""}),
+        "https://op.example/logout?client_id=app"
+        "&post_logout_redirect_uri=https%3A%2F%2Fa");
+}
+
+TEST(EndSessionUrl, KeepsTheEndpointsQuery)
+{
+    Metadata metadata;
+    metadata.end_session_endpoint = "https://op.example/logout?p=signout";
+    auto client = example_client();
+    client.client_id = "an app&co";
+    EXPECT_EQ(end_session_url(metadata, client, {}),
+        "https://op.example/logout?p=signout&client_id=an%20app%26co");
+}
+
+// RFC 7009, 2.1
+TEST(RevocationRequest, NamesTheToken)
+{
+    Metadata metadata;
+    metadata.revocation_endpoint = "https://op.example/revoke?a=b";
+    auto request = revocation_request(metadata, "r+t/1", "refresh_token");
+    EXPECT_EQ(request.url, "https://op.example/revoke?a=b");
+    EXPECT_EQ(request.body, "token=r%2Bt%2F1&token_type_hint=refresh_token");
+    EXPECT_EQ(request.authorization, "");
+    EXPECT_EQ(revocation_request(metadata, "a", "").body, "token=a");
+}
+
+TEST(RevocationRequest, TakesTheClientsProof)
+{
+    Metadata metadata;
+    metadata.revocation_endpoint = "https://op.example/revoke";
+    auto client = example_client();
+    client.client_auth = ClientAuth::client_secret_post;
+    auto request = revocation_request(metadata, "rt", "refresh_token");
+    ASSERT_TRUE(authenticate(request, client, metadata, noon, random_bytes));
+    auto sent = parameters(request.body);
+    EXPECT_EQ(sent["token"], "rt");
+    EXPECT_EQ(sent["client_id"], "app");
+    EXPECT_EQ(sent["client_secret"], client.client_secret.reveal());
+}
+
+// RFC 7009, 2.2: the content of a 200 is ignored.
+TEST(Revocation, IsGoodWith200)
+{
+    for (auto body : {"", "{}", "<html>", R"({"error":"invalid_request"})"}) {
+        EXPECT_EQ(
+            complaint(judge_revocation({200, "text/html", "", body})), "");
+    }
+    for (int status : {0, 201, 204, 302, 403, 404, 500, 503}) {
+        EXPECT_EQ(complaint(judge_revocation(
+                      {status, "application/json", "", R"({"error":"a"})"})),
+            "upstream_status: provider answered with status " +
+                std::to_string(status));
+    }
+}
+
+// RFC 7009, 2.2.1
+TEST(Revocation, MayBeRefused)
+{
+    auto judged = [](int status, std::string body) {
+        return complaint(judge_revocation(
+            {status, "application/json", "", std::move(body)}));
+    };
+    EXPECT_EQ(judged(401, R"({"error":"invalid_client"})"),
+        "provider_invalid_client: provider answered with error "
+        "\"invalid_client\"");
+    EXPECT_EQ(judged(400, R"({"error":"unsupported_token_type"})"),
+        "provider_error: provider answered with error "
+        "\"unsupported_token_type\"");
+    EXPECT_EQ(
+        judged(400, ""), "upstream_status: provider answered with status 400");
+}
+
+// Front-Channel Logout, 3
+TEST(FrontChannelLogout, NamesIssuerAndSession)
+{
+    auto both =
+        parse_front_channel("iss=https%3A%2F%2Fop.example&sid=08a5+0&x");
+    ASSERT_EQ(complaint(both), "");
+    EXPECT_EQ(both->iss, "https://op.example");
+    EXPECT_EQ(both->sid, "08a5 0");
+
+    for (auto query : {"", "&", "a=b&a=c", "ISS=a", "state=s"}) {
+        auto neither = parse_front_channel(query);
+        ASSERT_EQ(complaint(neither), "") << query;
+        EXPECT_EQ(neither->iss, std::nullopt);
+        EXPECT_EQ(neither->sid, std::nullopt);
+    }
+    auto empty = parse_front_channel("iss=&sid");
+    EXPECT_EQ(empty->iss, "");
+    EXPECT_EQ(empty->sid, "");
+}
+
+TEST(FrontChannelLogout, ThatIsMalformedIsRefused)
+{
+    const auto without = "one of iss and sid without the other"s;
+    std::string many;
+    for (int i = 0; i < 65; i++) {
+        many += "&a=b";
+    }
+    const std::pair<std::string, std::string> cases[] = {
+        {"iss=a", without},
+        {"sid=a", without},
+        {"iss=a&Sid=b", without},
+        {"iss=a&sid=b&iss=a", "parameter iss twice"},
+        {"sid=a&iss=b&sid=", "parameter sid twice"},
+        {"iss=" + std::string(1025, 'a') + "&sid=b",
+            "too long a parameter iss"},
+        {"iss=a&sid=" + std::string(1025, 'b'), "too long a parameter sid"},
+        {"iss=a&sid=%", "a parameter that is not form-urlencoded"},
+        {"iss=a&sid=b%00", "a parameter that is not form-urlencoded"},
+        {many, "too many parameters"},
+    };
+    for (const auto& [query, what] : cases) {
+        EXPECT_EQ(complaint(parse_front_channel(query)),
+            "logout_malformed: client sent " + what);
+    }
+    EXPECT_TRUE(parse_front_channel(
+        "iss=" + std::string(1024, 'a') + "&sid=" + std::string(1024, 'b')));
+}
+
+// Back-Channel Logout, 2.5
+TEST(BackChannelLogout, IsAFormWithALogoutToken)
+{
+    for (auto form : {"logout_token=a.b.c", "x=y&logout_token=a.b.c&z"}) {
+        auto token = parse_back_channel(form);
+        ASSERT_EQ(complaint(token), "") << form;
+        EXPECT_EQ(*token, "a.b.c");
+    }
+    const std::pair<std::string, std::string> cases[] = {
+        {"", "no logout_token"},
+        {"Logout_token=a", "no logout_token"},
+        {R"({"logout_token":"a"})", "no logout_token"},
+        {"logout_token=a&logout_token=a", "parameter logout_token twice"},
+        {"logout_token=" + std::string(64 * 1024 + 1, 'a'),
+            "too long a parameter logout_token"},
+        {"logout_token=%4", "a parameter that is not form-urlencoded"},
+    };
+    for (const auto& [form, what] : cases) {
+        EXPECT_EQ(complaint(parse_back_channel(form)),
+            "logout_malformed: client sent " + what);
+    }
+    EXPECT_TRUE(
+        parse_back_channel("logout_token=" + std::string(64 * 1024, 'a')));
+}
+
+TEST(RevocationKey, StandsForOneNameAtOneProvider)
+{
+    auto client = example_client();
+    auto key = revocation_key(client, "sid", "08a5019c");
+    EXPECT_EQ(key.size(), 16u);
+    EXPECT_EQ(key,
+        digest(Hash::sha256,
+            bind_fields(
+                {"revocation", "sid", "https://op.example", "app", "08a5019c"}))
+            .substr(0, 16));
+    EXPECT_EQ(revocation_key(client, "sid", "08a5019c"), key);
+
+    EXPECT_NE(revocation_key(client, "sub", "08a5019c"), key);
+    EXPECT_NE(revocation_key(client, "sid", "08a5019d"), key);
+    auto other = client;
+    other.issuer = "https://other.example";
+    EXPECT_NE(revocation_key(other, "sid", "08a5019c"), key);
+    other = client;
+    other.client_id = "other";
+    EXPECT_NE(revocation_key(other, "sid", "08a5019c"), key);
+    // two blocks of one registration share what the provider ends
+    other = client;
+    other.name = "other";
+    EXPECT_EQ(revocation_key(other, "sid", "08a5019c"), key);
+}
+
+}
+}

@@ -1,0 +1,513 @@
+#include "oidc/logout.h"
+
+#include "core/encoding.h"
+#include "core/fields.h"
+#include "support/sessions.h"
+
+#include <set>
+
+namespace oidc::test {
+namespace {
+
+constexpr std::size_t room = 64 * 1024;
+constexpr auto eight_hours = 8 * 3600;
+
+// Whose sessions keep all that a refresh brings.
+Client refreshing_client()
+{
+    auto client = example_client();
+    client.needs.claims = {"email", "groups", "nickname", "sub"};
+    client.needs.id_token = client.needs.access_token = true;
+    client.needs.refresh_token = true;
+    client.needs_digest = digest_of_needs(client.needs);
+    client.token_refresh = 60;
+    return client;
+}
+
+class SessionRenewal : public testing::Test {
+public:
+    // Renewed 100 seconds after noon.
+    Session renewed(const std::optional<IdToken>& token = {},
+        const Tokens& tokens = {"", "at-2", "", 600}) const
+    {
+        return session.renew(token, {}, tokens, client, noon + 100);
+    }
+
+    Client client = refreshing_client();
+    Provider provider = provider_of(client);
+    Session session = begin(provider,
+        {{"sid", R"("s-1")"}, {"auth_time", "1600000000"},
+            {"groups", R"(["a","b"])"}},
+        {"", "at-1", "rt-1", 300});
+};
+
+TEST_F(SessionRenewal, KeepsWhoItIs)
+{
+    auto later = renewed();
+    EXPECT_EQ(later.id(), session.id());
+    EXPECT_EQ(later.handle(), session.handle());
+    EXPECT_EQ(later.started(), noon * 1000 + 7);
+    EXPECT_EQ(later.auth_time(), 1600000000);
+    EXPECT_EQ(later.sid(), "s-1");
+    EXPECT_EQ(later.revocation_keys(client), session.revocation_keys(client));
+    EXPECT_EQ(later.claim("sub"), "user-1");
+    EXPECT_EQ(later.claim("email"), "jane@example.com");
+    EXPECT_EQ(later.claim("groups"), "a,b");
+    EXPECT_EQ(later.id_token(), session.id_token());
+    EXPECT_FALSE(later.ticket());
+}
+
+TEST_F(SessionRenewal, MovesItsEndOn)
+{
+    EXPECT_EQ(session.expires(), noon + eight_hours);
+    EXPECT_EQ(renewed().expires(), noon + 100 + eight_hours);
+}
+
+TEST_F(SessionRenewal, BringsTheNewAccessToken)
+{
+    EXPECT_EQ(session.access_token(), "at-1");
+    EXPECT_EQ(session.access_token_expires(), noon + 300);
+    auto later = renewed();
+    EXPECT_EQ(later.access_token(), "at-2");
+    EXPECT_EQ(later.access_token_expires(), noon + 700);
+    EXPECT_EQ(renewed({}, {"", "at-2", "", 0}).access_token_expires(), 0);
+}
+
+// Core, 12.2
+TEST_F(SessionRenewal, BringsANewRefreshTokenOrKeepsTheOldOne)
+{
+    EXPECT_EQ(renewed().refresh_token(), "rt-1");
+    EXPECT_EQ(renewed({}, {"", "at-2", "rt-2", 600}).refresh_token(), "rt-2");
+}
+
+TEST_F(SessionRenewal, TakesOverWhatANewIdTokenSays)
+{
+    auto token = token_of(
+        provider, {{"email", R"("new@example.com")"}, {"nickname", R"("J")"}});
+    auto later = renewed(token);
+    EXPECT_EQ(later.claim("email"), "new@example.com");
+    EXPECT_EQ(later.claim("nickname"), "J");        // was absent
+    EXPECT_EQ(later.claim("groups"), std::nullopt); // was withdrawn
+    EXPECT_EQ(later.id_token(), token->compact());
+    EXPECT_NE(later.id_token(), session.id_token());
+}
+
+TEST_F(SessionRenewal, TakesOverOnlyWhatIsNeeded)
+{
+    auto token = token_of(provider, {{"extra", "1"}});
+    EXPECT_EQ(renewed(token).claim("extra"), std::nullopt);
+    EXPECT_EQ(renewed(token).claim("iss"), std::nullopt);
+
+    client.needs.all_claims = true;
+    EXPECT_EQ(renewed(token).claim("extra"), "1");
+}
+
+TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
+{
+    client.needs.claims = {"acr", "amr", "auth_time", "roles", "sid", "sub"};
+    client.needs_digest = digest_of_needs(client.needs);
+    auto first = begin(provider_of(client),
+        {{"sid", R"("s-1")"}, {"auth_time", "1600000000"}, {"acr", R"("gold")"},
+            {"amr", R"(["otp"])"}, {"roles", R"("admin")"}});
+    auto later = first.renew(token_of(provider), {}, {}, client, noon + 100);
+    EXPECT_EQ(later.claim("acr"), "gold");
+    EXPECT_EQ(later.claim("amr"), "otp");
+    EXPECT_EQ(later.claim("auth_time"), "1600000000");
+    EXPECT_EQ(later.claim("sid"), "s-1");
+    EXPECT_EQ(later.claim("roles"), std::nullopt);
+    EXPECT_EQ(later.auth_time(), 1600000000);
+    EXPECT_EQ(later.sid(), "s-1");
+
+    auto named = first.renew(
+        token_of(provider, {{"acr", R"("silver")"}, {"amr", R"(["pwd"])"}}), {},
+        {}, client, noon + 100);
+    EXPECT_EQ(named.claim("acr"), "silver");
+    EXPECT_EQ(named.claim("amr"), "pwd");
+}
+
+// Core, 12.2: the login's, and no refresh makes the login a later one.
+TEST_F(SessionRenewal, MakesTheLoginNoLaterOne)
+{
+    auto at = [&](const char* auth_time) {
+        return renewed(token_of(provider, {{"auth_time", auth_time}}))
+            .auth_time();
+    };
+    EXPECT_EQ(at("1600000001"), 1600000000);
+    EXPECT_EQ(at("1599999999"), 1599999999);
+    auto untold = begin(provider);
+    EXPECT_EQ(untold
+                  .renew(token_of(provider, {{"auth_time", "1600000001"}}), {},
+                      {}, client, noon)
+                  .auth_time(),
+        1600000001);
+}
+
+TEST_F(SessionRenewal, MovesItsKeysWithANewSid)
+{
+    auto later = renewed(token_of(provider, {{"sid", R"("s-2")"}}));
+    EXPECT_EQ(later.sid(), "s-2");
+    EXPECT_EQ(
+        later.revocation_keys(client)[2], revocation_key(client, "sid", "s-2"));
+    auto again = later.renew({}, {}, {"", "at-3", "", 0}, client, noon + 200);
+    EXPECT_EQ(again.sid(), "s-2");
+}
+
+TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
+{
+    client.session_max_lifetime = 10 * 3600;
+    auto later = session.renew({}, {}, {}, client, noon + 7 * 3600);
+    EXPECT_EQ(later.expires(), noon + 10 * 3600);
+    EXPECT_EQ(later.sealed_end(), noon + 10 * 3600);
+    auto last = later.renew({}, {}, {}, client, noon + 9 * 3600);
+    EXPECT_EQ(last.expires(), noon + 10 * 3600);
+
+    // also where the configuration would have it longer by then
+    auto longer = client;
+    longer.session_max_lifetime = 0;
+    auto kept = last.keep(provider_of(client), room, noon, random_bytes);
+    auto opened = accepted(kept->cookie, provider_of(longer), noon + 9 * 3600);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->expires(), noon + 10 * 3600);
+    EXPECT_FALSE(accepted(kept->cookie, provider_of(longer), noon + 10 * 3600));
+}
+
+TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
+{
+    auto first = begin(provider,
+        {{"email", R"("t@example.com")"}, {"nickname", R"("J")"}},
+        {"", "at-1", "rt-1", 300},
+        userinfo_of(provider,
+            R"({"sub":"user-1","email":"i@example.com","nickname":"J",)"
+            R"("groups":["a"]})"));
+    EXPECT_EQ(first.claim("email"), "t@example.com");
+    EXPECT_EQ(first.claim("nickname"), "J");
+
+    // the ID token names none of them any more
+    auto token = token_of(provider, {{"email", ""}});
+    auto later = first.renew(token, {}, {}, client, noon + 100);
+    EXPECT_EQ(later.claim("email"), "i@example.com");
+    EXPECT_EQ(later.claim("nickname"), "J");
+    EXPECT_EQ(later.claim("groups"), "a");
+
+    // nor user info
+    auto last = later.renew({}, userinfo_of(provider, R"({"sub":"user-1"})"),
+        {}, client, noon + 200);
+    EXPECT_EQ(last.claim("email"), std::nullopt);
+    EXPECT_EQ(last.claim("nickname"), std::nullopt);
+    EXPECT_EQ(last.claim("groups"), std::nullopt);
+    EXPECT_EQ(last.claim("sub"), "user-1");
+}
+
+// What 0.1.0 wrote does not tell the sources apart: a new user info alone
+// leaves no claim that it may have withdrawn.
+TEST_F(SessionRenewal, OfTheFirstVersionLosesWhatUserInfoMayHaveWithdrawn)
+{
+    FieldWriter old;
+    auto claim = [&](const std::string& name, const std::string& text) {
+        old.text(
+            6, std::string(1, static_cast<char>(name.size())) + name + text);
+    };
+    old.text(2, client.needs_digest);
+    old.number(3, noon + eight_hours);
+    old.number(12, noon * 1000);
+    old.number(13, noon);
+    claim("sub", "user-1");
+    claim("groups", "admin");
+    claim("email", "jane@example.com");
+    auto value = base64url(provider.session_ring().seal(
+        old.take(), provider.session_seal_context(), random_bytes));
+    auto first = accepted(value, provider);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(first->claim("groups"), "admin");
+
+    for (const auto& session : {*first, first->seen(noon + 1)}) {
+        auto later = session.renew({},
+            userinfo_of(
+                provider, R"({"sub":"user-1","email":"j@example.com"})"),
+            {}, client, noon + 2);
+        EXPECT_EQ(later.claim("sub"), "user-1");
+        EXPECT_EQ(later.claim("email"), "j@example.com");
+        EXPECT_EQ(later.claim("groups"), std::nullopt);
+    }
+    EXPECT_EQ(first->renew({}, {}, {}, client, noon).claim("groups"), "admin");
+}
+
+TEST_F(SessionRenewal, KeepsTheUserInfo)
+{
+    client.needs.userinfo = true;
+    provider = provider_of(client);
+    auto first = begin(provider, {}, {"", "at-1", "rt-1", 300},
+        userinfo_of(provider,
+            R"({"sub":"user-1","nickname":"J","email":"info@example.com"})"));
+    auto token = token_of(provider, {{"email", R"("new@example.com")"}});
+    auto later = first.renew(token, {}, {}, client, noon + 100);
+    EXPECT_EQ(later.userinfo(), first.userinfo());
+    EXPECT_EQ(later.claim("nickname"), "J");
+    EXPECT_EQ(later.claim("email"), "new@example.com");
+}
+
+TEST_F(SessionRenewal, DropsTheTokensThatAreNotNeededAnyMore)
+{
+    client.needs.id_token = client.needs.access_token = false;
+    client.needs.refresh_token = false;
+    auto later = renewed(token_of(provider), {"a.b.c", "at-2", "rt-2", 600});
+    EXPECT_EQ(later.id_token(), std::nullopt);
+    EXPECT_EQ(later.access_token(), std::nullopt);
+    EXPECT_EQ(later.refresh_token(), std::nullopt);
+}
+
+std::optional<Session> back(
+    const Session& session, const Provider& provider, std::int64_t now = noon)
+{
+    auto kept = session.keep(provider, room, now, random_bytes);
+    EXPECT_EQ(complaint(kept), "");
+    EXPECT_FALSE(kept->save);
+    return accepted(kept->cookie, provider, now);
+}
+
+TEST_F(SessionRenewal, ComesBackAsItIs)
+{
+    auto later = renewed(token_of(provider), {"", "at-2", "rt-2", 600});
+    auto opened = back(later, provider);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->id(), session.id());
+    EXPECT_EQ(opened->access_token(), "at-2");
+    EXPECT_EQ(opened->refresh_token(), "rt-2");
+    EXPECT_EQ(opened->access_token_expires(), noon + 700);
+    EXPECT_EQ(opened->expires(), noon + 100 + eight_hours);
+    EXPECT_EQ(opened->started(), session.started());
+    EXPECT_EQ(opened->generation(), later.generation());
+}
+
+TEST_F(SessionRenewal, DoesNotGrowFromOneToTheNext)
+{
+    auto size = [&](const Session& session) {
+        return session.keep(provider, room, noon, random_bytes)->cookie.size();
+    };
+    auto token = token_of(provider);
+    client.session_idle_timeout = 600;
+    auto later =
+        session.renew(token, {}, {"", "at-2", "rt-2", 600}, client, noon);
+    auto first = size(later);
+    for (int i = 1; i < 20; i++) {
+        later = later.seen(noon + i).renew(
+            token, {}, {"", "at-2", "rt-2", 600}, client, noon + i);
+    }
+    EXPECT_EQ(size(later), first);
+}
+
+// After a reload that took all claims, then few, then all again.
+TEST_F(SessionRenewal, ForFewerClaimsServesNoMoreThanItKeeps)
+{
+    auto all = client;
+    all.needs.all_claims = true;
+    auto first = begin(provider_of(all), {{"extra", "1"}});
+    ASSERT_EQ(first.claim("extra"), "1");
+    auto later = first.renew(token_of(provider, {{"extra", "2"}}), {},
+        {"", "at-2", "rt-2", 600}, client, noon + 100);
+    EXPECT_TRUE(back(later, provider));
+
+    auto opened = back(later, provider_of(all));
+    EXPECT_TRUE(!opened || opened->claim("extra"));
+}
+
+// What a renewal is claimed by
+
+TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
+{
+    std::set<std::string> seen{session.generation()};
+    auto later = session;
+    for (int i = 1; i < 10; i++) {
+        later = later.renew({}, {}, {"", "at", "", 600}, client, noon + i);
+        seen.insert(later.generation());
+        later = later.renew({}, {},
+            {"", "at", "rt-" + std::to_string(i + 1), 600}, client, noon + i);
+        seen.insert(later.generation());
+    }
+    EXPECT_EQ(seen.size(), 19u);
+    EXPECT_EQ(session.generation().size(), 16u);
+}
+
+TEST_F(SessionRenewal, IsTheSameGenerationForAllThatHoldIt)
+{
+    EXPECT_EQ(back(session, provider)->generation(), session.generation());
+    EXPECT_EQ(session.seen(noon + 100).generation(), session.generation());
+    EXPECT_NE(begin(provider, {}, {"", "at-1", "rt-1", 300}).generation(),
+        session.generation());
+}
+
+// When it is due
+
+// True for a session of these tokens, so many seconds after noon.
+bool wants_refresh(
+    const Client& client, const Tokens& tokens, std::int64_t seconds)
+{
+    auto session = begin(provider_of(client), {}, tokens);
+    return session.wants_refresh(client, noon + seconds);
+}
+
+TEST(SessionRefresh, IsWantedAheadOfTheEndYetNotInTheFirstHalf)
+{
+    constexpr struct {
+        std::int64_t ahead;
+        std::int64_t life;
+        std::int64_t from;
+    } cases[] = {{60, 600, 540}, {600, 600, 300}, {60, 121, 61}, {60, 120, 60},
+        {60, 119, 60}, {60, 10, 5}, {60, 3, 2}, {60, 2, 1}, {60, 1, 1},
+        {1, 3600, 3599}};
+
+    auto client = refreshing_client();
+    for (const auto& [ahead, life, from] : cases) {
+        client.token_refresh = ahead;
+        Tokens tokens{"", "at-1", "rt-1", life};
+        EXPECT_FALSE(wants_refresh(client, tokens, from - 1)) << life;
+        EXPECT_TRUE(wants_refresh(client, tokens, from)) << life;
+        EXPECT_TRUE(wants_refresh(client, tokens, life + 9999)) << life;
+    }
+}
+
+TEST(SessionRefresh, IsNotWantedWithoutAWay)
+{
+    auto client = refreshing_client();
+    const Tokens tokens{"", "at-1", "rt-1", 300};
+    EXPECT_TRUE(wants_refresh(client, tokens, 300));
+    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "", 300}, 300));
+    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "rt-1", 0}, 300));
+
+    auto off = client;
+    off.token_refresh = 0;
+    EXPECT_FALSE(wants_refresh(off, tokens, 300));
+    auto without = client;
+    without.needs.refresh_token = false;
+    EXPECT_FALSE(wants_refresh(without, tokens, 300));
+}
+
+TEST_F(SessionRenewal, PutsTheNextOneOff)
+{
+    EXPECT_TRUE(session.wants_refresh(client, noon + 240));
+    auto later = renewed(); // for 600 seconds
+    EXPECT_FALSE(later.wants_refresh(client, noon + 100 + 539));
+    EXPECT_TRUE(later.wants_refresh(client, noon + 100 + 540));
+    auto shorter = renewed({}, {"", "at-2", "", 10});
+    EXPECT_FALSE(shorter.wants_refresh(client, noon + 104));
+    EXPECT_TRUE(shorter.wants_refresh(client, noon + 105));
+    EXPECT_FALSE(renewed({}, {"", "at-2", "", 0})
+                     .wants_refresh(client, noon + eight_hours));
+}
+
+// Idleness
+
+class IdleSession : public testing::Test {
+public:
+    IdleSession() { client.session_idle_timeout = 2000; }
+
+    Session begun() const { return begin(provider_of(client)); }
+
+    std::optional<Session> opened(
+        const Session& session, std::int64_t seconds) const
+    {
+        auto provider = provider_of(client);
+        auto kept = session.keep(provider, room, noon, random_bytes);
+        return accepted(kept->cookie, provider, noon + seconds);
+    }
+
+    Client client = example_client();
+};
+
+TEST_F(IdleSession, EndsAtTheExactSecond)
+{
+    EXPECT_TRUE(opened(begun(), 1999));
+    EXPECT_FALSE(opened(begun(), 2000));
+    auto seen = begun().seen(noon + 1999);
+    EXPECT_TRUE(opened(seen, 3998));
+    EXPECT_FALSE(opened(seen, 3999));
+}
+
+TEST_F(IdleSession, IsSealedOnceInATwentieth)
+{
+    auto session = begun();
+    EXPECT_FALSE(session.wants_seal(client, noon));
+    EXPECT_FALSE(session.wants_seal(client, noon + 99));
+    EXPECT_TRUE(session.wants_seal(client, noon + 100));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1999));
+
+    session = session.seen(noon + 150);
+    EXPECT_FALSE(session.wants_seal(client, noon + 249));
+    EXPECT_TRUE(session.wants_seal(client, noon + 250));
+
+    client.session_idle_timeout = 19; // a twentieth is less than a second
+    session = begun();
+    EXPECT_FALSE(session.wants_seal(client, noon));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1));
+}
+
+TEST_F(IdleSession, IsSeenByARenewal)
+{
+    auto session = begun().renew({}, {}, {}, client, noon + 1000);
+    EXPECT_FALSE(session.wants_seal(client, noon + 1099));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1100));
+    EXPECT_TRUE(opened(session, 2999));
+    EXPECT_FALSE(opened(session, 3000));
+}
+
+TEST_F(IdleSession, StaysAsItIsWhenItIsSeen)
+{
+    client.needs.access_token = true;
+    auto session = begun();
+    auto seen = session.seen(noon + 500);
+    EXPECT_EQ(seen.id(), session.id());
+    EXPECT_EQ(seen.expires(), session.expires());
+    EXPECT_EQ(seen.started(), session.started());
+    EXPECT_EQ(seen.claim("email"), session.claim("email"));
+    EXPECT_EQ(seen.access_token(), "at-1");
+    EXPECT_FALSE(opened(seen.seen(noon + eight_hours - 1), eight_hours));
+}
+
+TEST_F(IdleSession, MayIdleWhereThereIsNoSuchTimeout)
+{
+    client.session_idle_timeout = 0;
+    auto session = begun();
+    EXPECT_FALSE(session.wants_seal(client, noon + eight_hours - 1));
+    EXPECT_TRUE(opened(session, eight_hours - 1));
+
+    // and begins to idle when there is one
+    client.session_idle_timeout = 2000;
+    EXPECT_TRUE(opened(session, eight_hours - 1));
+    EXPECT_TRUE(session.wants_seal(client, noon));
+}
+
+// Marks
+
+TEST(SessionMarks, NameTheSessionItsUserAndTheSidOfTheProvider)
+{
+    auto provider = provider_of(example_client());
+    const auto& client = provider.client();
+    auto key = [&](std::string_view kind, std::string_view value) {
+        return revocation_key(client, kind, value);
+    };
+    auto session = begin(provider, {{"sid", R"("s-1")"}});
+    EXPECT_EQ(session.revocation_keys(client),
+        (std::vector<std::string>{key("session", session.id()),
+            key("sub", "user-1"), key("sid", "s-1")}));
+
+    auto without = begin(provider);
+    EXPECT_EQ(without.sid(), std::nullopt);
+    EXPECT_EQ(without.revocation_keys(client),
+        (std::vector<std::string>{key("session", without.id()),
+            key("sub", "user-1"), key("sub without sid", "user-1")}));
+}
+
+TEST(SessionMarks, AreOfASidOfSaneLength)
+{
+    auto provider = provider_of(example_client());
+    auto sid = [&](const std::string& json) {
+        return begin(provider, {{"sid", json}}).sid().has_value();
+    };
+    EXPECT_TRUE(sid("\"" + std::string(255, 's') + "\""));
+    EXPECT_FALSE(sid("\"" + std::string(256, 's') + "\""));
+    EXPECT_FALSE(sid("7"));
+    EXPECT_FALSE(sid("null"));
+}
+
+}
+}

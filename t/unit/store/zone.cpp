@@ -1,0 +1,912 @@
+#include "store/zone.h"
+
+#include "support/cycle.h"
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace ngx::test {
+namespace {
+
+using Purpose = Zone::Purpose;
+using Standing = Zone::Standing;
+
+constexpr std::int64_t noon = 1'700'000'000;
+constexpr std::int64_t hour = 3600;
+constexpr std::int64_t ms = 1000;
+
+std::string id(std::size_t n)
+{
+    auto text = std::to_string(n);
+    return std::string(Zone::key_size - text.size(), '0') + text;
+}
+
+// A key whose record stands in a place of its own.
+std::string key(std::size_t n)
+{
+    auto bytes = id(n);
+    auto mixed = n * 0x9e3779b97f4a7c15;
+    memcpy(&bytes[0], &mixed, sizeof(mixed));
+    return bytes;
+}
+
+class ZoneTest : public testing::Test {
+protected:
+    explicit ZoneTest(std::size_t size = Zone::min_size) :
+        zone_(*Zone::add(cycle_.conf(), size))
+    {
+        cycle_.start();
+    }
+
+    Standing acquire(Purpose purpose, std::size_t n, std::int64_t now = noon)
+    {
+        return zone_.acquire(purpose, id(n), now, now + hour).standing;
+    }
+
+    std::string result(Purpose purpose, std::size_t n, std::int64_t now = noon)
+    {
+        return zone_.acquire(purpose, id(n), now, now + hour).result;
+    }
+
+    void acquire_and_finish(
+        Purpose purpose, std::size_t n, const std::string& text)
+    {
+        EXPECT_EQ(acquire(purpose, n), Standing::ours);
+        zone_.finish(id(n), text, noon, 300);
+    }
+
+    // More logins than there is room for.
+    void flood(std::size_t from = 100'000)
+    {
+        for (auto n = from; n < from + 3000; n++) {
+            EXPECT_EQ(acquire(Purpose::login, n), Standing::ours);
+        }
+    }
+
+    bool revoke(std::size_t n, std::int64_t until = noon + hour,
+        std::int64_t now = noon)
+    {
+        return revoke_of("", n, noon * ms, until, now);
+    }
+
+    // A proven one of that subject.
+    bool revoke_of(std::string_view subject, std::size_t n,
+        std::int64_t at = noon * ms, std::int64_t until = noon + hour,
+        std::int64_t now = noon)
+    {
+        auto text = key(n);
+        return zone_.revoke({text, subject, true, at, until}, now);
+    }
+
+    // One that anybody can ask for, from that address.
+    bool ask_to_revoke(std::size_t n, std::string_view address = "",
+        std::int64_t at = noon * ms, std::int64_t until = noon + hour)
+    {
+        auto text = key(n);
+        return zone_.revoke({text, address, false, at, until}, noon);
+    }
+
+    std::int64_t revoked_at(std::size_t n) { return revoked_at(zone_, key(n)); }
+
+    static std::int64_t revoked_at(const Zone& zone, std::string_view text)
+    {
+        std::array<std::string_view, 1> keys{text};
+        return zone.revoked_at(keys);
+    }
+
+    // How many of these are revoked.
+    std::size_t count_revoked(std::size_t from, std::size_t to)
+    {
+        std::size_t count = 0;
+        for (auto n = from; n < to; n++) {
+            count += revoked_at(n) != 0;
+        }
+        return count;
+    }
+
+    void pin(std::size_t n, std::string_view subject)
+    {
+        auto text = key(n);
+        std::array<std::string_view, 2> keys{text, subject};
+        zone_.pin(keys, subject, noon);
+    }
+
+    // More anonymous ones than there is room for.
+    void ask_for_many(std::string_view address = "")
+    {
+        for (std::size_t n = 500'000; n < 506'000; n++) {
+            EXPECT_TRUE(ask_to_revoke(n, address));
+        }
+    }
+
+    Cycle cycle_;
+    Zone& zone_;
+};
+
+class EveryPurpose : public ZoneTest,
+                     public testing::WithParamInterface<Purpose> {};
+
+INSTANTIATE_TEST_SUITE_P(Of, EveryPurpose,
+    testing::Values(Purpose::login, Purpose::renewal, Purpose::logout));
+
+TEST_P(EveryPurpose, IsTakenOnce)
+{
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::ours);
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
+    EXPECT_EQ(acquire(GetParam(), 2), Standing::ours);
+}
+
+TEST_P(EveryPurpose, LeavesItsTextAsLongAsSaid)
+{
+    acquire(GetParam(), 1);
+    zone_.finish(id(1), "text", noon, 30);
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::ended);
+    EXPECT_EQ(result(GetParam(), 1, noon + 29), "text");
+    EXPECT_EQ(result(GetParam(), 1, noon + 30), "");
+}
+
+TEST_P(EveryPurpose, IsFreeAfterItsTimeWhereItDoesNotEnd)
+{
+    acquire(GetParam(), 1);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + hour - 1), Standing::busy);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + hour), Standing::ours);
+}
+
+TEST_F(ZoneTest, RemembersALoginForAllOfItsTime)
+{
+    acquire_and_finish(Purpose::login, 1, "");
+    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour - 1), Standing::ended);
+    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour), Standing::ours);
+}
+
+TEST_F(ZoneTest, RemembersARenewalAsLongAsItsText)
+{
+    acquire_and_finish(Purpose::renewal, 1, "");
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 299), Standing::ended);
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 300), Standing::ours);
+}
+
+TEST_P(EveryPurpose, KeepsATextLongerThanItsOwnTime)
+{
+    zone_.acquire(GetParam(), id(1), noon, noon + 1);
+    zone_.finish(id(1), "text", noon, 300);
+    EXPECT_EQ(result(GetParam(), 1, noon + 299), "text");
+    EXPECT_EQ(acquire(GetParam(), 1, noon + 300), Standing::ours);
+}
+
+TEST_P(EveryPurpose, MayLeaveNothing)
+{
+    acquire_and_finish(GetParam(), 1, "");
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::ended);
+    EXPECT_EQ(result(GetParam(), 1), "");
+}
+
+TEST_P(EveryPurpose, LeavesTextsUpToALimit)
+{
+    std::string longest(Zone::max_result, 'x');
+    acquire_and_finish(GetParam(), 1, longest);
+    EXPECT_EQ(result(GetParam(), 1), longest);
+    acquire_and_finish(GetParam(), 2, longest + "x");
+    EXPECT_EQ(acquire(GetParam(), 2), Standing::ended);
+    EXPECT_EQ(result(GetParam(), 2), "");
+}
+
+TEST_P(EveryPurpose, MayBeTriedAgainUnlessItIsALogin)
+{
+    auto then =
+        GetParam() == Purpose::login ? Standing::abandoned : Standing::ours;
+    acquire(GetParam(), 1);
+    zone_.abandon(id(1));
+    EXPECT_EQ(acquire(GetParam(), 1), then);
+
+    auto worker = start_worker([&] { acquire(GetParam(), 2); });
+    EXPECT_TRUE(await_worker(worker));
+    EXPECT_EQ(acquire(GetParam(), 2), then);
+}
+
+TEST_P(EveryPurpose, IsNotAbandonedByAnotherWorker)
+{
+    acquire(GetParam(), 1);
+    EXPECT_TRUE(await_worker(start_worker([&] { zone_.abandon(id(1)); })));
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
+}
+
+TEST_P(EveryPurpose, LastsWhileItsWorkerLives)
+{
+    int ready[2];
+    ASSERT_EQ(pipe(ready), 0);
+    auto worker = start_worker([&] {
+        acquire(GetParam(), 1);
+        EXPECT_EQ(write(ready[1], "!", 1), 1);
+        pause();
+    });
+    char byte;
+    ASSERT_EQ(read(ready[0], &byte, 1), 1);
+    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
+    EXPECT_TRUE(kill_worker(worker));
+    EXPECT_NE(acquire(GetParam(), 1), Standing::busy);
+}
+
+TEST_F(ZoneTest, ForgetsTheOldestLoginsWhenFull)
+{
+    acquire(Purpose::login, 1);
+    flood();
+    EXPECT_EQ(acquire(Purpose::login, 102'999), Standing::busy);
+    EXPECT_EQ(acquire(Purpose::login, 1), Standing::ours);
+}
+
+TEST_F(ZoneTest, KeepsRenewalsWhenLoginsFillIt)
+{
+    acquire_and_finish(Purpose::renewal, 1, "result");
+    acquire(Purpose::renewal, 2);
+    acquire_and_finish(Purpose::logout, 3, "");
+    flood();
+    EXPECT_EQ(result(Purpose::renewal, 1), "result");
+    EXPECT_EQ(acquire(Purpose::renewal, 2), Standing::busy);
+    EXPECT_EQ(acquire(Purpose::logout, 3), Standing::ended);
+}
+
+TEST_F(ZoneTest, TakesAnyLoginWhereRenewalsFillIt)
+{
+    for (std::size_t n = 0; n < 1000; n++) {
+        acquire(Purpose::renewal, n);
+    }
+    flood();
+    EXPECT_EQ(acquire(Purpose::renewal, 0), Standing::busy);
+}
+
+TEST_F(ZoneTest, ForgetsEndedRenewalsForNewOnes)
+{
+    acquire(Purpose::renewal, 1);
+    for (std::size_t n = 2; n < 1000; n++) {
+        acquire_and_finish(Purpose::renewal, n, std::string(3000, 'x'));
+    }
+    EXPECT_EQ(acquire(Purpose::renewal, 1), Standing::busy);
+    EXPECT_EQ(result(Purpose::renewal, 2), "");
+    EXPECT_EQ(result(Purpose::renewal, 999), std::string(3000, 'x'));
+}
+
+TEST_F(ZoneTest, KnowsNoRevocationAtFirst)
+{
+    EXPECT_FALSE(zone_.has_revocations());
+    EXPECT_EQ(revoked_at(1), 0);
+}
+
+TEST_F(ZoneTest, TellsTheLatestRevocationOfSeveralKeys)
+{
+    revoke_of("", 1, 1000);
+    revoke_of("", 2, 3000);
+    EXPECT_TRUE(zone_.has_revocations());
+    auto texts = std::array{key(1), key(2), key(3)};
+    std::array<std::string_view, 3> keys{texts[0], texts[1], texts[2]};
+    EXPECT_EQ(zone_.revoked_at(keys), 3000);
+    EXPECT_EQ(revoked_at(1), 1000);
+    EXPECT_EQ(revoked_at(3), 0);
+}
+
+TEST_F(ZoneTest, MovesARevocationOnAndNeverBack)
+{
+    revoke_of("", 1, 2000);
+    ask_to_revoke(1, "", 3000, noon + 1);
+    EXPECT_EQ(revoked_at(1), 3000);
+    revoke_of("", 1, 1000, noon + 1);
+    EXPECT_EQ(revoked_at(1), 3000);
+    for (int i = 0; i < 9; i++) {
+        acquire(Purpose::login, 1 + i, noon + hour - 1);
+    }
+    EXPECT_EQ(revoked_at(1), 3000);
+}
+
+TEST_F(ZoneTest, ForgetsRevocationsAfterTheirTime)
+{
+    revoke(1, noon + hour);
+    for (std::size_t n = 2; n < 10; n += 2) {
+        ask_to_revoke(n, "", noon * ms, noon + 1);
+        revoke(n + 1, noon + 1);
+    }
+    acquire(Purpose::login, 1, noon + 1);
+    acquire(Purpose::login, 2, noon + 1);
+    EXPECT_EQ(count_revoked(2, 10), 0);
+    EXPECT_NE(revoked_at(1), 0);
+    acquire(Purpose::login, 3, noon + hour);
+    EXPECT_FALSE(zone_.has_revocations());
+}
+
+TEST_F(ZoneTest, SaysThatThereIsNoRoomForARevocation)
+{
+    std::size_t count = 0;
+    while (revoke(count)) {
+        count++;
+    }
+    EXPECT_GT(count, Zone::min_size / 140);
+    EXPECT_EQ(count_revoked(0, count), count);
+    EXPECT_EQ(revoked_at(count), 0);
+    EXPECT_TRUE(revoke(0)) << "it has its record";
+    flood();
+    EXPECT_NE(revoked_at(0), 0) << "no login pushes it out";
+    EXPECT_TRUE(revoke(count, noon + 2 * hour, noon + hour))
+        << "the others have expired";
+}
+
+TEST_F(ZoneTest, RevokesForASubjectWithRecordsWhereThereIsNoRoom)
+{
+    auto user = key(900'001);
+    auto other = key(900'002);
+    revoke_of(user, 900'003);
+    std::size_t count = 0;
+    while (revoke(count)) {
+        count++;
+    }
+    EXPECT_TRUE(revoke_of(user, 900'004));
+    EXPECT_NE(revoked_at(zone_, user), 0);
+    EXPECT_FALSE(revoke_of(other, 900'005));
+    EXPECT_EQ(count_revoked(0, count), count);
+}
+
+TEST_F(ZoneTest, MakesOneRecordOfASubjectsFullShare)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < Zone::max_records; n++) {
+        EXPECT_TRUE(revoke_of(user, n, 5000 - n, noon + 10 + n));
+    }
+    EXPECT_EQ(count_revoked(0, Zone::max_records), Zone::max_records);
+    EXPECT_EQ(revoked_at(zone_, user), 0);
+
+    EXPECT_TRUE(revoke_of(user, Zone::max_records, 1000, noon + 1));
+    EXPECT_EQ(count_revoked(0, Zone::max_records + 1), 0);
+    EXPECT_EQ(revoked_at(zone_, user), 5000) << "the latest of all times";
+    for (int i = 0; i < 9; i++) {
+        acquire(Purpose::login, 1 + i, noon + 10 + Zone::max_records - 2);
+    }
+    EXPECT_EQ(revoked_at(zone_, user), 5000) << "as long as the longest";
+
+    EXPECT_TRUE(revoke_of(user, 1000));
+    EXPECT_NE(revoked_at(1000), 0) << "there is room for further ones";
+    EXPECT_EQ(revoked_at(zone_, user), 5000);
+}
+
+TEST_F(ZoneTest, CountsTheTimeOfTheOneThatFindsTheShareFull)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < Zone::max_records; n++) {
+        revoke_of(user, n, 1000);
+    }
+    revoke_of(user, 100, 7000);
+    EXPECT_EQ(revoked_at(zone_, user), 7000);
+}
+
+TEST_F(ZoneTest, HasRoomForOthersHoweverOftenOneUserLogsOut)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < 30'000; n++) {
+        ASSERT_TRUE(revoke_of(user, n, 1000 + n));
+    }
+    EXPECT_GE(revoked_at(zone_, user), 1000 + 30'000 - 1 - Zone::max_records);
+    for (std::size_t n = 100'000; n < 100'400; n++) {
+        EXPECT_TRUE(revoke(n));
+    }
+}
+
+TEST_F(ZoneTest, KeepsSharesOfSubjectsApart)
+{
+    auto user = key(900'001);
+    auto other = key(900'002);
+    revoke_of(other, 1);
+    for (std::size_t n = 100; n < 150; n++) {
+        revoke_of(user, n);
+    }
+    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_EQ(revoked_at(zone_, other), 0);
+}
+
+TEST_F(ZoneTest, GivesAnEighthToRevocationsThatAnybodyCanAskFor)
+{
+    revoke(1);
+    ask_for_many();
+    auto count = count_revoked(500'000, 506'000);
+    EXPECT_GT(count, Zone::min_size / 8 / 100);
+    EXPECT_LT(count, Zone::min_size / 8 / 80);
+    EXPECT_EQ(count_revoked(506'000 - count, 506'000), count) << "the newest";
+    EXPECT_NE(revoked_at(1), 0);
+}
+
+TEST_F(ZoneTest, GivesAnAddressAShareOfThose)
+{
+    ask_for_many("1234");
+    EXPECT_EQ(count_revoked(500'000, 506'000), 16);
+    EXPECT_EQ(count_revoked(506'000 - 16, 506'000), 16) << "the newest";
+}
+
+TEST_F(ZoneTest, PushesOutNobodyElseFromOneAddress)
+{
+    ask_to_revoke(1, "other");
+    ask_to_revoke(2);
+    ask_for_many("1234");
+    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_NE(revoked_at(2), 0);
+}
+
+TEST_F(ZoneTest, PushesOutNoAddressWithoutOne)
+{
+    for (std::size_t n = 0; n < 60; n++) {
+        ask_to_revoke(n, "a" + std::to_string(n));
+    }
+    ask_for_many();
+    EXPECT_EQ(count_revoked(0, 60), 60);
+    EXPECT_NE(revoked_at(505'999), 0);
+}
+
+TEST_F(ZoneTest, PushesOutTheOldestAddressForANewOne)
+{
+    for (std::size_t n = 0; n < 1000; n++) {
+        EXPECT_TRUE(ask_to_revoke(n, "a" + std::to_string(n)));
+    }
+    EXPECT_EQ(revoked_at(0), 0);
+    EXPECT_NE(revoked_at(999), 0);
+    EXPECT_TRUE(ask_to_revoke(2000)) << "nor is one without refused";
+    EXPECT_NE(revoked_at(2000), 0);
+}
+
+TEST_F(ZoneTest, TellsAddressesOfDifferentSizeApart)
+{
+    using namespace std::string_view_literals;
+    ask_to_revoke(1, "a\0"sv);
+    ask_for_many("a");
+    EXPECT_NE(revoked_at(1), 0);
+}
+
+TEST_F(ZoneTest, KeepsARevocationThatIsAskedForByMoreThanAnyone)
+{
+    ask_to_revoke(1);
+    revoke(1);
+    revoke(2);
+    ask_to_revoke(2);
+    ask_to_revoke(3, "1234");
+    revoke(3);
+    ask_for_many();
+    ask_for_many("1234");
+    EXPECT_EQ(count_revoked(1, 4), 3);
+}
+
+TEST_F(ZoneTest, KeepsARevocationThatHasMatchedASession)
+{
+    auto user = key(900'001);
+    ask_to_revoke(1);
+    ask_to_revoke(2, "1234");
+    pin(1, user);
+    pin(2, user);
+    ask_for_many();
+    ask_for_many("1234");
+    EXPECT_EQ(count_revoked(1, 3), 2);
+}
+
+TEST_F(ZoneTest, CountsAMatchedRevocationAsItsSubjects)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < Zone::max_records; n += 2) {
+        ask_to_revoke(n, "1234", 1000 + n);
+        pin(n, user);
+        revoke_of("", n + 1, 1001 + n);
+        pin(n + 1, user);
+    }
+    EXPECT_EQ(count_revoked(0, Zone::max_records), Zone::max_records);
+    ask_to_revoke(100, "1234", 9000);
+    pin(100, user);
+    EXPECT_EQ(count_revoked(0, 101), 0);
+    EXPECT_EQ(revoked_at(zone_, user), 9000);
+}
+
+TEST_F(ZoneTest, PinsNothingThatIsNotThere)
+{
+    pin(1, key(900'001));
+    EXPECT_FALSE(zone_.has_revocations());
+}
+
+TEST_F(ZoneTest, KeepsRenewalsWhenAnybodysRevocationsFillIt)
+{
+    acquire_and_finish(Purpose::renewal, 1, "result");
+    ask_for_many();
+    EXPECT_EQ(result(Purpose::renewal, 1), "result");
+}
+
+TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
+{
+    std::string body(20'000, 'k');
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::ours);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::others);
+    EXPECT_TRUE(zone_.read(id(1), 0, noon).is_asked);
+    auto serial = zone_.answer(id(1), body, noon + hour);
+    auto snapshot = zone_.read(id(1), 0, noon);
+    EXPECT_EQ(snapshot.body, body);
+    EXPECT_EQ(snapshot.serial, serial);
+    EXPECT_FALSE(snapshot.is_asked);
+    EXPECT_EQ(zone_.read(id(1), serial, noon).body, "");
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::too_soon);
+    EXPECT_EQ(zone_.ask(id(1), oidc::Asker::known, noon, noon + 10),
+        Zone::Asking::ours);
+    EXPECT_EQ(zone_.answer(id(1), body, noon + hour), serial) << "the same";
+    EXPECT_NE(zone_.answer(id(1), "other", noon + hour), serial);
+    EXPECT_EQ(zone_.read(id(1), serial, noon).body, "other");
+}
+
+TEST_F(ZoneTest, KnowsWhyADocumentFailed)
+{
+    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon);
+    auto snapshot = zone_.read(id(1), 0, noon);
+    ASSERT_TRUE(snapshot.failure);
+    EXPECT_EQ(snapshot.failure->code, oidc::Errc::upstream_timeout);
+    EXPECT_EQ(snapshot.failure->detail, "too late");
+    EXPECT_FALSE(snapshot.is_asked);
+    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.answer(id(1), "body", noon + hour);
+    EXPECT_FALSE(zone_.read(id(1), 0, noon).failure);
+}
+
+TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
+{
+    zone_.ask(id(1), {}, noon, noon + 10);
+    EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'a'), noon + hour), 0);
+    EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'b'), noon + hour), 0);
+    EXPECT_EQ(zone_.read(id(1), 0, noon).body, std::string(40'000, 'b'));
+    EXPECT_EQ(zone_.answer(id(1), std::string(80'000, 'c'), noon + hour), 0);
+    EXPECT_EQ(zone_.read(id(1), 0, noon).serial, 0);
+}
+
+TEST_F(ZoneTest, ForgetsTheDocumentsThatAreNotUsed)
+{
+    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.answer(id(1), "body", noon + hour);
+    zone_.ask(id(2), {}, noon, noon + 10);
+    zone_.answer(id(2), "body", noon + hour);
+    zone_.read(id(1), 0, noon);
+    for (std::size_t n = 3; n < 2 + 256; n++) {
+        zone_.ask(id(n), {}, noon, noon + 10);
+    }
+    EXPECT_EQ(zone_.read(id(1), 0, noon).body, "body");
+    EXPECT_EQ(zone_.read(id(2), 0, noon).serial, 0);
+}
+
+// Who asks how often, and how much is left of ten a minute.
+
+constexpr std::int64_t second = 1'000'000; // microseconds
+constexpr oidc::Rate ten_a_minute{10, 60 * second};
+
+int tokens_left(Zone& zone, std::size_t client, std::int64_t now = noon)
+{
+    int count = 0;
+    while (count < 20 &&
+        zone.take_token(key(client), ten_a_minute, now * second)) {
+        count++;
+    }
+    return count;
+}
+
+TEST_F(ZoneTest, HasABucketForEachClient)
+{
+    EXPECT_EQ(tokens_left(zone_, 1), 10);
+    EXPECT_EQ(tokens_left(zone_, 1), 0);
+    EXPECT_EQ(tokens_left(zone_, 2), 10);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
+    zone_.refund_token(key(1), ten_a_minute.cost());
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 600), 10);
+}
+
+TEST_F(ZoneTest, TakesNothingFromWhoHasNoBucket)
+{
+    zone_.refund_token(key(1), ten_a_minute.cost());
+    EXPECT_EQ(tokens_left(zone_, 1), 10);
+}
+
+// Who goes on asking is not forgotten, however many others there are.
+TEST_F(ZoneTest, ForgetsTheClientsThatWereNotHereForLongest)
+{
+    tokens_left(zone_, 1);
+    tokens_left(zone_, 2);
+    for (std::size_t n = 1000; n < 6000; n++) {
+        EXPECT_TRUE(zone_.take_token(key(n), ten_a_minute, noon * second));
+        EXPECT_EQ(tokens_left(zone_, 1), 0) << n;
+    }
+    EXPECT_EQ(tokens_left(zone_, 2), 10);
+}
+
+TEST_F(ZoneTest, KeepsAllElseHoweverManyClientsThereAre)
+{
+    acquire_and_finish(Purpose::renewal, 1, "result");
+    EXPECT_EQ(acquire(Purpose::login, 2), Standing::ours);
+    revoke(1);
+    for (std::size_t n = 1000; n < 6000; n++) {
+        zone_.take_token(key(n), ten_a_minute, noon * second);
+    }
+    EXPECT_EQ(result(Purpose::renewal, 1), "result");
+    EXPECT_EQ(acquire(Purpose::login, 2), Standing::busy);
+    EXPECT_NE(revoked_at(1), 0);
+}
+
+TEST_F(ZoneTest, TakesTokensWhereLoginsFillIt)
+{
+    flood();
+    for (std::size_t n = 1; n < 30; n++) {
+        EXPECT_EQ(tokens_left(zone_, n), 10);
+    }
+    for (std::size_t n = 1; n < 30; n++) {
+        EXPECT_EQ(tokens_left(zone_, n), 0) << "one client is not another's";
+    }
+}
+
+TEST_F(ZoneTest, OutlivesAReload)
+{
+    tokens_left(zone_, 1);
+    acquire_and_finish(Purpose::renewal, 1, "result");
+    revoke(1);
+    Cycle next;
+    auto& zone = *Zone::add(next.conf(), Zone::min_size);
+    next.reload(cycle_);
+    zone.take_over();
+    EXPECT_EQ(zone.key().reveal(), zone_.key().reveal());
+    EXPECT_EQ(zone.acquire(Purpose::renewal, id(1), noon, noon + hour).result,
+        "result");
+    EXPECT_NE(revoked_at(zone, key(1)), 0);
+    EXPECT_EQ(tokens_left(zone, 1), 0);
+    EXPECT_TRUE(revoke(2)) << "it is one zone";
+}
+
+// A worker is killed after each machine instruction of what it does.
+class KilledWorker : public ZoneTest {
+protected:
+    void at_every_moment(
+        const std::function<void()>& work, const std::function<void()>& check)
+    {
+        auto [worker, memories] = cycle_.step_through(work);
+        for (std::size_t i = 0; i < memories.size(); i++) {
+            cycle_.restore(memories[i]);
+            cycle_.unlock(worker);
+            check();
+            ASSERT_FALSE(HasFailure()) << "after the " << i << "th write";
+        }
+    }
+
+    // A session of that subject which that record is about.
+    std::int64_t revoked_at(std::size_t n, std::string_view subject)
+    {
+        auto text = key(n);
+        std::array<std::string_view, 2> keys{text, subject};
+        return zone_.revoked_at(keys);
+    }
+};
+
+TEST_F(KilledWorker, LeavesStandingAndResultTogether)
+{
+    for (auto purpose : {Purpose::login, Purpose::renewal}) {
+        auto name = id(static_cast<std::size_t>(purpose));
+        zone_.acquire(purpose, name, noon, noon + hour);
+        std::size_t ended = 0;
+        std::size_t busy = 0;
+        at_every_moment([&] { zone_.finish(name, "result", noon, 30); },
+            [&] {
+                auto [standing, left] =
+                    zone_.acquire(purpose, name, noon, noon + hour);
+                ended += standing == Standing::ended;
+                busy += standing == Standing::busy;
+                EXPECT_EQ(left, standing == Standing::ended ? "result" : "");
+            });
+        EXPECT_GT(ended, 0);
+        EXPECT_GT(busy, 10);
+    }
+}
+
+TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
+{
+    std::string first(300, 'a');
+    std::string second(500, 'b');
+    zone_.ask(id(1), {}, noon, noon + 10);
+    auto serial = zone_.answer(id(1), first, noon + 1);
+    zone_.ask(id(1), {}, noon + 1, noon + 10);
+    zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1);
+    at_every_moment([&] { zone_.answer(id(1), second, noon + hour); },
+        [&] {
+            auto snapshot = zone_.read(id(1), 0, noon + 1);
+            auto is_first = snapshot.serial == serial;
+            EXPECT_EQ(snapshot.body, is_first ? first : second);
+            EXPECT_EQ(snapshot.failure.has_value(), is_first);
+            if (is_first) {
+                EXPECT_EQ(snapshot.failure->detail, "too late");
+            }
+        });
+}
+
+TEST_F(KilledWorker, HasTakenATokenOrNot)
+{
+    zone_.take_token(key(1), ten_a_minute, noon * second);
+    at_every_moment(
+        [&] {
+            zone_.take_token(key(1), ten_a_minute, noon * second);
+            zone_.take_token(key(2), ten_a_minute, noon * second);
+        },
+        [&] {
+            auto left = tokens_left(zone_, 1);
+            EXPECT_TRUE(left == 8 || left == 9) << left;
+            left = tokens_left(zone_, 2);
+            EXPECT_TRUE(left == 9 || left == 10) << left;
+        });
+}
+
+TEST_F(KilledWorker, LosesNoRevocationThatBecomesItsSubjects)
+{
+    auto user = key(900'001);
+    for (std::size_t n = 0; n < Zone::max_records; n++) {
+        revoke_of(user, n, 5000 - n);
+    }
+    at_every_moment([&] { revoke_of(user, 100, 1000); },
+        [&] {
+            for (std::size_t n = 0; n < Zone::max_records; n++) {
+                EXPECT_GE(revoked_at(n, user), 5000 - n);
+            }
+            EXPECT_TRUE(revoke_of(user, 101, 1000));
+            EXPECT_TRUE(revoke_of(user, 102, 1000));
+            EXPECT_GE(revoked_at(102, user), 1000);
+        });
+}
+
+TEST_F(KilledWorker, LosesNoRevocationThatIsPinned)
+{
+    auto user = key(900'001);
+    ask_to_revoke(1, "1234");
+    ask_to_revoke(2, "1234");
+    at_every_moment(
+        [&] { pin(1, user); }, [&] { EXPECT_EQ(count_revoked(1, 3), 2); });
+}
+
+class LargeZone : public ZoneTest {
+protected:
+    LargeZone() : ZoneTest(16 * Zone::min_size) {}
+};
+
+// What is told without the lock holds while another worker moves records about.
+TEST_F(LargeZone, NeverMissesARevocationThatBecomesItsSubjects)
+{
+    auto user = [](std::int64_t n) {
+        return key(900'000 + static_cast<std::size_t>(n) / 40);
+    };
+    auto shared = mmap(nullptr, sizeof(std::atomic<std::int64_t>),
+        PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_SHARED, -1, 0);
+    auto& revoked = *new (shared) std::atomic<std::int64_t>(0);
+    auto worker = start_worker([&] {
+        for (std::int64_t n = 1; n < 40'000; n++) {
+            revoke_of(user(n), static_cast<std::size_t>(n), n);
+            revoked = n;
+        }
+        revoked = -1;
+    });
+    while (revoked == 0) {
+    }
+    for (std::int64_t n; (n = revoked) >= 0;) {
+        auto text = key(static_cast<std::size_t>(n));
+        auto subject = user(n);
+        std::array<std::string_view, 2> keys{subject, text};
+        for (int i = 0; i < 100; i++) {
+            ASSERT_GE(zone_.revoked_at(keys), n);
+        }
+    }
+    EXPECT_TRUE(await_worker(worker));
+}
+
+// The zone of the next configuration, of that size.
+class ZoneOfAnotherSize : public ZoneTest {
+protected:
+    explicit ZoneOfAnotherSize(std::size_t size = Zone::min_size) :
+        ZoneTest(size)
+    {
+    }
+
+    Zone& reload(std::size_t size)
+    {
+        auto& zone = *Zone::add(next_.conf(), size);
+        next_.reload(cycle_);
+        return zone;
+    }
+
+    Cycle next_;
+};
+
+TEST_F(ZoneOfAnotherSize, HasTheKeyOfTheOneBefore)
+{
+    auto& zone = reload(2 * Zone::min_size);
+    EXPECT_EQ(zone.key().reveal(), zone_.key().reveal());
+}
+
+TEST_F(ZoneOfAnotherSize, HasItsRevocations)
+{
+    auto user = key(900'001);
+    revoke_of(user, 1, 1000);
+    revoke_of("", 2, 2000);
+    ask_to_revoke(3, "1234", 3000);
+    ask_to_revoke(4, "", 4000);
+    auto& zone = reload(2 * Zone::min_size);
+    zone.take_over();
+    for (std::int64_t n = 1; n < 5; n++) {
+        EXPECT_EQ(revoked_at(zone, key(n)), n * 1000);
+    }
+    EXPECT_EQ(revoked_at(zone, key(5)), 0);
+    for (std::size_t n = 10; n < 10 + Zone::max_records; n++) {
+        auto text = key(n);
+        zone.revoke({text, user, true, 1000, noon + hour}, noon);
+    }
+    EXPECT_EQ(revoked_at(zone, key(1)), 0) << "it counts as its subject's";
+    EXPECT_EQ(revoked_at(zone, user), 1000);
+    for (int i = 0; i < 9; i++) {
+        zone.acquire(Purpose::login, id(i), noon + hour, noon + 2 * hour);
+    }
+    EXPECT_FALSE(zone.has_revocations()) << "they end when they would have";
+}
+
+TEST_F(ZoneOfAnotherSize, ForbidsTheOneBeforeToRevoke)
+{
+    auto& zone = reload(2 * Zone::min_size);
+    EXPECT_TRUE(revoke(1)) << "the new configuration may yet be refused";
+    zone.take_over();
+    EXPECT_FALSE(revoke(2));
+    EXPECT_NE(revoked_at(1), 0) << "what is there holds";
+    EXPECT_EQ(acquire(Purpose::login, 1), Standing::ours);
+    EXPECT_NE(revoked_at(zone, key(1)), 0);
+    EXPECT_EQ(revoked_at(zone, key(2)), 0);
+}
+
+class SmallerZone : public ZoneOfAnotherSize {
+protected:
+    SmallerZone() : ZoneOfAnotherSize(4 * Zone::min_size) {}
+};
+
+TEST_F(SmallerZone, RevokesAllThatBeganUntilTheLastOneLeftOut)
+{
+    for (std::size_t n = 0; n < 2000; n++) {
+        EXPECT_TRUE(revoke_of("", n, 1000 + n, noon + 1 + n));
+    }
+    auto& zone = reload(Zone::min_size);
+    zone.take_over();
+    auto all = revoked_at(zone, key(100'000));
+    EXPECT_GT(all, 1000);
+    EXPECT_LT(all, 1000 + 2000 - 1);
+    EXPECT_EQ(revoked_at(zone, key(1999)), 1000 + 1999) << "it had room";
+    EXPECT_EQ(revoked_at(zone, key(1)), all);
+    EXPECT_TRUE(zone.has_revocations());
+
+    auto left_out = all - 1000;
+    zone.acquire(Purpose::login, id(1), noon + left_out, noon + hour);
+    EXPECT_EQ(revoked_at(zone, key(100'000)), all);
+    zone.acquire(Purpose::login, id(2), noon + 1 + left_out, noon + hour);
+    EXPECT_EQ(revoked_at(zone, key(100'000)), 0) << "the last of those ended";
+}
+
+TEST_F(SmallerZone, HandsThatTimeOnToTheNextOne)
+{
+    for (std::size_t n = 0; n < 2000; n++) {
+        revoke_of("", n, 1000 + n, noon + 1 + n);
+    }
+    auto& zone = reload(Zone::min_size);
+    zone.take_over();
+    Cycle last;
+    auto& larger = *Zone::add(last.conf(), 4 * Zone::min_size);
+    last.reload(next_);
+    larger.take_over();
+    EXPECT_EQ(revoked_at(larger, key(100'000)), revoked_at(zone, key(100'000)));
+}
+
+TEST_F(SmallerZone, IsNoWayForAnybodyToEndAllSessions)
+{
+    for (std::size_t n = 0; n < 300; n++) {
+        ask_to_revoke(n, "a" + std::to_string(n));
+    }
+    auto& zone = reload(Zone::min_size);
+    zone.take_over();
+    EXPECT_EQ(revoked_at(zone, key(100'000)), 0);
+    EXPECT_NE(revoked_at(zone, key(299)), 0);
+}
+
+}
+}
