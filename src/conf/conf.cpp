@@ -60,9 +60,8 @@ bool inherits_off(const LocationConf& conf, const LocationConf& prev)
 void warn_of_inherited_off(ngx_conf_t* cf, const LocationConf& conf)
 {
     ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-        "\"auth_oidc\" in %V:%ui protects only places with an "
-        "\"auth_oidc_mode\" of their own, since \"auth_oidc_mode off\" is "
-        "inherited",
+        "\"auth_oidc\" in %V:%ui protects only locations with their own "
+        "\"auth_oidc_mode\", because \"auth_oidc_mode off\" is inherited",
         &conf.position.file, conf.position.line);
 }
 
@@ -96,9 +95,9 @@ char* enlist(ngx_conf_t* cf, LocationConf& conf)
             other->callback_path == conf.provider->callback_path &&
             has_same_cookie(*other, *conf.provider)) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                "oidc_provider \"%s\" in %V:%ui has the \"redirect_uri\" and "
-                "the \"cookie_name\" of oidc_provider \"%s\" in the same "
-                "server, give it one of its own",
+                "oidc_provider \"%s\" in %V:%ui has the same \"redirect_uri\" "
+                "and \"cookie_name\" as oidc_provider \"%s\" in the same "
+                "server, change one of them",
                 conf.provider->name.c_str(), &conf.position.file,
                 conf.position.line, other->name.c_str());
             return fail();

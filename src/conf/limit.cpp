@@ -26,7 +26,7 @@ oidc::Rate parse_rate(std::string_view parameter, std::string_view value)
     if (failure != std::errc() || count < 1 || count > max_at_once ||
         (unit != "r/s" && unit != "r/m")) {
         complain(parameter,
-            "a rate is a number from 1 to 1000000 with r/s or r/m, such as "
+            "the rate must be 1 to 1000000 followed by r/s or r/m, such as "
             "\"login=200r/m\"");
     }
     return {count, unit == "r/s" ? second : Limit::minute};
@@ -37,7 +37,7 @@ ngx_http_complex_value_t* compile_key(
 {
     if (value.find('$') == value.npos) {
         complain(parameter,
-            "a key has a variable, such as "
+            "the key must contain a variable, such as "
             "\"key=$binary_remote_addr\"");
     }
     auto text = copy(cf->pool, value);
@@ -48,7 +48,7 @@ ngx_http_complex_value_t* compile_key(
     compile.value = &text;
     compile.complex_value = key;
     if (key == nullptr || ngx_http_compile_complex_value(&compile) != NGX_OK) {
-        throw Invalid("\"oidc_limit\" has a key that cannot be read");
+        throw Invalid("invalid \"key\" in \"oidc_limit\"");
     }
     return key;
 }
@@ -62,7 +62,7 @@ void take_parameter(
                                             parameter.substr(equals + 1);
     auto mark = " " + std::string(name) + " ";
     if (seen.find(mark) != seen.npos) {
-        complain(parameter, "it is there twice");
+        complain(parameter, "it is specified twice");
     }
     seen += mark;
     if (name == "login") {

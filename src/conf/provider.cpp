@@ -45,7 +45,7 @@ void check_issuer(const ProviderConf& conf)
 {
     if (conf.issuer.len == 0) {
         throw Invalid("oidc_provider \"" + conf.name +
-            "\" has no \"issuer\", write the provider's issuer URL");
+            "\" has no \"issuer\", specify the provider's issuer URL");
     }
     // Discovery, 3: no query and no fragment
     auto url = oidc::parse_url(view(conf.issuer));
@@ -60,7 +60,8 @@ void check_client_id(const ProviderConf& conf)
 {
     if (conf.client_id.len == 0) {
         throw Invalid("oidc_provider \"" + conf.name +
-            "\" has no \"client_id\", write the one the provider registered");
+            "\" has no \"client_id\", specify the one registered at the "
+            "provider");
     }
     if (!is_printable(view(conf.client_id))) { // RFC 6749, appendix A.1
         invalid("client_id", view(conf.client_id), "it must be ASCII");
@@ -70,21 +71,22 @@ void check_client_id(const ProviderConf& conf)
 std::string read_client_secret(ngx_conf_t* cf, const ProviderConf& conf)
 {
     if (conf.client_secret.data != nullptr && conf.client_secret.len == 0) {
-        invalid("client_secret", "", "leave it out for a public client");
+        invalid("client_secret", "", "omit it for a public client");
     }
     if (conf.client_secret_file.len == 0) {
         return text(conf.client_secret);
     }
     if (conf.client_secret.len > 0) {
         throw Invalid("oidc_provider \"" + conf.name +
-            "\" has both \"client_secret\" and \"client_secret_file\"");
+            "\" has both \"client_secret\" and \"client_secret_file\", specify "
+            "only one");
     }
     auto secret = read_secret(
         cf, conf, "client_secret_file", &ProviderFields::client_secret_file);
     secret.erase(secret.find_last_not_of("\r\n") + 1);
     if (secret.empty()) {
         invalid("client_secret_file", view(conf.client_secret_file),
-            "the file holds no secret");
+            "the file contains no secret");
     }
     return secret;
 }
@@ -115,7 +117,7 @@ std::optional<oidc::PrivateKey> read_client_key(
     auto key = oidc::PrivateKey::parse(content.reveal(), why);
     if (!key) {
         invalid("client_key", view(conf.client_key),
-            "it must be a private key in PEM or as a JWK, this one is a key " +
+            "it must be a private key in PEM or JWK format, but it is a key " +
                 why);
     }
     return key;
@@ -162,7 +164,8 @@ std::vector<std::string> make_encrypted_algs(const ProviderConf& conf)
         }
         if (alg != "dir" && (!client.key || client.key->encryption() != alg)) {
             invalid("id_token_encrypted_alg", alg,
-                "it needs a client_key of RSA for RSA-OAEP, of EC for ECDH-ES");
+                "it needs an RSA client_key for RSA-OAEP, an EC client_key for "
+                "ECDH-ES");
         }
         if (alg == "dir" &&
             client.client_secret.reveal().size() < oidc::min_dir_secret) {
@@ -181,7 +184,8 @@ std::string check_redirect_uri(const std::string& uri)
         auto url = oidc::parse_url("https://host" + uri);
         if (!url || url->has_query || !is_plain_path(url->path)) {
             invalid("redirect_uri", uri,
-                "it must be a plain path, without query, escapes and dots");
+                "it must be a plain path without query, escapes or dot "
+                "segments");
         }
         return uri;
     }
@@ -204,7 +208,8 @@ std::string make_scope(const ProviderConf& conf)
         for (std::string word; list >> word;) {
             if (!is_printable(word) ||
                 word.find_first_of("\"\\") != word.npos) {
-                invalid("scope", word, "it has characters no scope has");
+                invalid("scope", word,
+                    "it contains a character not allowed in a scope");
             }
             if (word != "openid") {
                 scope += " " + word;
@@ -228,7 +233,7 @@ void check_extra_args(const ProviderConf& conf)
     for (const auto& parameter : *parameters) {
         if (oidc::is_reserved_parameter(parameter.name)) {
             invalid("extra_auth_args", view(value->value),
-                "\"" + parameter.name + "\" is set by the module itself");
+                "\"" + parameter.name + "\" is always set by the module");
         }
     }
 }
@@ -244,8 +249,8 @@ std::vector<std::string> make_algs(const ProviderConf& conf)
         auto algorithm = oidc::find_algorithm(alg);
         if (algorithm == nullptr) {
             invalid("id_token_alg", alg,
-                "use RS256, PS256, ES256, their 384 and 512, EdDSA, or HS256 "
-                "and its 384 and 512");
+                "use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
+                "ES384, ES512, EdDSA, HS256, HS384, HS512");
         }
         if (conf.client.client_secret.reveal().size() < algorithm->min_secret) {
             invalid("id_token_alg", alg,
@@ -270,12 +275,13 @@ void check_cookie(const oidc::Client& client)
 {
     const auto& name = client.cookie_name;
     if (!is_token(name)) {
-        invalid("cookie_name", name, "it has characters no cookie name has");
+        invalid("cookie_name", name,
+            "it contains a character not allowed in a cookie name");
     }
     if (name.starts_with("__Host-") &&
         (!client.cookie_domain.empty() || client.cookie_path != "/")) {
         invalid("cookie_name", name,
-            "a __Host- cookie has no cookie_domain and the cookie_path \"/\"");
+            "a __Host- cookie requires cookie_path \"/\" and no cookie_domain");
     }
     if (!client.cookie_domain.empty() && !is_domain(client.cookie_domain)) {
         invalid("cookie_domain", client.cookie_domain,
@@ -288,7 +294,7 @@ void check_cookie(const oidc::Client& client)
         !is_printable(client.cookie_path) ||
         client.cookie_path.find(';') != client.cookie_path.npos) {
         invalid("cookie_path", client.cookie_path,
-            "it must begin with \"/\" and hold no \";\"");
+            "it must begin with \"/\" and contain no \";\"");
     }
 }
 
@@ -331,8 +337,8 @@ oidc::Secret parse_session_key(const ngx_str_t& file, std::string_view line)
     }
     if (key.find_first_not_of(key.front()) == key.npos) {
         invalid("session_key", view(file),
-            "a key of equal bytes is no secret, make one with \"openssl rand "
-            "-hex 32\"");
+            "a key of identical bytes is not secret, generate one with "
+            "\"openssl rand -hex 32\"");
     }
     return oidc::Secret(std::move(key));
 }
@@ -354,7 +360,7 @@ std::vector<oidc::Secret> read_session_keys(
     }
     if (keys.empty() || keys.size() > max_session_keys) {
         invalid("session_key", view(conf.session_key),
-            "it must hold 1 to 16 keys, one a line");
+            "it must contain 1 to 16 keys, one per line");
     }
     return keys;
 }
@@ -429,7 +435,7 @@ std::string check_path(const char* directive, const ngx_str_t& value)
         (!path.starts_with('/') || !url || url->has_query ||
             !is_plain_path(url->path))) {
         invalid(directive, path,
-            "it must be a plain path, without query, escapes and dots");
+            "it must be a plain path without query, escapes or dot segments");
     }
     return path;
 }
@@ -476,7 +482,8 @@ void check_paths(const ProviderConf& conf)
             auto path = one->second.substr(0, one->second.find('?'));
             if (!path.empty() && path == other->second) {
                 invalid(one->first, one->second,
-                    std::string("it is the ") + other->first + ", too");
+                    std::string("it must differ from \"") + other->first +
+                        "\"");
             }
         }
     }

@@ -79,7 +79,7 @@ void check_redis(const StoreConf& conf)
     refuse_for(conf, "size", conf.size.data != nullptr);
     if (conf.hostname.len == 0) {
         throw Invalid("oidc_session_store \"" + conf.name +
-            "\" has no \"hostname\", write the one of the Redis server");
+            "\" has no \"hostname\", specify the Redis server");
     }
     if (conf.port == 0 || conf.port > highest_port) {
         invalid("port", std::to_string(conf.port), "it must be 1 to 65535");
@@ -93,7 +93,8 @@ void check_redis(const StoreConf& conf)
     }
     if (conf.connect_timeout == 0 || conf.command_timeout == 0) {
         throw Invalid("oidc_session_store \"" + conf.name +
-            "\" has a timeout of 0, it must be longer");
+            "\" needs a \"connect_timeout\" and a \"command_timeout\" longer "
+            "than 0");
     }
 }
 

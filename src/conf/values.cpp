@@ -27,8 +27,7 @@ void say_that_all_read(
     ngx_conf_t* cf, const char* directive, const ngx_str_t& path)
 {
     ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-        "\"%s\" file %s can be read by all users of this machine, give it the "
-        "mode 600",
+        "\"%s\" file %s is readable by all users, set its mode to 600",
         directive, oidc::quoted(view(path)).c_str());
 }
 
@@ -84,7 +83,8 @@ std::string content_of(const File& file, const char* directive,
 {
     auto content = file.content(longest + 1);
     if (content.empty()) {
-        invalid(directive, view(path), "it must be a file that can be read");
+        invalid(directive, view(path),
+            "it must be a readable file that is not empty");
     }
     if (content.size() > longest) {
         invalid(directive, view(path),
@@ -153,7 +153,8 @@ void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
     if (file.len > 0 &&
         read_file(cf, directive, file, max_bundle)
                 .find("-----BEGIN " + label) == std::string::npos) {
-        invalid(directive, view(file), "it holds no " + label + " in PEM");
+        invalid(directive, view(file),
+            "it contains no " + label + " in PEM format");
     }
 }
 

@@ -175,7 +175,7 @@ void Json::Release::operator()(json_t* value) const
 std::optional<Json> Json::parse(std::string_view text, std::string& why)
 {
     if (too_deep(text)) {
-        why = "JSON nested too deep";
+        why = "JSON nested too deeply";
         return {};
     }
     json_error_t error;
@@ -188,7 +188,7 @@ std::optional<Json> Json::parse(std::string_view text, std::string& why)
         return {};
     }
     if (!json.root().is_object()) {
-        why = "JSON that is not an object";
+        why = "JSON other than an object";
         return {};
     }
     return json;

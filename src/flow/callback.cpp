@@ -28,7 +28,7 @@ Step Callback::start(const Environment& env)
     auto reply = parse_reply(view_.reply);
     if (!takes_method(reply)) {
         return no_callback({Errc::callback_malformed,
-            "client sent method " + quoted(view_.method)});
+            "client sent unsupported method " + quoted(view_.method)});
     }
     if (!reply) {
         return no_callback(std::move(reply).error());
@@ -37,7 +37,7 @@ Step Callback::start(const Environment& env)
 
     auto state = open_state(provider_, reply_.state);
     if (!state) {
-        return no_state({Errc::state_invalid, "client sent a state not ours"});
+        return no_state({Errc::state_invalid, "client sent an unknown state"});
     }
     state_ = std::move(*state);
 
@@ -124,10 +124,9 @@ Finish Callback::give_up()
         return failed(login_loop(rounds));
     }
     if (!login_->has_cookie()) {
-        return is_test() ?
-            failed({Errc::state_cookie,
-                "client sent a state without any cookie of a login"}) :
-            test_cookies();
+        return is_test() ? failed({Errc::state_cookie,
+                               "client sent a state without a login cookie"}) :
+                           test_cookies();
     }
     Finish finish;
     finish.location = login_->return_location(state_.transaction);

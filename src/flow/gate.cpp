@@ -33,7 +33,7 @@ Step Gate::challenge(const Environment& env, Check learnt)
     auto unasked = unasked_by_person();
     if (!unasked.empty()) {
         return refuse(
-            {Errc::login_unasked, "client asked for a login by " + unasked});
+            {Errc::login_unasked, "client requested a login in " + unasked});
     }
     return ask(Charge{Work::push}, &Gate::paid);
 }
@@ -45,7 +45,7 @@ std::string Gate::unasked_by_person() const
     auto unasked = unasked_by(view_);
     auto is_framed = is_in_foreign_frame(view_) &&
         provider_.client().cookie_same_site != "None";
-    return unasked.empty() && is_framed ? "a frame of another site" : unasked;
+    return unasked.empty() && is_framed ? "a cross-site frame" : unasked;
 }
 
 Finish Gate::begin(const Environment& env)

@@ -24,7 +24,7 @@ std::string unasked_by(const RequestView& view)
     if (is_navigation(view)) {
         return "";
     }
-    return "a subresource, Sec-Fetch-Mode " + quoted(view.fetch_mode) +
+    return "a subresource request, Sec-Fetch-Mode " + quoted(view.fetch_mode) +
         ", Sec-Fetch-Dest " + quoted(view.fetch_dest);
 }
 

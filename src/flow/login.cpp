@@ -31,8 +31,8 @@ bool is_login_cookie(std::string_view suffix, std::string_view value)
 Error login_loop(unsigned rounds)
 {
     return {Errc::login_loop,
-        "client went through " + std::to_string(rounds) +
-            " logins and did not keep a session's cookie"};
+        "client made " + std::to_string(rounds) +
+            " login attempts without sending a session cookie"};
 }
 
 Result<Login> Login::at(const Provider& provider, const RequestView& view)

@@ -57,12 +57,12 @@ Step Logout::start(const Environment& env)
 {
     if (view_.method != "GET" && view_.method != "POST") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(view_.method)});
+            "client sent unsupported method " + quoted(view_.method)});
     }
     auto unasked = unasked_by(view_);
     if (view_.method == "GET" && !unasked.empty()) {
         return refuse(
-            {Errc::logout_unasked, "client asked for a logout by " + unasked});
+            {Errc::logout_unasked, "client requested a logout in " + unasked});
     }
     auto origins = Origins::of(client(), view_.origin);
     if (!origins) {
@@ -240,7 +240,7 @@ Step FrontChannelLogout::start(const Environment& env)
 {
     if (view_.method != "GET") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(view_.method)});
+            "client sent unsupported method " + quoted(view_.method)});
     }
     auto named = parse_front_channel(view_.reply);
     if (!named) {
@@ -327,7 +327,7 @@ Step BackChannelLogout::start(const Environment&)
 {
     if (view_.method != "POST") {
         return refuse({Errc::logout_malformed,
-            "client sent method " + quoted(view_.method)});
+            "client sent unsupported method " + quoted(view_.method)});
     }
     auto compact = parse_back_channel(view_.reply);
     if (!compact) {

@@ -51,8 +51,8 @@ Result<Origins> Origins::of(const Client& client, std::string_view origin)
     auto callback = parse_url(client.redirect_uri);
     if (!callback || !share_cookies(client, page->host, callback->host)) {
         return Error{Errc::request_host,
-            "client asked for host " + quoted(origin) +
-                ", which shares no cookie with redirect_uri " +
+            "client requested host " + quoted(origin) +
+                ", which shares no cookies with redirect_uri " +
                 quoted(client.redirect_uri)};
     }
     // An absolute URI tells the browser's scheme, too, where a proxy before

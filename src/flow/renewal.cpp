@@ -188,7 +188,7 @@ Step Renewal::verify(const Environment& env, Check learnt)
     if (token->subject() != session_->claim("sub")) {
         return end_session(env,
             {Errc::id_token_subject,
-                "id token has another sub than the session"});
+                "id token has a different sub than the session"});
     }
     token_ = std::move(*token);
     return ask_userinfo(env);

@@ -35,7 +35,7 @@ public:
     Step start(const Environment& env) override { return judge(env); }
     std::string_view action() const override
     {
-        return refreshing_ ? "renewing a session" : "keeping a session";
+        return refreshing_ ? "renewing a session" : "extending a session";
     }
 
     // How long a renewal's result stays for requests that still come with what

@@ -53,7 +53,7 @@ public:
     }
 
     Step start(const Environment& env) override;
-    std::string_view action() const override { return "fetching a session"; }
+    std::string_view action() const override { return "loading a session"; }
 
 private:
     Step loaded(const Environment& env, Result<Loaded> loaded);

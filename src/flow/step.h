@@ -257,7 +257,7 @@ protected:
     static Error unknown(Check learnt)
     {
         return learnt ?
-            Error{Errc::upstream_timeout, "provider did not answer in time"} :
+            Error{Errc::upstream_timeout, "provider did not respond in time"} :
             std::move(learnt).error();
     }
 

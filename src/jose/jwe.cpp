@@ -211,7 +211,7 @@ std::optional<Secret> agree(JsonValue header, const PrivateKey& key,
     }
     auto shared = key.agree(header["epk"]);
     if (!shared) {
-        why = "has an epk that does not go with client_key";
+        why = "has an epk that does not match client_key";
         return {};
     }
     return concat_kdf(*shared,
@@ -261,7 +261,7 @@ bool has_exact_sizes(const Parts& parts, const Encryption& encryption,
         0;
     if (parts.iv_size != encryption.iv || parts.tag_size != encryption.tag ||
         parts.key_size != key_size) {
-        why = "has a part of a wrong size";
+        why = "has a part of the wrong size";
         return false;
     }
     return true;
@@ -321,7 +321,7 @@ std::optional<std::string> decrypt(std::string_view compact,
     }
     auto document = Json::parse(parts->header_text, why);
     if (!document) {
-        why = "has a header of " + why;
+        why = "has " + why + " in its header";
         return {};
     }
     auto header = document->root();

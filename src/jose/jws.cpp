@@ -56,7 +56,7 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
     std::string why;
     auto header = Json::parse(*header_text, why);
     if (!header) {
-        return malformed("has a header of " + why);
+        return malformed("has " + why + " in its header");
     }
     auto alg = (*header)["alg"].string();
     if (!alg) {
@@ -78,7 +78,8 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
     }
     auto kid = (*header)["kid"];
     if (kid.exists() && (!kid.string() || kid.string()->size() > max_kid)) {
-        return malformed("has a kid that is no string of sane length");
+        return malformed("has a kid that is not a string of at most " +
+            std::to_string(max_kid) + " bytes");
     }
 
     Jws jws(kind);

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t max_string = 1024;
 
-constexpr std::string_view discordant = "whose parts do not belong together";
+constexpr std::string_view discordant =
+    "whose public and private parts do not match";
 
 // A key with more than two primes has "oth".
 Handled<EVP_PKEY> read_rsa(JsonValue jwk)
@@ -107,7 +108,7 @@ Handled<EVP_PKEY> read_jwk(JsonValue jwk, std::string& why)
         return nullptr;
     }
     if (!jwk["d"].exists()) {
-        why = "without its private parts";
+        why = "without private parts";
         return nullptr;
     }
     why = "that is malformed";

@@ -100,7 +100,7 @@ std::string weakness(JsonValue jwk, Kty kty)
     }
     auto small = kty == Kty::okp &&
         has_small_order(octets(jwk, "x").value_or(Secret()).reveal());
-    return small ? "of Ed25519 with a point of small order" : "";
+    return small ? "with an Ed25519 point of small order" : "";
 }
 
 bool verify_by_cjose(cjose_jwk_t* key, std::string_view compact)
@@ -232,7 +232,7 @@ Result<KeySet> KeySet::parse(std::string_view json)
         return Error{Errc::upstream_keys,
             list.size() == 0 ?
                 "provider sent an empty key set" :
-                "provider sent no usable key, the last one " + why};
+                "provider sent no usable key, the last was a key " + why};
     }
     return set;
 }

@@ -190,7 +190,7 @@ std::optional<PrivateKey> PrivateKey::parse(
     key.algorithms_ = algorithms_of(key.kty_, key.crv_, jwk);
     key.encryption_ = encryption_of(key.kty_, jwk);
     if (key.algorithms_.empty() && key.encryption_.empty()) {
-        why = "that is neither for signatures nor for encryption we know";
+        why = "that fits no supported signature or encryption algorithm";
         return {};
     }
     key.handle_ = std::move(handle);

@@ -60,14 +60,14 @@ std::string rsa_weakness(const BIGNUM* modulus, const BIGNUM* exponent)
 {
     auto bits = BN_num_bits(modulus);
     if (bits < min_rsa_bits || bits > max_rsa_bits) {
-        return "of RSA with " + std::to_string(bits) + " bits";
+        return "with an RSA modulus of " + std::to_string(bits) + " bits";
     }
     if (!BN_is_odd(modulus)) {
-        return "of RSA with an even modulus";
+        return "with an even RSA modulus";
     }
     return is_good_exponent(exponent) ?
         "" :
-        "of RSA with an exponent that is no odd number from 3 to 2^256";
+        "with an RSA exponent that is not an odd number from 3 to 2^256";
 }
 
 // A verifier asks whether [S]B = R + [k]A (RFC 8032, 5.1.7). Where A has an

@@ -372,8 +372,8 @@ ngx_int_t Context::try_gate()
     // that loads sessions: what `if` and `map` have found was nobody.
     if (slot.session && slot.was_missed) {
         slot.failure = oidc::Error{oidc::Errc::request_malformed,
-            "variables of a session were asked for by a malformed request, "
-            "before the session was known"};
+            "malformed request read session variables before the session was "
+            "available"};
         slot.session.reset();
     }
     if (slot.failure) {

@@ -91,8 +91,8 @@ std::optional<Check> Lookup::consult(
     if (unfit_) {
         return Check(*unfit_);
     }
-    return Check(sight.failure.value_or(Error{
-        Errc::upstream_unreachable, "provider is not asked again so soon"}));
+    return Check(sight.failure.value_or(Error{Errc::upstream_unreachable,
+        "provider failed recently and is not retried yet"}));
 }
 
 // Of what is asked for where; it changes with the configuration.
@@ -161,7 +161,7 @@ Check Lookup::learn(const std::string& id,
         // What was known serves on, and no flow will complain.
         if (conf_.provider.knows(part_, now)) {
             ngx_log_error(NGX_LOG_ERR, log, 0,
-                "oidc: %s while renewing %s, provider \"%s\"",
+                "oidc: %s while updating %s, provider \"%s\"",
                 learnt.error().detail.c_str(), name_of(part_),
                 conf_.name.c_str());
         }

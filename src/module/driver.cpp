@@ -83,7 +83,7 @@ std::optional<oidc::Finish> Driver::drive()
         return {};
     }
     if (is_over_) {
-        throw std::logic_error("a flow that has ended");
+        throw std::logic_error("flow has already finished");
     }
     if (!step_) {
         step_ = flow_->start(env());
@@ -94,7 +94,7 @@ std::optional<oidc::Finish> Driver::drive()
             answer_.reset();
             deadline_ = pause_ = 0;
             if (++steps_ > max_steps) {
-                throw std::runtime_error("a flow that does not end");
+                throw std::runtime_error("flow took too many steps");
             }
             step_ = flow_->resume(env(), std::move(answer));
         }
@@ -164,7 +164,7 @@ bool Driver::give_up(const oidc::Step& step)
         return false;
     }
     answer_ = oidc::Result<oidc::HttpResponse>(
-        Error{Errc::request_aborted, "client has gone"});
+        Error{Errc::request_aborted, "client closed the connection"});
     return true;
 }
 
@@ -181,7 +181,7 @@ bool Driver::perform(oidc::Learn& step)
     }
     if (!has_time_left()) {
         answer_ = oidc::Check(Error{Errc::upstream_timeout,
-            "provider did not answer another request in time"});
+            "provider did not respond to another request in time"});
         return true;
     }
     if (lookup.is_asking()) {
@@ -202,10 +202,8 @@ bool Driver::perform(oidc::Charge& step)
         answer_ = Answer(std::move(*receipt));
     } else {
         answer_ = Answer(step.work == oidc::Work::logout ?
-                Error{Errc::logout_limit,
-                    "limit of logouts by one client is reached"} :
-                Error{Errc::login_limit,
-                    "limit of logins by one client is reached"});
+                Error{Errc::logout_limit, "client exceeded the logout limit"} :
+                Error{Errc::login_limit, "client exceeded the login limit"});
     }
     return true;
 }

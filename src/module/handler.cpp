@@ -95,7 +95,7 @@ ngx_int_t refuse_large_form(ngx_http_request_t* r, const Endpoint& endpoint)
         {endpoint.kind == EndpointKind::callback ?
                 oidc::Errc::callback_malformed :
                 oidc::Errc::logout_malformed,
-            "client sent too large a form"});
+            "client sent an oversized form"});
 }
 
 ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)

@@ -149,9 +149,8 @@ void warn_of_unchecked(ngx_http_request_t* r)
     auto log = r->connection->log;
     auto action = std::exchange(log->action, nullptr);
     ngx_log_error(NGX_LOG_WARN, log, 0,
-        "oidc: \"auth_oidc\" in %V:%ui did not protect a request, which was "
-        "answered with %ui before access checks run (\"return\" and "
-        "\"rewrite\" come first)",
+        "oidc: \"auth_oidc\" in %V:%ui did not protect a request, status %ui "
+        "was sent before access checks (\"return\" and \"rewrite\" run first)",
         &conf.position.file, conf.position.line, status_of(r));
     log->action = action;
 }

@@ -76,7 +76,7 @@ constexpr std::string_view logging_out_page[] = {
     "<title>Logging out</title>\n"
     "<h1>You are logged out of this site</h1>\n"
     "<p><a href=\"",
-    "\">Log out at the identity provider, too</a>\n"
+    "\">Also log out at the identity provider</a>\n"
     "</html>\n"};
 
 constexpr std::string_view logged_out_page =
@@ -93,9 +93,9 @@ constexpr std::string_view logged_out_here_page =
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
     "<title>You are logged out in this browser</title>\n"
     "<h1>You are logged out in this browser</h1>\n"
-    "<p>This site could not record it: copies of your session elsewhere, if "
-    "there are any, may go on until they end by themselves.\n"
-    "<p><a href=\"?\">Log out at the identity provider, too</a>\n"
+    "<p>This site could not record the logout. Copies of your session "
+    "elsewhere, if any, may remain valid until they expire.\n"
+    "<p><a href=\"?\">Also log out at the identity provider</a>\n"
     "</html>\n";
 
 constexpr std::string_view done_page = "<!DOCTYPE html><title>Done</title>\n";
@@ -106,7 +106,7 @@ constexpr std::string_view confirm_page[] = {
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
     "<title>Log out?</title>\n"
     "<h1>Do you want to log out?</h1>\n"
-    "<p>Another site has sent you here.\n"
+    "<p>Another site sent you here.\n"
     "<form method=\"post\"><input type=\"hidden\" name=\"confirm\" value=\"",
     "\"><button>Log out</button></form>\n"
     "</html>\n"};
@@ -114,14 +114,13 @@ constexpr std::string_view confirm_page[] = {
 constexpr std::string_view loop_page =
     "<!DOCTYPE html>\n"
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
-    "<title>The login goes round in circles</title>\n"
-    "<h1>The login goes round in circles</h1>\n"
-    "<p>You have just been logged in several times, but your browser did not "
-    "send the session's cookie back, so that this site asked for a login "
-    "again.\n"
-    "<p>Does the browser refuse cookies of this site, or does it hold too many "
-    "of them? Allow or delete them, and load the page you came for again in "
-    "half a minute. If that does not help, tell whoever runs this site.\n"
+    "<title>The login keeps repeating</title>\n"
+    "<h1>The login keeps repeating</h1>\n"
+    "<p>You have logged in several times, but your browser did not send the "
+    "session cookie, so this site asked you to log in again.\n"
+    "<p>Your browser may block cookies of this site or store too many of them. "
+    "Allow or delete them, and load the page again in half a minute. If this "
+    "does not help, contact the operator of this site.\n"
     "</html>\n";
 
 bool is_for_later(ngx_int_t status)

@@ -90,7 +90,7 @@ Error HttpExchange::failure(End end) const
 
     if (end == End::timeout) {
         return {
-            Errc::upstream_timeout, "provider did not answer in time" + where};
+            Errc::upstream_timeout, "provider did not respond in time" + where};
     }
     if (reply_.complaint() != nullptr) {
         return {Errc::upstream_answer,
@@ -101,7 +101,7 @@ Error HttpExchange::failure(End end) const
             "provider could not be reached" + where};
     }
     return {
-        Errc::upstream_answer, "provider sent an incomplete answer" + where};
+        Errc::upstream_answer, "provider sent an incomplete response" + where};
 }
 
 void HttpExchange::ended(End end)

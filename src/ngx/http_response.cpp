@@ -42,7 +42,7 @@ ngx_int_t Reply::read_status(ngx_http_request_t* r, ngx_buf_t* head)
         return rc;
     }
     if (rc != NGX_OK) {
-        return malformed("sent no HTTP answer");
+        return malformed("sent no HTTP response");
     }
     response_.status = static_cast<int>(head_.status.code);
     head_.has_status = true;
@@ -94,7 +94,7 @@ bool Reply::take_header(std::string_view name, std::string_view value)
         }
     } else if (same_ignoring_case(name, "Content-Encoding")) {
         if (!same_ignoring_case(value, "identity")) {
-            malformed("sent a compressed answer, which was not asked for");
+            malformed("sent an unsupported Content-Encoding");
             return false;
         }
     }
@@ -113,7 +113,7 @@ ngx_int_t Reply::end_of_head()
         return malformed("sent both Content-Length and Transfer-Encoding");
     }
     if (head_.length > static_cast<off_t>(limit_)) {
-        return malformed("sent too large an answer");
+        return malformed("sent an oversized response");
     }
     return NGX_OK;
 }
@@ -169,7 +169,7 @@ ngx_int_t Reply::read_chunks(ngx_http_request_t* r, std::string_view bytes)
 bool Reply::append(std::string_view bytes)
 {
     if (response_.body.size() + bytes.size() > limit_) {
-        malformed("sent too large an answer");
+        malformed("sent an oversized response");
         return false;
     }
     response_.body += bytes;

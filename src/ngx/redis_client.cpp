@@ -357,13 +357,14 @@ Error RedisExchange::failure(End end) const
                 oidc::quoted(refusal_)};
     }
     if (end == End::timeout) {
-        return {Errc::store_timeout, "store did not answer in time at " + name};
+        return {
+            Errc::store_timeout, "store did not respond in time at " + name};
     }
     if (end == End::unreachable) {
         return {
             Errc::store_unreachable, "store could not be reached at " + name};
     }
-    return {Errc::store_answer, "store sent no proper answer at " + name};
+    return {Errc::store_answer, "store sent an invalid response at " + name};
 }
 
 std::string join(const std::string& host, in_port_t port)

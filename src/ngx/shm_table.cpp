@@ -24,7 +24,7 @@ void ShmTable::Change::write_down(void* where, std::size_t size)
 {
     auto count = shared_.written.load(std::memory_order_relaxed);
     if (count == shared_.writes.size()) {
-        throw std::length_error("change of shared memory is too long");
+        throw std::length_error("shared memory change has too many writes");
     }
     auto& write = shared_.writes[count];
     write.where = where;
@@ -234,7 +234,7 @@ ShmTable::Index ShmTable::insert(Change& change, const Entry& entry)
 {
     auto count = blocks_of(entry.blob.size());
     if (change.has_released_ || count > room()) {
-        throw std::logic_error("shared memory has no room");
+        throw std::logic_error("shared memory is full");
     }
     auto index = allocate(change, static_cast<Index>(count));
     fill(index, entry);

@@ -254,7 +254,7 @@ Result<std::string> parse_pushed(
     }
     if (response.status != 201 && response.status != 200) {
         return Error{Errc::upstream_status,
-            "provider answered with status " + std::to_string(response.status)};
+            "provider returned status " + std::to_string(response.status)};
     }
     std::string why;
     auto document = Json::parse(response.body, why);
@@ -267,7 +267,8 @@ Result<std::string> parse_pushed(
         request_uri->size() > max_request_uri) {
         return Error{Errc::upstream_pushed_authorization,
             "provider sent a pushed authorization response without a "
-            "request_uri of sane length"};
+            "request_uri of 1 to " +
+                std::to_string(max_request_uri) + " bytes"};
     }
     std::string parameters;
     append_parameter(parameters, "client_id", client.client_id);
@@ -301,7 +302,8 @@ Result<AuthorizationReply> parse_reply(std::string_view form)
             return malformed("parameter " + name + " twice");
         }
         if (value.size() > limit->bytes) {
-            return malformed("too long a parameter " + name);
+            return malformed("parameter " + name + " longer than " +
+                std::to_string(limit->bytes) + " bytes");
         }
         slot = std::move(value);
     }
@@ -328,15 +330,16 @@ Check check_issuer(const AuthorizationReply& reply, const Client& client,
     }
     if (!reply.iss && metadata.promises_iss) {
         return Error{Errc::callback_issuer,
-            "authorization response has no iss, which the metadata promises"};
+            "authorization response has no iss, although the metadata "
+            "announces it"};
     }
     if (!reply.iss && is_shared) {
         return Error{Errc::callback_issuer,
-            "authorization response has no iss, by which to tell apart the "
-            "issuers that share redirect_uri " +
+            "authorization response has no iss to distinguish the issuers that "
+            "share redirect_uri " +
                 quoted(client.redirect_uri) +
-                " in this server; give each oidc_provider a redirect_uri of "
-                "its own"};
+                " in this server, give each oidc_provider its own "
+                "redirect_uri"};
     }
     return Ok{};
 }
@@ -348,7 +351,7 @@ Check check_outcome(const AuthorizationReply& reply)
     }
     if (reply.error) {
         return Error{provider_errc(*reply.error),
-            "provider answered with error " + quoted(*reply.error) +
+            "provider returned error " + quoted(*reply.error) +
                 (reply.error_description.empty() ?
                         "" :
                         ", " + quoted(reply.error_description))};

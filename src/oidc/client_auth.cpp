@@ -111,7 +111,8 @@ Check add_assertion(HttpRequest& request, const Client& client,
         claims_of_assertion(client, request.url, now, random));
     if (!assertion) {
         return Error{Errc::config_unusable,
-            "provider takes no signature that client_key can make"};
+            "provider accepts no signature algorithm of client_key or "
+            "client_secret"};
     }
     name_client(request, client);
     append_parameter(request.body, "client_assertion_type", assertion_type);
@@ -149,7 +150,7 @@ Check authenticate(HttpRequest& request, const Client& client,
         break;
     }
     return Error{Errc::config_unusable,
-        "provider takes no method by which a client_secret can be sent"};
+        "provider accepts no authentication method that uses a client_secret"};
 }
 
 }

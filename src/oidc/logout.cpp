@@ -58,7 +58,8 @@ Result<std::optional<std::string>> take(std::vector<Parameter>& parameters,
             return malformed("client sent parameter " + name + " twice");
         }
         if (value.size() > longest) {
-            return malformed("client sent too long a parameter " + name);
+            return malformed("client sent parameter " + name + " longer than " +
+                std::to_string(longest) + " bytes");
         }
         taken = std::move(value);
     }
@@ -71,8 +72,8 @@ Check check_type(const Jws& jws)
 {
     const auto& typ = jws.typ();
     if (typ && *typ != logout_type && *typ != "jwt") {
-        return Error{
-            Errc::logout_token_type, "logout token is of type " + quoted(*typ)};
+        return Error{Errc::logout_token_type,
+            "logout token has a wrong type " + quoted(*typ)};
     }
     return Ok{};
 }
@@ -89,7 +90,7 @@ Check check_subject(const Json& claims)
     for (auto claim : {sub, sid}) {
         if (claim.exists() && !is_identifier(claim.string())) {
             return Error{Errc::logout_token_subject,
-                "logout token has a sub or sid not of 1 to 255 ASCII "
+                "logout token has a sub or sid that is not 1 to 255 ASCII "
                 "characters"};
         }
     }
@@ -101,7 +102,7 @@ Check check_events(const Json& claims)
 {
     if (!claims["events"][logout_event].is_object()) {
         return Error{Errc::logout_token_events,
-            "logout token has no event of a back-channel logout"};
+            "logout token has no back-channel logout event"};
     }
     return Ok{};
 }
@@ -167,7 +168,7 @@ Check judge_revocation(const HttpResponse& response)
     }
     if (response.status != 200) {
         return Error{Errc::upstream_status,
-            "provider answered with status " + std::to_string(response.status)};
+            "provider returned status " + std::to_string(response.status)};
     }
     return Ok{};
 }
@@ -187,7 +188,7 @@ Result<FrontChannel> parse_front_channel(std::string_view query)
         return std::move(sid).error();
     }
     if (iss->has_value() != sid->has_value()) {
-        return malformed("client sent one of iss and sid without the other");
+        return malformed("client sent only one of iss and sid");
     }
     return FrontChannel{std::move(*iss), std::move(*sid)};
 }

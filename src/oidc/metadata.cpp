@@ -77,7 +77,7 @@ Check read_endpoint(const Endpoint& endpoint, const Json& document,
     }
     if (!is_endpoint(*value.string(), client.issuer.starts_with("http:"))) {
         return refuse("whose " + name + " " + quoted(*value.string()) +
-            " is no https URL");
+            " is not an https URL");
     }
     url = *value.string();
     return Ok{};
@@ -133,7 +133,7 @@ bool is_endpoint(std::string_view text, bool insecure)
 std::string refuse_document(const HttpResponse& response)
 {
     if (response.status != 200) {
-        return "answered with status " + std::to_string(response.status);
+        return "returned status " + std::to_string(response.status);
     }
     if (!has_media_type(response, "application/json") &&
         !has_media_type(response, "application/jwk-set+json")) {

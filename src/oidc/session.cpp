@@ -509,8 +509,8 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
         if (client.session_store == SessionStore::cookie) {
             return Error{Errc::session_too_large,
                 "session needs " + std::to_string(size) +
-                    " bytes of cookies, of which large_client_header_buffers "
-                    "or nine cookies leave " +
+                    " bytes of cookies, but large_client_header_buffers and "
+                    "the limit of nine cookies allow " +
                     std::to_string(most)};
         }
     }

@@ -71,9 +71,9 @@ Error refusal(const HttpResponse& response)
     auto error = document ? (*document)["error"].string() : std::nullopt;
     if (!error) {
         return {Errc::upstream_status,
-            "provider answered with status " + std::to_string(response.status)};
+            "provider returned status " + std::to_string(response.status)};
     }
-    std::string detail = "provider answered with error " + quoted(*error);
+    std::string detail = "provider returned error " + quoted(*error);
     if (auto description = (*document)["error_description"].string()) {
         detail += ", " + quoted(*description);
     }
@@ -97,7 +97,7 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
 
     auto access_token = (*document)["access_token"].string();
     if (!is_printable(access_token.value_or(""))) {
-        return incomplete("without a proper access token");
+        return incomplete("without a valid access token");
     }
     if (!is_bearer((*document)["token_type"].string().value_or(""))) {
         return incomplete("whose token type is not Bearer");

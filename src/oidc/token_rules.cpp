@@ -37,7 +37,7 @@ Result<std::string> decrypt(
             return std::string(compact);
         }
         return error_of(rules, rules.encryption,
-            "is not encrypted, as id_token_encrypted_alg demands");
+            "is not encrypted, although id_token_encrypted_alg requires it");
     }
     std::string why;
     auto plain = oidc::decrypt(compact,
@@ -60,7 +60,8 @@ Result<Json> read_claims(const TokenRules& rules, const Jws& jws,
     std::string why;
     auto claims = Json::parse(*payload, why);
     if (!claims) {
-        return error_of(rules, rules.kind.malformed, "has claims of " + why);
+        return error_of(
+            rules, rules.kind.malformed, "has " + why + " in its claims");
     }
     return std::move(*claims);
 }
@@ -86,7 +87,7 @@ Check check_further_audiences(const TokenRules& rules, const Json& claims,
     for (std::size_t i = 0; i < aud.size(); i++) {
         if (!is_trusted(aud.at(i).string(), client)) {
             return error_of(rules, rules.origin.audience,
-                "is for an untrusted audience too, " + quoted(aud.dump()));
+                "is also for an untrusted audience, " + quoted(aud.dump()));
         }
     }
     return Ok{};
@@ -136,8 +137,8 @@ Check check_issued_at(const TokenRules& rules, const Json& claims,
         return refuse("has no iat");
     }
     if (*iat > now + client.clock_skew) {
-        return refuse("was issued in the future, by " +
-            std::to_string(*iat - now) + " seconds");
+        return refuse("was issued " + std::to_string(*iat - now) +
+            " seconds in the future");
     }
     if (*iat < now - oldest_token - client.clock_skew) {
         return refuse(

@@ -33,7 +33,7 @@ Result<std::string> open(
     }
     if (response.status != 200) {
         return Error{Errc::upstream_status,
-            "provider answered with status " + std::to_string(response.status)};
+            "provider returned status " + std::to_string(response.status)};
     }
     const auto& client = expected.client;
     auto jws = Jws::parse(kind, response.body, client.id_token_algs);
@@ -79,7 +79,8 @@ Result<UserInfo> UserInfo::verify(
     // 5.3.2: else somebody else's, and not to be used.
     if ((*claims)["sub"].string() != expected.subject) {
         return Error{Errc::userinfo_subject,
-            "user info is of another sub, " + quoted((*claims)["sub"].dump())};
+            "user info has a different sub, " +
+                quoted((*claims)["sub"].dump())};
     }
     return UserInfo(std::move(*claims));
 }

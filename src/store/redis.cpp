@@ -142,7 +142,7 @@ RedisStore::Replies RedisStore::judge(const std::vector<RedisCommand>& commands,
         }
         if (!answers(reply, commands[i])) {
             return Error{Errc::store_answer,
-                "store sent no proper answer at \"" + server_.name + "\""};
+                "store sent an invalid response at \"" + server_.name + "\""};
         }
     }
     return replies;

@@ -125,7 +125,7 @@ my $used = 0;
 
 fails($t, $op, 'fresh_' . ++$used, @$_) for (
     ['metadata: status', { respond => { $discovery => { status => 503 } } },
-        '502 upstream_status', 'error', qr/provider answered with status 503/],
+        '502 upstream_status', 'error', qr/provider returned status 503/],
     ['metadata: no JSON type', { respond => { $discovery => { headers => { 'Content-Type' => 'text/html' } } } },
         '502 upstream_status', 'error', qr/provider sent content type "text\/html" instead of JSON/],
     ['metadata: no JSON', { respond => { $discovery => { body => '<html>' } } },
@@ -135,54 +135,54 @@ fails($t, $op, 'fresh_' . ++$used, @$_) for (
     ['metadata: no endpoint', { metadata => { token_endpoint => undef } },
         '502 upstream_metadata', 'error', qr/provider sent metadata without token_endpoint/],
     ['metadata: too large', { respond => { $discovery => { pad => 1_100_000 } } },
-        '502 upstream_answer', 'error', qr/provider sent too large an answer at "$http\/\S+"/],
+        '502 upstream_answer', 'error', qr/provider sent an oversized response at "$http\/\S+"/],
     ['metadata: cut short', { respond => { $discovery => { close => 'mid_body' } } },
-        '502 upstream_answer', 'error', qr/provider sent an incomplete answer at "$http\/\S+"/],
+        '502 upstream_answer', 'error', qr/provider sent an incomplete response at "$http\/\S+"/],
     ['metadata: no HTTP', { respond => { $discovery => { raw => "SSH-2.0-OpenSSH_9.2\r\n" } } },
-        '502 upstream_answer', 'error', qr/provider sent no HTTP answer at "$http\/\S+"/],
+        '502 upstream_answer', 'error', qr/provider sent no HTTP response at "$http\/\S+"/],
 );
 
 fails($t, $op, 'silent', 'metadata: too slow', { respond => { $discovery => { hold => 1 } } },
-    '504 upstream_timeout', 'error', qr/provider did not answer in time at "$http$discovery"/);
+    '504 upstream_timeout', 'error', qr/provider did not respond in time at "$http$discovery"/);
 
 fails($t, $op, 'closed', 'metadata: connection refused', {},
     '502 upstream_unreachable', 'error', qr/provider could not be reached at "$http$discovery"/);
 
 fails($t, $op, 'elsewhere', 'a host that shares no cookie with redirect_uri', {}, '400 request_host', 'warn',
-    qr/client asked for host "\S+", which shares no cookie with redirect_uri "https:\/\/login.example.com\S+"/);
+    qr/client requested host "\S+", which shares no cookies with redirect_uri "https:\/\/login.example.com\S+"/);
 
 fails($t, $op, 'methods', 'client authentication', { client_auth => ['private_key_jwt'] },
-    '500 config_unusable', 'error', qr/provider takes no method by which a client_secret can be sent/);
+    '500 config_unusable', 'error', qr/provider accepts no authentication method that uses a client_secret/);
 
 $used = 0;
 
 fails($t, $op, 'keyless_' . ++$used, @$_) for (
     ['keys: status', { respond => { '/jwks' => { status => 500 } } },
-        '502 upstream_status', 'error', qr/provider answered with status 500/],
+        '502 upstream_status', 'error', qr/provider returned status 500/],
     ['keys: none', { respond => { '/jwks' => { body => '{}' } } },
         '502 upstream_keys', 'error', qr/provider sent a key set without "keys"/],
     ['keys: reset', { respond => { '/jwks' => { reset => 'mid_body' } } },
-        '502 upstream_answer', 'error', qr/provider sent an incomplete answer at "$http\/jwks"/],
+        '502 upstream_answer', 'error', qr/provider sent an incomplete response at "$http\/jwks"/],
 );
 
 fails($t, $op, 'slow', 'token: too slow', { respond => { '/token' => { hold => 1 } } },
-    '504 upstream_timeout', 'error', qr/provider did not answer in time at "$http\/token"/);
+    '504 upstream_timeout', 'error', qr/provider did not respond in time at "$http\/token"/);
 
 fails($t, $op, 'main', @$_) for (
     ['token: status', { respond => { '/token' => { status => 500, body => 'oops' } } },
-        '502 upstream_status', 'error', qr/provider answered with status 500/],
+        '502 upstream_status', 'error', qr/provider returned status 500/],
     ['token: no JSON', { respond => { '/token' => { body => '{' } } },
         '502 upstream_token', 'error', qr/provider sent a token response that is malformed JSON/],
     ['token: no access token', { token => { access_token => undef } },
-        '502 upstream_token', 'error', qr/provider sent a token response without a proper access token/],
+        '502 upstream_token', 'error', qr/provider sent a token response without a valid access token/],
     ['token: another type', { token => { token_type => 'mac' } },
         '502 upstream_token', 'error', qr/provider sent a token response whose token type is not Bearer/],
     ['token: cut short', { respond => { '/token' => { close => 'mid_body' } } },
-        '502 upstream_answer', 'error', qr/provider sent an incomplete answer at "$http\/token"/],
+        '502 upstream_answer', 'error', qr/provider sent an incomplete response at "$http\/token"/],
     ['token: invalid_grant', { respond => { '/token' => { status => 400, body => { error => 'invalid_grant' } } } },
-        '400 provider_invalid_grant', 'error', qr/provider answered with error "invalid_grant"/],
+        '400 provider_invalid_grant', 'error', qr/provider returned error "invalid_grant"/],
     ['token: invalid_client', { client_secret => 'another' },
-        '400 provider_invalid_client', 'error', qr/provider answered with error "invalid_client", "wrong client.*"/],
+        '400 provider_invalid_client', 'error', qr/provider returned error "invalid_client", "wrong client.*"/],
 
     ['id token: none', { token => { id_token => undef } },
         '403 id_token_missing', 'error', qr/provider sent a token response without an id token/],
@@ -218,11 +218,11 @@ fails($t, $op, 'main', @$_) for (
     ['callback: another issuer', { callback => { iss => 'http://other.example.com' } },
         '400 callback_issuer', 'error', qr/authorization response came from another issuer, "http.*"/],
     ['callback: no issuer', { callback => { iss => undef } },
-        '400 callback_issuer', 'error', qr/authorization response has no iss, which the metadata promises/],
+        '400 callback_issuer', 'error', qr/authorization response has no iss, although the metadata announces it/],
     ['callback: no state', { callback => { state => undef } },
         '400 state_missing', 'warn', qr/client sent no state/],
     ['callback: another state', { callback => { state => 'other' } },
-        '400 state_invalid', 'warn', qr/client sent a state not ours/],
+        '400 state_invalid', 'warn', qr/client sent an unknown state/],
     ['callback: no code', { callback => { code => undef } },
         '400 callback_malformed', 'warn', qr/client sent neither code nor error/],
     ['callback: code and error', { callback => { error => 'access_denied' } },
@@ -230,17 +230,17 @@ fails($t, $op, 'main', @$_) for (
     ['callback: two codes', { callback => { code => ['one', 'two'] } },
         '400 callback_malformed', 'warn', qr/client sent parameter code twice/],
     ['callback: a long code', { callback => { code => 'x' x 4097 } },
-        '400 callback_malformed', 'warn', qr/client sent too long a parameter code/],
+        '400 callback_malformed', 'warn', qr/client sent parameter code longer than 4096 bytes/],
 
     (map {
-        ["provider: $_", { error => $_ }, "400 provider_$_", 'error', qr/provider answered with error "$_"/]
+        ["provider: $_", { error => $_ }, "400 provider_$_", 'error', qr/provider returned error "$_"/]
     } qw/ account_selection_required consent_required interaction_required invalid_request invalid_scope
         login_required server_error temporarily_unavailable unauthorized_client unsupported_response_type /),
     ['provider: access_denied', { error => 'access_denied', callback => { error_description => "Not \"you\"\n" } },
         '403 provider_access_denied', 'warn',
-        qr/provider answered with error "access_denied", "Not \\x22you\\x22\\x0A"/],
+        qr/provider returned error "access_denied", "Not \\x22you\\x22\\x0A"/],
     ['provider: a word of its own', { error => '<b>no</b>' },
-        '400 provider_error', 'error', qr/provider answered with error "\\x3Cb\\x3Eno\\x3C\/b\\x3E"/],
+        '400 provider_error', 'error', qr/provider returned error "\\x3Cb\\x3Eno\\x3C\/b\\x3E"/],
 );
 
 fails($t, $op, 'large', 'session too large', { id_token => { claims => { filler => 'x' x 8000 } } },
@@ -267,7 +267,7 @@ refuses($t, 'main', 'state of another browser', $other->get($callback),
 
 log_mark($t);
 refuses($t, 'main', 'callback by POST', $first->post($callback, { a => 'b' }),
-    '400 callback_malformed', 'warn', qr/client sent method "POST"/);
+    '400 callback_malformed', 'warn', qr/client sent unsupported method "POST"/);
 
 log_mark($t);
 refuses($t, 'main', 'callback with a broken escape', $first->get("$callback&x=%zz"),
@@ -296,7 +296,7 @@ $again = $lost->clear->get($callback);
 like($again->{location}, qr/\/callback\/main\?state=[^&]+$/, 'a lost cookie, and is asked for another one');
 log_mark($t);
 refuses($t, 'main', 'a lost cookie, and the other one too', $lost->clear->follow($again),
-    '400 state_cookie', 'warn', qr/client sent a state without any cookie of a login/);
+    '400 state_cookie', 'warn', qr/client sent a state without a login cookie/);
 
 log_mark($t);
 my $answer = browser()->raw("GET /main/ HTTP/1.1\r\nHost: local!host\r\nConnection: close\r\n\r\n");
@@ -313,8 +313,8 @@ for my $circles ($looping, $paged) {
 log_mark($t);
 $answer = $looping->forget('main')->get('/main/');
 refuses($t, 'main', 'a sixth', $answer, '400 login_loop', 'warn',
-    qr/client went through 5 logins and did not keep a session's cookie/, 'beginning a login');
-like($answer->{body}, qr/The login goes round in circles.*cookies/s, 'a page that names the cause');
+    qr/client made 5 login attempts without sending a session cookie/, 'beginning a login');
+like($answer->{body}, qr/The login keeps repeating.*cookies/s, 'a page that names the cause');
 is($answer->{headers}{'content-type'}, 'text/html', 'as HTML');
 is($paged->forget('main')->get('/main/')->{body}, 'sorry: ', 'an error_page goes before it');
 is($looping->forget('main_login_rounds')->login('/main/')->{body}, 'application',

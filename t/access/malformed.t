@@ -25,8 +25,8 @@ my @cases = (
     ['memory', 8083, '403', '200 page'],
     ['redis', 8084, '400 request_malformed', '400 request_malformed'],
 );
-my $sentence = qr/\[warn\] .* oidc: variables of a session were asked for by a malformed request, before the session /
-    . qr/was known while fetching a session, provider "redis"/;
+my $sentence = qr/\[warn\] .* oidc: malformed request read session variables before the session /
+    . qr/was available while loading a session, provider "redis"/;
 my %group = (gus => 'guest', alice => 'staff');
 
 # Lines of a head for which nginx refuses a request.

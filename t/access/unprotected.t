@@ -227,7 +227,7 @@ sub warns {
 sub sentence {
     my ($status) = @_;
 
-    return qr/\[warn\] .* oidc: "auth_oidc" in \S+ did not protect a request, which was answered with $status before access checks run \("return" and "rewrite" come first\), client: /;
+    return qr/\[warn\] .* oidc: "auth_oidc" in \S+ did not protect a request, status $status was sent before access checks \("return" and "rewrite" run first\), client: /;
 }
 
 # Warnings are written before the line of the access log that is waited for.

@@ -50,20 +50,20 @@ $ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to r
 my $url = qr/it must be an https URL without query, or http on a loopback host/;
 my $config_url = qr/it must be an https URL, or http on a loopback host/;
 my $redirect = qr/it must be a path such as "\/oidc_callback", or an https URL without query/;
-my $readable = qr/it must be a file that can be read/;
+my $readable = qr/it must be a readable file that is not empty/;
 my $hex = qr/each line must be 64 hex digits, as "openssl rand -hex 32" prints them/;
-my $equal = qr/a key of equal bytes is no secret, make one with "openssl rand -hex 32"/;
-my $keys = qr/it must hold 1 to 16 keys, one a line/;
+my $equal = qr/a key of identical bytes is not secret, generate one with "openssl rand -hex 32"/;
+my $keys = qr/it must contain 1 to 16 keys, one per line/;
 my $args = qr/it must be form-urlencoded, such as "prompt=login"/;
 my $long = qr/it must be longer than 0/;
-my $cookie_word = qr/it has characters no cookie name has/;
-my $host_cookie = qr/a __Host- cookie has no cookie_domain and the cookie_path "\/"/;
+my $cookie_word = qr/it contains a character not allowed in a cookie name/;
+my $host_cookie = qr/a __Host- cookie requires cookie_path "\/" and no cookie_domain/;
 my $domain = qr/it must be a domain such as "example.com"/;
-my $cookie_path = qr/it must begin with "\/" and hold no ";"/;
-my $algs = qr/use RS256, PS256, ES256, their 384 and 512, EdDSA, or HS256 and its 384 and 512/;
+my $cookie_path = qr/it must begin with "\/" and contain no ";"/;
+my $algs = qr/use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512/;
 
 my @in_provider = (
-    ['issuer, empty', 'issuer "";', qr/oidc_provider "idp" has no "issuer", write .*/],
+    ['issuer, empty', 'issuer "";', qr/oidc_provider "idp" has no "issuer", specify .*/],
     ['issuer, no URL', 'issuer op.example.com;', qr/invalid "issuer" "op.example.com", $url/],
     ['issuer, http', 'issuer http://op.example.com;',
         qr/invalid "issuer" "http:\/\/op.example.com", $url/],
@@ -74,14 +74,14 @@ my @in_provider = (
     ['issuer, fragment', 'issuer https://op.example.com/#a;', qr/invalid "issuer" ".*#a", $url/],
     ['issuer, backslash', 'issuer "https://op.example.com\\\\a";', qr/invalid "issuer" ".*", $url/],
 
-    ['client_id, empty', 'client_id "";', qr/oidc_provider "idp" has no "client_id", write .*/],
+    ['client_id, empty', 'client_id "";', qr/oidc_provider "idp" has no "client_id", specify .*/],
     ['client_id, not ASCII', "client_id cli\xc3\xa9nt;",
         qr/invalid "client_id" "cli\\xC3\\xA9nt", it must be ASCII/],
 
     ['client_secret, empty', 'client_secret "";',
-        qr/invalid "client_secret" "", leave it out for a public client/],
+        qr/invalid "client_secret" "", omit it for a public client/],
     ['client_secret and client_secret_file', "client_secret a;\nclient_secret_file secret;",
-        qr/oidc_provider "idp" has both "client_secret" and "client_secret_file"/],
+        qr/oidc_provider "idp" has both "client_secret" and "client_secret_file", specify only one/],
     ['client_secret_file, absent', 'client_secret_file absent;',
         qr/invalid "client_secret_file" "\S+absent", $readable/],
     ['client_secret_file, directory', 'client_secret_file directory;',
@@ -115,13 +115,13 @@ my @in_provider = (
         qr/invalid "redirect_uri" "https:.*#a", $redirect/],
 
     ['scope, quote', q{scope profile 'e"mail';},
-        qr/invalid "scope" "e\\x22mail", it has characters no scope has/],
+        qr/invalid "scope" "e\\x22mail", it contains a character not allowed in a scope/],
     ['extra_auth_args, broken escape', 'extra_auth_args prompt=%zz;',
         qr/invalid "extra_auth_args" "prompt=%zz", $args/],
     ['extra_auth_args, a reserved name', 'extra_auth_args prompt=login&nonce=x;',
-        qr/invalid "extra_auth_args" "prompt=login&nonce=x", "nonce" is set by the module itself/],
+        qr/invalid "extra_auth_args" "prompt=login&nonce=x", "nonce" is always set by the module/],
     ['extra_auth_args, a reserved name, escaped', 'extra_auth_args st%61te=x;',
-        qr/invalid "extra_auth_args" "st%61te=x", "state" is set by the module itself/],
+        qr/invalid "extra_auth_args" "st%61te=x", "state" is always set by the module/],
     ['code_challenge_method', 'code_challenge_method plain;', qr/invalid "code_challenge_method" value "plain", use one of: S256/],
     ['redirect_uri, absolute, a path with an escape', 'redirect_uri https://app.example.com/caf%C3%A9;',
         qr/invalid "redirect_uri" "https:.*\/caf%C3%A9", .+/],
@@ -207,14 +207,14 @@ my @in_provider = (
 my $define = qr/, define it in "http"/;
 my $base_url = qr/it must be a scheme, host and port such as "https:\/\/app.example.com"/;
 my $zone = qr/it must be at least 64k/;
-my $same = qr/has the "redirect_uri" and the "cookie_name" of oidc_provider/;
+my $same = qr/has the same "redirect_uri" and "cookie_name" as oidc_provider/;
 my $twin = 'oidc_provider twin { issuer https://twin.example.com; client_id client; }';
 
 my @in_http = (
     ['oidc_provider without issuer', 'oidc_provider a { client_id client; } # here',
-        qr/oidc_provider "a" has no "issuer", write the provider's issuer URL AT/],
+        qr/oidc_provider "a" has no "issuer", specify the provider's issuer URL AT/],
     ['oidc_provider without client_id', 'oidc_provider a { issuer https://op.example.com; } # here',
-        qr/oidc_provider "a" has no "client_id", write the one the provider registered AT/],
+        qr/oidc_provider "a" has no "client_id", specify the one registered at the provider AT/],
     ['oidc_provider without name', 'oidc_provider { } # here',
         qr/invalid number of arguments in "oidc_provider" directive AT/],
     ['oidc_provider without block', 'oidc_provider a; # here',
@@ -263,16 +263,16 @@ my @in_http = (
 
     ['two providers with one callback and cookie in a server',
         "$twin\nserver {\nlocation /a { auth_oidc idp; }\nlocation /b {\nauth_oidc twin; # here\n}\n}",
-        qr/oidc_provider "twin" AT $same "idp" in the same server, give it one of its own/],
+        qr/oidc_provider "twin" AT $same "idp" in the same server, change one of them/],
     ['the same, one of them inherited from http',
         "$twin\nauth_oidc idp;\nserver {\nlocation /b {\nauth_oidc twin; # here\n}\n}",
-        qr/oidc_provider "twin" AT $same "idp" in the same server, give it one of its own/],
+        qr/oidc_provider "twin" AT $same "idp" in the same server, change one of them/],
     ['two providers whose cookies have one name on https', ($twin =~ s/\}/cookie_name __Host-NGX_OIDC_SESSION; }/r)
         . "\nserver {\nlocation /a { auth_oidc idp; }\nlocation /b {\nauth_oidc twin; # here\n}\n}",
-        qr/oidc_provider "twin" AT $same "idp" in the same server, give it one of its own/],
+        qr/oidc_provider "twin" AT $same "idp" in the same server, change one of them/],
     ['the same, the longer name first', ($twin =~ s/\}/cookie_name __Host-NGX_OIDC_SESSION; }/r)
         . "\nserver {\nlocation /a { auth_oidc twin; }\nlocation /b {\nauth_oidc idp; # here\n}\n}",
-        qr/oidc_provider "idp" AT $same "twin" in the same server, give it one of its own/],
+        qr/oidc_provider "idp" AT $same "twin" in the same server, change one of them/],
 );
 
 # A running nginx that is told to reload says the same as "nginx -t", and sooner.
@@ -403,7 +403,7 @@ EOC
 
 # What loads, and protects nothing, or what is further in alone.
 
-my $nothing = qr/protects only places with an "auth_oidc_mode" of their own, since "auth_oidc_mode off" is inherited$/m;
+my $nothing = qr/protects only locations with their own "auth_oidc_mode", because "auth_oidc_mode off" is inherited$/m;
 for my $case (
     ['auth_oidc in location, mode in server', "server {\nauth_oidc_mode off;\nlocation / {\nauth_oidc idp; # here\n}\n}"],
     ['auth_oidc in server, mode in http', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\nlocation / { }\n}"],
@@ -546,7 +546,7 @@ sub public {
 
     my $dir = $t->testdir;
     my $line = 1 + ($t->read_file('nginx.conf') =~ s/^oidc_provider .*?\K^\}.*//msr) =~ tr/\n//;
-    return qq{"$directive" file "$dir/$file" can be read by all users of this machine, give it the mode 600}
+    return qq{"$directive" file "$dir/$file" is readable by all users, set its mode to 600}
         . " in $dir/nginx.conf:$line";
 }
 

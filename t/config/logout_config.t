@@ -17,7 +17,7 @@ use Test::OIDC;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $path = 'it must be a plain path, without query, escapes and dots';
+my $path = 'it must be a plain path without query, escapes or dot segments';
 my $page = 'it must be a path such as "/logged_out", or an https URL';
 my $endpoint = 'it must be an https URL, or http on a loopback host';
 
@@ -72,12 +72,12 @@ my @refused = (
 
     ['the path of an absolute redirect_uri and a logout_uri',
         "redirect_uri https://app.example.com/one;\nlogout_uri /one;",
-        qr/invalid "logout_uri" "\/one", it is the redirect_uri, too/],
+        qr/invalid "logout_uri" "\/one", it must differ from "redirect_uri"/],
     ['the usual redirect_uri as a logout_uri', 'logout_uri /oidc_callback;',
-        qr/invalid "logout_uri" "\/oidc_callback", it is the redirect_uri, too/],
+        qr/invalid "logout_uri" "\/oidc_callback", it must differ from "redirect_uri"/],
     ['a post_logout_uri that is the logout_uri, with a query, and would go round in circles',
         "logout_uri /logout;\npost_logout_uri /logout?done;",
-        qr/invalid "post_logout_uri" "\/logout\?done", it is the logout_uri, too/],
+        qr/invalid "post_logout_uri" "\/logout\?done", it must differ from "logout_uri"/],
 );
 
 # directives that are right
@@ -150,7 +150,7 @@ sub both_mean {
     my @cases;
     while (defined(my $one = shift @directives)) {
         push @cases, map { ["one path for $one and $_", "$_ /one;\n$one /one;",
-            qr/invalid "$_" "\/one", it is the $one, too/] } @directives;
+            qr/invalid "$_" "\/one", it must differ from "$one"/] } @directives;
     }
     return @cases;
 }

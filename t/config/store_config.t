@@ -29,8 +29,8 @@ $t->write_file('text', "no certificate\n");
 my $type = qr/oidc_session_store "kept" has no "type", use "memory" or "redis"/;
 my $least = qr/it must be at least 256k/;
 my $port = qr/it must be 1 to 65535/;
-my $timeout = qr/oidc_session_store "kept" has a timeout of 0, it must be longer/;
-my $host = qr/oidc_session_store "kept" has no "hostname", write the one of the Redis server/;
+my $timeout = qr/oidc_session_store "kept" needs a "connect_timeout" and a "command_timeout" longer than 0/;
+my $host = qr/oidc_session_store "kept" has no "hostname", specify the Redis server/;
 
 my $long_label = 'x' x 64;    # of which no name server is asked
 my $redis = "type redis;\nhostname 127.0.0.1;";

@@ -260,7 +260,7 @@ const HttpResponse& HostileWorld::answer_to(const HttpRequest& request)
 Check HostileWorld::judge(const char* step) const
 {
     return broken.contains(step) ?
-        Check(Error{Errc::store_timeout, "store did not answer in time"}) :
+        Check(Error{Errc::store_timeout, "store did not respond in time"}) :
         Check(Ok{});
 }
 

@@ -224,8 +224,8 @@ for my $how (sort keys %leave) {
 # failure
 
 for my $case (
-    [502, 'answered with status 500', {status => 500}],
-    [502, 'sent an incomplete answer', {close => 'mid_body'}],
+    [502, 'returned status 500', {status => 500}],
+    [502, 'sent an incomplete response', {close => 'mid_body'}],
     [502, 'could not be reached', {close => 'before_headers'}],
     [502, 'sent metadata that is', {body => 'nonsense'}])
 {
@@ -251,7 +251,7 @@ log_mark($t);
 my @all = map { browser()->start('/hasty/') } 1 .. 3;
 is(statuses(@all), '504 504 504', 'provider does not answer: all are told');
 is($op->count($metadata), 1, 'by one question');
-is(scalar(error_log_lines($t, qr/oidc: provider did not answer in time at ".*" while beginning a login/)),
+is(scalar(error_log_lines($t, qr/oidc: provider did not respond in time at ".*" while beginning a login/)),
     3, 'and each is logged');
 
 release();

@@ -110,7 +110,7 @@ sub lost {
     $op->clear;
     my $refused = $stranger->clear->follow($answer);
     is(outcome($refused), '400 state_cookie', "$name, keeps no cookie: is refused");
-    ok(log_has($t, qr/\[warn\] .*oidc: client sent a state without any cookie of a login while handling the callback, provider "$name"/),
+    ok(log_has($t, qr/\[warn\] .*oidc: client sent a state without a login cookie while handling the callback, provider "$name"/),
         "$name, keeps no cookie: logged");
     is(scalar @{ $refused->{set_cookie} }, 0, "$name, keeps no cookie: is given none");
     is(outcome($stranger->get("/callback/$name?state=$state")), '400 state_cookie',

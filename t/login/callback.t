@@ -193,7 +193,7 @@ my %most = (state => 8192, code => 4096, error => 1024, error_description => 102
 
 for my $name (sort keys %most) {
     refused($t, "a long $name", {$name => 'x' x ($most{$name} + 1)}, '400 callback_malformed',
-        "client sent too long a parameter $name");
+        "client sent parameter $name longer than $most{$name} bytes");
 }
 
 refused($t, 'a hundred parameters', {map { ("p$_" => 1) } 1 .. 100}, '400 callback_malformed',
@@ -222,7 +222,7 @@ for my $method (qw/ POST HEAD PUT OPTIONS DELETE /) {
 
     my $res = $browser->request($method, $callback);
     is(summary($res), '400 callback_malformed', "method $method");
-    ok(log_has($t, sentence("client sent method \"$method\"")), 'is logged');
+    ok(log_has($t, sentence("client sent unsupported method \"$method\"")), 'is logged');
 }
 
 for my $case (
@@ -242,20 +242,20 @@ for my $case (
 
 my ($victim, $attacker) = (browser(), browser());
 
-refused($t, 'garbage', {state => 'garbage'}, '400 state_invalid', 'client sent a state not ours');
-refused($t, 'no base64url', {state => '!*'}, '400 state_invalid', 'client sent a state not ours');
+refused($t, 'garbage', {state => 'garbage'}, '400 state_invalid', 'client sent an unknown state');
+refused($t, 'no base64url', {state => '!*'}, '400 state_invalid', 'client sent an unknown state');
 
 for my $place (8, 30, 100, -1) {
     refused_url($t, "byte $place of it changed", sub { tampered(shift, $place) },
-        '400 state_invalid', 'client sent a state not ours');
+        '400 state_invalid', 'client sent an unknown state');
 }
 
 refused_url($t, 'cut', sub { shift =~ s/(&state=.*)....(&|$)/$1$2/r },
-    '400 state_invalid', 'client sent a state not ours');
+    '400 state_invalid', 'client sent an unknown state');
 
 my (undef, $others) = begin('/page/other');
 refused($t, 'of another provider', {state => query($others)->{state}}, '400 state_invalid',
-    'client sent a state not ours');
+    'client sent an unknown state');
 
 # Sealed with a key that is not ours, as a state of before an upgrade or of another node is: its browser
 # may begin again, which other pages than the callback see to.
@@ -265,15 +265,15 @@ $op->clear;
 is(join(' ', map { summary($browser->get(tampered($callback, 0))) } 1 .. 5), join(' ', ('302 to /') x 5),
     'of other keys: to the start');
 refused_url($t, 'of other keys, but not for ever', sub { tampered(shift, 0) }, '400 state_invalid',
-    'client sent a state not ours', $browser, $callback);
+    'client sent an unknown state', $browser, $callback);
 log_mark($t);
 is(summary($browser->get('/page/')), '400 login_loop', 'nor do its pages send it on');
-ok(log_has($t, qr/oidc: client went through 5 logins and did not keep a session's cookie while beginning/),
+ok(log_has($t, qr/oidc: client made 5 login attempts without sending a session cookie while beginning/),
     'is logged');
 
 ($browser, $callback) = begin('/page/');
 refused_url($t, 'of other keys, without the cookie of a login', sub { tampered(shift, 0) },
-    '400 state_invalid', 'client sent a state not ours', browser(), $callback);
+    '400 state_invalid', 'client sent an unknown state', browser(), $callback);
 
 (undef, my $foreign) = begin('/page/', browser => $attacker);
 refused($t, 'of another browser', {state => query($foreign)->{state}}, '400 state_foreign',
@@ -298,12 +298,12 @@ isnt($bob->cookie('NGX_OIDC_SESSION'), $alice->cookie('NGX_OIDC_SESSION'), 'two 
 (undef, my $stolen) = begin('/page/', browser => browser());
 refused($t, 'a code of another login', {code => query($stolen)->{code}},
     '400 provider_invalid_grant token',
-    'provider answered with error "invalid_grant", "wrong code_verifier"');
+    'provider returned error "invalid_grant", "wrong code_verifier"');
 
 my ($earlier, $spent) = begin('/page/');
 $earlier->get($spent);
 refused($t, 'a code used before', {code => query($spent)->{code}}, '400 provider_invalid_grant token',
-    'provider answered with error "invalid_grant", "unknown or used code"');
+    'provider returned error "invalid_grant", "unknown or used code"');
 
 (undef, $stolen) = begin('/page/no_pkce');
 ($browser, $callback) = begin('/page/no_pkce');
@@ -366,7 +366,7 @@ $res = $refusing->clear->get($callback);
 is(summary($res), '302 to callback', 'cookies refused: is asked for one');
 log_mark($t);
 is(summary($refusing->clear->follow($res)), '400 state_cookie', 'but not for ever');
-ok(log_has($t, sentence('client sent a state without any cookie of a login')), 'is logged');
+ok(log_has($t, sentence('client sent a state without a login cookie')), 'is logged');
 
 # expired
 
@@ -437,7 +437,7 @@ refused($t, 'another issuer of an error', {%$wrong, code => undef, error => 'acc
 refused($t, 'the issuer with a slash', {iss => $op->issuer . '/'}, '400 callback_issuer',
     'authorization response came from another issuer, "' . $op->issuer . '/"');
 
-$sentence = 'authorization response has no iss, which the metadata promises';
+$sentence = 'authorization response has no iss, although the metadata announces it';
 
 refused($t, 'no issuer', {iss => undef}, '400 callback_issuer', $sentence);
 refused($t, 'no issuer of an error', {iss => undef, code => undef, error => 'access_denied'},
@@ -456,15 +456,15 @@ $word{$_} = 'error' for 'something_new', '<b>', '';
 for my $error (sort keys %word) {
     my $logged = $error =~ s/([<>])/sprintf '\x%02X', ord $1/gre;
     refused($t, "error \"$error\"", {code => undef, error => $error},
-        "400 provider_$word{$error}", "provider answered with error \"$logged\"");
+        "400 provider_$word{$error}", "provider returned error \"$logged\"");
 }
 
 refused($t, 'error "access_denied"', {code => undef, error => 'access_denied'},
-    '403 provider_access_denied', 'provider answered with error "access_denied"');
+    '403 provider_access_denied', 'provider returned error "access_denied"');
 refused($t, 'error with a description',
     {code => undef, error => 'server_error', error_description => "a \"b\"\r\nc\xe4"},
     '400 provider_server_error',
-    'provider answered with error "server_error", "a \x22b\x22\x0D\x0Ac\xE4"');
+    'provider returned error "server_error", "a \x22b\x22\x0D\x0Ac\xE4"');
 
 my $markup = '<script>alert(1)</script>';
 ($browser, $callback) = begin('/page/');

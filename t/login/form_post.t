@@ -44,14 +44,14 @@ my @accepted = (
 # name of the case, what is done to the request, what the browser gets, log
 
 my $no_state = ['400 state_missing', 'client sent no state'];
-my $too_large = ['400 callback_malformed', 'client sent too large a form'];
+my $too_large = ['400 callback_malformed', 'client sent an oversized form'];
 my $not_encoded = ['400 callback_malformed', 'client sent a parameter that is not form-urlencoded'];
 
 my @refused = (
-    (map { ["method $_", { method => $_ }, '400 callback_malformed', qq{client sent method "$_"}] }
+    (map { ["method $_", { method => $_ }, '400 callback_malformed', qq{client sent unsupported method "$_"}] }
         qw/ GET HEAD PUT DELETE OPTIONS /),
     ['a GET with the parameters in the query', { method => 'GET', as_query => 1 },
-        '400 callback_malformed', 'client sent method "GET"'],
+        '400 callback_malformed', 'client sent unsupported method "GET"'],
     ['a POST with the parameters in the query', { as_query => 1 }, @$no_state],
 
     (map { ["content type $_", { headers => { 'Content-Type' => $_ } }, @$no_state] }
@@ -75,16 +75,16 @@ my @refused = (
     ['no code', { fields => { code => undef } }, '400 callback_malformed',
         'client sent neither code nor error'],
     ['too long a code', { fields => { code => 'x' x 4097 } }, '400 callback_malformed',
-        'client sent too long a parameter code'],
+        'client sent parameter code longer than 4096 bytes'],
     ['no state', { fields => { state => undef } }, @$no_state],
     ['a state not ours', { fields => { state => 'no state' } }, '400 state_invalid',
-        'client sent a state not ours'],
+        'client sent an unknown state'],
     ['another issuer', { fields => { iss => 'https://evil.example.com' } }, '400 callback_issuer',
         'authorization response came from another issuer'],
     ['a code that the provider does not know', { fields => { code => 'guessed' } },
-        '400 provider_invalid_grant', 'provider answered with error "invalid_grant"'],
+        '400 provider_invalid_grant', 'provider returned error "invalid_grant"'],
     ['an error', { fields => { code => undef, error => 'access_denied' } }, '403 provider_access_denied',
-        'provider answered with error "access_denied"'],
+        'provider returned error "access_denied"'],
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
@@ -195,7 +195,7 @@ is(summary($keeping->follow($answer)), '302 to /page/', 'one that keeps it goes 
 is(summary($keeping->submit($page)), '303 to /page/', 'the form once more, with that cookie: at once');
 log_mark($t);
 is(summary($stranger->clear->follow($answer)), '400 state_cookie', 'one that keeps none is refused');
-ok(log_has($t, qr/oidc: client sent a state without any cookie of a login while/), 'and told why');
+ok(log_has($t, qr/oidc: client sent a state without a login cookie while/), 'and told why');
 
 my ($victim) = begin();
 log_mark($t);
@@ -210,7 +210,7 @@ $op->set(error => 'login_required');
 log_mark($t);
 my $res = login('/page/');
 is(summary($res), '400 provider_login_required', 'an error by form');
-ok(log_has($t, qr/oidc: provider answered with error "login_required" while/), 'an error by form, logged');
+ok(log_has($t, qr/oidc: provider returned error "login_required" while/), 'an error by form, logged');
 is($res->{browser}->cookie('NGX_OIDC_SESSION'), undef, 'an error by form, no session');
 $op->reset;
 

@@ -166,7 +166,7 @@ log_mark($t);
 is($res->{status}, 400, 'a host that shares no cookie with redirect_uri');
 is($res->{headers}{'x-error'}, 'request_host', 'has a word');
 ok(!@{ $res->{set_cookie} }, 'and no cookie');
-ok(log_has($t, qr/oidc: client asked for host "http:..www.example.com", which shares no cookie with/
+ok(log_has($t, qr/oidc: client requested host "http:..www.example.com", which shares no cookies with/
     . qr/ redirect_uri "https:..app.example.com.cb" while beginning a login, provider "absolute"/),
     'and a log sentence');
 

@@ -198,7 +198,7 @@ sub refusal {
     unlike($refused->{body}, qr/application/, 'no token left: no page');
     my @lines = error_log_lines($t, qr/oidc:/);
     is(scalar @lines, 1, 'no token left: one line in the log');
-    like($lines[0] // '', qr/\[warn\] .*oidc: limit of logins by one client is reached while handling the callback, provider "op"/,
+    like($lines[0] // '', qr/\[warn\] .*oidc: client exceeded the login limit while handling the callback, provider "op"/,
         'no token left: which says so');
     unlike($lines[0] // '', qr/callback\/op\?/, 'no token left: without the query');
 
@@ -391,7 +391,7 @@ sub pushed {
     like($refused->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'pushed: no token left, Retry-After');
     is($refused->{headers}{'cache-control'}, 'no-store', 'pushed: no token left, Cache-Control');
     is(scalar @{ $refused->{set_cookie} }, 0, 'pushed: no token left, no cookie');
-    ok(log_has($t, qr/\[warn\] .*oidc: limit of logins by one client is reached while beginning a login, provider "pushed"/),
+    ok(log_has($t, qr/\[warn\] .*oidc: client exceeded the login limit while beginning a login, provider "pushed"/),
         'pushed: no token left, logged');
 
     is(undisturbed(sub {
@@ -476,7 +476,7 @@ sub logouts {
         'two forged logout tokens, and no more of any kind');
     is(scalar(error_log_lines($t, qr/oidc: logout token/)), 0, 'what is refused so is not looked at');
     is(scalar(my @lines = error_log_lines($t,
-        qr/\[warn\] .*oidc: limit of logouts by one client is reached while handling a back-channel logout, provider "sealed"/)),
+        qr/\[warn\] .*oidc: client exceeded the logout limit while handling a back-channel logout, provider "sealed"/)),
         2, 'but logged');
     is(posts(client('two', fresh_address()), $good, '/back/sealed'), 200, 'and the good one is taken from elsewhere');
 

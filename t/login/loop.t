@@ -18,8 +18,8 @@ use Test::OIDC::Site;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $title = 'The login goes round in circles';
-my $sentence = q{client went through 5 logins and did not keep a session's cookie};
+my $title = 'The login keeps repeating';
+my $sentence = q{client made 5 login attempts without sending a session cookie};
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(50);
 

@@ -173,8 +173,8 @@ sub attack {
 sub without_iss {
     my ($uri) = @_;
 
-    return 'authorization response has no iss, by which to tell apart the issuers that share redirect_uri '
-        . qq{"$uri" in this server; give each oidc_provider a redirect_uri of its own};
+    return 'authorization response has no iss to distinguish the issuers that share redirect_uri '
+        . qq{"$uri" in this server, give each oidc_provider its own redirect_uri};
 }
 
 sub complaint {

@@ -27,20 +27,20 @@ my $issuer = 'http://127.0.0.1:' . port(8081);
 
 my $uri = 'urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c';
 my $created = { body => qq({"request_uri":"$uri","expires_in":60}) };
-my $no_uri = 'provider sent a pushed authorization response without a request_uri of sane length';
+my $no_uri = 'provider sent a pushed authorization response without a request_uri of 1 to 1024 bytes';
 
 sub error { return { status => $_[0], body => { error => $_[1] } } }
-sub status { return ('502 upstream_status', "provider answered with status $_[0]") }
+sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 sub malformed { return ('502 upstream_pushed_authorization', $_[0]) }
 
 # name of the case, the answer, what the browser gets, log
 
 my @refused = (
     wrong_status(qw/ 202 204 401 403 404 405 413 429 500 503 /),
-    (map { ["the error $_", error(400, $_), "400 provider_$_", qq{provider answered with error "$_"}] }
+    (map { ["the error $_", error(400, $_), "400 provider_$_", qq{provider returned error "$_"}] }
         qw/ invalid_request unauthorized_client invalid_scope /),
     ['the error invalid_client', error(401, 'invalid_client'),
-        '400 provider_invalid_client', 'provider answered with error "invalid_client"'],
+        '400 provider_invalid_client', 'provider returned error "invalid_client"'],
     ['an error that is a number', error(400, 1), status(400)],
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
 

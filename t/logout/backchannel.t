@@ -55,16 +55,16 @@ sub unlisted { return qq{is signed with "$_[0]", which id_token_alg does not lis
 # name of the case, recipe, word behind logout_token_, sentence behind "logout token "
 
 my $bad_signature = 'has a bad signature';
-my $no_event = 'has no event of a back-channel logout';
+my $no_event = 'has no back-channel logout event';
 my $no_jti = 'has no jti of 1 to 255 ASCII characters';
-my $odd_name = 'has a sub or sid not of 1 to 255 ASCII characters';
+my $odd_name = 'has a sub or sid that is not 1 to 255 ASCII characters';
 my $expired = qr/expired \d+ seconds ago/;
 
 my @refused = (
-    ['typ of an access token', { header => { typ => 'at+jwt' } }, type => 'is of type "at+jwt"'],
-    ['typ of another event', { header => { typ => 'secevent+jwt' } }, type => 'is of type "secevent+jwt"'],
-    ['typ empty', { header => { typ => '' } }, type => 'is of type ""'],
-    ['typ a number', { header => { typ => 1 } }, type => qr/is of type ".*"/],
+    ['typ of an access token', { header => { typ => 'at+jwt' } }, type => 'has a wrong type "at+jwt"'],
+    ['typ of another event', { header => { typ => 'secevent+jwt' } }, type => 'has a wrong type "secevent+jwt"'],
+    ['typ empty', { header => { typ => '' } }, type => 'has a wrong type ""'],
+    ['typ a number', { header => { typ => 1 } }, type => qr/has a wrong type ".*"/],
 
     ['alg none', { alg => 'none' }, alg => unlisted('none')],
     ['alg HS256', { alg => 'HS256', header => { kid => undef } }, alg => unlisted('HS256')],
@@ -74,7 +74,7 @@ my @refused = (
     ['a critical extension', { header => { crit => ['exp'] } }, crit => 'has a critical extension'],
     ['an algorithm without a key', { alg => 'ES384', header => { kid => undef } },
         key => 'is signed with ES384, for which the key set has no key'],
-    ['a kid that is a number', { header => { kid => 7 } }, malformed => 'has a kid that is no string of sane length'],
+    ['a kid that is a number', { header => { kid => 7 } }, malformed => 'has a kid that is not a string of at most 1024 bytes'],
     ['a payload that is not encoded', { header => { b64 => \0 } },
         malformed => 'has a header of another kind of token'],
     ['no alg', { header => { alg => undef } }, malformed => 'has no alg'],
@@ -91,10 +91,10 @@ my @refused = (
     ['two parts', { token => '%%header%%.%%claims%%' }, malformed => 'is not a JWS of three parts'],
     ['no base64url', { token => '%%header%%.%%claims%%=.%%signature%%' }, malformed => 'is not base64url'],
     ['encrypted garbage', { token => '%%header%%.x.x.x.x' }, malformed => 'is not a JWS of three parts'],
-    ['a header that is no JSON', { header_json => 'x' }, malformed => 'has a header of malformed JSON'],
-    ['claims that are no JSON', { claims_json => '{' }, malformed => 'has claims of malformed JSON'],
+    ['a header that is no JSON', { header_json => 'x' }, malformed => 'has malformed JSON in its header'],
+    ['claims that are no JSON', { claims_json => '{' }, malformed => 'has malformed JSON in its claims'],
     ['claims twice', { claims_json => '{%%*%%,"sub":"alice"}' },
-        malformed => 'has claims of JSON with a duplicate member'],
+        malformed => 'has JSON with a duplicate member in its claims'],
 
     ['iss of another provider', { claims => { iss => 'https://evil.example.com' } },
         issuer => 'has a wrong issuer "https://evil.example.com"'],
@@ -104,7 +104,7 @@ my @refused = (
     ['aud of another client', { claims => { aud => 'other' } }, audience => 'is for another audience, "\x22other\x22"'],
     ['aud missing', { claims => { aud => undef } }, audience => 'is for another audience, ""'],
     ['aud with a second, untrusted one', { claims => { aud => [qw/ client other /] } },
-        audience => 'is for an untrusted audience too, "[\x22client\x22,\x22other\x22]"'],
+        audience => 'is also for an untrusted audience, "[\x22client\x22,\x22other\x22]"'],
 
     ['exp missing', { claims => { exp => undef } }, expired => 'has no exp'],
     ['exp a string', { claims => { exp => '99999999999' } }, expired => 'has no exp'],
@@ -112,7 +112,7 @@ my @refused = (
     ['not valid yet', { claims => { nbf => now(90) } }, not_yet_valid => 'is not valid yet'],
     ['iat missing', { claims => { iat => undef } }, issued_at => 'has no iat'],
     ['iat in the future', { claims => { iat => now(90) } },
-        issued_at => qr/was issued in the future, by \d+ seconds/],
+        issued_at => qr/was issued \d+ seconds in the future/],
     ['iat over an hour ago', { claims => { iat => now(-3662) } }, issued_at => qr/was issued \d+ seconds ago/],
 
     ['jti missing', { claims => { jti => undef } }, jti => $no_jti],
@@ -156,10 +156,10 @@ my @malformed = (
     ['the token alone', 'POST', '%%token%%', { 'Content-Type' => 'application/logout+jwt' }, $none],
     ['a form of another type', 'POST', 'logout_token=%%token%%', { 'Content-Type' => 'text/plain' }, $none],
     ['no type', 'POST', 'logout_token=%%token%%', {}, $none],
-    ['a form of 100 KB', 'POST', 'logout_token=%%token%%&x=' . 'x' x 100_000, {%form}, 'client sent too large a form'],
-    ['a token of 100 KB', 'POST', 'logout_token=%%token%%' . 'x' x 100_000, {%form}, 'client sent too large a form'],
-    (map { ["method $_", $_, undef, {}, qq{client sent method "$_"}] } qw/ GET HEAD /),
-    (map { ["method $_", $_, 'logout_token=%%token%%', {%form}, qq{client sent method "$_"}] } qw/ PUT DELETE PATCH /),
+    ['a form of 100 KB', 'POST', 'logout_token=%%token%%&x=' . 'x' x 100_000, {%form}, 'client sent an oversized form'],
+    ['a token of 100 KB', 'POST', 'logout_token=%%token%%' . 'x' x 100_000, {%form}, 'client sent an oversized form'],
+    (map { ["method $_", $_, undef, {}, qq{client sent unsupported method "$_"}] } qw/ GET HEAD /),
+    (map { ["method $_", $_, 'logout_token=%%token%%', {%form}, qq{client sent unsupported method "$_"}] } qw/ PUT DELETE PATCH /),
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
@@ -377,7 +377,7 @@ my @sealed = (
     ['one for another key', { encrypt => { key => 'rsa' } }, 'cannot be decrypted'],
     ['garbage', { encrypt => { key => 'rsa-2', token => 'a.b.c.d.e' } }, qr/.+/],
     ['one of something else', { encrypt => { key => 'rsa-2', plain => 'x' } }, undef],
-    ['a plain one', { encrypt => undef }, 'is not encrypted, as id_token_encrypted_alg demands'],
+    ['a plain one', { encrypt => undef }, 'is not encrypted, although id_token_encrypted_alg requires it'],
 );
 for my $case (@sealed) {
     my ($name, $knobs, $sentence) = @$case;
@@ -418,8 +418,8 @@ is($one->get(page_of('one'))->{status}, 302, 'one address: its session has ended
 $token = $cold->logout_token;
 for my $case (
     [{ '/.well-known/openid-configuration' => { status => 503 } },
-        '502 upstream_status', 'provider answered with status 503'],
-    [{ '/jwks' => { delay => 3 } }, '504 upstream_timeout', qr/provider did not answer in time at "\S+\/jwks"/],
+        '502 upstream_status', 'provider returned status 503'],
+    [{ '/jwks' => { delay => 3 } }, '504 upstream_timeout', qr/provider did not respond in time at "\S+\/jwks"/],
 ) {
     my ($respond, $outcome, $sentence) = @$case;
     my ($what) = keys %$respond;

@@ -41,7 +41,7 @@ my @strangers = (
 
 # Requests that are refused: name, query, the sentence.
 
-my $one = 'client sent one of iss and sid without the other';
+my $one = 'client sent only one of iss and sid';
 my $not_encoded = 'client sent a parameter that is not form-urlencoded';
 my @refused = (
     ['iss alone', "iss=$issuer", $one],
@@ -49,8 +49,8 @@ my @refused = (
     ['iss twice', "iss=$issuer&iss=$issuer&sid=%%sid%%", 'client sent parameter iss twice'],
     ['iss and another one', "iss=$issuer&iss=x&sid=%%sid%%", 'client sent parameter iss twice'],
     ['sid twice', "iss=$issuer&sid=%%sid%%&sid=%%sid%%", 'client sent parameter sid twice'],
-    ['too long an iss', "iss=$issuer/" . 'x' x 1024 . '&sid=%%sid%%', 'client sent too long a parameter iss'],
-    ['too long a sid', "iss=$issuer&sid=" . 'x' x 1025, 'client sent too long a parameter sid'],
+    ['too long an iss', "iss=$issuer/" . 'x' x 1024 . '&sid=%%sid%%', 'client sent parameter iss longer than 1024 bytes'],
+    ['too long a sid', "iss=$issuer&sid=" . 'x' x 1025, 'client sent parameter sid longer than 1024 bytes'],
     ['a broken escape', "iss=$issuer&sid=%zz", $not_encoded],
     ['a NUL', "iss=$issuer&sid=%%sid%%%00", $not_encoded],
     ['a broken escape in another parameter', "iss=$issuer&sid=%%sid%%&x=%a", $not_encoded],
@@ -166,7 +166,7 @@ for my $method (@methods) {
     my $res = $browser->request($method, "/frontchannel?$query", headers => $frame);
     is("$res->{status} " . $browser->get(page_of('front'))->{status}, '400 200',
         "method $method: refused, ends nothing");
-    ok(log_has($t, complaint(qq{client sent method "$method"})), "method $method: logged");
+    ok(log_has($t, complaint(qq{client sent unsupported method "$method"})), "method $method: logged");
 }
 
 # By the cookie alone, in a frame alone.

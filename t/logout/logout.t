@@ -104,15 +104,15 @@ my %attributes = (
 
 # What the revocation endpoint says: name, knob "respond", the sentence.
 my @revocation_failures = (
-    ['status 503', { status => 503 }, 'provider answered with status 503'],
-    ['a redirect', { status => 302, headers => { Location => '/evil' } }, 'provider answered with status 302'],
+    ['status 503', { status => 503 }, 'provider returned status 503'],
+    ['a redirect', { status => 302, headers => { Location => '/evil' } }, 'provider returned status 302'],
     ['a refusal', { status => 400, body => '{"error":"unsupported_token_type"}' },
-        'provider answered with error "unsupported_token_type"'],
+        'provider returned error "unsupported_token_type"'],
     ['a wrong client', { status => 401, body => '{"error":"invalid_client"}' },
-        'provider answered with error "invalid_client"'],
+        'provider returned error "invalid_client"'],
     ['no answer', { close => 'before_headers' }, qr/provider could not be reached at "\S+\/revoke"/],
-    ['half an answer', { close => 'mid_headers' }, qr/provider sent an incomplete answer at "\S+\/revoke"/],
-    ['silence', { delay => 3 }, qr/provider did not answer in time at "\S+\/revoke"/],
+    ['half an answer', { close => 'mid_headers' }, qr/provider sent an incomplete response at "\S+\/revoke"/],
+    ['silence', { delay => 3 }, qr/provider did not respond in time at "\S+\/revoke"/],
 );
 
 my @methods = qw/ HEAD PUT DELETE OPTIONS PATCH /;
@@ -464,14 +464,14 @@ is($browser->get(page_of('plain'))->{status}, 200, 'a post from elsewhere, witho
 
 log_mark($t);
 is(outcome(browser(base => $app)->get(logout_of('fixed'))), '400 request_host', 'another host than redirect_uri has');
-ok(log_has($t, complaint('fixed', qr/client asked for host "\S+", which shares no cookie with redirect_uri "\S+"/)),
+ok(log_has($t, complaint('fixed', qr/client requested host "\S+", which shares no cookies with redirect_uri "\S+"/)),
     'another host than redirect_uri has, logged');
 
 for my $method (@methods) {
     log_mark($t);
     is(outcome($browser->request($method, '/logout')) =~ s/^400$/400 logout_malformed/r, '400 logout_malformed',
         "method $method is refused");
-    ok(log_has($t, complaint('plain', qq{client sent method "$method"})), "method $method, logged");
+    ok(log_has($t, complaint('plain', qq{client sent unsupported method "$method"})), "method $method, logged");
 }
 is($browser->get(page_of('plain'))->{status}, 200, 'methods that are refused end nothing');
 
@@ -479,7 +479,7 @@ my $large = 'confirm=' . 'x' x (32 * 1024);
 log_mark($t);
 is(outcome($browser->post('/logout', $large, headers => form())), '400 logout_malformed',
     'a form of more than 32 KB is refused');
-ok(log_has($t, complaint('plain', 'client sent too large a form')), 'a form of more than 32 KB, logged');
+ok(log_has($t, complaint('plain', 'client sent an oversized form')), 'a form of more than 32 KB, logged');
 is(outcome($browser->post('/logout', chunked($large), headers => form('Content-Length' => undef,
     'Transfer-Encoding' => 'chunked'))), '400 logout_malformed', 'the same in chunks');
 is($browser->get(page_of('plain'))->{status}, 200, 'forms that are too large end nothing');
@@ -564,7 +564,7 @@ log_mark($t);
 $answer = $other->get(logout_of('redis'));
 is(outcome($answer), '503 store_unreachable', 'Redis down: nobody is told that all of the session has ended');
 is($other->cookie('redis'), undef, 'Redis down: the cookie is gone in any case');
-like($answer->{body}, qr/logged out in this browser.*copies of your session elsewhere/s,
+like($answer->{body}, qr/logged out in this browser.*Copies of your session elsewhere/s,
     'Redis down: the page says that copies may live on');
 ok(log_has($t, complaint('redis', qr/store could not be reached at "\S+"/)), 'Redis down: logged');
 $redis->start;
@@ -630,7 +630,7 @@ $copy = $waits->clone;
 is($waits->get(logout_of('slow'))->{status}, 200, 'provider silent: a logout');
 is($waits->cookie('slow'), undef, 'provider silent: the cookie is gone');
 isnt($copy->get(page_of('slow'))->{status}, 200, 'provider silent: and its copy worthless');
-ok(log_has($t, complaint('slow', qr/provider did not answer in time at "\S+"/)), 'provider silent: logged');
+ok(log_has($t, complaint('slow', qr/provider did not respond in time at "\S+"/)), 'provider silent: logged');
 
 $gone->stop;
 log_mark($t);

@@ -113,7 +113,7 @@ my $browser = user('plain');
 
 for my $case (@prefetches) {
     my ($name, $headers) = @$case;
-    ends_nothing($name, $headers, 'client asked for a logout by a prefetch while');
+    ends_nothing($name, $headers, 'client requested a logout in a prefetch while');
 }
 
 for my $case (@subresources) {
@@ -121,7 +121,7 @@ for my $case (@subresources) {
     my $name = 'Sec-Fetch-Mode ' . ($mode // 'absent') . ', Sec-Fetch-Dest ' . ($destination // 'absent');
     my $is_told = defined $mode && defined $destination;
     ends_nothing($name, { 'Sec-Fetch-Mode' => $mode, 'Sec-Fetch-Dest' => $destination },
-        'client asked for a logout by a subresource'
+        'client requested a logout in a subresource request'
         . ($is_told ? qq{, Sec-Fetch-Mode "$mode", Sec-Fetch-Dest "$destination" while} : ''));
 }
 
@@ -167,7 +167,7 @@ is($browser->get(page_of('plain'))->{status}, 200, 'posted by a script of anothe
 # The page is the operator's, where there is one.
 $answer = $browser->get('http://pages.localhost:' . port(8080) . '/logout/plain',
     headers => { 'Sec-Purpose' => 'prefetch' });
-is("$answer->{status} $answer->{body}", '503 own page: logout_unasked, client asked for a logout by a prefetch',
+is("$answer->{status} $answer->{body}", '503 own page: logout_unasked, client requested a logout in a prefetch',
     'an error_page: is shown, with the word and the sentence');
 is($answer->{headers}{'cache-control'}, 'no-store', 'an error_page: is not stored');
 

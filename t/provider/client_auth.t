@@ -82,14 +82,14 @@ my @seen = (
 my @unusable = (
     ['auto, a secret that no method takes', "client_secret $secret",
         { client_auth => [qw/ private_key_jwt tls_client_auth /] },
-        'provider takes no method by which a client_secret can be sent'],
+        'provider accepts no authentication method that uses a client_secret'],
     ['auto, a secret too short for the JWT', 'client_secret short',
         { client_auth => ['client_secret_jwt'] },
-        'provider takes no method by which a client_secret can be sent'],
+        'provider accepts no authentication method that uses a client_secret'],
     ['a key whose algorithms are not taken', "$key; client_auth private_key_jwt",
         { client_auth => ['private_key_jwt'],
             metadata => { token_endpoint_auth_signing_alg_values_supported => [qw/ ES256 HS256 /] } },
-        'provider takes no signature that client_key can make'],
+        'provider accepts no signature algorithm of client_key or client_secret'],
 );
 
 # name of the case, directives, what nginx -t says
@@ -97,7 +97,7 @@ my @unusable = (
 my $needs = 'oidc_provider "idp" has a "client_auth" that needs';
 my $bad_key = sub {
     my ($file, $why) = @_;
-    my $advice = 'it must be a private key in PEM or as a JWK, this one is a key';
+    my $advice = 'it must be a private key in PEM or JWK format, but it is a key';
     return qr/invalid "client_key" "[^"]*\Q$file\E", $advice $why/;
 };
 
@@ -118,30 +118,30 @@ my @refused = (
     ['client_certificate_key without a certificate', 'client_certificate_key client.key',
         qr/oidc_provider "idp" needs both "client_certificate" and "client_certificate_key"/],
     ['client_certificate that is none', 'client_certificate client.key; client_certificate_key client.key',
-        qr/invalid "client_certificate" "[^"]*client\.key", it holds no CERTIFICATE in PEM/],
+        qr/invalid "client_certificate" "[^"]*client\.key", it contains no CERTIFICATE in PEM format/],
     ['client_certificate that is not there',
         'client_certificate absent.crt; client_certificate_key client.key',
-        qr/invalid "client_certificate" "[^"]*absent\.crt", it must be a file that can be read/],
+        qr/invalid "client_certificate" "[^"]*absent\.crt", it must be a readable file that is not empty/],
 
     ['client_key that is not there', 'client_key absent.pem',
-        qr/invalid "client_key" "[^"]*absent\.pem", it must be a file that can be read/],
+        qr/invalid "client_key" "[^"]*absent\.pem", it must be a readable file that is not empty/],
     ['client_key that is a directory', 'client_key .',
-        qr/invalid "client_key" "[^"]*", it must be a file that can be read/],
+        qr/invalid "client_key" "[^"]*", it must be a readable file that is not empty/],
     ['client_key that is a public key', 'client_key public.pem',
         $bad_key->('public.pem', 'that is neither a JWK nor a private key in PEM')],
     ['client_key that is a public JWK', 'client_key public.jwk',
-        $bad_key->('public.jwk', 'without its private parts')],
+        $bad_key->('public.jwk', 'without private parts')],
     ['client_key that is a certificate', 'client_key client.crt',
         $bad_key->('client.crt', 'that is neither a JWK nor a private key in PEM')],
     ['client_key of RSA with 1024 bits', 'client_key rsa-1024.pem',
-        $bad_key->('rsa-1024.pem', 'of RSA with 1024 bits')],
+        $bad_key->('rsa-1024.pem', 'with an RSA modulus of 1024 bits')],
     ['client_key that is encrypted', 'client_key encrypted.pem',
         $bad_key->('encrypted.pem', 'that is encrypted')],
     ['client_key that is a secret JWK', 'client_key oct.jwk', $bad_key->('oct.jwk', 'of an unknown type')],
     ['client_key that is empty', 'client_key empty',
-        qr/invalid "client_key" "[^"]*empty", it must be a file that can be read/],
+        qr/invalid "client_key" "[^"]*empty", it must be a readable file that is not empty/],
     ['client_key of another pair', 'client_key mixed.jwk',
-        $bad_key->('mixed.jwk', 'whose parts do not belong together')],
+        $bad_key->('mixed.jwk', 'whose public and private parts do not match')],
     ['client_key cut short', 'client_key cut.jwk', $bad_key->('cut.jwk', 'that is malformed JSON')],
 
     ['an unknown method', 'client_auth secret',

@@ -60,10 +60,10 @@ my @accepted = (
 # name of the case, oidc_provider, how the token is encrypted, if it is, what is logged behind "id token";
 # the browser gets 403 id_token_encryption
 
-my $plain = 'is not encrypted, as id_token_encrypted_alg demands';
+my $plain = 'is not encrypted, although id_token_encrypted_alg requires it';
 my $broken = 'cannot be decrypted';
-my $size = 'has a part of a wrong size';
-my $epk = 'has an epk that does not go with client_key';
+my $size = 'has a part of the wrong size';
+my $epk = 'has an epk that does not match client_key';
 sub unlisted { return qq{is encrypted with "$_[0]", which id_token_encrypted_alg does not list} }
 
 my @refused = (
@@ -114,12 +114,12 @@ my @refused = (
     ['another enc than was used', 'rsa',
         { %rsa, parts => { header => 'text:{"alg":"RSA-OAEP","enc":"A128GCM"}' } }, $broken],
 
-    ['a header that is no JSON', 'rsa', { %rsa, header_json => 'alg=dir' }, 'has a header of malformed JSON'],
+    ['a header that is no JSON', 'rsa', { %rsa, header_json => 'alg=dir' }, 'has malformed JSON in its header'],
     ['a header with a member twice', 'rsa',
         { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","enc":"A256GCM"}' },
-        'has a header of JSON with a duplicate member'],
+        'has JSON with a duplicate member in its header'],
     ['a header nested 20,000 deep', 'rsa', { %rsa, header_json => '[' x 20_000 },
-        'has a header of JSON nested too deep'],
+        'has JSON nested too deeply in its header'],
     ['a part that is no base64url', 'rsa', { %rsa, token => '%%token%%=' }, 'is not base64url'],
     ['five empty parts', 'rsa', { %rsa, token => '....' }, 'has a ciphertext of 0 bytes'],
     ['six parts', 'rsa', { %rsa, token => '%%token%%.x' }, $plain],
@@ -144,7 +144,7 @@ my @refused_within = (
 
 # directives, what nginx -t says
 
-my $needs_key = 'it needs a client_key of RSA for RSA-OAEP, of EC for ECDH-ES';
+my $needs_key = 'it needs an RSA client_key for RSA-OAEP, an EC client_key for ECDH-ES';
 
 my @refused_values = (
     ["client_secret $secret; id_token_encrypted_alg RSA-OAEP", 'RSA-OAEP', $needs_key],

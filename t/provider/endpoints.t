@@ -53,25 +53,25 @@ my @audiences = (
     ['', 'client'],
     ['', ['client']],
     ['', [qw/ client client /]],
-    ['', 'other', 'another audience, "\x22other\x22"'],
-    ['', [qw/ client other /], 'an untrusted audience too, "[\x22client\x22,\x22other\x22]"'],
+    ['', 'other', 'for another audience, "\x22other\x22"'],
+    ['', [qw/ client other /], 'also for an untrusted audience, "[\x22client\x22,\x22other\x22]"'],
     ['other', [qw/ client other /]],
     ['other', [qw/ other client /]],
     ['other', 'client'],
     ['other', ['client']],
-    ['other', 'other', 'another audience, "\x22other\x22"'],
-    ['other', ['other'], 'another audience, "[\x22other\x22]"'],
+    ['other', 'other', 'for another audience, "\x22other\x22"'],
+    ['other', ['other'], 'for another audience, "[\x22other\x22]"'],
     ['other', [qw/ client other third /],
-        'an untrusted audience too, "[\x22client\x22,\x22other\x22,\x22third\x22]"'],
-    ['other', [qw/ client Other /], 'an untrusted audience too, "[\x22client\x22,\x22Other\x22]"'],
-    ['other', ['client', 1], 'an untrusted audience too, "[\x22client\x22,1]"'],
+        'also for an untrusted audience, "[\x22client\x22,\x22other\x22,\x22third\x22]"'],
+    ['other', [qw/ client Other /], 'also for an untrusted audience, "[\x22client\x22,\x22Other\x22]"'],
+    ['other', ['client', 1], 'also for an untrusted audience, "[\x22client\x22,1]"'],
     ['other third', [qw/ third client other /]],
     ['other third', [qw/ client third /]],
-    ['other third', [qw/ other third /], 'another audience, "[\x22other\x22,\x22third\x22]"'],
-    ['other third', 'other third', 'another audience, "\x22other third\x22"'],
+    ['other third', [qw/ other third /], 'for another audience, "[\x22other\x22,\x22third\x22]"'],
+    ['other third', 'other third', 'for another audience, "\x22other third\x22"'],
     ['https://api.example.com/', ['client', 'https://api.example.com/']],
     ['https://api.example.com/', ['client', 'https://api.example.com'],
-        'an untrusted audience too, "[\x22client\x22,\x22https://api.example.com\x22]"'],
+        'also for an untrusted audience, "[\x22client\x22,\x22https://api.example.com\x22]"'],
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
@@ -168,7 +168,7 @@ for my $number (0 .. $#audiences) {
         defined $sentence ? 'none' : 'a session', "$name, session");
     next unless defined $sentence;
 
-    ok(log_has($t, qr/oidc: id token is for \Q$sentence\E while handling the callback/), "$name, logged");
+    ok(log_has($t, qr/oidc: id token is \Q$sentence\E while handling the callback/), "$name, logged");
     is($op->count('/userinfo'), 0, "$name, nothing asked");
 }
 

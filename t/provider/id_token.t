@@ -45,9 +45,9 @@ my $other_at_hash = 'id token does not belong to the access token, at_hash diffe
 my $three_parts = 'id token is not a JWS of three parts';
 my $not_base64 = 'id token is not base64url';
 my $critical = 'id token has a critical extension';
-my $odd_kid = 'id token has a kid that is no string of sane length';
-my $malformed_claims = 'id token has claims of malformed JSON';
-my $malformed_header = 'id token has a header of malformed JSON';
+my $odd_kid = 'id token has a kid that is not a string of at most 1024 bytes';
+my $malformed_claims = 'id token has malformed JSON in its claims';
+my $malformed_header = 'id token has malformed JSON in its header';
 
 sub unlisted { return qq{id token is signed with "$_[0]", which id_token_alg does not list} }
 sub no_key { return "id token is signed with $_[0], for which the key set has no key" }
@@ -103,9 +103,9 @@ my @refused = (
         id_token_audience => 'id token is for another audience, "1"'],
     ['aud with a second, untrusted one', { claims => { aud => [qw/ client other /] } },
         id_token_audience =>
-            'id token is for an untrusted audience too, "[\x22client\x22,\x22other\x22]"'],
+            'id token is also for an untrusted audience, "[\x22client\x22,\x22other\x22]"'],
     ['aud with a second that is a number', { claims => { aud => ['client', 1] } },
-        id_token_audience => 'id token is for an untrusted audience too, "[\x22client\x22,1]"'],
+        id_token_audience => 'id token is also for an untrusted audience, "[\x22client\x22,1]"'],
 
     # 3.1.3.7, 4 and 5: azp
 
@@ -135,7 +135,7 @@ my @refused = (
     ['iat missing', { claims => { iat => undef } }, id_token_issued_at => 'id token has no iat'],
     ['iat a string', { claims => { iat => '1' } }, id_token_issued_at => 'id token has no iat'],
     ['iat in the future', { claims => { iat => now(90) } },
-        id_token_issued_at => qr/id token was issued in the future, by \d+ seconds/],
+        id_token_issued_at => qr/id token was issued \d+ seconds in the future/],
     ['iat two hours ago', { claims => { iat => now(-7200) } },
         id_token_issued_at => qr/id token was issued 72\d\d seconds ago/],
 
@@ -329,19 +329,19 @@ my @refused = (
     # RFC 7519, 7.2: JSON, one object, of one meaning
 
     (map { ["claims, $_->[0]", { claims_json => $_->[1] },
-        id_token_malformed => "id token has claims of $_->[2]"] } broken_json()),
+        id_token_malformed => "id token has $_->[2] in its claims"] } broken_json()),
     (map { ["header, $_->[0]", { header_json => $_->[1] },
-        id_token_malformed => "id token has a header of $_->[2]"] } broken_json()),
+        id_token_malformed => "id token has $_->[2] in its header"] } broken_json()),
     ['exp an integer beyond 64 bits', { claims => { exp => undef },
         claims_json => '{%%*%%,"exp":99999999999999999999}' }, id_token_malformed => $malformed_claims],
     ['sub twice', { claims_json => '{%%*%%,"sub":"eve"}' },
-        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
+        id_token_malformed => 'id token has JSON with a duplicate member in its claims'],
     ['sub twice, once escaped', { claims_json => '{%%*%%,"s\\u0075b":"eve"}' },
-        id_token_malformed => 'id token has claims of JSON with a duplicate member'],
+        id_token_malformed => 'id token has JSON with a duplicate member in its claims'],
     ['a NUL behind the name of sub', { claims_json => '{%%*%%,"sub\\u0000":"eve"}' },
         id_token_malformed => $malformed_claims],
     ['alg twice', { header_json => '{%%*%%,"alg":"none"}' },
-        id_token_malformed => 'id token has a header of JSON with a duplicate member'],
+        id_token_malformed => 'id token has JSON with a duplicate member in its header'],
     ['a NUL in the kid', { header_json => '{"alg":%%alg%%,"kid":"rsa\\u0000"}' },
         id_token_malformed => $malformed_header],
 );
@@ -401,7 +401,7 @@ my @refused_exactly = (
     ['nbf in the future without clock_skew', { claims => { nbf => now(30) } },
         id_token_not_yet_valid => 'id token is not valid yet'],
     ['iat in the future without clock_skew', { claims => { iat => now(30) } },
-        id_token_issued_at => qr/id token was issued in the future, by \d+ seconds/],
+        id_token_issued_at => qr/id token was issued \d+ seconds in the future/],
 );
 
 # where it is tried, name of the case, recipe

@@ -37,11 +37,11 @@ my $rsa_2 = Test::OIDC::Keys::public_jwk('rsa-2');
 # With which anybody can sign: to the power of 1, and for the neutral point of Ed25519.
 my %by_1 = (%$rsa, kid => 'by_1', e => 'AQ');
 my %neutral = (kty => 'OKP', crv => 'Ed25519', kid => 'neutral', x => encode_base64url("\1" . "\0" x 31));
-my $exponent = 'of RSA with an exponent that is no odd number from 3 to 2^256';
-my $small = 'of Ed25519 with a point of small order';
+my $exponent = 'with an RSA exponent that is not an odd number from 3 to 2^256';
+my $small = 'with an Ed25519 point of small order';
 
 sub padded { return encode_base64url("\0" . decode_base64url(shift)) }
-sub no_usable { return "provider sent no usable key, the last one $_[0]" }
+sub no_usable { return "provider sent no usable key, the last was a key $_[0]" }
 
 # name of the case, jwks, recipe of the token
 
@@ -82,7 +82,7 @@ my @refused_sets = (
         'id token names an unknown key "rsa"'],
 
     ['only a weak key', ['rsa-1024'], { key => 'rsa-1024' }, '502 upstream_keys',
-        no_usable('of RSA with 1024 bits')],
+        no_usable('with an RSA modulus of 1024 bits')],
     ['a key for encryption', [{ key => 'rsa', use => 'enc' }], {}, '502 upstream_keys',
         no_usable('not meant for signatures')],
     ['use a number', [{ key => 'rsa', use => 1 }], {}, '502 upstream_keys',
@@ -137,15 +137,15 @@ my @refused_sets = (
     ['no curve', [{ key => 'ec-256', crv => undef }], { alg => 'ES256' }, '502 upstream_keys',
         no_usable('that is malformed')],
     ['a modulus of 1 bit', [{ key => 'rsa', n => 'AQ' }], {}, '502 upstream_keys',
-        no_usable('of RSA with 1 bits')],
+        no_usable('with an RSA modulus of 1 bits')],
     ['a modulus of zeros', [{ key => 'rsa', n => encode_base64url("\0" x 256) }], {},
-        '502 upstream_keys', no_usable('of RSA with 0 bits')],
+        '502 upstream_keys', no_usable('with an RSA modulus of 0 bits')],
     ['a modulus of 2,047 bits', [{ key => 'rsa', n => encode_base64url("\x7f" . "\xff" x 255) }], {},
-        '502 upstream_keys', no_usable('of RSA with 2047 bits')],
+        '502 upstream_keys', no_usable('with an RSA modulus of 2047 bits')],
     ['a kid that is a number', [{ key => 'rsa', kid => 1 }], {}, $no_key,
         'id token names an unknown key "rsa"'],
     ['a modulus of 40,000 bits', [{ key => 'rsa', n => encode_base64url("\xc1" x 5000) }], {},
-        '502 upstream_keys', no_usable('of RSA with 40000 bits')],
+        '502 upstream_keys', no_usable('with an RSA modulus of 40000 bits')],
     ['a point that is not on its curve', [{ key => 'ec-256', y => $ec->{x} }], { alg => 'ES256' },
         '502 upstream_keys', no_usable('that is malformed')],
     ['a point of another curve', [{ key => 'ec-384', crv => 'P-256' }], { alg => 'ES256' },
@@ -172,7 +172,7 @@ my @refused_sets = (
         no_usable($exponent)] } [0, 'AA'], [2, 'Ag'], [65536, 'AQAA'], 
         ['257 bits', encode_base64url("\1" . "\0" x 31 . "\1")]),
     ['an even modulus', [{ key => 'rsa', n => encode_base64url("\xc1" x 255 . "\xc0") }], {},
-        '502 upstream_keys', no_usable('of RSA with an even modulus')],
+        '502 upstream_keys', no_usable('with an even RSA modulus')],
     ['a point of small order', [\%neutral],
         { alg => 'EdDSA', header => { kid => 'neutral' }, signature => 'order_1' }, '502 upstream_keys',
         no_usable($small)],
@@ -209,7 +209,7 @@ my @refused_answers = (
         ['a member of a key twice', '{"keys":[{"kty":"RSA","kid":"a","kid":"b"}]}',
             'JSON with a duplicate member'],
         ['keys nested 20,000 deep', '{"keys":[{"x":' . '[' x 20_000 . ']' x 20_000 . '}]}',
-            'JSON nested too deep']),
+            'JSON nested too deeply']),
     (map { [$_->[0], { body => $_->[1] }, '502 upstream_keys', 'provider sent a key set without "keys"'] }
         ['no keys', '{"x":%%keys%%}'], ['keys that are an object', '{"keys":{"rsa":%%keys%%}}']),
     ['keys that are no objects', { body => '{"keys":[1,"x",null,[],true]}' }, '502 upstream_keys',
@@ -414,7 +414,7 @@ for my $break ({ status => 503 }, { close => 'before_headers' }, { body => '{"ke
     is(page(login($path)), $no_key, $name);
     $op->set(id_token => {});
     is(page(login($path)), $alice, "$name, the old keys stay");
-    ok(log_has($t, qr/\[error\].* oidc: provider .+ while renewing keys, provider "\w+"/),
+    ok(log_has($t, qr/\[error\].* oidc: provider .+ while updating keys, provider "\w+"/),
         "$name, logged");
 }
 

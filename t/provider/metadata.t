@@ -44,14 +44,14 @@ sub members {
 }
 
 sub ok_with { return join "\r\n", 'HTTP/1.1 200 OK', 'Content-Type: application/json', @_ }
-sub not_https { return "provider sent metadata whose $_[0] is no https URL" }
+sub not_https { return "provider sent metadata whose $_[0] is not an https URL" }
 
-my @incomplete = ('502 upstream_answer', "provider sent an incomplete answer $at");
+my @incomplete = ('502 upstream_answer', "provider sent an incomplete response $at");
 my @bad_length = ('502 upstream_answer', "provider sent a malformed Content-Length $at");
 my @bad_header = ('502 upstream_answer', "provider sent a malformed header $at");
 my @bad_chunks = ('502 upstream_answer', "provider sent malformed chunks $at");
 my @bad_coding = ('502 upstream_answer', "provider sent an unknown Transfer-Encoding $at");
-my @no_http = ('502 upstream_answer', "provider sent no HTTP answer $at");
+my @no_http = ('502 upstream_answer', "provider sent no HTTP response $at");
 my @malformed = ('502 upstream_metadata', 'provider sent metadata that is malformed JSON');
 
 # name of the case, members changed, log; the browser gets 502 and upstream_metadata
@@ -104,14 +104,14 @@ my @refused_members = (
 my @refused_answers = (
     wrong_status(qw/ 201 203 204 206 304 400 401 404 500 503 999 /),
     ['a status of zeros', { raw => "HTTP/1.1 000 Zero\r\n\r\n" },
-        '502 upstream_status', 'provider answered with status 0'],
+        '502 upstream_status', 'provider returned status 0'],
     wrong_type(),
     (map { [$_->[0], { body => $_->[1] }, '502 upstream_metadata',
         "provider sent metadata that is $_->[2]"] } broken_json()),
     ['the last of 10,000 members twice', { body => members(10_000, ',"2710":0') },
         '502 upstream_metadata', 'provider sent metadata that is JSON with a duplicate member'],
     ['arrays nested 100,000 deep', { body => '[' x 100_000 },
-        '502 upstream_metadata', 'provider sent metadata that is JSON nested too deep'],
+        '502 upstream_metadata', 'provider sent metadata that is JSON nested too deeply'],
     broken_http("$issuer$metadata", 1024 * 1024),
 
     # RFC 9112, 6.3: where an answer ends
@@ -129,7 +129,7 @@ my @refused_answers = (
     (map { ["the transfer coding \"$_\"", { raw => ok_with("Transfer-Encoding: $_", '', $chunk) },
         @bad_coding] } 'gzip, chunked', 'gzip', 'identity', 'chunked, chunked', 'chunkedx', ''),
     (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } }, '502 upstream_answer',
-        "provider sent a compressed answer, which was not asked for $at"] } 'GZIP', 'identity, gzip'),
+        "provider sent an unsupported Content-Encoding $at"] } 'GZIP', 'identity, gzip'),
     (map { ["chunks $_->[0]", { raw => ok_with('Transfer-Encoding: chunked', '', $_->[1]) }, @bad_chunks] }
         ['with a negative size', "-1\r\n$document\r\n0\r\n\r\n"], ['of no size', "x\r\n$document"],
         ['of a size beyond all numbers', 'f' x 40 . "\r\n$document"],
@@ -203,7 +203,7 @@ my $used = 0;
 
 my @slow = (
     too_slow("$issuer$metadata"),
-    map { [@$_, '504 upstream_timeout', "provider did not answer in time $at"] }
+    map { [@$_, '504 upstream_timeout', "provider did not respond in time $at"] }
         ['slow in its chunks', { chunked => 1, drip => [30, 0.05] }],
         ['slow in interim answers', { raw => "HTTP/1.1 103 Early Hints\r\n\r\n" x 40, drip => [28, 0.05] }],
         ['slow in the extensions of a chunk', { drip => [20, 0.05],
@@ -417,7 +417,7 @@ log_mark($t);
 is_deeply([ map { outcome($_->[0]->finish($_->[1])) } @waiting ], [ ('504 upstream_timeout') x 5 ],
     'a provider that is silent');
 cmp_ok(time - $start, '<', 3, 'a provider that is silent, within the timeout');
-ok(log_has($t, qr/oidc: provider did not answer in time \Q$at\E while beginning a login/),
+ok(log_has($t, qr/oidc: provider did not respond in time \Q$at\E while beginning a login/),
     'a provider that is silent, logged');
 
 $op->reset;

@@ -113,7 +113,7 @@ log_mark($t);
 my $questions = waits('failure', { status => 500 }, '502 502',
     sub { $op->set(respond => { $metadata => { status => 500 } }) });
 cmp_ok($questions, '<=', 2, 'failure: by two questions at most');
-ok(until_logged($t, qr/oidc: provider answered with status 500 while beginning a login/, 2),
+ok(until_logged($t, qr/oidc: provider returned status 500 while beginning a login/, 2),
     'failure: each is logged');
 
 my $start = time;
@@ -191,7 +191,7 @@ for my $how (0 .. $#slow) {
         my $case = "$steps[$step] $slow[$how]";
         told($answers[$step], 504, $case);
         cmp_ok($answers[$step]{took}, '<', 1.6, "$case: told within the timeouts");
-        ok(log_has($t, qr/oidc: provider did not answer in time at "\S+\Q$steps[$step]\E" .*"slow_${step}_$how"/),
+        ok(log_has($t, qr/oidc: provider did not respond in time at "\S+\Q$steps[$step]\E" .*"slow_${step}_$how"/),
             "$case: logged");
     }
     my @again = map { $all[$_][0]->login("/slow_${_}_$how/")->{status} } 0 .. 3;
@@ -208,7 +208,7 @@ for my $case (['mute', 'a server that accepts and says nothing'], ['mute_tls', '
     my $start = time;
     told(browser()->get("/$place/"), qr/50[24]/, $what);
     cmp_ok(time - $start, '<', 1.6, "$what: told within the timeouts");
-    ok(log_has($t, qr/oidc: provider (?:did not answer in time|could not be reached) at .* provider "$place"/),
+    ok(log_has($t, qr/oidc: provider (?:did not respond in time|could not be reached) at .* provider "$place"/),
         "$what: logged");
 }
 

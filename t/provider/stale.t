@@ -141,9 +141,9 @@ is($op{metadata}->count($discovery), 1, 'a client that goes: nobody had to ask a
 # A renewal that fails leaves the old one in use, and is logged. That is tried once a minute.
 
 my @always = (
-    ['a status', { respond => { status => 503 } }, 'provider answered with status 503'],
-    ['silence', { respond => { hold => 1 } }, 'provider did not answer in time at "\S+"'],
-    ['an answer cut off', { respond => { close => 'mid_body' } }, 'provider sent an incomplete answer at "\S+"'],
+    ['a status', { respond => { status => 503 } }, 'provider returned status 503'],
+    ['silence', { respond => { hold => 1 } }, 'provider did not respond in time at "\S+"'],
+    ['an answer cut off', { respond => { close => 'mid_body' } }, 'provider sent an incomplete response at "\S+"'],
 );
 my %failures = (
     metadata => [@always,
@@ -160,7 +160,7 @@ my %alice = map { $_ => login("/failing_$_/")->{browser} } keys %endpoint;
 
 for my $part (qw/ metadata keys /) {
     my ($op, $endpoint, $place) = ($op{"failing_$part"}, $endpoint{$part}, "failing_$part");
-    my $renewing = qr/ while renewing $part, provider "$place"/;
+    my $renewing = qr/ while updating $part, provider "$place"/;
 
     served($part);
     for my $failure (@{ $failures{$part} }) {

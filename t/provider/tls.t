@@ -281,7 +281,7 @@ sub refused {
     my ($t, $provider, $name, $expected) = @_;
 
     $expected //= '502 upstream_unreachable';
-    my $what = $expected =~ /^504/ ? 'did not answer in time' : 'could not be reached';
+    my $what = $expected =~ /^504/ ? 'did not respond in time' : 'could not be reached';
 
     log_mark($t);
     my $answer = browser()->get("/?op=$provider");

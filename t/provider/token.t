@@ -24,12 +24,12 @@ select STDOUT; $| = 1;
 
 my $endpoint = 'http://127.0.0.1:' . port(8081) . '/token';
 
-my $no_access_token = 'provider sent a token response without a proper access token';
+my $no_access_token = 'provider sent a token response without a valid access token';
 my $no_id_token = 'provider sent a token response without an id token';
 my $not_bearer = 'provider sent a token response whose token type is not Bearer';
 
-sub answered { return 'provider answered with error ' . join ', ', map { qq{"$_"} } @_ }
-sub status { return ('502 upstream_status', "provider answered with status $_[0]") }
+sub answered { return 'provider returned error ' . join ', ', map { qq{"$_"} } @_ }
+sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 
 # An error as RFC 6749, 5.2 has it.
 sub error_response {
@@ -92,9 +92,9 @@ my @refused_answers = (
     ['an error that is not UTF-8', { status => 400, body => "{\"error\":\"\xff\"}" },
         status(400)],
     ['an error that ends early', { %{ error_response(400, 'invalid_grant') }, close => 'mid_body' },
-        '502 upstream_answer', qq{provider sent an incomplete answer at "$endpoint"}],
+        '502 upstream_answer', qq{provider sent an incomplete response at "$endpoint"}],
     ['an error of more than 64 KB', { %{ error_response(400, 'invalid_grant') }, pad => 64 * 1024 + 1 },
-        '502 upstream_answer', qq{provider sent too large an answer at "$endpoint"}],
+        '502 upstream_answer', qq{provider sent an oversized response at "$endpoint"}],
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
     ['401 without JSON', { status => 401, body => '' }, status(401)],
     ['400 with an array', { status => 400, body => '["error"]' }, status(400)],
@@ -255,7 +255,7 @@ log_mark($t);
 ($outcome, $request) = asked_by($op, 'neither', client_auth => [qw/ private_key_jwt tls_client_auth /]);
 is($outcome, '500 config_unusable', 'only methods we do not know');
 is($request, undef, 'only methods we do not know, no token request');
-my $neither = 'provider takes no method by which a client_secret can be sent';
+my $neither = 'provider accepts no authentication method that uses a client_secret';
 ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"/),
     'only methods we do not know, logged');
 

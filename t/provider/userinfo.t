@@ -25,11 +25,11 @@ select STDOUT; $| = 1;
 my $endpoint = 'http://127.0.0.1:' . port(8081) . '/userinfo';
 
 my $malformed = 'user info is malformed JSON';
-my $deep = 'user info is JSON nested too deep';
+my $deep = 'user info is JSON nested too deeply';
 my $twice = 'user info is JSON with a duplicate member';
 my $three_parts = 'user info is not a JWS of three parts';
 
-sub status { return ('502 upstream_status', "provider answered with status $_[0]") }
+sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 
 # name of the case, the answer, what the browser gets, log
 
@@ -90,7 +90,7 @@ my @refused_tokens = (
     ['no audience', { claims => { aud => undef } },
         userinfo_audience => 'user info is for another audience, ""'],
     ['another sub', { claims => { sub => 'eve' } },
-        userinfo_subject => qr/user info is of another sub, .*eve.*/],
+        userinfo_subject => qr/user info has a different sub, .*eve.*/],
 );
 
 my @slow = too_slow($endpoint);
@@ -177,7 +177,7 @@ for my $case (@refused_answers) {
 for my $case (@refused_subjects) {
     my ($name, $claims, $logged) = @$case;
     ends_in_no_session($t, $op, 'op', $name, { userinfo => { claims => $claims } }, '403 userinfo_subject',
-        'user info is of another sub, "' . $logged =~ s/"/\\x22/gr . '"', @asked);
+        'user info has a different sub, "' . $logged =~ s/"/\\x22/gr . '"', @asked);
 }
 
 for my $case (@refused_tokens) {

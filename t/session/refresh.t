@@ -305,13 +305,13 @@ $op->reset;
 
 my @refused = (
     ['invalid_grant', { respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } } },
-        'provider answered with error "invalid_grant"'],
+        'provider returned error "invalid_grant"'],
     ['invalid_grant with 401', { respond => { '/token refresh' => { status => 401, body => { error => 'invalid_grant' } } } },
-        'provider answered with error "invalid_grant"'],
+        'provider returned error "invalid_grant"'],
     ['another sub', { refreshed => { id_token => { claims => { sub => 'eve' } } } },
-        'id token has another sub than the session'],
+        'id token has a different sub than the session'],
     ['a sub in another case', { refreshed => { id_token => { claims => { sub => 'Alice' } } } },
-        'id token has another sub than the session'],
+        'id token has a different sub than the session'],
     ['no sub', { refreshed => { id_token => { claims => { sub => undef } } } },
         'id token has no sub of 1 to 255 ASCII characters'],
     ['another issuer', { refreshed => { id_token => { claims => { iss => 'https://evil.example.com' } } } },
@@ -368,22 +368,22 @@ is(refreshes(), 1, 'without another question');
 $op->set(refresh => { rotate => 1 });
 my $url = $op->issuer . '/token';
 my @outages = (
-    (map { ["status $_", { status => $_ }, "provider answered with status $_"] } 302, 403, 429, 500, 503),
-    ['400 without an error', { status => 400, body => '<html>' }, 'provider answered with status 400'],
+    (map { ["status $_", { status => $_ }, "provider returned status $_"] } 302, 403, 429, 500, 503),
+    ['400 without an error', { status => 400, body => '<html>' }, 'provider returned status 400'],
     (map { my ($status, $error) = @$_;
-        ["$status $error", { status => $status, body => { error => $error } }, qq{provider answered with error "$error"}] }
+        ["$status $error", { status => $status, body => { error => $error } }, qq{provider returned error "$error"}] }
         [400, 'server_error'], [400, 'temporarily_unavailable'], [401, 'invalid_client'], [400, 'invalid_request']),
     ['HTML', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
         'provider sent content type "text/html" instead of JSON'],
     ['no JSON', { body => '{' }, 'provider sent a token response that is malformed JSON'],
-    ['no access token', { body => '{"token_type":"Bearer"}' }, 'provider sent a token response without a proper access token'],
+    ['no access token', { body => '{"token_type":"Bearer"}' }, 'provider sent a token response without a valid access token'],
     ['a line break in the access token', { body => '{"token_type":"Bearer","access_token":"a\\nb"}' },
-        'provider sent a token response without a proper access token'],
+        'provider sent a token response without a valid access token'],
     ['another token type', { body => '{"token_type":"mac","access_token":"a"}' },
         'provider sent a token response whose token type is not Bearer'],
     ['closed', { close => 'before_headers' }, qq{provider could not be reached at "$url"}],
     ['reset', { reset => 'before_headers' }, qq{provider could not be reached at "$url"}],
-    ['cut short', { close => 'mid_body' }, qq{provider sent an incomplete answer at "$url"}],
+    ['cut short', { close => 'mid_body' }, qq{provider sent an incomplete response at "$url"}],
 );
 
 ($user, $first) = due('auto');
@@ -414,7 +414,7 @@ is(token_of($user->get('/auto/')), issued(), 'then a refresh, by the same refres
 $op->set(respond => { '/token refresh' => { hold => 1 } });
 log_mark($t);
 is($user->get('/hasty/')->{body}, $first->{body}, 'silence: the old tokens serve on');
-ok(log_has($t, renewing(qq{provider did not answer in time at "$url"}, 'hasty')), 'silence: logged');
+ok(log_has($t, renewing(qq{provider did not respond in time at "$url"}, 'hasty')), 'silence: logged');
 $op->set(respond => {});
 
 ($user, $first) = due('lasting');

@@ -330,7 +330,7 @@ ok(!(grep { $_->{name} =~ /^large(?:\.\d)?$/ } $too_large->cookies), 'too large 
 is($res->{headers}{'x-error'}, 'session_too_large', 'too large a session, $oidc_error');
 is($res->{headers}{'cache-control'}, 'no-store', 'too large a session, not kept');
 ok(log_has($t, qr/\[error\].* oidc: session needs \d{4} bytes of cookies, .*large_client_header_buffers /
-    . qr/.*leave 6144 while handling the callback, provider "large"/), 'too large a session, logged');
+    . qr/.*allow 6144 while handling the callback, provider "large"/), 'too large a session, logged');
 is($too_large->get('/large/')->{status}, 302, 'too large a session, the next request is none with too much');
 
 my $wider = large(browser(base => $wide), $op, 12_000);

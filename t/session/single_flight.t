@@ -112,9 +112,9 @@ for my $place (@places) {
 }
 
 for my $case (
-    ['an outage', { status => 503 }, 200, qr/provider answered with status 503/],
+    ['an outage', { status => 503 }, 200, qr/provider returned status 503/],
     ['a refusal', { status => 400, body => { error => 'invalid_grant' } }, 302,
-        qr/provider answered with error "invalid_grant"/])
+        qr/provider returned error "invalid_grant"/])
 {
     my ($name, $answer, $status, $sentence) = @$case;
     my ($user, $first) = due('sealed');

@@ -459,10 +459,10 @@ $op->set(error => 'access_denied', callback => { error_description => 'Not "you"
 $res = login('/page');
 is($res->{status}, 403, 'failure');
 is($res->{headers}{'x-error'}, 'provider_access_denied', '$oidc_error in the location of error_page');
-like($res->{headers}{'x-description'}, qr/^provider answered with error "access_denied"/,
+like($res->{headers}{'x-description'}, qr/^provider returned error "access_denied"/,
     '$oidc_error_description in the location of error_page');
 like(line_of($t, 'user.log', qr/error=provider_/),
-    qr/^\/failed 403 user=- .* error=provider_access_denied description="provider answered with error /,
+    qr/^\/failed 403 user=- .* error=provider_access_denied description="provider returned error /,
     'both in the access log');
 $op->reset;
 

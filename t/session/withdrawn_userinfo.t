@@ -33,12 +33,12 @@ my $endpoint = 'http://127.0.0.1:' . port(8081) . '/userinfo';
 # The old user info stays: name, kind of oidc_provider, answer, the sentence.
 
 my @outages = (
-    ['status 500', 'info', { status => 500 }, 'provider answered with status 500'],
-    ['status 503 with JSON', 'info', { status => 503, body => { error => 'x' } }, 'provider answered with status 503'],
-    ['status 429', 'info', { status => 429 }, 'provider answered with status 429'],
+    ['status 500', 'info', { status => 500 }, 'provider returned status 500'],
+    ['status 503 with JSON', 'info', { status => 503, body => { error => 'x' } }, 'provider returned status 503'],
+    ['status 429', 'info', { status => 429 }, 'provider returned status 429'],
     ['closed', 'info', { close => 'before_headers' }, qq{provider could not be reached at "$endpoint"}],
-    ['cut short', 'info', { close => 'mid_body' }, qq{provider sent an incomplete answer at "$endpoint"}],
-    ['silence', 'hasty', { hold => 1 }, qq{provider did not answer in time at "$endpoint"}],
+    ['cut short', 'info', { close => 'mid_body' }, qq{provider sent an incomplete response at "$endpoint"}],
+    ['silence', 'hasty', { hold => 1 }, qq{provider did not respond in time at "$endpoint"}],
     ['HTML', 'info', { headers => { 'Content-Type' => 'text/html' }, body => '<html>' },
         'provider sent content type "text/html" instead of JSON'],
     ['no JSON', 'info', { body => 'sub=alice' }, 'user info is malformed JSON'],
@@ -54,10 +54,10 @@ my @refusals = (
     ['401 with WWW-Authenticate', { respond => { '/userinfo' => { status => 401, body => { error => 'invalid_token' },
         headers => { 'WWW-Authenticate' => 'Bearer error="invalid_token"' } } } },
         'provider refused user info with status 401'],
-    ['another sub', { userinfo => { claims => { sub => 'eve' } } }, 'user info is of another sub, "\x22eve\x22"'],
-    ['no sub', { userinfo => { claims => { sub => undef } } }, 'user info is of another sub, ""'],
+    ['another sub', { userinfo => { claims => { sub => 'eve' } } }, 'user info has a different sub, "\x22eve\x22"'],
+    ['no sub', { userinfo => { claims => { sub => undef } } }, 'user info has a different sub, ""'],
     ['another sub in a signed answer', { userinfo => { jwt => { claims => { sub => 'eve' } } } },
-        'user info is of another sub, "\x22eve\x22"'],
+        'user info has a different sub, "\x22eve\x22"'],
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-server');

@@ -142,7 +142,7 @@ is(join("\n", complaints($t)), '', 'FLUSHALL: nothing is logged');
 
 # Slow
 
-my $timeout = qr/store did not answer in time at "\S+:\d+"/;
+my $timeout = qr/store did not respond in time at "\S+:\d+"/;
 my %user = map { $_ => signed_in($_) } qw/ main leaving cookies /;
 my ($returning, $callback) = about_to_return('main');
 my $left = $user{leaving}->clone;
@@ -177,8 +177,8 @@ for my $what (qw/ page callback logout /) {
 }
 is(user_of($answer{verify}), 'anonymous', 'slow: with auth_oidc_mode verify, anonymous');
 is($user{leaving}->cookie('main'), undef, 'slow, logout: the cookie goes');
-like($answer{logout}{body}, qr/copies of your session/, 'slow, logout: the page says that copies may live on');
-is(scalar(logged($t, "$timeout while fetching a session", 'main', 2)), 2, 'slow, a session: logged, once each');
+like($answer{logout}{body}, qr/Copies of your session/, 'slow, logout: the page says that copies may live on');
+is(scalar(logged($t, "$timeout while loading a session", 'main', 2)), 2, 'slow, a session: logged, once each');
 is(scalar(logged($t, "$timeout while handling the callback", 'main')), 1, 'slow, callback: logged');
 is(scalar(logged($t, "$timeout while logging out", 'main')), 1, 'slow, logout: logged');
 is(scalar(error_log_lines($t, qr/oidc:/)), 4, 'slow: nothing more of ours is');
@@ -199,7 +199,7 @@ $redis->kill;
 log_mark($t);
 is(outcome($user{main}->get(page_of('main'))), '503 store_unreachable', 'down, a page');
 is(user_of($user{main}->get('/verify')), 'anonymous', 'down: with auth_oidc_mode verify, anonymous');
-is(scalar(logged($t, "$unreachable while fetching a session", 'main', 2)), 2, 'down, a page: logged');
+is(scalar(logged($t, "$unreachable while loading a session", 'main', 2)), 2, 'down, a page: logged');
 is_deeply(returns_in_vain($returning, $callback), ['503 store_unreachable', 5, undef],
     'down, a callback: Retry-After, no session');
 is(scalar(logged($t, "$unreachable while handling the callback", 'main')), 1, 'down, a callback: logged');
@@ -227,7 +227,7 @@ my $copy_of_main = $user{main}->clone;
 my $logout = $user{main}->get('/logout/main');
 is(outcome($logout), '503 store_answer', 'full: a logout cannot be noted');
 is($user{main}->cookie('main'), undef, 'full, a logout: the cookie goes');
-like($logout->{body}, qr/copies of your session/, 'full, a logout: the page says that copies may live on');
+like($logout->{body}, qr/Copies of your session/, 'full, a logout: the page says that copies may live on');
 is(scalar(logged($t, refused('a command', 'OOM') . ' while logging out', 'main')), 1, 'full, a logout: logged');
 $redis->command(qw/ CONFIG SET maxmemory 0 /);
 is(seen(main => $copy_of_main), '302', 'full no more: the session has ended, for copies of its cookie, too');
@@ -236,7 +236,7 @@ is(user_of($returning->login(page_of('main'))), 'alice', 'full no more: a login'
 # Not Redis. A request with a session asks four questions at once: for itself, and for three things that
 # it could have been ended by.
 
-my $improper = qr/store sent no proper answer at "\S+:\d+"/;
+my $improper = qr/store sent an invalid response at "\S+:\d+"/;
 my $nil = "\$-1\r\n";
 my @nonsense = (
     ['HTTP', 'close', "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", $improper],
@@ -280,7 +280,7 @@ for my $case (@nonsense) {
     $start = time;
     is(outcome($of{relayed}->get(page_of('relayed'))), "503 $word", $name);
     push @late, $name if time - $start > CONNECT + COMMAND + SPARE;
-    ok(logged($t, "$sentence while fetching a session", 'relayed'), "$name: logged");
+    ok(logged($t, "$sentence while loading a session", 'relayed'), "$name: logged");
     answers_with();
     push @afterwards, seen(relayed => $of{relayed});
 }

@@ -31,10 +31,10 @@ use constant { LIFE => 300, DUE => 245, PAUSE => 31, TOKEN_LIFE => 600 };
 
 my @failures = (
     ['it closes', 'close', '503 store_unreachable', qr/store could not be reached at "\S+:\d+"/],
-    ['it is silent', 'hold', '503 store_timeout', qr/store did not answer in time at "\S+:\d+"/],
+    ['it is silent', 'hold', '503 store_timeout', qr/store did not respond in time at "\S+:\d+"/],
     ['it refuses', "-NOPERM no\r\n", '503 store_answer', qr/store "\S+:\d+" refused a command, "NOPERM"/],
     ['it is no Redis', "HTTP/1.1 400 Bad Request\r\n\r\n", '503 store_answer',
-        qr/store sent no proper answer at "\S+:\d+"/],
+        qr/store sent an invalid response at "\S+:\d+"/],
 );
 
 my %from_elsewhere = ('Sec-Fetch-Site' => 'cross-site');
@@ -134,7 +134,7 @@ for my $case (@failures) {
     my ($name, $how, $outcome, $sentence) = @$case;
 
     for my $stage (['the session is there', WRITES, 'logging out'],
-        ['no session is to be had', undef, '(?:logging out|fetching a session)'])
+        ['no session is to be had', undef, '(?:logging out|loading a session)'])
     {
         my ($stage_name, $questions, $doing) = @$stage;
         my $name = "a logout, $stage_name, $name";
@@ -184,7 +184,7 @@ $answer = $user->get('/logout/redis');
 is(outcome($answer), '503 store_unreachable', 'a logout, Redis down: 503');
 is(deleted_by($answer), 'redis', 'a logout, Redis down: the cookie is deleted');
 like($answer->{body}, qr/other copies|copies of/i, 'a logout, Redis down: the page says that copies may live on');
-cmp_ok(logged(qr/store could not be reached at "\S+:\d+"/, '(?:logging out|fetching a session)', 'redis'), '>=', 1,
+cmp_ok(logged(qr/store could not be reached at "\S+:\d+"/, '(?:logging out|loading a session)', 'redis'), '>=', 1,
     'a logout, Redis down: logged');
 is(deleted_by($elsewhere->get('/logout/redis', headers => \%from_elsewhere)), '',
     q{a logout, Redis down: another site's link deletes none});

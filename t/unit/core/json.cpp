@@ -53,8 +53,8 @@ TEST(Json, RefusesDuplicateMembers)
 
 TEST(Json, RefusesWhatIsNoObject)
 {
-    EXPECT_EQ(why_not("[]"), "JSON that is not an object");
-    EXPECT_EQ(why_not("[{}]"), "JSON that is not an object");
+    EXPECT_EQ(why_not("[]"), "JSON other than an object");
+    EXPECT_EQ(why_not("[{}]"), "JSON other than an object");
     for (auto text : {"1", "null", "\"a\"", "true"}) {
         EXPECT_NE(why_not(text), "") << text;
     }
@@ -70,9 +70,9 @@ TEST(Json, Goes64LevelsDeep)
 {
     EXPECT_EQ(why_not(nested(64, '[', ']')), "");
     for (std::size_t depth : {65, 66, 2048, 20'000, 100'000}) {
-        EXPECT_EQ(why_not(nested(depth, '[', ']')), "JSON nested too deep");
-        EXPECT_EQ(why_not(nested(depth, '{', '}')), "JSON nested too deep");
-        EXPECT_EQ(why_not(std::string(depth, '[')), "JSON nested too deep");
+        EXPECT_EQ(why_not(nested(depth, '[', ']')), "JSON nested too deeply");
+        EXPECT_EQ(why_not(nested(depth, '{', '}')), "JSON nested too deeply");
+        EXPECT_EQ(why_not(std::string(depth, '[')), "JSON nested too deeply");
     }
 }
 
@@ -82,7 +82,7 @@ TEST(Json, CountsNoBracketsInStrings)
     EXPECT_EQ(why_not("{\"a\":\"" + brackets + "\"}"), "");
     EXPECT_EQ(why_not("{\"a\":\"\\\"" + brackets + "\\\\\",\"b\":[]}"), "");
     EXPECT_EQ(why_not("{\"a\":\"\\\\\",\"b\":" + brackets + "}"),
-        "JSON nested too deep");
+        "JSON nested too deeply");
 }
 
 Json document()

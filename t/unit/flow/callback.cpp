@@ -271,7 +271,8 @@ TEST_F(CallbackTest, IsAGet)
     for (auto method : {"POST", "HEAD", "PUT", "OPTIONS", ""}) {
         play.method = method;
         expect_refusal(play.callback(),
-            "callback_malformed: client sent method \""s + method + "\"");
+            "callback_malformed: client sent unsupported method \""s + method +
+                "\"");
     }
 }
 
@@ -290,7 +291,8 @@ TEST_F(CallbackTest, OfBadFormIsRefused)
             "callback_malformed: client sent a parameter that is not "
             "form-urlencoded"},
         {state + "&code=" + std::string(4097, 'c'),
-            "callback_malformed: client sent too long a parameter code"},
+            "callback_malformed: client sent parameter code longer than 4096 "
+            "bytes"},
     };
     for (const auto& [query, why] : cases) {
         expect_refusal(play.callback(query), why);
@@ -328,7 +330,7 @@ TEST_F(CallbackTest, OfNoStateOfOursIsRefused)
     for (const auto& bad :
         {"code=a&state=x"s, tampered, play.good_reply() + "x"}) {
         expect_refusal(
-            play.callback(bad), "state_invalid: client sent a state not ours");
+            play.callback(bad), "state_invalid: client sent an unknown state");
     }
 }
 
@@ -367,7 +369,7 @@ TEST_F(CallbackTest, OfOtherKeysBeginsAgainFiveTimes)
         EXPECT_EQ(play.callback(reply).location, "/") << i;
     }
     expect_refusal(
-        play.callback(reply), "state_invalid: client sent a state not ours");
+        play.callback(reply), "state_invalid: client sent an unknown state");
     play.jar.cookies.erase(rounds_cookie);
     EXPECT_EQ(play.callback(reply).location, "/");
 }
@@ -393,7 +395,7 @@ TEST_F(CallbackTest, OfOtherKeysFromAStrangerIsRefused)
     auto reply = reply_of_other_keys();
     play.jar.cookies = {{rounds_cookie, "1"}, {"other", "x"}};
     expect_refusal(
-        play.callback(reply), "state_invalid: client sent a state not ours");
+        play.callback(reply), "state_invalid: client sent an unknown state");
 }
 
 TEST_F(CallbackTest, OfOtherKeysFromAnUnusableHostIsRefused)
@@ -401,7 +403,7 @@ TEST_F(CallbackTest, OfOtherKeysFromAnUnusableHostIsRefused)
     auto reply = reply_of_other_keys();
     play.origin = "";
     expect_refusal(
-        play.callback(reply), "state_invalid: client sent a state not ours");
+        play.callback(reply), "state_invalid: client sent an unknown state");
 }
 
 TEST_F(CallbackTest, OfOtherKeysGoesHomeWithASession)
@@ -451,8 +453,8 @@ TEST_F(CallbackTest, OfAHostThatLostItsCookiesIsRefused)
     Secret masters[] = {master_key(1)};
     shared.provider.configure(client, masters);
     EXPECT_EQ(complaint(shared.callback()),
-        "request_host: client asked for host \"https://app.example.com\", "
-        "which shares no cookie with redirect_uri "
+        "request_host: client requested host \"https://app.example.com\", "
+        "which shares no cookies with redirect_uri "
         "\"https://login.example.com/cb\"");
 }
 
@@ -560,7 +562,7 @@ TEST_F(CallbackTest, OfABrowserThatTakesNoCookiesIsRefused)
     auto test = play.callback();
     play.jar = Jar();
     expect_refusal(play.callback(test.location.substr(1)),
-        "state_cookie: client sent a state without any cookie of a login");
+        "state_cookie: client sent a state without a login cookie");
 }
 
 TEST_F(CallbackTest, ThatIsStaleGoesHomeWithASession)
@@ -708,8 +710,8 @@ TEST_F(CallbackTest, HasTheIssuerThatTheMetadataPromises)
     play.now += 3600;
     play.gate();
     expect_refusal(play.callback(),
-        "callback_issuer: authorization response has no iss, which the "
-        "metadata promises");
+        "callback_issuer: authorization response has no iss, although the "
+        "metadata announces it");
     EXPECT_EQ(complaint(play.callback(
                   play.good_reply() + "&iss=https%3A%2F%2Fop.example")),
         "");
@@ -720,9 +722,9 @@ TEST_F(CallbackTest, NamesItsIssuerWhereAnotherSharesThePath)
 {
     play.shares_callback = true;
     auto why =
-        "callback_issuer: authorization response has no iss, by which to tell "
-        "apart the issuers that share redirect_uri \"/oidc_callback\" in this "
-        "server; give each oidc_provider a redirect_uri of its own";
+        "callback_issuer: authorization response has no iss to distinguish the "
+        "issuers that share redirect_uri \"/oidc_callback\" in this server, "
+        "give each oidc_provider its own redirect_uri";
     expect_refusal(play.callback(), why);
     expect_refusal(
         play.callback("error=access_denied&state=" + play.sent.at("state")),
@@ -737,13 +739,13 @@ TEST_F(CallbackTest, MayBeAnError)
     auto state = "&state=" + play.sent.at("state");
     const std::string cases[][2] = {
         {"error=access_denied",
-            "provider_access_denied: provider answered with error "
+            "provider_access_denied: provider returned error "
             "\"access_denied\""},
         {"error=server_error&error_description=out+of+%22order%22",
-            "provider_server_error: provider answered with error "
-            "\"server_error\", \"out of \\x22order\\x22\""},
+            "provider_server_error: provider returned error \"server_error\", "
+            "\"out of \\x22order\\x22\""},
         {"error=whatever",
-            "provider_error: provider answered with error \"whatever\""},
+            "provider_error: provider returned error \"whatever\""},
         {"error=a&code=b",
             "callback_malformed: client sent both code and error"},
         {"code=", "callback_malformed: client sent neither code nor error"},
@@ -781,8 +783,8 @@ TEST_F(CallbackTest, NeedsAWayToNameTheClient)
     play.now += 3600;
     play.gate();
     expect_refusal(play.callback(),
-        "config_unusable: provider takes no method by which a client_secret "
-        "can be sent",
+        "config_unusable: provider accepts no authentication method that uses "
+        "a client_secret",
         {"acquire"});
 }
 
@@ -796,12 +798,12 @@ TEST_F(CallbackTest, FailsWithTheTokenEndpoint)
             "upstream_unreachable: no provider"},
         {HttpResponse{
              400, "application/json", "", R"({"error":"invalid_grant"})"},
-            "provider_invalid_grant: provider answered with error "
+            "provider_invalid_grant: provider returned error "
             "\"invalid_grant\""},
         {HttpResponse{500, "text/html", "", ""},
-            "upstream_status: provider answered with status 500"},
+            "upstream_status: provider returned status 500"},
         {HttpResponse{302, "text/html", "", ""},
-            "upstream_status: provider answered with status 302"},
+            "upstream_status: provider returned status 302"},
         {json_answer("{"),
             "upstream_token: provider sent a token response that is malformed "
             "JSON"},
@@ -958,8 +960,8 @@ TEST_F(CallbackTest, RefusesASessionTooLarge)
     EXPECT_TRUE(complaint(end).starts_with("session_too_large: session needs "))
         << complaint(end);
     EXPECT_TRUE(complaint(end).ends_with(
-        " bytes of cookies, of which large_client_header_buffers or nine "
-        "cookies leave 4096"));
+        " bytes of cookies, but large_client_header_buffers and the limit of "
+        "nine cookies allow 4096"));
     EXPECT_FALSE(play.current());
 }
 
@@ -1178,7 +1180,8 @@ TEST_F(PostedCallback, IsAPost)
     for (auto method : {"GET", "HEAD", "PUT", "post", ""}) {
         play.method = method;
         EXPECT_EQ(complaint(play.callback()),
-            "callback_malformed: client sent method \""s + method + "\"");
+            "callback_malformed: client sent unsupported method \""s + method +
+                "\"");
         EXPECT_EQ(play.asked, Asked{});
     }
 }
@@ -1266,13 +1269,13 @@ TEST_F(UserInfoCallback, FailsWithTheUserInfo)
         {Error{Errc::upstream_timeout, "provider timed out"},
             "upstream_timeout: provider timed out"},
         {HttpResponse{401, "application/json", "", "{}"},
-            "upstream_status: provider answered with status 401"},
+            "upstream_status: provider returned status 401"},
         {json_answer("{"), "userinfo_malformed: user info is malformed JSON"},
         {json_answer(R"({"sub":"user-2"})"),
-            "userinfo_subject: user info is of another sub, "
+            "userinfo_subject: user info has a different sub, "
             "\"\\x22user-2\\x22\""},
         {json_answer(R"({"nickname":"Jane"})"),
-            "userinfo_subject: user info is of another sub, \"\""},
+            "userinfo_subject: user info has a different sub, \"\""},
     };
     play.callback();
     for (const auto& [answer, why] : cases) {
@@ -1345,7 +1348,7 @@ TEST_F(CallbackTest, TakesATokenForTrustedAudiences)
 {
     play.claims = {{"aud", R"(["app","api"])"}};
     expect_refusal(play.callback(),
-        "id_token_audience: id token is for an untrusted audience too, "
+        "id_token_audience: id token is also for an untrusted audience, "
         "\"[\\x22app\\x22,\\x22api\\x22]\"",
         {"acquire", "token", "keys"});
 

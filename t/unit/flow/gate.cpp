@@ -238,8 +238,8 @@ TEST(PushingGate, NeedsAWayToProveTheClient)
     play.metadata = json_answer(object(changed(example_metadata(),
         {{"token_endpoint_auth_methods_supported", "[]"}})));
     EXPECT_EQ(complaint(play.gate()),
-        "config_unusable: provider takes no method by which a client_secret "
-        "can be sent");
+        "config_unusable: provider accepts no authentication method that uses "
+        "a client_secret");
     EXPECT_EQ(play.asked, Asked{"metadata"});
 }
 
@@ -250,13 +250,12 @@ TEST(PushingGate, FailsWithTheEndpoint)
             "upstream_timeout: provider timed out"},
         {HttpResponse{
              400, "application/json", "", R"({"error":"invalid_request_uri"})"},
-            "provider_error: provider answered with error "
-            "\"invalid_request_uri\""},
+            "provider_error: provider returned error \"invalid_request_uri\""},
         {HttpResponse{500, "text/html", "", ""},
-            "upstream_status: provider answered with status 500"},
+            "upstream_status: provider returned status 500"},
         {HttpResponse{201, "application/json", "", "{}"},
             "upstream_pushed_authorization: provider sent a pushed "
-            "authorization response without a request_uri of sane length"},
+            "authorization response without a request_uri of 1 to 1024 bytes"},
     };
     for (const auto& [answer, why] : cases) {
         Play play(pushing_client());
@@ -286,8 +285,8 @@ TEST(Rounds, EndALoopThatNoSessionComesOutOf)
     }
     EXPECT_EQ(logins, 5);
     EXPECT_EQ(complaint(gate),
-        "login_loop: client went through 5 logins and did not keep a "
-        "session's cookie");
+        "login_loop: client made 5 login attempts without sending a session "
+        "cookie");
     EXPECT_EQ(play.asked, Asked{});
 
     play.jar.cookies.erase(rounds_cookie); // it lives for 20 seconds
@@ -369,14 +368,15 @@ TEST_F(PushedGate, PushesNothingThatNoPersonAskedFor)
     const Case cases[] = {
         {"prefetch", "none", "navigate", "document", "a prefetch"},
         {"", "cross-site", "no-cors", "image",
-            "a subresource, Sec-Fetch-Mode \"no-cors\", Sec-Fetch-Dest "
+            "a subresource request, Sec-Fetch-Mode \"no-cors\", Sec-Fetch-Dest "
             "\"image\""},
         {"", "same-origin", "cors", "empty",
-            "a subresource, Sec-Fetch-Mode \"cors\", Sec-Fetch-Dest \"empty\""},
+            "a subresource request, Sec-Fetch-Mode \"cors\", Sec-Fetch-Dest "
+            "\"empty\""},
         {"", "same-origin", "navigate", "object",
-            "a subresource, Sec-Fetch-Mode \"navigate\", Sec-Fetch-Dest "
-            "\"object\""},
-        {"", "cross-site", "navigate", "iframe", "a frame of another site"},
+            "a subresource request, Sec-Fetch-Mode \"navigate\", "
+            "Sec-Fetch-Dest \"object\""},
+        {"", "cross-site", "navigate", "iframe", "a cross-site frame"},
     };
     for (const auto& [purpose, site, mode, dest, why] : cases) {
         play.purpose = purpose;
@@ -384,7 +384,7 @@ TEST_F(PushedGate, PushesNothingThatNoPersonAskedFor)
         play.fetch_mode = mode;
         play.fetch_dest = dest;
         EXPECT_EQ(complaint(play.gate()),
-            std::string("login_unasked: client asked for a login by ") + why);
+            std::string("login_unasked: client requested a login in ") + why);
         EXPECT_EQ(play.asked, Asked{});
     }
     EXPECT_EQ(play.spent.size(), 1u);

@@ -80,9 +80,9 @@ TEST(RedirectUri, OfAHostThatSharesNoCookieIsRefused)
     };
     for (const auto& origins : places) {
         EXPECT_EQ(journey(origins),
-            "request_host: client asked for host " +
+            "request_host: client requested host " +
                 oidc::quoted(origins.origin) +
-                ", which shares no cookie with redirect_uri " +
+                ", which shares no cookies with redirect_uri " +
                 oidc::quoted(origins.redirect_uri));
     }
 }

@@ -210,7 +210,8 @@ TEST_F(LogoutTest, IsAGetOrAPost)
     for (auto method : {"HEAD", "PUT", "OPTIONS", "get", "DELETE"}) {
         play.method = method;
         EXPECT_EQ(complaint(play.logout()),
-            "logout_malformed: client sent method \""s + method + "\"");
+            "logout_malformed: client sent unsupported method \""s + method +
+                "\"");
         EXPECT_TRUE(is_logged_in());
     }
 }
@@ -219,10 +220,10 @@ TEST_F(LogoutTest, IsAGetOrAPost)
 // session or without.
 TEST_F(LogoutTest, ThatNobodyAskedForEndsNothing)
 {
-    auto prefetch = "by a prefetch"s;
+    auto prefetch = "in a prefetch"s;
     auto subresource = [](const std::string& mode, const std::string& to) {
-        return "by a subresource, Sec-Fetch-Mode " + oidc::quoted(mode) +
-            ", Sec-Fetch-Dest " + oidc::quoted(to);
+        return "in a subresource request, Sec-Fetch-Mode " +
+            oidc::quoted(mode) + ", Sec-Fetch-Dest " + oidc::quoted(to);
     };
     const struct {
         std::string purpose, mode, dest, why;
@@ -248,7 +249,7 @@ TEST_F(LogoutTest, ThatNobodyAskedForEndsNothing)
             play.jar = jar;
             auto end = play.logout();
             EXPECT_EQ(complaint(end),
-                "logout_unasked: client asked for a logout " + why);
+                "logout_unasked: client requested a logout " + why);
             EXPECT_TRUE(end.cookies.empty());
             EXPECT_EQ(end.page, Page::none);
             EXPECT_EQ(play.asked, Asked{});
@@ -613,10 +614,10 @@ TEST_F(RevokingLogout, WarnsOfAProviderThatFails)
         {Error{Errc::upstream_timeout, "provider timed out"},
             "upstream_timeout: provider timed out"},
         {HttpResponse{503, "", "", ""},
-            "upstream_status: provider answered with status 503"},
+            "upstream_status: provider returned status 503"},
         {HttpResponse{400, "application/json", "",
              R"({"error":"unsupported_token_type"})"},
-            "provider_error: provider answered with error "
+            "provider_error: provider returned error "
             "\"unsupported_token_type\""},
     };
     for (const auto& [answer, why] : cases) {
@@ -631,8 +632,8 @@ TEST_F(RevokingLogout, WarnsWhereTheClientCannotProveItself)
     client.client_auth = ClientAuth::private_key_jwt;
     play.configure(client);
     EXPECT_EQ(warning(),
-        "config_unusable: provider takes no signature that client_key can "
-        "make");
+        "config_unusable: provider accepts no signature algorithm of "
+        "client_key or client_secret");
 }
 
 TEST_F(LogoutTest, SaysWhatItIsDoing)
@@ -798,13 +799,13 @@ TEST_F(FrontChannelTest, IsAGetWithBothParametersOrNone)
 {
     for (auto query : {"iss=https%3A%2F%2Fop.example", "sid=s-1"}) {
         EXPECT_EQ(complaint(play.frontchannel_logout(query)),
-            "logout_malformed: client sent one of iss and sid without the "
-            "other");
+            "logout_malformed: client sent only one of iss and sid");
     }
     for (auto method : {"POST", "HEAD", "PUT"}) {
         play.method = method;
         EXPECT_EQ(complaint(play.frontchannel_logout(named)),
-            "logout_malformed: client sent method \""s + method + "\"");
+            "logout_malformed: client sent unsupported method \""s + method +
+                "\"");
     }
     EXPECT_TRUE(is_logged_in());
 }
@@ -962,8 +963,9 @@ TEST_F(BackChannelTest, IsAPostOfALogoutToken)
 {
     for (auto method : {"GET", "HEAD", "PUT"}) {
         play.method = method;
-        expect_refusal(
-            form(), "logout_malformed: client sent method \""s + method + "\"");
+        expect_refusal(form(),
+            "logout_malformed: client sent unsupported method \""s + method +
+                "\"");
     }
     play.method.reset();
     expect_refusal("", "logout_malformed: client sent no logout_token");
@@ -1011,8 +1013,7 @@ TEST_F(BackChannelTest, IsRefusedForEveryRuleByACodeOfItsOwn)
 TEST_F(BackChannelTest, IsNoIdToken)
 {
     expect_refusal("logout_token=" + std::string(*session->id_token()),
-        "logout_token_events: logout token has no event of a back-channel "
-        "logout");
+        "logout_token_events: logout token has no back-channel logout event");
 }
 
 TEST_F(BackChannelTest, WithANewKeyAsksForTheKeysOnce)

@@ -261,7 +261,8 @@ TEST_F(RenewalTest, NeedsNoSaneHost)
 TEST_F(RenewalTest, WithTheTokenOfAnotherUserEndsTheSession)
 {
     play.claims = {{"sub", R"("user-2")"}};
-    expect_end("id_token_subject: id token has another sub than the session",
+    expect_end(
+        "id_token_subject: id token has a different sub than the session",
         {"acquire", "token", "revoke"});
 }
 
@@ -335,8 +336,8 @@ TEST_F(RenewalTest, WithAKeyThatCannotBeHadKeepsTheSession)
 TEST_F(RenewalTest, ThatIsRefusedEndsTheSession)
 {
     play.refreshed = refusal("invalid_grant");
-    expect_end("provider_invalid_grant: provider answered with error "
-               "\"invalid_grant\"",
+    expect_end(
+        "provider_invalid_grant: provider returned error \"invalid_grant\"",
         {"acquire", "token", "revoke"});
     EXPECT_EQ(play.revoke.keys.size(), 1u);
     EXPECT_EQ(play.revoke.keys.front(),
@@ -356,24 +357,24 @@ TEST_F(RenewalTest, ThatFailsOtherwiseKeepsTheSession)
         {Error{Errc::upstream_timeout, "provider timed out"},
             "upstream_timeout: provider timed out"},
         {HttpResponse{500, "", "", ""},
-            "upstream_status: provider answered with status 500"},
+            "upstream_status: provider returned status 500"},
         {HttpResponse{
              503, "application/json", "", R"({"error":"invalid_grant"})"},
-            "upstream_status: provider answered with status 503"},
+            "upstream_status: provider returned status 503"},
         {HttpResponse{200, "text/html", "", "<html>"},
             "upstream_status: provider sent content type \"text/html\" instead "
             "of JSON"},
         {refusal("invalid_client"),
-            "provider_invalid_client: provider answered with error "
+            "provider_invalid_client: provider returned error "
             "\"invalid_client\""},
         {refusal("invalid_request"),
-            "provider_invalid_request: provider answered with error "
+            "provider_invalid_request: provider returned error "
             "\"invalid_request\""},
         {refusal("temporarily_unavailable"),
-            "provider_temporarily_unavailable: provider answered with error "
+            "provider_temporarily_unavailable: provider returned error "
             "\"temporarily_unavailable\""},
         {json_answer("{"), ours("that is malformed JSON")},
-        {json_answer("{}"), ours("without a proper access token")},
+        {json_answer("{}"), ours("without a valid access token")},
         {json_answer(R"({"access_token":"a","token_type":"MAC"})"),
             ours("whose token type is not Bearer")},
     };
@@ -387,8 +388,8 @@ TEST_F(RenewalTest, ThatFailsOtherwiseKeepsTheSession)
 TEST_F(RenewalTest, ThatFailsIsTriedAgainAfterHalfAMinute)
 {
     play.refreshed = HttpResponse{500, "", "", ""};
-    expect_kept("upstream_status: provider answered with status 500",
-        {"acquire", "token"});
+    expect_kept(
+        "upstream_status: provider returned status 500", {"acquire", "token"});
     play.refreshed.reset();
 
     play.now = due + 29;
@@ -431,8 +432,8 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
     auto client = refreshing_client();
     client.client_auth = ClientAuth::private_key_jwt;
     play.configure(client);
-    expect_kept(
-        "config_unusable: provider takes no signature that client_key can make",
+    expect_kept("config_unusable: provider accepts no signature algorithm of "
+                "client_key or client_secret",
         {"acquire", "metadata", "keys"});
 }
 
@@ -528,7 +529,7 @@ TEST_F(InformedRenewal, KeepsTheOldOneWhereItIsNotToBeHad)
         {Error{Errc::upstream_timeout, "provider timed out"},
             "upstream_timeout: provider timed out"},
         {HttpResponse{500, "", "", ""},
-            "upstream_status: provider answered with status 500"},
+            "upstream_status: provider returned status 500"},
         {json_answer("{"), "userinfo_malformed: user info is malformed JSON"},
     };
     for (const auto& [answer, why] : cases) {
@@ -553,7 +554,8 @@ TEST_F(InformedRenewal, ThatWasLeftIsDoneAgainByTheNext)
 {
     auto jar = play.jar;
     auto answer = std::exchange(play.userinfo,
-        Result<HttpResponse>(Error{Errc::request_aborted, "client has gone"}));
+        Result<HttpResponse>(
+            Error{Errc::request_aborted, "client closed the connection"}));
     auto end = renew_when_due();
     ASSERT_TRUE(end.session);
     EXPECT_TRUE(end.session->owes_userinfo());
@@ -574,7 +576,8 @@ TEST_F(InformedRenewal, ThatWasLeftIsDoneAgainByTheNext)
 
 TEST_F(InformedRenewal, ThatWasLeftIsNotDoneByWhoMayNot)
 {
-    play.userinfo = Error{Errc::request_aborted, "client has gone"};
+    play.userinfo =
+        Error{Errc::request_aborted, "client closed the connection"};
     renew_when_due();
     EXPECT_TRUE(play.renewal(Refresh::never).session);
     EXPECT_EQ(play.asked, Asked{});
@@ -596,8 +599,8 @@ TEST_F(InformedRenewal, EndsTheSessionWhereItIsRefused)
 TEST_F(InformedRenewal, EndsTheSessionWhereItIsOfAnotherUser)
 {
     play.userinfo = json_answer(R"({"sub":"user-2"})");
-    expect_end("userinfo_subject: user info is of another sub, "
-               "\"\\x22user-2\\x22\"",
+    expect_end(
+        "userinfo_subject: user info has a different sub, \"\\x22user-2\\x22\"",
         {"acquire", "token", "userinfo", "revoke"});
 }
 
@@ -906,8 +909,8 @@ TEST_F(StoredRenewal, FailsWhereTheNewTokensCannotBeKept)
 TEST_F(StoredRenewal, ThatIsRefusedDropsTheSession)
 {
     play.refreshed = refusal("invalid_grant");
-    expect_end("provider_invalid_grant: provider answered with error "
-               "\"invalid_grant\"",
+    expect_end(
+        "provider_invalid_grant: provider returned error \"invalid_grant\"",
         {"load", "acquire", "token", "revoke", "drop"});
     EXPECT_TRUE(play.store.empty());
 }
@@ -918,7 +921,7 @@ TEST_F(StoredRenewal, ThatIsRefusedEndsTheSessionWhateverTheStoreSays)
         configure(named);
         play.refreshed = refusal("invalid_grant");
         play.broken = {{step, Error{Errc::store_timeout, "store timed out"}}};
-        expect_end("provider_invalid_grant: provider answered with error "
+        expect_end("provider_invalid_grant: provider returned error "
                    "\"invalid_grant\", and store timed out",
             {"load", "acquire", "token", "revoke", "drop"});
     }
@@ -1058,10 +1061,10 @@ TEST_F(RenewalTest, SaysWhatItIsDoing)
 {
     auto view = play.view("/page");
     Renewal renewal(play.provider, view, *first, Refresh::asked_for);
-    EXPECT_EQ(renewal.action(), "keeping a session");
+    EXPECT_EQ(renewal.action(), "extending a session");
     renewal.start({due, random_bytes});
     EXPECT_EQ(renewal.action(), "renewing a session");
-    EXPECT_EQ(Restore(play.provider, {}).action(), "fetching a session");
+    EXPECT_EQ(Restore(play.provider, {}).action(), "loading a session");
 }
 
 }

@@ -300,7 +300,7 @@ std::string open(const Token& token, const PrivateKey* key = nullptr)
 }
 
 constexpr auto failed = "cannot be decrypted";
-constexpr auto wrong_size = "has a part of a wrong size";
+constexpr auto wrong_size = "has a part of the wrong size";
 
 TEST(Jwe, KnowsThreeAlgorithms)
 {
@@ -554,10 +554,10 @@ TEST(Jwe, HasAHeaderThatSaysWhatItIs)
         std::string header;
         std::string why;
     } refused[] = {
-        {"", "has a header of malformed JSON"},
-        {"{", "has a header of malformed JSON"},
+        {"", "has malformed JSON in its header"},
+        {"{", "has malformed JSON in its header"},
         {R"({"alg":"dir","alg":"dir","enc":"A128GCM"})",
-            "has a header of JSON with a duplicate member"},
+            "has JSON with a duplicate member in its header"},
         {"{}", "has no alg"},
         {R"({"alg":1,"enc":"A128GCM"})", "has no alg"},
         {R"({"alg":["dir"],"enc":"A128GCM"})", "has no alg"},
@@ -680,13 +680,13 @@ TEST(Jwe, OfAnAgreementHasAPeerOnOurCurve)
         auto header = header_of("ECDH-ES", contents()[0], ",\"epk\":" + epk);
         EXPECT_EQ(
             open(for_ec(curves()[0], contents()[0]).with(0, header), &ours),
-            "has an epk that does not go with client_key")
+            "has an epk that does not match client_key")
             << epk;
     }
     EXPECT_EQ(open(for_ec(curves()[0], contents()[0])
                        .with(0, header_of("ECDH-ES", contents()[0])),
                   &ours),
-        "has an epk that does not go with client_key");
+        "has an epk that does not match client_key");
 }
 
 TEST(Jwe, OfAnAgreementHasPartiesInBase64url)

@@ -325,15 +325,15 @@ TEST(Jws, RefusesMalformedHeaders)
         std::string header;
         std::string what;
     } refused[] = {
-        {"", "a header of malformed JSON"},
-        {"{", "a header of malformed JSON"},
-        {"{\"alg\":\"RS256\"}x", "a header of malformed JSON"},
-        {"{\"alg\":\"RS256\",\"a\":\"\xff\"}", "a header of malformed JSON"},
-        {"[\"RS256\"]", "a header of JSON that is not an object"},
+        {"", "malformed JSON in its header"},
+        {"{", "malformed JSON in its header"},
+        {"{\"alg\":\"RS256\"}x", "malformed JSON in its header"},
+        {"{\"alg\":\"RS256\",\"a\":\"\xff\"}", "malformed JSON in its header"},
+        {"[\"RS256\"]", "JSON other than an object in its header"},
         {R"({"alg":"RS256","alg":"none"})",
-            "a header of JSON with a duplicate member"},
+            "JSON with a duplicate member in its header"},
         {"{\"alg\":\"RS256\",\"a\":" + std::string(100'000, '['),
-            "a header of JSON nested too deep"},
+            "JSON nested too deeply in its header"},
         {"{}", "no alg"},
         {R"({"alg":256})", "no alg"},
         {R"({"alg":null})", "no alg"},
@@ -345,13 +345,13 @@ TEST(Jws, RefusesMalformedHeaders)
         {R"({"alg":"RS256","enc":"A256GCM"})",
             "a header of another kind of token"},
         {R"({"alg":"RS256","kid":1})",
-            "a kid that is no string of sane length"},
+            "a kid that is not a string of at most 1024 bytes"},
         {R"({"alg":"RS256","kid":null})",
-            "a kid that is no string of sane length"},
+            "a kid that is not a string of at most 1024 bytes"},
         {R"({"alg":"RS256","kid":["a"]})",
-            "a kid that is no string of sane length"},
+            "a kid that is not a string of at most 1024 bytes"},
         {R"({"alg":"RS256","kid":")" + std::string(1025, 'k') + "\"}",
-            "a kid that is no string of sane length"},
+            "a kid that is not a string of at most 1024 bytes"},
     };
     for (const auto& [header, what] : refused) {
         EXPECT_EQ(

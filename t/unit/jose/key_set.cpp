@@ -109,9 +109,9 @@ TEST(Key, IsRefusedForAReason)
         {Signer::ec("P-256").jwk(R"("d":"AQAB")"), "with private parts"},
         {Signer::ed25519().jwk(R"("d":"AQAB")"), "with private parts"},
         {rsa(R"("k":"AQAB")"), "with private parts"},
-        {rsa_of_bytes(128), "of RSA with 1024 bits"},
-        {rsa_of_bytes(255), "of RSA with 2040 bits"},
-        {rsa_of_bytes(2049), "of RSA with 16392 bits"},
+        {rsa_of_bytes(128), "with an RSA modulus of 1024 bits"},
+        {rsa_of_bytes(255), "with an RSA modulus of 2040 bits"},
+        {rsa_of_bytes(2049), "with an RSA modulus of 16392 bits"},
         {rsa_of("", "AQAB"), "that is malformed"},
         {rsa_of("%%%", "AQAB"), "that is malformed"},
         {R"({"kty":"RSA","n":1,"e":"AQAB"})", "that is malformed"},
@@ -159,7 +159,7 @@ TEST(KeySet, IsRefusedWithoutAUsableKey)
     } refused[] = {
         {"", "that is malformed JSON"},
         {"<html>", "that is malformed JSON"},
-        {"[]", "that is JSON that is not an object"},
+        {"[]", "that is JSON other than an object"},
         {R"({"keys":[],"keys":[]})", "that is JSON with a duplicate member"},
         {"{}", "without \"keys\""},
         {R"({"keys":{}})", "without \"keys\""},
@@ -172,11 +172,11 @@ TEST(KeySet, IsRefusedWithoutAUsableKey)
     EXPECT_EQ(complaint(KeySet::parse(R"({"keys":[]})")),
         "upstream_keys: provider sent an empty key set");
     EXPECT_EQ(complaint(KeySet::parse(key_set({"1", "null", "{}"}))),
-        "upstream_keys: provider sent no usable key, the last one of an "
+        "upstream_keys: provider sent no usable key, the last was a key of an "
         "unknown type");
     EXPECT_EQ(complaint(KeySet::parse(key_set({"{}", rsa_of_bytes(64)}))),
-        "upstream_keys: provider sent no usable key, the last one of RSA with "
-        "512 bits");
+        "upstream_keys: provider sent no usable key, the last was a key with "
+        "an RSA modulus of 512 bits");
 }
 
 std::size_t count(const KeySet& set, const char* alg,
@@ -319,8 +319,8 @@ TEST(KeySet, TakesTheGoodKeysOfABadSet)
     auto set = parse(key_set({rsa_of("A=AA"), rsa(R"("kid":"a")")}));
     EXPECT_EQ(count(set, "RS256"), 1u);
     EXPECT_EQ(complaint(KeySet::parse(key_set({rsa_of("A=AA")}))),
-        "upstream_keys: provider sent no usable key, the last one that is "
-        "malformed");
+        "upstream_keys: provider sent no usable key, the last was a key that "
+        "is malformed");
 }
 
 std::string unhex(std::string_view hex)
@@ -358,7 +358,7 @@ bool is_taken(const std::string& jwk, const char* alg, const std::string& token)
 }
 
 constexpr auto odd_exponent =
-    "of RSA with an exponent that is no odd number from 3 to 2^256";
+    "with an RSA exponent that is not an odd number from 3 to 2^256";
 
 TEST(Key, OfRsaHasAnOddExponentInItsRange)
 {
@@ -375,7 +375,7 @@ TEST(Key, OfRsaHasAnOddExponentInItsRange)
         EXPECT_EQ(refusal(of_exponent(e)), odd_exponent) << e.size();
     }
     EXPECT_EQ(complaint(KeySet::parse(key_set({of_exponent("\x01")}))),
-        "upstream_keys: provider sent no usable key, the last one "s +
+        "upstream_keys: provider sent no usable key, the last was a key "s +
             odd_exponent);
 }
 
@@ -383,7 +383,7 @@ TEST(Key, OfRsaHasAnOddModulus)
 {
     auto even = modulus();
     even.back() = static_cast<char>(even.back() & ~1);
-    EXPECT_EQ(refusal(rsa_of(base64url(even))), "of RSA with an even modulus");
+    EXPECT_EQ(refusal(rsa_of(base64url(even))), "with an even RSA modulus");
 }
 
 // RFC 8017, 9.2: to the power of 1 a padded digest is its own signature.
@@ -435,8 +435,8 @@ std::string ed25519_of(std::string_view point)
 TEST(Key, OfEd25519HasNoSmallOrder)
 {
     for (const auto& point : small_points()) {
-        EXPECT_EQ(refusal(ed25519_of(point)),
-            "of Ed25519 with a point of small order");
+        EXPECT_EQ(
+            refusal(ed25519_of(point)), "with an Ed25519 point of small order");
     }
     // The base point, and neighbours in the table.
     for (const auto& point :

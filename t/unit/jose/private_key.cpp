@@ -379,7 +379,7 @@ TEST(PrivateKey, IsRefusedWhereItsJwkLeavesItNothingToDo)
     };
     for (const auto& [key, more] : all) {
         EXPECT_EQ(refusal(jwk(members(key), more)),
-            "that is neither for signatures nor for encryption we know")
+            "that fits no supported signature or encryption algorithm")
             << more;
     }
 }
@@ -416,9 +416,9 @@ TEST(PrivateKey, IsRefusedForAReason)
         {written(rsa(), public_half), no_key},
         {written(rsa(), encrypted), "that is encrypted"},
         {written(rsa(), encrypted_traditional), "that is encrypted"},
-        {pem(of_rsa(1024)), "of RSA with 1024 bits"},
-        {jwk(members(of_rsa(1024))), "of RSA with 1024 bits"},
-        {pem(of_rsa(2040)), "of RSA with 2040 bits"},
+        {pem(of_rsa(1024)), "with an RSA modulus of 1024 bits"},
+        {jwk(members(of_rsa(1024))), "with an RSA modulus of 1024 bits"},
+        {pem(of_rsa(2040)), "with an RSA modulus of 2040 bits"},
         {pem(ec("secp256k1")), "on an unknown curve"},
         {pem(ec("P-224")), "on an unknown curve"},
         {pem(owned(EVP_PKEY_Q_keygen(nullptr, nullptr, "X25519"))),
@@ -432,9 +432,9 @@ TEST(PrivateKey, IsRefusedForAReason)
         {R"({"kty":"oct","k":"AAAA"})", "of an unknown type"},
         {R"({"kty":"ec","d":"AAAA"})", "of an unknown type"},
         {R"({"keys":[]})", "of an unknown type"},
-        {public_jwk(rsa()), "without its private parts"},
-        {public_jwk(ec("P-256")), "without its private parts"},
-        {public_jwk(ed25519()), "without its private parts"},
+        {public_jwk(rsa()), "without private parts"},
+        {public_jwk(ec("P-256")), "without private parts"},
+        {public_jwk(ed25519()), "without private parts"},
         {R"({"kty":"RSA","d":"AAAA"})", "that is malformed"},
         {jwk(renamed), "that is malformed"},
         {R"({"kty":"EC","d":"AAAA"})", "that is malformed"},
@@ -463,7 +463,7 @@ TEST(PrivateKey, IsRefusedWithAMemberThatIsMissingOrOdd)
             auto bad = good;
             bad.erase(name);
             EXPECT_EQ(refusal(jwk(bad)),
-                name == "d" ? "without its private parts" : "that is malformed")
+                name == "d" ? "without private parts" : "that is malformed")
                 << name;
             auto rest = jwk(bad);
             EXPECT_EQ(
@@ -502,7 +502,7 @@ TEST(PrivateKey, IsRefusedWithAMemberOfAnotherKey)
             EXPECT_EQ(why,
                 name == "y" || (name == "x" && mixed.contains("y")) ?
                     "that is malformed" :
-                    "whose parts do not belong together")
+                    "whose public and private parts do not match")
                 << name;
         }
     }
@@ -537,7 +537,8 @@ TEST(PrivateKey, HasThePrimesOfItsModulus)
         BN_mod(order.get(), d.get(), order.get(), context.get());
         mixed[exponent] = text(order.get());
     }
-    EXPECT_EQ(refusal(jwk(mixed)), "whose parts do not belong together");
+    EXPECT_EQ(
+        refusal(jwk(mixed)), "whose public and private parts do not match");
 }
 
 // To the power of 1 a padded text is its own signature: it needs no secret.
@@ -551,14 +552,14 @@ TEST(PrivateKey, OfRsaHasAnOddExponentInItsRange)
     for (const auto& e : {"AQ", "AA", "Ag", "AQAA"}) {
         parts["e"] = e;
         EXPECT_EQ(refusal(jwk(parts)),
-            "of RSA with an exponent that is no odd number from 3 to 2^256")
+            "with an RSA exponent that is not an odd number from 3 to 2^256")
             << e;
     }
     parts["e"] = "AQAB";
     auto n = base64url_decode(parts["n"]).value();
     n.back() = static_cast<char>(n.back() & ~1);
     parts["n"] = base64url(n);
-    EXPECT_EQ(refusal(jwk(parts)), "of RSA with an even modulus");
+    EXPECT_EQ(refusal(jwk(parts)), "with an even RSA modulus");
 }
 
 TEST(PrivateKey, WithoutPrimesMustStillVerify)
@@ -570,7 +571,8 @@ TEST(PrivateKey, WithoutPrimesMustStillVerify)
     for (const auto& d : {parts["n"], parts["e"], std::string("AQ")}) {
         auto bad = parts;
         bad["d"] = d;
-        EXPECT_EQ(refusal(jwk(bad)), "whose parts do not belong together");
+        EXPECT_EQ(
+            refusal(jwk(bad)), "whose public and private parts do not match");
     }
 }
 
@@ -581,8 +583,9 @@ TEST(PrivateKey, HasABoundOfSize)
         return jwk(
             {{"kty", "RSA"}, {"n", number}, {"e", "AQAB"}, {"d", number}});
     };
-    EXPECT_EQ(refusal(of_ones(2048)), "whose parts do not belong together");
-    EXPECT_EQ(refusal(of_ones(2049)), "of RSA with 16392 bits");
+    EXPECT_EQ(
+        refusal(of_ones(2048)), "whose public and private parts do not match");
+    EXPECT_EQ(refusal(of_ones(2049)), "with an RSA modulus of 16392 bits");
 }
 
 TEST(PrivateKey, OfTheCurveHasARangeToBeIn)

@@ -330,7 +330,8 @@ TEST(Reply, BoundsEveryParameter)
         };
         EXPECT_EQ(reply(most), "") << name;
         EXPECT_EQ(reply(most + 1),
-            "callback_malformed: client sent too long a parameter "s + name);
+            "callback_malformed: client sent parameter "s + name +
+                " longer than " + std::to_string(most) + " bytes");
     }
     EXPECT_EQ(
         complaint(parse_reply("state=s&x=" + std::string(9000, 'x'))), "");
@@ -381,8 +382,8 @@ TEST(ReplyIssuer, MustComeWhereItIsPromised)
 {
     EXPECT_EQ(issuer_complaint({}, false), "");
     EXPECT_EQ(issuer_complaint({}, true),
-        "callback_issuer: authorization response has no iss, which the "
-        "metadata promises");
+        "callback_issuer: authorization response has no iss, although the "
+        "metadata announces it");
 }
 
 TEST(ReplyOutcome, IsACodeOrAnError)
@@ -400,15 +401,14 @@ TEST(ReplyOutcome, IsACodeOrAnError)
     EXPECT_EQ(outcome("&code=&error="),
         "callback_malformed: client sent both code and error");
     EXPECT_EQ(outcome("&error=access_denied"),
-        "provider_access_denied: provider answered with error "
-        "\"access_denied\"");
+        "provider_access_denied: provider returned error \"access_denied\"");
     EXPECT_EQ(outcome("&error=login_required&error_description=a%22%0Ab"),
-        "provider_login_required: provider answered with error "
-        "\"login_required\", \"a\\x22\\x0Ab\"");
+        "provider_login_required: provider returned error \"login_required\", "
+        "\"a\\x22\\x0Ab\"");
     EXPECT_EQ(outcome("&error=%3Cscript%3E"),
-        "provider_error: provider answered with error \"\\x3Cscript\\x3E\"");
-    EXPECT_EQ(outcome("&error="),
-        "provider_error: provider answered with error \"\"");
+        "provider_error: provider returned error \"\\x3Cscript\\x3E\"");
+    EXPECT_EQ(
+        outcome("&error="), "provider_error: provider returned error \"\"");
 }
 
 TEST(AuthorizationParameters, NameTheResponseModeWhereItIsNotTheUsualOne)
@@ -480,18 +480,18 @@ TEST(PushedAuthorization, MayBeRefused)
         EXPECT_EQ(pushed(status,
                       R"({"error":"invalid_request",)"
                       R"("error_description":"no\n"})"),
-            "provider_invalid_request: provider answered with error "
+            "provider_invalid_request: provider returned error "
             "\"invalid_request\", \"no\\x0A\"");
         EXPECT_EQ(pushed(status, R"({"error":"invalid_client"})"),
-            "provider_invalid_client: provider answered with error "
+            "provider_invalid_client: provider returned error "
             "\"invalid_client\"");
         EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
-            "upstream_status: provider answered with status " +
+            "upstream_status: provider returned status " +
                 std::to_string(status));
     }
     for (int status : {0, 202, 204, 301, 302, 403, 404, 405, 413, 429, 500}) {
         EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
-            "upstream_status: provider answered with status " +
+            "upstream_status: provider returned status " +
                 std::to_string(status));
     }
 }
@@ -500,7 +500,7 @@ TEST(PushedAuthorization, NeedsASaneRequestUri)
 {
     constexpr auto none =
         "upstream_pushed_authorization: provider sent a pushed authorization "
-        "response without a request_uri of sane length";
+        "response without a request_uri of 1 to 1024 bytes";
     for (const auto& value : {"null"s, "1"s, "[]"s, "\"\""s, R"(["urn:a"])"s,
              "\"" + std::string(1025, 'u') + "\""}) {
         EXPECT_EQ(pushed(201, "{\"request_uri\":" + value + "}"), none);
@@ -509,7 +509,7 @@ TEST(PushedAuthorization, NeedsASaneRequestUri)
     const std::pair<std::string, std::string> cases[] = {
         {"", "malformed JSON"},
         {"<html>", "malformed JSON"},
-        {"[]", "JSON that is not an object"},
+        {"[]", "JSON other than an object"},
         {R"({"request_uri":"a","request_uri":"b"})",
             "JSON with a duplicate member"},
         {R"({"request_uri":"a\u0000b"})", "malformed JSON"},

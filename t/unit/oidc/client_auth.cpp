@@ -18,8 +18,8 @@ constexpr TokenKind kind{"assertion", Errc::id_token_malformed,
     Errc::id_token_signature};
 
 constexpr auto config_unusable =
-    "config_unusable: provider takes no method by which a client_secret can be "
-    "sent";
+    "config_unusable: provider accepts no authentication method that uses a "
+    "client_secret";
 
 PrivateKey key_of(const Signer& signer)
 {
@@ -230,8 +230,8 @@ TEST_F(ClientAuthTest, ByAnAssertionThatNamesItsType)
 TEST_F(ClientAuthTest, ByAnAlgorithmThatTheProviderTakes)
 {
     using Algs = std::vector<std::string>;
-    constexpr auto vain =
-        "config_unusable: provider takes no signature that client_key can make";
+    constexpr auto vain = "config_unusable: provider accepts no signature "
+                          "algorithm of client_key or client_secret";
     const struct {
         const Signer& signer;
         Algs offered;

@@ -117,7 +117,7 @@ TEST_F(IdTokenTest, ForAnotherAudienceIsRefused)
 TEST_F(IdTokenTest, ForAnUntrustedAudienceTooIsRefused)
 {
     auto further = [](const std::string& aud) {
-        return "id_token_audience: id token is for an untrusted audience too, "
+        return "id_token_audience: id token is also for an untrusted audience, "
                "\"" +
             aud + "\"";
     };
@@ -139,14 +139,14 @@ TEST_F(IdTokenTest, MayBeForTrustedAudiencesToo)
         {{R"("app")", ""}, {R"(["app"])", ""}, {R"(["app","api"])", ""},
             {R"(["https://api.example","api","app"])", ""},
             {R"(["app","other"])",
-                "id_token_audience: id token is for an untrusted audience too, "
-                "\"[\\x22app\\x22,\\x22other\\x22]\""},
+                "id_token_audience: id token is also for an untrusted "
+                "audience, \"[\\x22app\\x22,\\x22other\\x22]\""},
             {R"(["app","API"])",
-                "id_token_audience: id token is for an untrusted audience too, "
-                "\"[\\x22app\\x22,\\x22API\\x22]\""},
+                "id_token_audience: id token is also for an untrusted "
+                "audience, \"[\\x22app\\x22,\\x22API\\x22]\""},
             {R"(["app",null])",
-                "id_token_audience: id token is for an untrusted audience too, "
-                "\"[\\x22app\\x22,null]\""},
+                "id_token_audience: id token is also for an untrusted "
+                "audience, \"[\\x22app\\x22,null]\""},
             // never without ourselves
             {R"("api")", other(R"(\x22api\x22)")},
             {R"(["api"])", other(R"([\x22api\x22])")},
@@ -197,8 +197,7 @@ TEST_F(IdTokenTest, IssuedAtAnotherTimeIsRefused)
     const auto issued = "id_token_issued_at: id token was issued "s;
     expect_refusals("iat",
         {{"", none}, {"null", none}, {"-1", none}, {"\"1700000000\"", none},
-            {std::to_string(noon + 61),
-                issued + "in the future, by 61 seconds"},
+            {std::to_string(noon + 61), issued + "61 seconds in the future"},
             {std::to_string(noon - 3661), issued + "3661 seconds ago"},
             {"0", issued + "1700000000 seconds ago"}});
 }
@@ -300,15 +299,16 @@ TEST_F(IdTokenTest, HasClaimsOfOneJsonObject)
         return complaint(verify(Signer::ed25519().sign("EdDSA", payload)));
     };
     EXPECT_EQ(refused(""),
-        "id_token_malformed: id token has claims of malformed JSON");
+        "id_token_malformed: id token has malformed JSON in its claims");
     EXPECT_EQ(refused("[]"),
-        "id_token_malformed: id token has claims of JSON that is not an "
-        "object");
+        "id_token_malformed: id token has JSON other than an object in its "
+        "claims");
     EXPECT_EQ(refused(R"({"sub":"a","sub":"b"})"),
-        "id_token_malformed: id token has claims of JSON with a duplicate "
-        "member");
+        "id_token_malformed: id token has JSON with a duplicate member in its "
+        "claims");
     EXPECT_EQ(refused("{\"a\":" + std::string(100'000, '{')),
-        "id_token_malformed: id token has claims of JSON nested too deep");
+        "id_token_malformed: id token has JSON nested too deeply in its "
+        "claims");
 }
 
 // The signature comes first: nothing of an unsigned token is looked at.
@@ -511,8 +511,8 @@ TEST_F(EncryptedIdToken, IsDemandedWhereItIsConfigured)
     for (const auto& plain :
         {signed_token, ""s, "a.b.c"s, "a.b.c.d"s, "a.b.c.d.e.f"s, "null"s}) {
         EXPECT_EQ(complaint(verify(plain)),
-            "id_token_encryption: id token is not encrypted, as "
-            "id_token_encrypted_alg demands");
+            "id_token_encryption: id token is not encrypted, although "
+            "id_token_encrypted_alg requires it");
     }
 }
 

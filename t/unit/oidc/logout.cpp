@@ -100,8 +100,8 @@ TEST_F(LogoutTokenTest, WithoutASaneSubAndSidIsRefused)
     for (const auto& value : no_identifiers) {
         for (auto claim : {"sub", "sid"}) {
             EXPECT_EQ(changed_by({{claim, value}}),
-                "logout_token_subject: logout token has a sub or sid not of 1 "
-                "to 255 ASCII characters")
+                "logout_token_subject: logout token has a sub or sid that is "
+                "not 1 to 255 ASCII characters")
                 << claim << value;
         }
     }
@@ -135,8 +135,8 @@ TEST_F(LogoutTokenTest, WithoutTheEventIsRefused)
             R"({"http://schemas.openid.net/event/backchannel-logout/":{}})"s,
             R"({"https://schemas.openid.net/event/backchannel-logout":{}})"s}) {
         EXPECT_EQ(changed_by({{"events", events}}),
-            "logout_token_events: logout token has no event of a back-channel "
-            "logout")
+            "logout_token_events: logout token has no back-channel logout "
+            "event")
             << events;
     }
     for (const auto& events : {"{" + member + R"(:{"a":[1]}})",
@@ -180,7 +180,8 @@ TEST_F(LogoutTokenTest, IsOfItsTypeOrOfNone)
     };
     for (const auto& [typ, name] : others) {
         EXPECT_EQ(with_header("\"typ\":" + typ),
-            "logout_token_type: logout token is of type \"" + name + "\"");
+            "logout_token_type: logout token has a wrong type \"" + name +
+                "\"");
     }
 }
 
@@ -202,8 +203,7 @@ TEST_F(LogoutTokenTest, ForAnotherAudienceIsRefused)
     const auto other =
         "logout_token_audience: logout token is for another audience, "s;
     const auto further =
-        "logout_token_audience: logout token is for an untrusted audience too, "
-        ""s;
+        "logout_token_audience: logout token is also for an untrusted audience, "s;
     expect_refusals("aud",
         {{"", other + "\"\""}, {"null", other + "\"null\""},
             {"[]", other + "\"[]\""},
@@ -242,8 +242,7 @@ TEST_F(LogoutTokenTest, IssuedAtAnotherTimeIsRefused)
     const auto issued = "logout_token_issued_at: logout token was issued "s;
     expect_refusals("iat",
         {{"", none}, {"null", none}, {"\"1700000000\"", none},
-            {std::to_string(noon + 61),
-                issued + "in the future, by 61 seconds"},
+            {std::to_string(noon + 61), issued + "61 seconds in the future"},
             {std::to_string(noon + 60), ""},
             {std::to_string(noon - 3661), issued + "3661 seconds ago"},
             {std::to_string(noon - 3660), ""}});
@@ -253,13 +252,14 @@ TEST_F(LogoutTokenTest, IsOneJsonObject)
 {
     const std::pair<std::string, std::string> cases[] = {
         {"", "malformed JSON"},
-        {"[]", "JSON that is not an object"},
+        {"[]", "JSON other than an object"},
         {R"({"jti":"a","jti":"b"})", "JSON with a duplicate member"},
-        {"{\"a\":" + std::string(100'000, '['), "JSON nested too deep"},
+        {"{\"a\":" + std::string(100'000, '['), "JSON nested too deeply"},
     };
     for (const auto& [payload, what] : cases) {
         EXPECT_EQ(complaint(verify(Signer::ed25519().sign("EdDSA", payload))),
-            "logout_token_malformed: logout token has claims of " + what);
+            "logout_token_malformed: logout token has " + what +
+                " in its claims");
     }
 }
 
@@ -275,8 +275,8 @@ TEST_F(LogoutTokenTest, OfAnotherSignerIsRefusedBeforeItsClaims)
         {ours.sign_parts("EdDSA", "{}", "{"),
             "malformed: logout token has no alg"},
         {ours.sign("EdDSA", "{", R"("kid":1)"),
-            "malformed: logout token has a kid that is no string of sane "
-            "length"},
+            "malformed: logout token has a kid that is not a string of at most "
+            "1024 bytes"},
         {ours.sign_parts("EdDSA", R"({"alg":"none"})", "{"),
             "alg: logout token is signed with \"none\", which id_token_alg "
             "does not list"},
@@ -327,8 +327,8 @@ TEST_F(LogoutTokenTest, MayBeEncryptedAsIdTokensAre)
     client.id_token_encrypted_algs = {"RSA-OAEP"};
     EXPECT_EQ(complaint(verify(for_us)), "");
     EXPECT_EQ(complaint(verify(signed_token)),
-        "logout_token_encryption: logout token is not encrypted, as "
-        "id_token_encrypted_alg demands");
+        "logout_token_encryption: logout token is not encrypted, although "
+        "id_token_encrypted_alg requires it");
     EXPECT_EQ(complaint(verify(encrypted(
                   "RSA-OAEP", Signer::other_rsa().jwk(), signed_token))),
         "logout_token_encryption: logout token cannot be decrypted");
@@ -374,8 +374,8 @@ TEST_F(LogoutTokenTest, IsNoIdTokenNorIsAnIdTokenOne)
             refused);
         EXPECT_EQ(verify_id_token(signer.sign("EdDSA", unmarked, typ)), "");
         EXPECT_EQ(complaint(verify(signer.sign("EdDSA", unmarked, typ))),
-            "logout_token_events: logout token has no event of a back-channel "
-            "logout");
+            "logout_token_events: logout token has no back-channel logout "
+            "event");
     }
 }
 
@@ -468,7 +468,7 @@ TEST(Revocation, IsGoodWith200)
     for (int status : {0, 201, 204, 302, 403, 404, 500, 503}) {
         EXPECT_EQ(complaint(judge_revocation(
                       {status, "application/json", "", R"({"error":"a"})"})),
-            "upstream_status: provider answered with status " +
+            "upstream_status: provider returned status " +
                 std::to_string(status));
     }
 }
@@ -481,13 +481,10 @@ TEST(Revocation, MayBeRefused)
             {status, "application/json", "", std::move(body)}));
     };
     EXPECT_EQ(judged(401, R"({"error":"invalid_client"})"),
-        "provider_invalid_client: provider answered with error "
-        "\"invalid_client\"");
+        "provider_invalid_client: provider returned error \"invalid_client\"");
     EXPECT_EQ(judged(400, R"({"error":"unsupported_token_type"})"),
-        "provider_error: provider answered with error "
-        "\"unsupported_token_type\"");
-    EXPECT_EQ(
-        judged(400, ""), "upstream_status: provider answered with status 400");
+        "provider_error: provider returned error \"unsupported_token_type\"");
+    EXPECT_EQ(judged(400, ""), "upstream_status: provider returned status 400");
 }
 
 // Front-Channel Logout, 3
@@ -512,7 +509,7 @@ TEST(FrontChannelLogout, NamesIssuerAndSession)
 
 TEST(FrontChannelLogout, ThatIsMalformedIsRefused)
 {
-    const auto without = "one of iss and sid without the other"s;
+    const auto without = "only one of iss and sid"s;
     std::string many;
     for (int i = 0; i < 65; i++) {
         many += "&a=b";
@@ -524,8 +521,9 @@ TEST(FrontChannelLogout, ThatIsMalformedIsRefused)
         {"iss=a&sid=b&iss=a", "parameter iss twice"},
         {"sid=a&iss=b&sid=", "parameter sid twice"},
         {"iss=" + std::string(1025, 'a') + "&sid=b",
-            "too long a parameter iss"},
-        {"iss=a&sid=" + std::string(1025, 'b'), "too long a parameter sid"},
+            "parameter iss longer than 1024 bytes"},
+        {"iss=a&sid=" + std::string(1025, 'b'),
+            "parameter sid longer than 1024 bytes"},
         {"iss=a&sid=%", "a parameter that is not form-urlencoded"},
         {"iss=a&sid=b%00", "a parameter that is not form-urlencoded"},
         {many, "too many parameters"},
@@ -552,7 +550,7 @@ TEST(BackChannelLogout, IsAFormWithALogoutToken)
         {R"({"logout_token":"a"})", "no logout_token"},
         {"logout_token=a&logout_token=a", "parameter logout_token twice"},
         {"logout_token=" + std::string(64 * 1024 + 1, 'a'),
-            "too long a parameter logout_token"},
+            "parameter logout_token longer than 65536 bytes"},
         {"logout_token=%4", "a parameter that is not form-urlencoded"},
     };
     for (const auto& [form, what] : cases) {

@@ -164,7 +164,7 @@ TEST(Metadata, NeedsEveryEndpointOnHttps)
                  "javascript:alert(1)"}) {
             EXPECT_EQ(complaint(parse({{name, "\"" + url + "\""}})),
                 "upstream_metadata: provider sent metadata whose " + name +
-                    " \"" + url + "\" is no https URL");
+                    " \"" + url + "\" is not an https URL");
         }
     }
 }
@@ -190,14 +190,14 @@ TEST(Metadata, IsOneJsonObject)
     EXPECT_EQ(refused("<html>"),
         "upstream_metadata: provider sent metadata that is malformed JSON");
     EXPECT_EQ(refused("[]"),
-        "upstream_metadata: provider sent metadata that is JSON that is not "
-        "an object");
+        "upstream_metadata: provider sent metadata that is JSON other than an "
+        "object");
     EXPECT_EQ(refused(R"({"issuer":"a","issuer":"https://op.example"})"),
         "upstream_metadata: provider sent metadata that is JSON with a "
         "duplicate member");
     EXPECT_EQ(refused("{\"a\":" + std::string(100'000, '[')),
         "upstream_metadata: provider sent metadata that is JSON nested too "
-        "deep");
+        "deeply");
 }
 
 TEST(Document, ComesWith200AndJson)
@@ -210,7 +210,7 @@ TEST(Document, ComesWith200AndJson)
     EXPECT_EQ(refused(200, "application/jwk-set+json"), "");
     for (int status : {0, 201, 204, 301, 302, 400, 404, 500, 503}) {
         EXPECT_EQ(refused(status, "application/json"),
-            "answered with status " + std::to_string(status));
+            "returned status " + std::to_string(status));
     }
     for (std::string type :
         {"", "text/html", "application/jwt", "application/jso\x0e"}) {
@@ -252,7 +252,7 @@ TEST(Metadata, NeedsTheEndpointsThatTheClientUses)
             "upstream_metadata: provider sent metadata without " + name);
         EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}}, client)),
             "upstream_metadata: provider sent metadata whose " + name +
-                " \"http://op.example/\" is no https URL");
+                " \"http://op.example/\" is not an https URL");
     }
     auto metadata = parse({}, client);
     ASSERT_EQ(complaint(metadata), "");
@@ -302,7 +302,7 @@ TEST(Metadata, MayHoldTheEndpointsOfALogout)
     for (const auto& [name, url] : both) {
         EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}})),
             "upstream_metadata: provider sent metadata whose " + name +
-                " \"http://op.example/\" is no https URL");
+                " \"http://op.example/\" is not an https URL");
         for (auto odd : {"null", "1", "[]"}) {
             EXPECT_EQ(complaint(parse({{name, odd}})), "") << name << odd;
         }
@@ -355,7 +355,7 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
                                 R"({"token_endpoint":"http://a.example/"})"}},
                 client)),
             "upstream_metadata: provider sent metadata whose token_endpoint "
-            "\"http://a.example/\" is no https URL");
+            "\"http://a.example/\" is not an https URL");
         for (auto odd : {"null", "[]", "1", "\"https://a.example/\""}) {
             EXPECT_EQ(
                 parse({{"mtls_endpoint_aliases", odd}}, client)->token_endpoint,

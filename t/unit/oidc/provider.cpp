@@ -84,9 +84,9 @@ TEST_F(ProviderTest, TakesNoAnswerButJson)
         return complaint(Provider::judge({status, type, "", "{}"}, noon));
     };
     EXPECT_EQ(refused(500, "application/json"),
-        "upstream_status: provider answered with status 500");
+        "upstream_status: provider returned status 500");
     EXPECT_EQ(refused(301, "application/json"),
-        "upstream_status: provider answered with status 301");
+        "upstream_status: provider returned status 301");
     EXPECT_EQ(refused(200, "text/html"),
         "upstream_status: provider sent content type \"text/html\" instead of "
         "JSON");

@@ -576,8 +576,8 @@ TEST(SessionCookie, IsRefusedWhereItDoesNotFit)
     EXPECT_TRUE(session.keep(provider, needed, noon, random_bytes));
     EXPECT_EQ(complaint(session.keep(provider, needed - 1, noon, random_bytes)),
         "session_too_large: session needs " + std::to_string(needed) +
-            " bytes of cookies, of which large_client_header_buffers or nine "
-            "cookies leave " +
+            " bytes of cookies, but large_client_header_buffers and the limit "
+            "of nine cookies allow " +
             std::to_string(needed - 1));
     EXPECT_FALSE(session.keep(provider, 0, noon, random_bytes));
 }

@@ -80,9 +80,8 @@ TEST(TokenResponse, TakesBearerInAnyCase)
     }
 }
 
-constexpr auto no_access_token =
-    "upstream_token: provider sent a token response without a proper access "
-    "token";
+constexpr auto no_access_token = "upstream_token: provider sent a token "
+                                 "response without a valid access token";
 
 TEST(TokenResponse, NeedsBothTokens)
 {
@@ -184,23 +183,23 @@ TEST(TokenResponse, MayBeARefusal)
     };
     for (int status : {400, 401}) {
         EXPECT_EQ(refused(status, R"({"error":"invalid_grant"})"),
-            "provider_invalid_grant: provider answered with error "
+            "provider_invalid_grant: provider returned error "
             "\"invalid_grant\"");
         EXPECT_EQ(
             refused(status,
                 R"({"error":"invalid_client","error_description":"a\n"})"),
-            "provider_invalid_client: provider answered with error "
+            "provider_invalid_client: provider returned error "
             "\"invalid_client\", \"a\\x0A\"");
         EXPECT_EQ(refused(status, R"({"error":"unheard_of"})"),
-            "provider_error: provider answered with error \"unheard_of\"");
+            "provider_error: provider returned error \"unheard_of\"");
         for (auto body : {"", "<html>", "{}", R"({"error":1})", "[]"}) {
             EXPECT_EQ(refused(status, body),
-                "upstream_status: provider answered with status " +
+                "upstream_status: provider returned status " +
                     std::to_string(status));
         }
     }
     EXPECT_EQ(refused(403, R"({"error":"invalid_grant"})"),
-        "upstream_status: provider answered with status 403");
+        "upstream_status: provider returned status 403");
 }
 
 TEST(TokenResponse, IsA200OfJson)
@@ -211,7 +210,7 @@ TEST(TokenResponse, IsA200OfJson)
     };
     for (int status : {0, 201, 302, 404, 500, 503}) {
         EXPECT_EQ(refused({status, "application/json", "", good}),
-            "upstream_status: provider answered with status " +
+            "upstream_status: provider returned status " +
                 std::to_string(status));
     }
     EXPECT_EQ(refused({200, "text/html", "", good}),

@@ -78,7 +78,8 @@ TEST_F(UserInfoTest, OfJsonHasItsIssuerFromItsConnection)
 TEST_F(UserInfoTest, OfAnotherSubjectIsRefused)
 {
     auto other = [](const std::string& sub) {
-        return "userinfo_subject: user info is of another sub, \"" + sub + "\"";
+        return "userinfo_subject: user info has a different sub, \"" + sub +
+            "\"";
     };
     const std::pair<std::string, std::string> cases[] = {
         {"", other("")},
@@ -101,9 +102,9 @@ TEST_F(UserInfoTest, IsOneJsonObject)
     const std::pair<std::string, std::string> cases[] = {
         {"", "malformed JSON"},
         {"<html>", "malformed JSON"},
-        {"[]", "JSON that is not an object"},
+        {"[]", "JSON other than an object"},
         {R"({"sub":"user-1","sub":"user-2"})", "JSON with a duplicate member"},
-        {"{\"a\":" + std::string(100'000, '['), "JSON nested too deep"},
+        {"{\"a\":" + std::string(100'000, '['), "JSON nested too deeply"},
         {"{\"sub\":\"user-1\",\"a\":\"\xff\"}", "malformed JSON"},
         {R"({"sub":"user-1","a":"\u0000"})", "malformed JSON"},
         {"{\"sub\":\"user-1\"}\0"s, "malformed JSON"},
@@ -121,7 +122,7 @@ TEST_F(UserInfoTest, ComesWith200)
     for (auto type : {"application/json", "application/jwt", "text/html"}) {
         for (int status : {0, 201, 204, 301, 302, 307, 400, 401, 403, 500}) {
             EXPECT_EQ(judged({status, type, "", R"({"sub":"user-1"})"}),
-                "upstream_status: provider answered with status " +
+                "upstream_status: provider returned status " +
                     std::to_string(status));
         }
     }

@@ -28,7 +28,7 @@ sub wrong_status {
     );
 }
 
-sub status { return ('502 upstream_status', "provider answered with status $_[0]") }
+sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 
 sub wrong_type {
     return (
@@ -51,7 +51,7 @@ sub broken_http {
 sub too_large {
     my ($most) = @_;
 
-    my @verdict = (answer => 'sent too large an answer');
+    my @verdict = (answer => 'sent an oversized response');
     return (
         ['too large', { pad => $most + 1 }, @verdict],
         ['too large, chunked', { pad => $most + 1, chunked => 8192 }, @verdict],
@@ -65,7 +65,7 @@ sub too_large {
 }
 
 sub overlong_head {
-    my @verdict = (answer => 'sent an incomplete answer');
+    my @verdict = (answer => 'sent an incomplete response');
     return (
         ['headers without an end', { endless => 'headers' }, @verdict],
         ['interim answers without an end', { before => "HTTP/1.1 103 Early Hints\r\n\r\n" x 5000 },
@@ -81,7 +81,7 @@ sub cut_short {
     my %word = (close => 'closed', reset => 'reset');
     my %place = (mid_headers => 'in the headers', after_headers => 'behind the headers',
         mid_body => 'in the body');
-    my @incomplete = (answer => 'sent an incomplete answer');
+    my @incomplete = (answer => 'sent an incomplete response');
 
     return (
         (map { ["$word{$_} before the headers", { $_ => 'before_headers' },
@@ -95,7 +95,7 @@ sub cut_short {
 sub wrong_coding {
     return (
         (map { ["compressed by $_", { headers => { 'Content-Encoding' => $_ } },
-            answer => 'sent a compressed answer, which was not asked for'] } qw/ gzip br deflate zstd /),
+            answer => 'sent an unsupported Content-Encoding'] } qw/ gzip br deflate zstd /),
         ['chunked and compressed for transfer', { headers => { 'Transfer-Encoding' => 'gzip, chunked' } },
             answer => 'sent an unknown Transfer-Encoding'],
         ['chunked and with a length', { chunked => 100, headers => { 'Content-Length' => 5 } },
@@ -116,7 +116,7 @@ sub malformed_head {
 }
 
 sub no_http {
-    my @verdict = (answer => 'sent no HTTP answer');
+    my @verdict = (answer => 'sent no HTTP response');
     return (
         ['a body without headers, as in HTTP/0.9', { raw => '{}' }, @verdict],
         ['the greeting of another protocol', { raw => "* OK IMAP4rev1\r\n" }, @verdict],
@@ -130,7 +130,7 @@ sub no_http {
 sub too_slow {
     my ($url) = @_;
 
-    return map { [@$_, '504 upstream_timeout', qq{provider did not answer in time at "$url"}] }
+    return map { [@$_, '504 upstream_timeout', qq{provider did not respond in time at "$url"}] }
         ['silent', { delay => 3 }],
         ['slow in its headers', { drip => [10, 0.05] }],
         ['slow in its body', { headers => { X => 'x' x 300 }, pad => 2000, drip => [60, 0.05] }];
@@ -139,7 +139,7 @@ sub too_slow {
 sub broken_json {
     my $malformed = 'malformed JSON';
     my $twice = 'JSON with a duplicate member';
-    my $deep = 'JSON nested too deep';
+    my $deep = 'JSON nested too deeply';
 
     return (
         ['no JSON', 'sub=alice', $malformed],
@@ -149,7 +149,7 @@ sub broken_json {
         ['two objects', '{%%*%%}{}', $malformed],
         ['a byte order mark', "\xef\xbb\xbf{%%*%%}", $malformed],
         ['UTF-16', "{\0\"\0i\0\"\0:\0001\0}\0", $malformed],
-        ['an array', '[{%%*%%}]', 'JSON that is not an object'],
+        ['an array', '[{%%*%%}]', 'JSON other than an object'],
         (map { ["JSON that is $_", $_, $malformed] } '"x"', 'null'),
 
         ['every member twice', '{%%*%%,%%*%%}', $twice],
