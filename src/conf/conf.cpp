@@ -14,7 +14,7 @@ constexpr std::size_t default_zone_size = 2 * 1024 * 1024;
 constexpr Limit default_limit;
 
 // "token_refresh auto", before the end of an access token.
-constexpr std::int64_t default_refresh = 60;
+constexpr Seconds default_refresh = 60s;
 
 MainConf* main_conf(const ngx_conf_t* cf)
 {
@@ -137,21 +137,18 @@ oidc::Needs used_by_variables(ngx_conf_t* cf)
 }
 
 // Tokens that nobody looks at need not be fresh, unless somebody says so.
-std::int64_t refresh_ahead(const ProviderConf& conf, const oidc::Needs& used)
+Seconds refresh_ahead(const ProviderConf& conf, const oidc::Needs& used)
 {
     if (conf.token_refresh == refresh_auto) {
-        return used.access_token || used.id_token ? default_refresh : 0;
+        return used.access_token || used.id_token ? default_refresh : 0s;
     }
-    return conf.token_refresh == refresh_off ?
-        0 :
-        static_cast<std::int64_t>(conf.token_refresh);
+    return conf.token_refresh == refresh_off ? 0s : Seconds(conf.token_refresh);
 }
 
 // They share revocations, whose records must outlast the sessions of all.
-std::int64_t max_session_timeout(
-    const MainConf& conf, const oidc::Client& client)
+Seconds max_session_timeout(const MainConf& conf, const oidc::Client& client)
 {
-    std::int64_t longest = 0;
+    Seconds longest{};
     for (auto provider : conf.providers) {
         const auto& other = provider->client;
         if (other.issuer == client.issuer &&
@@ -392,7 +389,7 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
         needs.id_token |= client.logout_token_hint;
         needs.access_token |= client.revoke_on_logout;
         needs.refresh_token =
-            client.token_refresh > 0 || client.revoke_on_logout;
+            client.token_refresh > 0s || client.revoke_on_logout;
         needs.userinfo &= client.userinfo;
         add_claim(needs.claims, "sub");
         add_session_claims(*provider, needs);

@@ -135,7 +135,7 @@ struct ProviderConf : ProviderFields {
     // of all.
     std::vector<Store*> revoking;
 
-    std::int64_t refresh_from = 0; // this worker; a moment after a failure
+    Time refresh_from{}; // this worker; a moment after a failure
     Lookup metadata{*this, oidc::Part::metadata};
     Lookup keys{*this, oidc::Part::keys};
 

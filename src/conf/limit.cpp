@@ -8,7 +8,6 @@
 namespace ngx {
 namespace {
 
-constexpr std::int64_t second = 1'000'000; // microseconds
 constexpr std::int64_t max_at_once = 1'000'000;
 
 [[noreturn]] void complain(std::string_view parameter, const char* advice)
@@ -29,7 +28,7 @@ oidc::Rate parse_rate(std::string_view parameter, std::string_view value)
             "the rate must be 1 to 1000000 followed by r/s or r/m, such as "
             "\"login=200r/m\"");
     }
-    return {count, unit == "r/s" ? second : Limit::minute};
+    return {count, unit == "r/s" ? 1s : Limit::minute};
 }
 
 ngx_http_complex_value_t* compile_key(

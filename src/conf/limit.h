@@ -9,7 +9,7 @@ namespace ngx {
 
 // What the directive says; as it stands, what goes without one.
 struct Limit {
-    static constexpr std::int64_t minute = 60'000'000; // microseconds
+    static constexpr Seconds minute = 60s;
 
     bool is_on = true;
     oidc::Rate login{200, minute};

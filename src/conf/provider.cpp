@@ -530,14 +530,14 @@ void make_client(ngx_conf_t* cf, ProviderConf& conf)
     set_logout(conf);
     check_paths(conf);
     check_times(conf);
-    client.session_timeout = conf.session_timeout;
-    client.session_idle_timeout = conf.session_idle_timeout;
+    client.session_timeout = Seconds(conf.session_timeout);
+    client.session_idle_timeout = Seconds(conf.session_idle_timeout);
     client.session_max_lifetime =
         conf.session_max_lifetime == max_lifetime_off ?
-        0 :
-        conf.session_max_lifetime;
-    client.pre_auth_timeout = conf.pre_auth_timeout;
-    client.clock_skew = conf.clock_skew;
+        0s :
+        Seconds(conf.session_max_lifetime);
+    client.pre_auth_timeout = Seconds(conf.pre_auth_timeout);
+    client.clock_skew = Seconds(conf.clock_skew);
 }
 
 char* fail()

@@ -4,7 +4,7 @@
 
 namespace oidc {
 
-bool Bucket::take(Rate rate, std::int64_t now)
+bool Bucket::take(Rate rate, TimeUs now)
 {
     full_at_ = std::clamp(full_at_, now, now + rate.period);
     if (full_at_ + rate.cost() > now + rate.period) {

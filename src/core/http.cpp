@@ -26,7 +26,7 @@ std::string_view trim(std::string_view text)
     return text.substr(start, text.find_last_not_of(" \t") - start + 1);
 }
 
-std::optional<std::int64_t> seconds_of(std::string_view directive)
+std::optional<Seconds> seconds_of(std::string_view directive)
 {
     constexpr std::string_view name = "max-age=";
     std::int64_t seconds = 0;
@@ -40,7 +40,7 @@ std::optional<std::int64_t> seconds_of(std::string_view directive)
     if (failure != std::errc() || stop != end || seconds < 0) {
         return {};
     }
-    return seconds;
+    return Seconds(seconds);
 }
 
 std::string chunk_name(std::string_view name, std::size_t number)
@@ -91,8 +91,8 @@ bool has_media_type(const HttpResponse& response, std::string_view type)
     return same_ignoring_case(trim(value.substr(0, value.find(';'))), type);
 }
 
-std::int64_t cache_lifetime(std::string_view cache_control, std::int64_t least,
-    std::int64_t most, std::int64_t otherwise)
+Seconds cache_lifetime(std::string_view cache_control, Seconds least,
+    Seconds most, Seconds otherwise)
 {
     auto lifetime = otherwise;
 
@@ -126,8 +126,8 @@ std::optional<std::string_view> find_cookie(
     return found;
 }
 
-std::string set_cookie(
-    const CookieScope& scope, std::string_view value, std::int64_t max_age)
+std::string set_cookie(const CookieScope& scope, std::string_view value,
+    std::optional<Seconds> max_age)
 {
     std::string cookie = scope.name;
     cookie += '=';
@@ -136,8 +136,8 @@ std::string set_cookie(
     if (!scope.domain.empty()) {
         cookie += "; Domain=" + scope.domain;
     }
-    if (max_age >= 0) {
-        cookie += "; Max-Age=" + std::to_string(max_age);
+    if (max_age) {
+        cookie += "; Max-Age=" + std::to_string(max_age->count());
     }
     cookie += "; HttpOnly; SameSite=";
     cookie += scope.same_site;
@@ -152,11 +152,11 @@ std::string set_cookie(
 
 std::string clear_cookie(const CookieScope& scope)
 {
-    return set_cookie(scope, "", 0);
+    return set_cookie(scope, "", Seconds(0));
 }
 
 std::vector<std::string> set_chunks(const CookieScope& scope,
-    std::string_view value, CookieLines lines, std::int64_t max_age)
+    std::string_view value, CookieLines lines, std::optional<Seconds> max_age)
 {
     std::vector<std::string> cookies;
     auto count = (value.size() + cookie_chunk - 1) / cookie_chunk;

@@ -2,6 +2,8 @@
 // directions, and how long an answer may be kept.
 #pragma once
 
+#include "core/time.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -31,10 +33,10 @@ struct HttpResponse {
 // True for `type` with or without parameters (RFC 9110, 8.3.1).
 bool has_media_type(const HttpResponse& response, std::string_view type);
 
-// Seconds an answer may be kept: its max-age, between `least` and `most`;
+// How long an answer may be kept: its max-age, between `least` and `most`;
 // `otherwise` where it says nothing (RFC 9111, 5.2.2).
-std::int64_t cache_lifetime(std::string_view cache_control, std::int64_t least,
-    std::int64_t most, std::int64_t otherwise);
+Seconds cache_lifetime(std::string_view cache_control, Seconds least,
+    Seconds most, Seconds otherwise);
 
 // The Cookie header of a request, as its lines came.
 using CookieLines = std::span<const std::string_view>;
@@ -56,10 +58,10 @@ struct CookieScope {
     bool partitioned = false; // CHIPS: a cookie jar for each top-level site
 };
 
-// A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. A negative max_age
-// leaves the attribute out: the cookie ends with the browser.
+// A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. Without a max_age the
+// cookie ends with the browser.
 std::string set_cookie(const CookieScope& scope, std::string_view value,
-    std::int64_t max_age = -1);
+    std::optional<Seconds> max_age = {});
 
 // Deletes: repeats every attribute, or a browser would keep the cookie.
 std::string clear_cookie(const CookieScope& scope);
@@ -72,7 +74,8 @@ constexpr std::size_t max_chunks = 9;
 // The Set-Cookie values for `value`, followed by deletions of the chunks that
 // the request's cookies hold beyond it.
 std::vector<std::string> set_chunks(const CookieScope& scope,
-    std::string_view value, CookieLines lines, std::int64_t max_age = -1);
+    std::string_view value, CookieLines lines,
+    std::optional<Seconds> max_age = {});
 
 // What a request's cookies hold of one such value, read in one pass: there may
 // be several cookies of its name.

@@ -92,7 +92,7 @@ std::optional<bool> JsonValue::boolean() const
     return json_is_true(value_);
 }
 
-std::optional<std::int64_t> JsonValue::date() const
+std::optional<Seconds> JsonValue::seconds() const
 {
     constexpr double last = 253402300799; // the year 9999
 
@@ -103,7 +103,13 @@ std::optional<std::int64_t> JsonValue::date() const
     if (!(seconds >= 0 && seconds <= last)) {
         return {};
     }
-    return static_cast<std::int64_t>(seconds);
+    return Seconds(static_cast<std::int64_t>(seconds));
+}
+
+std::optional<Time> JsonValue::date() const
+{
+    auto since_epoch = seconds();
+    return since_epoch ? std::optional(Time(*since_epoch)) : std::nullopt;
 }
 
 JsonValue JsonValue::operator[](const char* name) const
@@ -208,7 +214,7 @@ std::string json_object(std::initializer_list<JsonMember> members)
         auto text = std::get_if<std::string_view>(&value);
         json_object_set_new(object.get(), name,
             text != nullptr ? json_stringn(text->data(), text->size()) :
-                              json_integer(std::get<std::int64_t>(value)));
+                              json_integer(to_seconds(std::get<Time>(value))));
     }
     return JsonValue(object.get()).dump();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/result.h"
+#include "core/time.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -34,8 +35,11 @@ public:
     std::optional<std::int64_t> integer() const;
     std::optional<bool> boolean() const;
 
-    // seconds since the epoch, a fraction cut off (NumericDate, RFC 7519, 2)
-    std::optional<std::int64_t> date() const;
+    // a NumericDate, its fraction cut off (RFC 7519, 2)
+    std::optional<Time> date() const;
+
+    // such a number as a duration
+    std::optional<Seconds> seconds() const;
 
     JsonValue operator[](const char* name) const;
 
@@ -77,7 +81,7 @@ private:
 // One object as compact JSON. Its strings are UTF-8.
 struct JsonMember {
     const char* name;
-    std::variant<std::string_view, std::int64_t> value;
+    std::variant<std::string_view, Time> value;
 };
 
 std::string json_object(std::initializer_list<JsonMember> members);

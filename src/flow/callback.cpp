@@ -228,7 +228,7 @@ Finish Callback::answer_copy(std::vector<std::string> result)
 
 // The session begins now: a logout that arrives while the provider answers ends
 // it, too.
-Step Callback::redeem(const Environment& env, Result<std::int64_t> arrived)
+Step Callback::redeem(const Environment& env, Result<TimeMs> arrived)
 {
     if (!arrived) {
         return refuse(std::move(arrived).error());
@@ -249,7 +249,7 @@ Step Callback::redeem(const Environment& env, Result<std::int64_t> arrived)
 // this one's.
 bool Callback::has_newer_session() const
 {
-    return session_ && session_->started() >= state_.transaction.started * 1000;
+    return session_ && session_->started() >= state_.transaction.started;
 }
 
 Step Callback::tokens(const Environment&, Result<HttpResponse> response)

@@ -42,7 +42,7 @@ private:
     Step acquired(const Environment& env, Result<Acquired> acquired);
     Finish answer_copy(std::vector<std::string> result);
     bool has_newer_session() const;
-    Step redeem(const Environment& env, Result<std::int64_t> arrived);
+    Step redeem(const Environment& env, Result<TimeMs> arrived);
     Step tokens(const Environment& env, Result<HttpResponse> response);
     Step verify(const Environment& env, Check learnt);
     Step take_userinfo(const Environment& env, Result<HttpResponse> response);
@@ -63,8 +63,8 @@ private:
     std::optional<Login> login_;
     std::string receipt_; // of a token of the bucket
     Derived derived_;
-    Metadata metadata_;        // as it was when the reply was judged
-    std::int64_t arrived_ = 0; // ms since the epoch, by the store's clock
+    Metadata metadata_; // as it was when the reply was judged
+    TimeMs arrived_;    // by the store's clock
     Tokens tokens_;
     std::optional<IdToken> token_;
     HttpResponse response_; // with the user info

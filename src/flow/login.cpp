@@ -18,7 +18,7 @@ constexpr std::size_t max_in_state = 1024;
 constexpr std::size_t max_target = 4096;
 constexpr std::size_t max_login_cookies = 20;
 constexpr std::size_t max_deletions = 25; // in one answer
-constexpr std::int64_t max_round = 20;    // seconds
+constexpr Seconds max_round = 20s;
 
 bool is_login_cookie(std::string_view suffix, std::string_view value)
 {

@@ -31,7 +31,7 @@ std::string find_parameter(std::string_view form, std::string_view name)
 
 // When no session can live any more that has begun by now, whichever provider
 // of the configuration with this issuer and client it belongs to.
-std::int64_t last_end(const Client& client, std::int64_t now)
+Time last_end(const Client& client, Time now)
 {
     return now + std::max(client.session_timeout, client.max_session_timeout);
 }
@@ -44,8 +44,7 @@ std::vector<std::string> cookies_of_logout(
 
 }
 
-Revoke revocation_of(
-    const Session& session, const Client& client, std::int64_t now)
+Revoke revocation_of(const Session& session, const Client& client, Time now)
 {
     Revoke revoke{{session.own_key(client)}, session.subject_key(client),
         std::max(last_end(client, now), session.sealed_end())};

@@ -14,8 +14,7 @@
 namespace oidc {
 
 // Ends this session, copies of its cookie among it.
-Revoke revocation_of(
-    const Session& session, const Client& client, std::int64_t now);
+Revoke revocation_of(const Session& session, const Client& client, Time now);
 
 // RP-Initiated Logout 1.0, and RFC 7009 for the tokens.
 class Logout : public Conversation<Logout> {

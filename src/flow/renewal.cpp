@@ -34,8 +34,8 @@ bool is_withdrawn(const HttpResponse& response)
 
 }
 
-bool Renewal::is_due(const Client& client, const Session& session,
-    Refresh refresh, std::int64_t now)
+bool Renewal::is_due(
+    const Client& client, const Session& session, Refresh refresh, Time now)
 {
     return wants_store(client, session) ||
         (refresh != Refresh::never && session.wants_refresh(client, now)) ||

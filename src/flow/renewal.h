@@ -30,7 +30,7 @@ public:
 
     // True where there is something to do.
     static bool is_due(const Client& client, const Session& session,
-        Refresh refresh, std::int64_t now);
+        Refresh refresh, Time now);
 
     Step start(const Environment& env) override { return judge(env); }
     std::string_view action() const override
@@ -39,13 +39,13 @@ public:
     }
 
     // How long a renewal's result stays for requests that still come with what
-    // it replaced, and a failed one keeps others from trying, in seconds.
-    static constexpr std::int64_t grace = 300;
-    static constexpr std::int64_t retry_after = 30;
+    // it replaced, and a failed one keeps others from trying.
+    static constexpr Seconds grace = 300s;
+    static constexpr Seconds retry_after = 30s;
 
     // How long a provider that was not reached for one session is not asked for
     // others.
-    static constexpr std::int64_t failure_backoff = 10;
+    static constexpr Seconds failure_backoff = 10s;
 
 private:
     Step judge(const Environment& env);
@@ -100,8 +100,8 @@ private:
     std::string value_;  // of the cookie that holds what came of it
     std::string result_; // for other requests with the old one
     std::optional<Error> failure_;
-    std::int64_t keep_result_ = retry_after;
-    std::int64_t back_off_ = 0;
+    Seconds keep_result_ = retry_after;
+    Seconds back_off_{};
     Finish end_;
 };
 

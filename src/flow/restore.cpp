@@ -36,7 +36,7 @@ std::optional<Load> Restoration::next() const
     return {};
 }
 
-void Restoration::take(const Loaded& loaded, std::int64_t now)
+void Restoration::take(const Loaded& loaded, Time now)
 {
     opened_.revoked_at = std::max(opened_.revoked_at, loaded.revoked_at);
     if (opened_.session || open(loaded)) {
@@ -46,7 +46,7 @@ void Restoration::take(const Loaded& loaded, std::int64_t now)
     }
 }
 
-void Restoration::take_as_it_is(std::int64_t now)
+void Restoration::take_as_it_is(Time now)
 {
     accept(now);
     go_on();
@@ -66,7 +66,7 @@ bool Restoration::open(const Loaded& loaded)
                 ticket.revocation_keys());
 }
 
-void Restoration::accept(std::int64_t now)
+void Restoration::accept(Time now)
 {
     auto accepted = Session::accept(
         std::move(*opened_.session), client(), opened_.revoked_at, now);
@@ -74,7 +74,7 @@ void Restoration::accept(std::int64_t now)
     if (const auto& revoked = accepted.revoked; revoked && !pin) {
         pin = Pin{revoked->revocation_keys(client()),
             revoked->subject_key(client()), revoked->started(),
-            revoked->has_moved() ? revoked->sealed_end() : 0};
+            revoked->has_moved() ? revoked->sealed_end() : Time()};
     }
 }
 

@@ -20,11 +20,11 @@ public:
 
     // At most twice for each.
     std::optional<Load> next() const;
-    void take(const Loaded& loaded, std::int64_t now);
+    void take(const Loaded& loaded, Time now);
 
     // For a session at hand, in a node where nothing is revoked: nothing to
     // ask.
-    void take_as_it_is(std::int64_t now);
+    void take_as_it_is(Time now);
     bool is_at_hand() const { return opened_.session.has_value(); }
 
     // What came of it; the session, or none, and what the first was refused for
@@ -35,7 +35,7 @@ public:
 private:
     const Client& client() const { return provider_->client(); }
     bool open(const Loaded& loaded);
-    void accept(std::int64_t now);
+    void accept(Time now);
 
     void go_on();
 

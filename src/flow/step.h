@@ -19,7 +19,7 @@ namespace oidc {
 
 // Time and randomness are arguments.
 struct Environment {
-    std::int64_t now; // seconds since the epoch
+    Time now;
     Random random;
 };
 
@@ -94,13 +94,13 @@ struct Acquire {
     using Reply = Result<Acquired>;
 
     std::string id;
-    std::int64_t until; // when the thing expires by itself
+    Time until; // when the thing expires by itself
     Purpose purpose = Purpose::login;
 };
 
 struct Loaded {
     std::optional<std::string> blob;
-    std::int64_t revoked_at = 0; // milliseconds since the epoch; 0: never
+    TimeMs revoked_at{}; // TimeMs(): never
 };
 
 // Keep something in the client's store: Save, of oidc/session. Then:
@@ -121,10 +121,9 @@ struct Drop {
     std::string key;
 };
 
-// The time now by the clock that the store stamps revocations by, in
-// milliseconds since the epoch.
+// The time now by the clock that the store stamps revocations by.
 struct ReadClock {
-    using Reply = Result<std::int64_t>;
+    using Reply = Result<TimeMs>;
 };
 
 // End, before their time, all sessions with one of these keys that have begun
@@ -134,9 +133,9 @@ struct Revoke {
 
     std::vector<std::string> keys;
     std::string subject;   // the subject_key() of their user, where it is known
-    std::int64_t until;    // no such session lives longer
+    Time until;            // no such session lives longer
     bool is_proven = true; // else anybody could have asked for it
-    std::int64_t least = 0; // ms: when the session began that is meant for sure
+    TimeMs least{};        // when the session began that is meant for sure
     std::string address = {}; // whose share it takes that is not proven
 };
 
@@ -148,8 +147,8 @@ struct Pin {
 
     std::vector<std::string> keys;
     std::string subject;
-    std::int64_t started = 0;      // ms: when it began
-    std::int64_t copies_until = 0; // 0: there are none of that kind
+    TimeMs started{};    // when it began
+    Time copies_until{}; // Time(): there are none of that kind
 };
 
 // What a Finish shows instead of going to its location.
@@ -174,13 +173,13 @@ struct Finish {
     std::string confirmation;     // what the page to confirm a logout posts
     std::optional<Error> warning; // went wrong, but is not in the way
 
-    // For copies of the flow that come to acquire what it had, and for how many
-    // seconds; a renewal is not tried again before.
+    // For copies of the flow that come to acquire what it had, and for how
+    // long; a renewal is not tried again before.
     std::vector<std::string> result;
-    std::int64_t keep_result = 30;
+    Seconds keep_result = 30s;
 
-    // For how many seconds no other session of this provider is renewed.
-    std::int64_t back_off = 0;
+    // For how long no other session of this provider is renewed.
+    Seconds back_off{};
 
     // The receipt of a token that goes back to its bucket; empty: none does.
     std::string refund;
@@ -189,7 +188,7 @@ struct Finish {
 using Step = std::variant<Fetch, Learn, Charge, Acquire, Load, Save, Drop,
     ReadClock, Revoke, Pin, Finish>;
 using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
-    Result<Loaded>, Result<std::int64_t>, Result<std::string>>;
+    Result<Loaded>, Result<TimeMs>, Result<std::string>>;
 
 class Flow {
 public:
@@ -268,8 +267,8 @@ protected:
 
 private:
     std::variant<Next<Result<HttpResponse>>, Next<Check>,
-        Next<Result<Acquired>>, Next<Result<Loaded>>,
-        Next<Result<std::int64_t>>, Next<Result<std::string>>>
+        Next<Result<Acquired>>, Next<Result<Loaded>>, Next<Result<TimeMs>>,
+        Next<Result<std::string>>>
         next_;
 };
 

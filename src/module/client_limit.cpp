@@ -9,8 +9,6 @@
 namespace ngx {
 namespace {
 
-constexpr std::int64_t second = 1'000'000; // microseconds
-
 const char* name_of(oidc::Work work)
 {
     switch (work) {
@@ -34,11 +32,8 @@ std::optional<std::string> ClientLimit::take(oidc::Work work)
         return "";
     }
     auto rate = limit.rate(work);
-    auto time = ngx_timeofday();
-    auto now = static_cast<std::int64_t>(time->sec) * second +
-        static_cast<std::int64_t>(time->msec) * (second / 1000);
-    return zone_.take_token(*bucket, rate, now) ?
-        std::optional(*bucket + std::to_string(rate.cost())) :
+    return zone_.take_token(*bucket, rate, now_ms()) ?
+        std::optional(*bucket + std::to_string(rate.cost().count())) :
         std::nullopt;
 }
 
@@ -49,7 +44,7 @@ void ClientLimit::refund(std::string_view receipt)
     std::int64_t cost = 0;
     std::from_chars(receipt.data(), receipt.data() + receipt.size(), cost);
     if (cost > 0) {
-        zone_.refund_token(bucket, cost);
+        zone_.refund_token(bucket, Microseconds(cost));
     }
 }
 
@@ -69,7 +64,7 @@ std::optional<std::string> ClientLimit::bucket_of(
     auto rate = limit.rate(work);
     return oidc::digest(oidc::Hash::sha256,
         oidc::bind_fields({name_of(work), std::to_string(rate.count),
-            std::to_string(rate.period),
+            std::to_string(rate.period.count()),
             limit.key != nullptr ? "key" : "address", client}))
         .substr(0, Zone::key_size);
 }

@@ -32,10 +32,10 @@ bool is_in_post_read_phase(const ngx_http_request_t* r)
 
 // Of a session of before the configuration named a store in Redis, which knows
 // nothing of what was revoked until then.
-std::int64_t revoked_here(ProviderConf& provider, const oidc::Opened& opened)
+TimeMs revoked_here(ProviderConf& provider, const oidc::Opened& opened)
 {
     if (!opened.session || !provider.local->has_revocations()) {
-        return 0;
+        return {};
     }
     const auto& client = provider.provider.client();
     return provider.local->load({"", opened.session->revocation_keys(client)})
@@ -221,7 +221,7 @@ void Context::begin_restoring(Slot& slot)
 void Context::restore_here(Slot& slot, std::vector<oidc::Opened> held)
 {
     auto& provider = slot.provider;
-    auto now = ngx_time();
+    auto now = ngx::now();
     oidc::Restoration restoration(provider.provider, std::move(held));
 
     // Where nothing is revoked that costs no digest.
@@ -285,8 +285,8 @@ ngx_int_t Context::renew(Slot& slot)
     if (!slot.driver) {
         auto wanted = refresh(provider);
         if (!slot.session ||
-            !oidc::Renewal::is_due(provider.provider.client(), *slot.session,
-                wanted, ngx_time())) {
+            !oidc::Renewal::is_due(
+                provider.provider.client(), *slot.session, wanted, now())) {
             return NGX_OK;
         }
         prepare();
@@ -309,7 +309,7 @@ oidc::Renewal::Refresh Context::refresh(const ProviderConf& provider) const
     if (entered_ != nullptr) {
         return never;
     }
-    return ngx_time() < provider.refresh_from ? by_others : asked_for;
+    return now() < provider.refresh_from ? by_others : asked_for;
 }
 
 void Context::take_renewed(Slot& slot, oidc::Finish end)
@@ -320,8 +320,8 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
     if (end.warning) {
         log(slot.provider.name, *end.warning);
     }
-    if (end.back_off > 0) {
-        slot.provider.refresh_from = ngx_time() + end.back_off;
+    if (end.back_off > 0s) {
+        slot.provider.refresh_from = now() + end.back_off;
     }
     add_cookies(r_, end.cookies);
 }

@@ -67,7 +67,7 @@ std::optional<Check> Lookup::consult(
     if (provider.is_configured(part_)) {
         return Check(oidc::Ok{});
     }
-    auto now = ngx_time();
+    auto now = ngx::now();
     auto id = this->id();
     auto sight = conf_.zone->read(id, serial_, now);
     adopt(sight);
@@ -130,10 +130,9 @@ void Lookup::adopt(const Zone::Snapshot& sight)
 Zone::Asking Lookup::ask(ngx_http_request_t* r, const std::string& id,
     std::optional<oidc::Asker> anew)
 {
-    auto now = ngx_time();
-    auto patience = static_cast<std::int64_t>(
-                        conf_.upstream_server.total_timeout() / 1000) +
-        2;
+    auto now = ngx::now();
+    auto patience = std::chrono::floor<Seconds>(
+        Milliseconds(conf_.upstream_server.total_timeout()) + 2s);
     auto asking = conf_.zone->ask(id, anew, now, now + patience);
     if (asking != Zone::Asking::ours) {
         return asking;
@@ -154,7 +153,7 @@ Zone::Asking Lookup::ask(ngx_http_request_t* r, const std::string& id,
 Check Lookup::learn(const std::string& id,
     oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
 {
-    auto now = ngx_time();
+    auto now = ngx::now();
     auto learnt = take(id, std::move(response));
     if (!learnt) {
         conf_.zone->fail(id, learnt.error(), now);
@@ -175,7 +174,7 @@ Check Lookup::take(
     if (!response) {
         return std::move(response).error();
     }
-    auto document = oidc::Provider::judge(*response, ngx_time());
+    auto document = oidc::Provider::judge(*response, now());
     if (!document) {
         return std::move(document).error();
     }

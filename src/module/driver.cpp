@@ -18,8 +18,7 @@ constexpr int max_steps = 50;
 
 oidc::Environment env()
 {
-    auto time = ngx_timeofday();
-    return {time->sec, oidc::random_bytes};
+    return {now(), oidc::random_bytes};
 }
 
 // Set-Cookie values hold no line break.
@@ -150,8 +149,7 @@ bool Driver::needs_client(const oidc::Step& step) const
 {
     auto learn = std::get_if<oidc::Learn>(&step);
     if (learn != nullptr) {
-        return learn->anew ||
-            !provider_.provider.knows(learn->part, ngx_time());
+        return learn->anew || !provider_.provider.knows(learn->part, now());
     }
     return provider_.redis || std::holds_alternative<oidc::Fetch>(step);
 }
@@ -331,7 +329,8 @@ bool Driver::perform(oidc::Drop& step)
 
 bool Driver::perform(oidc::ReadClock&)
 {
-    return take_answer(provider_.store().read_clock(r_, done<Store::Time>()));
+    return take_answer(
+        provider_.store().read_clock(r_, done<Store::ClockTime>()));
 }
 
 bool Driver::perform(oidc::Pin& step)
@@ -345,7 +344,7 @@ bool Driver::perform(oidc::Pin& step)
 // session alone, by its own key, is in the provider's own.
 bool Driver::perform(oidc::Revoke& step)
 {
-    auto is_one = step.least > 0 && step.keys.size() == 1;
+    auto is_one = step.least > TimeMs() && step.keys.size() == 1;
     auto stores = is_one ? 1 : provider_.revoking.size();
     for (; revoked_in_ < stores; revoked_in_++) {
         auto revoked = std::exchange(revoked_, {});

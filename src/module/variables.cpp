@@ -44,11 +44,13 @@ ngx_int_t set_kept(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     return value ? set_copy(r, v, *value) : set_none(v);
 }
 
-// Seconds since the epoch; 0 stands for what is not known.
+// In seconds since the epoch; Time() stands for what is not known.
 ngx_int_t set_time(
-    ngx_http_request_t* r, ngx_http_variable_value_t* v, std::int64_t seconds)
+    ngx_http_request_t* r, ngx_http_variable_value_t* v, Time time)
 {
-    return seconds > 0 ? set_copy(r, v, std::to_string(seconds)) : set_none(v);
+    return time > Time() ?
+        set_copy(r, v, std::to_string(oidc::to_seconds(time))) :
+        set_none(v);
 }
 
 using Get = ngx_int_t (*)(

@@ -12,6 +12,8 @@ extern "C" {
 #error "the OIDC module requires nginx built with --with-http_ssl_module"
 #endif
 
+#include "core/time.h"
+
 #include <exception>
 #include <new>
 #include <string>
@@ -30,6 +32,26 @@ inline std::string_view view(const ngx_str_t& s)
 inline std::string text(const ngx_str_t& s)
 {
     return std::string(view(s));
+}
+
+using oidc::Microseconds;
+using oidc::Milliseconds;
+using oidc::Seconds;
+using oidc::Time;
+using oidc::TimeMs;
+using oidc::TimeUs;
+using namespace std::chrono_literals;
+
+// nginx's cached time. No other code reads a clock.
+inline TimeMs now_ms()
+{
+    auto time = ngx_timeofday();
+    return oidc::from_seconds(time->sec) + Milliseconds(time->msec);
+}
+
+inline Time now()
+{
+    return oidc::from_seconds(ngx_time());
 }
 
 // A copy that lives as long as the pool.

@@ -57,7 +57,7 @@ std::string encode(const Transaction& transaction)
 {
     FieldWriter fields;
     fields.text(tag_id, transaction.id);
-    fields.number(tag_started, transaction.started);
+    fields.number(tag_started, to_seconds(transaction.started));
     fields.text(tag_browser, transaction.browser);
     fields.text(tag_browser_digest, transaction.browser_digest);
     fields.text(tag_page, transaction.page);
@@ -78,7 +78,7 @@ std::optional<Transaction> decode(std::string_view bytes)
             transaction.id = field->bytes;
             break;
         case tag_started:
-            transaction.started = field->number();
+            transaction.started = from_seconds(field->number());
             break;
         case tag_browser:
             transaction.browser = field->bytes;

@@ -18,7 +18,7 @@ namespace oidc {
 // the state parameter.
 struct Transaction {
     std::string id; // 16 random bytes
-    std::int64_t started = 0;
+    Time started;
     std::string browser;           // name of the browser's binding cookie
     std::string browser_digest;    // of that cookie's value
     std::string page;              // origin of the page that was asked for

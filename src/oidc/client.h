@@ -2,9 +2,9 @@
 #pragma once
 
 #include "core/crypto.h"
+#include "core/time.h"
 #include "jose/private_key.h"
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,7 +53,6 @@ struct Endpoints {
     std::string revocation_endpoint = {};
 };
 
-// Times are in seconds.
 struct Client {
     std::string name; // of the oidc_provider block
     std::string issuer;
@@ -90,15 +89,15 @@ struct Client {
     bool cookie_partitioned = false;
 
     SessionStore session_store = SessionStore::automatic;
-    std::int64_t session_timeout = 0;
-    std::int64_t session_idle_timeout = 0; // 0: none
-    std::int64_t session_max_lifetime = 0; // since the login; 0: none
+    Seconds session_timeout{};
+    Seconds session_idle_timeout{}; // 0: none
+    Seconds session_max_lifetime{}; // since the login; 0: none
     // Of all configured providers with this issuer and client id: how long a
     // session may live without a renewal. Their sessions share revocations.
-    std::int64_t max_session_timeout = 0;
-    std::int64_t token_refresh = 0; // ahead of the token's end; 0: none
-    std::int64_t pre_auth_timeout = 0;
-    std::int64_t clock_skew = 0;
+    Seconds max_session_timeout{};
+    Seconds token_refresh{}; // ahead of the token's end; 0: none
+    Seconds pre_auth_timeout{};
+    Seconds clock_skew{};
 
     Needs needs;
     std::string needs_digest; // of these needs, see session.h

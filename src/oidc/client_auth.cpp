@@ -8,7 +8,7 @@
 namespace oidc {
 namespace {
 
-constexpr std::int64_t assertion_life = 60; // seconds
+constexpr Seconds assertion_life = 60s;
 constexpr std::size_t assertion_id_size = 16;
 
 constexpr std::string_view assertion_type =
@@ -76,8 +76,8 @@ std::string basic(const Client& client)
 
 // RFC 7523, 3. Its audience is the endpoint itself, which every method of a
 // provider must accept, and which no other provider can pass on.
-std::string claims_of_assertion(const Client& client, std::string_view audience,
-    std::int64_t now, Random random)
+std::string claims_of_assertion(
+    const Client& client, std::string_view audience, Time now, Random random)
 {
     auto id = base64url(random(assertion_id_size));
     return json_object({
@@ -104,8 +104,7 @@ std::optional<std::string> sign_assertion(const Client& client,
 }
 
 Check add_assertion(HttpRequest& request, const Client& client,
-    const Metadata& metadata, ClientAuth method, std::int64_t now,
-    Random random)
+    const Metadata& metadata, ClientAuth method, Time now, Random random)
 {
     auto assertion = sign_assertion(client, metadata, method,
         claims_of_assertion(client, request.url, now, random));
@@ -123,7 +122,7 @@ Check add_assertion(HttpRequest& request, const Client& client,
 }
 
 Check authenticate(HttpRequest& request, const Client& client,
-    const Metadata& metadata, std::int64_t now, Random random)
+    const Metadata& metadata, Time now, Random random)
 {
     auto method = client.client_auth;
     if (method == ClientAuth::automatic) {

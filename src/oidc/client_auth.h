@@ -16,6 +16,6 @@ namespace oidc {
 // one or the first that the provider takes. config_unusable where there is
 // none.
 Check authenticate(HttpRequest& request, const Client& client,
-    const Metadata& metadata, std::int64_t now, Random random);
+    const Metadata& metadata, Time now, Random random);
 
 }

@@ -21,7 +21,7 @@ struct Expectation {
     const KeySet& keys;
     std::optional<std::string_view> nonce; // of this very login; of no refresh
     std::string_view access_token;         // that came with it, for at_hash
-    std::int64_t now;
+    Time now;
 };
 
 class IdToken {
@@ -34,7 +34,7 @@ public:
     JsonValue claims() const { return claims_.root(); }
     const std::string& compact() const { return compact_; }
     std::string_view subject() const { return *claims_["sub"].string(); }
-    std::optional<std::int64_t> auth_time() const
+    std::optional<Time> auth_time() const
     {
         return claims_["auth_time"].date();
     }

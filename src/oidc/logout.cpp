@@ -228,10 +228,10 @@ Result<LogoutToken> LogoutToken::verify(
     return LogoutToken(std::move(token->claims));
 }
 
-std::int64_t LogoutToken::expires() const
+Time LogoutToken::expires() const
 {
     return std::min(
-        *claims_["exp"].date(), *claims_["iat"].date() + oldest_token + 1);
+        *claims_["exp"].date(), *claims_["iat"].date() + oldest_token + 1s);
 }
 
 bool LogoutToken::names_issuer(

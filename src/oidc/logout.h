@@ -55,7 +55,7 @@ Result<std::string> parse_back_channel(std::string_view form);
 struct LogoutExpectation {
     const Client& client;
     const KeySet& keys;
-    std::int64_t now;
+    Time now;
 };
 
 class LogoutToken {
@@ -83,7 +83,7 @@ public:
     // Its name, and when the token is taken no more, less the clock skew: until
     // then the name must be remembered. Never much over an hour away.
     std::string_view jti() const { return *claims_["jti"].string(); }
-    std::int64_t expires() const;
+    Time expires() const;
 
 private:
     explicit LogoutToken(Json claims) : claims_(std::move(claims)) {}

@@ -2,14 +2,12 @@
 
 #include "oidc/cookies.h"
 
-#include <limits>
-
 namespace oidc {
 namespace {
 
-constexpr std::int64_t shortest_life = 60;
-constexpr std::int64_t max_life = 24 * 3600;
-constexpr std::int64_t default_life = 3600;
+constexpr Seconds shortest_life = 60s;
+constexpr Seconds max_life = 24h;
+constexpr Seconds default_life = 1h;
 
 constexpr std::size_t keys_limit = 1024 * 1024;
 
@@ -33,20 +31,20 @@ void Provider::configure(Client client, std::span<const Secret> masters)
     metadata_ = configured_metadata(client_);
     is_configured_ = metadata_.has_value();
     usable_until_[index(Part::metadata)] =
-        is_configured_ ? std::numeric_limits<std::int64_t>::max() : 0;
+        is_configured_ ? Time::max() : Time();
 }
 
-const Metadata* Provider::metadata(std::int64_t now) const
+const Metadata* Provider::metadata(Time now) const
 {
     return knows(Part::metadata, now) ? &*metadata_ : nullptr;
 }
 
-const KeySet* Provider::keys(std::int64_t now) const
+const KeySet* Provider::keys(Time now) const
 {
     return knows(Part::keys, now) ? &*keys_ : nullptr;
 }
 
-bool Provider::knows(Part part, std::int64_t now) const
+bool Provider::knows(Part part, Time now) const
 {
     auto is_there =
         part == Part::metadata ? metadata_.has_value() : keys_.has_value();
@@ -67,7 +65,7 @@ HttpRequest Provider::request(Part part) const
 }
 
 Result<Provider::Document> Provider::judge(
-    const HttpResponse& response, std::int64_t now)
+    const HttpResponse& response, Time now)
 {
     if (auto reason = refuse_document(response); !reason.empty()) {
         return Error{Errc::upstream_status, "provider " + reason};
@@ -77,8 +75,7 @@ Result<Provider::Document> Provider::judge(
     return Document{response.body, now + life};
 }
 
-Check Provider::adopt(
-    Part part, std::string_view body, std::int64_t usable_until)
+Check Provider::adopt(Part part, std::string_view body, Time usable_until)
 {
     auto adopted =
         part == Part::metadata ? adopt_metadata(body) : adopt_keys(body);
@@ -88,7 +85,7 @@ Check Provider::adopt(
     return adopted;
 }
 
-void Provider::prolong(Part part, std::int64_t usable_until)
+void Provider::prolong(Part part, Time usable_until)
 {
     usable_until_[index(part)] = usable_until;
 }

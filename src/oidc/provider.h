@@ -44,10 +44,10 @@ public:
     }
 
     // Null when not known, or no longer usable.
-    const Metadata* metadata(std::int64_t now) const;
-    const KeySet* keys(std::int64_t now) const;
+    const Metadata* metadata(Time now) const;
+    const KeySet* keys(Time now) const;
 
-    bool knows(Part part, std::int64_t now) const;
+    bool knows(Part part, Time now) const;
 
     // True where the configuration says all of it, and nothing is asked.
     bool is_configured(Part part) const;
@@ -58,19 +58,18 @@ public:
     // The document that an answer holds, and until when it is fresh.
     struct Document {
         std::string_view body;
-        std::int64_t fresh_until;
+        Time fresh_until;
     };
 
     // Judges an answer; the view is into it. upstream_status.
-    static Result<Document> judge(
-        const HttpResponse& response, std::int64_t now);
+    static Result<Document> judge(const HttpResponse& response, Time now);
 
     // Takes a part in as it was received, by this worker or another one, for
     // use until then. What was known stays when this fails.
-    Check adopt(Part part, std::string_view body, std::int64_t usable_until);
+    Check adopt(Part part, std::string_view body, Time usable_until);
 
     // What is known was found fresh again.
-    void prolong(Part part, std::int64_t usable_until);
+    void prolong(Part part, Time usable_until);
 
 private:
     Check adopt_metadata(std::string_view body);
@@ -87,7 +86,7 @@ private:
     bool is_configured_ = false;
     std::optional<Metadata> metadata_;
     std::optional<KeySet> keys_;
-    std::int64_t usable_until_[2] = {};
+    Time usable_until_[2];
 };
 
 }

@@ -6,7 +6,6 @@
 #include "oidc/logout.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 
 namespace oidc {
@@ -226,21 +225,21 @@ void open_all(std::vector<Opened>& held, CookieLines cookies,
     }
 }
 
-// So many seconds later; at the end of all times at the latest.
-std::int64_t later(std::int64_t time, std::int64_t seconds)
+// That much later; at the end of all times at the latest.
+Time later(Time time, Seconds seconds)
 {
-    return std::min(time, std::numeric_limits<std::int64_t>::max() - seconds) +
-        seconds;
+    return std::min(time, Time::max() - seconds) + seconds;
 }
 
 // By the configuration, of a session whose login was at the one time and whose
 // tokens came at the other.
-std::int64_t last_end(
-    const Client& client, std::int64_t started, std::int64_t renewed)
+Time last_end(const Client& client, TimeMs started, Time renewed)
 {
     auto end = later(renewed, client.session_timeout);
-    return client.session_max_lifetime > 0 ?
-        std::min(end, later(started / 1000, client.session_max_lifetime)) :
+    return client.session_max_lifetime > 0s ?
+        std::min(end,
+            later(std::chrono::floor<Seconds>(started),
+                client.session_max_lifetime)) :
         end;
 }
 
@@ -255,26 +254,26 @@ void write_text(FieldWriter& fields, Tag tag, bool is_needed,
 // What comes anew with every answer of the token endpoint.
 void write_tokens(FieldWriter& fields, std::optional<std::string_view> id_token,
     std::optional<std::string_view> refresh_token, const Tokens& tokens,
-    const Client& client, std::int64_t started, std::int64_t now)
+    const Client& client, TimeMs started, Time now)
 {
     const auto& needs = client.needs;
     fields.text(tag_needs, client.needs_digest);
-    fields.number(tag_expires, last_end(client, started, now));
-    fields.number(tag_renewed, now);
+    fields.number(tag_expires, to_seconds(last_end(client, started, now)));
+    fields.number(tag_renewed, to_seconds(now));
     write_text(fields, tag_id_token, needs.id_token, id_token);
     if (needs.access_token) {
         fields.text(tag_access_token, tokens.access_token);
     }
-    if (tokens.expires_in > 0) {
-        fields.number(tag_access_expires, now + tokens.expires_in);
+    if (tokens.expires_in > 0s) {
+        fields.number(tag_access_expires, to_seconds(now + tokens.expires_in));
     }
     write_text(fields, tag_refresh_token, needs.refresh_token, refresh_token);
 }
 
-void write_seen(FieldWriter& fields, const Client& client, std::int64_t now)
+void write_seen(FieldWriter& fields, const Client& client, Time now)
 {
-    if (client.session_idle_timeout > 0) {
-        fields.number(tag_seen, now);
+    if (client.session_idle_timeout > 0s) {
+        fields.number(tag_seen, to_seconds(now));
     }
 }
 
@@ -307,16 +306,16 @@ std::string digest_of_needs(const Needs& needs)
 
 Session Session::begin(const IdToken& token,
     const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-    const Client& client, std::int64_t started, std::int64_t now, Random random)
+    const Client& client, TimeMs started, Time now, Random random)
 {
     FieldWriter fields(version);
     fields.text(tag_id, random(id_size));
-    fields.number(tag_started, started);
+    fields.number(tag_started, to_milliseconds(started));
     write_tokens(fields, token.compact(), tokens.refresh_token, tokens, client,
         started, now);
     write_seen(fields, client, now);
     if (auto auth_time = token.auth_time()) {
-        fields.number(tag_auth_time, *auth_time);
+        fields.number(tag_auth_time, to_seconds(*auth_time));
     }
     if (auto sid = sid_of(token)) {
         fields.text(tag_sid, *sid);
@@ -332,7 +331,7 @@ Session Session::begin(const IdToken& token,
 
 Session Session::renew(const std::optional<IdToken>& token,
     const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-    const Client& client, std::int64_t now) const
+    const Client& client, Time now) const
 {
     auto claims = read_claims(fields_);
     auto sid = token ? sid_of(*token) : std::nullopt;
@@ -340,17 +339,18 @@ Session Session::renew(const std::optional<IdToken>& token,
 
     FieldWriter fields(version);
     fields.text(tag_id, id());
-    fields.number(tag_started, started_);
+    fields.number(tag_started, to_milliseconds(started_));
     write_tokens(fields, token ? token->compact() : id_token(),
         tokens.refresh_token.empty() ? refresh_token() : tokens.refresh_token,
         tokens, client, started_, now);
     write_seen(fields, client, now);
     // Core, 12.2: it tells the login, and no refresh makes that a later one.
-    if (auth_time_ > 0 || auth_time) {
+    auto is_told = auth_time_ > Time();
+    if (is_told || auth_time) {
         fields.number(tag_auth_time,
-            auth_time_ > 0 ?
-                std::min(auth_time_, auth_time.value_or(auth_time_)) :
-                *auth_time);
+            to_seconds(is_told ?
+                    std::min(auth_time_, auth_time.value_or(auth_time_)) :
+                    *auth_time));
     }
     if (sid || this->sid()) {
         fields.text(tag_sid, sid ? *sid : *this->sid());
@@ -393,7 +393,7 @@ bool Session::owes_userinfo() const
     return find(tag_owing).has_value();
 }
 
-Session Session::seen(std::int64_t now) const
+Session Session::seen(Time now) const
 {
     auto session = *this;
     FieldWriter fields(fields_.front());
@@ -403,7 +403,7 @@ Session Session::seen(std::int64_t now) const
             fields.text(field->tag, field->bytes);
         }
     }
-    fields.number(tag_seen, now);
+    fields.number(tag_seen, to_seconds(now));
     session.fields_ = fields.take();
     session.seen_ = now;
     return session;
@@ -417,8 +417,8 @@ Session::Session(
     is_whole_ = read(client);
 }
 
-Session::Acceptance Session::accept(OpenedSession opened, const Client& client,
-    std::int64_t revoked_at, std::int64_t now)
+Session::Acceptance Session::accept(
+    OpenedSession opened, const Client& client, TimeMs revoked_at, Time now)
 {
     auto& session = opened.session_;
     if (now >= session.expires_ || session.has_idled(client, now) ||
@@ -485,8 +485,8 @@ std::optional<OpenedSession> open_stored(
     return OpenedSession::of(std::move(*plain), provider.client(), ticket);
 }
 
-Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
-    std::int64_t now, Random random) const
+Result<Session::Kept> Session::keep(
+    const Provider& provider, std::size_t most, Time now, Random random) const
 {
     const auto& client = provider.client();
     const auto& max_name = provider.session_cookie(true);
@@ -517,7 +517,7 @@ Result<Session::Kept> Session::keep(const Provider& provider, std::size_t most,
     auto keys = revocation_keys(client);
     auto ticket = ticket_ ? ticket_->with(keys) : Ticket::make(keys, random);
     auto idle_end = now + client.session_idle_timeout;
-    auto until = client.session_idle_timeout > 0 ?
+    auto until = client.session_idle_timeout > 0s ?
         std::min(expires_, idle_end) :
         expires_;
     return Kept{seal(ticket.fields()),
@@ -535,22 +535,22 @@ bool Session::read(const Client& client)
     while (auto field = fields.next()) {
         switch (field->tag) {
         case tag_started:
-            started_ = field->number();
+            started_ = from_milliseconds(field->number());
             break;
         case tag_expires:
-            sealed_end_ = field->number();
+            sealed_end_ = from_seconds(field->number());
             break;
         case tag_renewed:
-            renewed_ = field->number();
+            renewed_ = from_seconds(field->number());
             break;
         case tag_seen:
-            seen_ = field->number();
+            seen_ = from_seconds(field->number());
             break;
         case tag_auth_time:
-            auth_time_ = field->number();
+            auth_time_ = from_seconds(field->number());
             break;
         case tag_access_expires:
-            access_expires_ = field->number();
+            access_expires_ = from_seconds(field->number());
             break;
         }
     }
@@ -560,26 +560,25 @@ bool Session::read(const Client& client)
 
 // In a store its time to live tells; a session of before there was such a
 // timeout begins to idle now.
-bool Session::has_idled(const Client& client, std::int64_t now) const
+bool Session::has_idled(const Client& client, Time now) const
 {
-    return client.session_idle_timeout > 0 && seen_ > 0 && !ticket_ &&
+    return client.session_idle_timeout > 0s && seen_ > Time() && !ticket_ &&
         now >= later(seen_, client.session_idle_timeout);
 }
 
-bool Session::wants_seal(const Client& client, std::int64_t now) const
+bool Session::wants_seal(const Client& client, Time now) const
 {
-    constexpr std::int64_t parts = 20;
-    auto step = std::max<std::int64_t>(client.session_idle_timeout / parts, 1);
-    return client.session_idle_timeout > 0 && !ticket_ && now >= seen_ + step;
+    auto step = std::max(client.session_idle_timeout / 20, 1s);
+    return client.session_idle_timeout > 0s && !ticket_ && now >= seen_ + step;
 }
 
 // Ahead of its end, but a short-lived token's first half is its own.
-bool Session::wants_refresh(const Client& client, std::int64_t now) const
+bool Session::wants_refresh(const Client& client, Time now) const
 {
     if (owes_userinfo() && client.userinfo) {
         return refresh_token().has_value();
     }
-    if (client.token_refresh == 0 || access_expires_ == 0) {
+    if (client.token_refresh == 0s || access_expires_ == Time()) {
         return false;
     }
     auto ahead =
@@ -648,7 +647,7 @@ std::string Session::subject_key(const Client& client) const
 std::string Session::generation() const
 {
     return digest(Hash::sha256,
-        bind_fields({"generation", id(), std::to_string(renewed_),
+        bind_fields({"generation", id(), std::to_string(to_seconds(renewed_)),
             refresh_token().value_or("")}))
         .substr(0, id_size);
 }

@@ -28,25 +28,24 @@ struct Save {
 
     std::string key;
     std::string blob;
-    std::int64_t until;
+    Time until;
 
     std::string subject; // whose share of the store it takes: its subject_key()
 
     // By what anybody may ask to revoke it: how long that can be of use. Empty
     // for a session without.
     std::string sid_key;
-    std::int64_t ends;
+    Time ends;
 };
 
 class Session {
 public:
     // Keeps only what the client's Needs name. `started` is when the callback
-    // arrived, in milliseconds since the epoch by the clock that revocations
-    // are stamped by; all other times are in seconds, by our own clock.
+    // arrived, by the clock that revocations are stamped by; all other times
+    // are by our own clock.
     static Session begin(const IdToken& token,
         const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-        const Client& client, std::int64_t started, std::int64_t now,
-        Random random);
+        const Client& client, TimeMs started, Time now, Random random);
 
     // The same session with what a refresh brought, and with its end moved on.
     // A new ID token replaces all claims of the old one but the facts of the
@@ -54,10 +53,10 @@ public:
     // the old one. Without one of them its claims stay.
     Session renew(const std::optional<IdToken>& token,
         const std::optional<UserInfo>& userinfo, const Tokens& tokens,
-        const Client& client, std::int64_t now) const;
+        const Client& client, Time now) const;
 
     // The same session, seen now.
-    Session seen(std::int64_t now) const;
+    Session seen(Time now) const;
 
     // The same session, to be renewed again at once: user info was not asked
     // for as it should have been.
@@ -67,10 +66,10 @@ public:
     // The one judgement of what came back from a cookie or a store, whatever
     // the store: it is in time, holds all that the configuration uses, and no
     // revocation is as late as its beginning. `revoked_at` is the latest of its
-    // revocation keys', in milliseconds since the epoch; 0: none.
+    // revocation keys'; TimeMs(): none.
     struct Acceptance;
     static Acceptance accept(OpenedSession opened, const Client& client,
-        std::int64_t revoked_at, std::int64_t now);
+        TimeMs revoked_at, Time now);
 
     // How a session is kept: a cookie's value, and what goes to a store,
     // unless the cookie holds it all.
@@ -81,8 +80,8 @@ public:
 
     // By the client's session_store, and where it came from. session_too_large
     // beyond `most` bytes of cookies.
-    Result<Kept> keep(const Provider& provider, std::size_t most,
-        std::int64_t now, Random random) const;
+    Result<Kept> keep(const Provider& provider, std::size_t most, Time now,
+        Random random) const;
 
     // Random; as a public handle for logs it is not a secret.
     std::string_view id() const;
@@ -99,19 +98,19 @@ public:
 
     // Its access token ends soon, or it owes its user info, and there is a way
     // to another one.
-    bool wants_refresh(const Client& client, std::int64_t now) const;
+    bool wants_refresh(const Client& client, Time now) const;
 
     // It is kept in a cookie that should say when it was seen last.
-    bool wants_seal(const Client& client, std::int64_t now) const;
+    bool wants_seal(const Client& client, Time now) const;
 
-    std::int64_t started() const { return started_; } // milliseconds
-    std::int64_t expires() const { return expires_; }
+    TimeMs started() const { return started_; }
+    Time expires() const { return expires_; }
 
     // The same without what the configuration says by now.
-    std::int64_t sealed_end() const { return sealed_end_; }
+    Time sealed_end() const { return sealed_end_; }
 
-    std::int64_t auth_time() const { return auth_time_; } // 0: not told
-    std::int64_t access_token_expires() const { return access_expires_; }
+    Time auth_time() const { return auth_time_; } // Time(): not told
+    Time access_token_expires() const { return access_expires_; }
     const std::optional<Ticket>& ticket() const { return ticket_; }
 
     // In all of these a view into this session; nothing when it is not kept.
@@ -129,20 +128,20 @@ private:
         std::optional<Ticket> ticket = {});
 
     bool read(const Client& client);
-    bool has_idled(const Client& client, std::int64_t now) const;
+    bool has_idled(const Client& client, Time now) const;
     bool serves(const Client& client) const;
     bool knows_of(std::string_view claim_name) const;
     std::optional<std::string_view> find(unsigned char tag) const;
 
     std::string fields_;
     bool is_whole_ = false;
-    std::int64_t started_ = 0;
-    std::int64_t sealed_end_ = 0;
-    std::int64_t expires_ = 0; // the configuration may say less
-    std::int64_t renewed_ = 0; // when the tokens came
-    std::int64_t seen_ = 0;
-    std::int64_t auth_time_ = 0;
-    std::int64_t access_expires_ = 0;
+    TimeMs started_;
+    Time sealed_end_;
+    Time expires_; // the configuration may say less
+    Time renewed_; // when the tokens came
+    Time seen_;
+    Time auth_time_;
+    Time access_expires_;
     std::optional<Ticket> ticket_; // of one that lies in a store
 };
 
@@ -157,8 +156,8 @@ public:
     {
         return session_.subject_key(client);
     }
-    std::int64_t started() const { return session_.started(); }
-    std::int64_t sealed_end() const { return session_.sealed_end(); }
+    TimeMs started() const { return session_.started(); }
+    Time sealed_end() const { return session_.sealed_end(); }
 
     // Its sid has changed since it began: an older ticket, or copy of it, does
     // not know all that it can be revoked by.
@@ -192,8 +191,8 @@ struct Opened {
     // on http alone.
     bool is_plain = false;
 
-    // When it was revoked as far as is known beforehand, in milliseconds.
-    std::int64_t revoked_at = 0;
+    // When it was revoked as far as is known beforehand.
+    TimeMs revoked_at{};
 
     explicit operator bool() const { return session || ticket; }
 

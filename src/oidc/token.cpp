@@ -8,7 +8,7 @@
 namespace oidc {
 namespace {
 
-constexpr std::int64_t max_life = 10 * 365 * 86400LL;
+constexpr Seconds max_life = 10 * 365 * 24h;
 
 // RFC 6749, A.12 and A.17. An access token may go into a header of a request to
 // the application.
@@ -103,7 +103,7 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
         return incomplete("whose token type is not Bearer");
     }
     auto refresh_token = (*document)["refresh_token"].string().value_or("");
-    auto life = (*document)["expires_in"].date().value_or(0);
+    auto life = (*document)["expires_in"].seconds().value_or(0s);
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
         std::string(is_printable(refresh_token) ? refresh_token : ""),

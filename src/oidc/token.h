@@ -29,8 +29,8 @@ bool is_refusal(const HttpResponse& response);
 struct Tokens {
     std::string id_token;
     std::string access_token;
-    std::string refresh_token;   // empty: none came
-    std::int64_t expires_in = 0; // seconds; 0: the provider did not say
+    std::string refresh_token; // empty: none came
+    Seconds expires_in{};      // 0: the provider did not say
 };
 
 // upstream_status, upstream_token, id_token_missing, or the provider_* of the

@@ -9,7 +9,7 @@ namespace oidc {
 namespace {
 
 using Rule = Check (*)(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t now);
+    const Client& client, Time now);
 
 Error error_of(const TokenRules& rules, Errc code, const std::string& what)
 {
@@ -66,8 +66,8 @@ Result<Json> read_claims(const TokenRules& rules, const Jws& jws,
     return std::move(*claims);
 }
 
-Check check_origin(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t)
+Check check_origin(
+    const TokenRules& rules, const Json& claims, const Client& client, Time)
 {
     return oidc::check_origin(rules.kind.name, rules.origin, claims, client);
 }
@@ -80,8 +80,8 @@ bool is_trusted(std::optional<std::string_view> aud, const Client& client)
 }
 
 // 3.1.3.7, 3: of the audiences we must be one and trust all.
-Check check_further_audiences(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t)
+Check check_further_audiences(
+    const TokenRules& rules, const Json& claims, const Client& client, Time)
 {
     auto aud = claims["aud"];
     for (std::size_t i = 0; i < aud.size(); i++) {
@@ -94,8 +94,8 @@ Check check_further_audiences(const TokenRules& rules, const Json& claims,
 }
 
 // 3.1.3.7, 9
-Check check_expiry(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t now)
+Check check_expiry(
+    const TokenRules& rules, const Json& claims, const Client& client, Time now)
 {
     auto exp = claims["exp"].date();
     if (!exp) {
@@ -103,14 +103,14 @@ Check check_expiry(const TokenRules& rules, const Json& claims,
     }
     if (now >= *exp + client.clock_skew) {
         return error_of(rules, rules.expired,
-            "expired " + std::to_string(now - *exp) + " seconds ago");
+            "expired " + std::to_string((now - *exp).count()) + " seconds ago");
     }
     return Ok{};
 }
 
 // RFC 7519, 4.1.5
-Check check_not_before(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t now)
+Check check_not_before(
+    const TokenRules& rules, const Json& claims, const Client& client, Time now)
 {
     auto nbf = claims["nbf"];
     if (!nbf.exists()) {
@@ -125,8 +125,8 @@ Check check_not_before(const TokenRules& rules, const Json& claims,
 
 // 3.1.3.7, 10: a token is used within minutes of its making; one that is an
 // hour old was not made for this occasion.
-Check check_issued_at(const TokenRules& rules, const Json& claims,
-    const Client& client, std::int64_t now)
+Check check_issued_at(
+    const TokenRules& rules, const Json& claims, const Client& client, Time now)
 {
     auto iat = claims["iat"].date();
     auto refuse = [&](const std::string& what) {
@@ -137,12 +137,12 @@ Check check_issued_at(const TokenRules& rules, const Json& claims,
         return refuse("has no iat");
     }
     if (*iat > now + client.clock_skew) {
-        return refuse("was issued " + std::to_string(*iat - now) +
+        return refuse("was issued " + std::to_string((*iat - now).count()) +
             " seconds in the future");
     }
     if (*iat < now - oldest_token - client.clock_skew) {
-        return refuse(
-            "was issued " + std::to_string(now - *iat) + " seconds ago");
+        return refuse("was issued " + std::to_string((now - *iat).count()) +
+            " seconds ago");
     }
     return Ok{};
 }
@@ -159,7 +159,7 @@ constexpr Rule shared[] = {
 
 Result<VerifiedToken> verify_token(const TokenRules& rules,
     std::string_view compact, const Client& client, const KeySet& keys,
-    std::int64_t now)
+    Time now)
 {
     auto signed_token = decrypt(rules, compact, client);
     if (!signed_token) {

@@ -40,7 +40,7 @@ struct VerifiedToken {
 // Decryption and signature first. The rules must be a constant.
 Result<VerifiedToken> verify_token(const TokenRules& rules,
     std::string_view compact, const Client& client, const KeySet& keys,
-    std::int64_t now);
+    Time now);
 
 // By the configured issuer, and for us among others.
 Check check_origin(std::string_view message, const OriginCodes& codes,
@@ -49,8 +49,8 @@ Check check_origin(std::string_view message, const OriginCodes& codes,
 // 1 to 255 ASCII characters, as Core, 2 has it for sub.
 bool is_identifier(std::optional<std::string_view> text);
 
-// Seconds from iat for which a token is taken, but for the clock skew.
-constexpr std::int64_t oldest_token = 3600;
+// How long after iat a token is taken, but for the clock skew.
+constexpr Seconds oldest_token = 1h;
 
 // What tells a logout token from an ID token (Back-Channel Logout, 2.4).
 constexpr std::string_view logout_type = "logout+jwt";

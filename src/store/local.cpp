@@ -20,10 +20,10 @@ std::vector<std::string_view> views(const std::vector<std::string>& texts)
 oidc::Loaded LocalStore::load(const oidc::Load& step)
 {
     oidc::Loaded loaded;
-    auto now = ngx_time();
+    auto now = ngx::now();
     if (memory_ != nullptr && !step.key.empty()) {
         loaded.blob = memory_->load(
-            step.key, now, idle_timeout_ > 0 ? now + idle_timeout_ : 0);
+            step.key, now, idle_timeout_ > 0s ? now + idle_timeout_ : Time());
     }
     loaded.revoked_at = zone_.revoked_at(views(step.revocation_keys));
     return loaded;
@@ -39,8 +39,7 @@ std::optional<Check> LocalStore::save(
     ngx_http_request_t*, const oidc::Save& step, Done<Check>)
 {
     if (memory_ != nullptr &&
-        memory_->save(
-            step.key, step.blob, step.subject, ngx_time(), step.until)) {
+        memory_->save(step.key, step.blob, step.subject, now(), step.until)) {
         return Check(oidc::Ok{});
     }
     return Check(Error{Errc::store_full,
@@ -57,10 +56,10 @@ std::optional<Check> LocalStore::drop(
     return Check(oidc::Ok{});
 }
 
-std::optional<Store::Time> LocalStore::read_clock(
-    ngx_http_request_t*, Done<Time>)
+std::optional<Store::ClockTime> LocalStore::read_clock(
+    ngx_http_request_t*, Done<ClockTime>)
 {
-    return Time(now_in_milliseconds());
+    return ClockTime(now_ms());
 }
 
 // Nobody is told that they were unless all of them are noted.
@@ -70,11 +69,11 @@ std::optional<Check> LocalStore::revoke(
     Zone::Revocation revocation;
     revocation.owner = step.is_proven ? step.subject : step.address;
     revocation.is_proven = step.is_proven;
-    revocation.at = std::max(now_in_milliseconds(), step.least);
+    revocation.at = std::max(now_ms(), step.least);
     revocation.until = step.until + renewal_margin;
     for (const auto& key : step.keys) {
         revocation.key = key;
-        if (!zone_.revoke(revocation, ngx_time())) {
+        if (!zone_.revoke(revocation, now())) {
             return Check(Error{Errc::store_full,
                 "oidc_state_zone has no room for another revocation"});
         }
@@ -85,27 +84,26 @@ std::optional<Check> LocalStore::revoke(
 std::optional<Store::Acquisition> LocalStore::acquire(
     ngx_http_request_t*, const oidc::Acquire& step, Done<Acquisition>)
 {
-    return Acquisition(
-        zone_.acquire(step.purpose, step.id, ngx_time(), step.until));
+    return Acquisition(zone_.acquire(step.purpose, step.id, now(), step.until));
 }
 
 void LocalStore::pin(const oidc::Pin& step)
 {
-    zone_.pin(views(step.keys), step.subject, ngx_time());
-    if (step.copies_until > 0) {
+    zone_.pin(views(step.keys), step.subject, now());
+    if (step.copies_until > Time()) {
         Zone::Revocation revocation;
         revocation.key = step.keys.front();
         revocation.owner = step.subject;
-        revocation.at = std::max(now_in_milliseconds(), step.started);
+        revocation.at = std::max(now_ms(), step.started);
         revocation.until = step.copies_until + renewal_margin;
-        zone_.revoke(revocation, ngx_time());
+        zone_.revoke(revocation, now());
     }
 }
 
 void LocalStore::finish(ngx_http_request_t*, const oidc::Acquire& step,
-    const std::string& result, std::int64_t keep)
+    const std::string& result, Seconds keep)
 {
-    zone_.finish(step.id, result, ngx_time(), keep);
+    zone_.finish(step.id, result, now(), keep);
 }
 
 void LocalStore::abandon(ngx_http_request_t*, const oidc::Acquire& step)

@@ -21,9 +21,9 @@ using oidc::RedisReply;
 constexpr std::string_view ended = "="; // what no owner's name begins with
 constexpr std::size_t owner_size = 12;  // random bytes
 
-std::string in_milliseconds(std::int64_t seconds)
+std::string in_milliseconds(Seconds time)
 {
-    return std::to_string(std::max<std::int64_t>(seconds, 1) * 1000);
+    return std::to_string(Milliseconds(std::max(time, 1s)).count());
 }
 
 std::int64_t number_of(std::string_view text)
@@ -70,8 +70,8 @@ oidc::Loaded read_loaded(
     }
     for (auto i = first_key; i < replies.size(); i++) {
         if (is_text(replies[i])) {
-            loaded.revoked_at =
-                std::max(loaded.revoked_at, number_of(replies[i].text));
+            loaded.revoked_at = std::max(loaded.revoked_at,
+                oidc::from_milliseconds(number_of(replies[i].text)));
         }
     }
     return loaded;
@@ -90,10 +90,10 @@ Zone::Acquisition read_acquisition(
     return {Zone::Standing::ended, value.substr(ended.size())};
 }
 
-std::int64_t read_time(const RedisReply& reply)
+TimeMs read_time(const RedisReply& reply)
 {
-    return number_of(reply.list[0].text) * 1000 +
-        number_of(reply.list[1].text) / 1000;
+    return oidc::from_seconds(number_of(reply.list[0].text)) +
+        Milliseconds(number_of(reply.list[1].text) / 1000);
 }
 
 std::function<void(oidc::Result<std::vector<RedisReply>>)> pass_on(
@@ -155,7 +155,7 @@ std::optional<Store::Loaded> RedisStore::load(
     if (!step.key.empty()) {
         auto session = key("session", step.key);
         commands.push_back({"GET", session});
-        if (idle_timeout_ > 0) {
+        if (idle_timeout_ > 0s) {
             commands.push_back(
                 {"PEXPIRE", session, in_milliseconds(idle_timeout_)});
         }
@@ -178,7 +178,7 @@ std::optional<Store::Loaded> RedisStore::load(
 std::optional<Check> RedisStore::save(
     ngx_http_request_t* r, const oidc::Save& step, Done<Check> done)
 {
-    auto now = ngx_time();
+    auto now = ngx::now();
     std::vector<RedisCommand> commands{{"SET", key("session", step.key),
         step.blob, "PX", in_milliseconds(step.until - now)}};
     if (!step.sid_key.empty()) {
@@ -196,12 +196,12 @@ std::optional<Check> RedisStore::drop(
     return {};
 }
 
-std::optional<Store::Time> RedisStore::read_clock(
-    ngx_http_request_t* r, Done<Time> done)
+std::optional<Store::ClockTime> RedisStore::read_clock(
+    ngx_http_request_t* r, Done<ClockTime> done)
 {
     ask(r, {{"TIME"}}, [done = std::move(done)](Replies replies) {
-        done(replies ? Time(read_time(replies->front())) :
-                       Time(std::move(replies).error()));
+        done(replies ? ClockTime(read_time(replies->front())) :
+                       ClockTime(std::move(replies).error()));
     });
     return {};
 }
@@ -214,10 +214,9 @@ std::optional<Check> RedisStore::revoke(
     for (const auto& revocation : step.keys) {
         command.push_back(key("revoked", revocation));
     }
-    command.push_back(
-        in_milliseconds(step.until + renewal_margin - ngx_time()));
+    command.push_back(in_milliseconds(step.until + renewal_margin - now()));
     command.push_back(step.is_proven ? "all" : "known");
-    command.push_back(std::to_string(step.least));
+    command.push_back(std::to_string(oidc::to_milliseconds(step.least)));
     ask(r, {std::move(command)}, pass_on(std::move(done)));
     return {};
 }
@@ -228,7 +227,7 @@ std::optional<Check> RedisStore::revoke(
 std::optional<Store::Acquisition> RedisStore::acquire(
     ngx_http_request_t* r, const oidc::Acquire& step, Done<Acquisition> done)
 {
-    constexpr std::int64_t max_flow = 30;
+    constexpr Seconds max_flow = 30s;
     auto name = key("once", step.id);
     auto owner = oidc::base64url(oidc::random_bytes(owner_size));
     ask(r,
@@ -242,7 +241,7 @@ std::optional<Store::Acquisition> RedisStore::acquire(
 }
 
 void RedisStore::finish(ngx_http_request_t* r, const oidc::Acquire& step,
-    const std::string& result, std::int64_t keep)
+    const std::string& result, Seconds keep)
 {
     tell(r,
         {"SET", key("once", step.id), std::string(ended) + result, "PX",

@@ -68,7 +68,7 @@ ngx_int_t MemoryStore::create()
 }
 
 std::optional<std::string> MemoryStore::load(
-    std::string_view key, std::int64_t now, std::int64_t until)
+    std::string_view key, Time now, Time until)
 {
     std::string blob;
     for (std::size_t size = 1024;;) {
@@ -80,7 +80,7 @@ std::optional<std::string> MemoryStore::load(
             return {};
         }
         auto& session = table_[index];
-        if (now >= session.until) {
+        if (oidc::to_seconds(now) >= session.until) {
             table_.remove(change, index);
             change.commit();
             return {};
@@ -88,7 +88,8 @@ std::optional<std::string> MemoryStore::load(
         size = table_.copy(index, blob);
         if (size == blob.size()) {
             table_.touch(change, index);
-            change.set(session.until, until != 0 ? until : session.until);
+            change.set(session.until,
+                until != Time() ? oidc::to_seconds(until) : session.until);
             change.commit();
             return blob;
         }
@@ -96,14 +97,14 @@ std::optional<std::string> MemoryStore::load(
 }
 
 bool MemoryStore::save(std::string_view key, std::string_view blob,
-    std::string_view owner, std::int64_t now, std::int64_t until)
+    std::string_view owner, Time now, Time until)
 {
     auto count = table_.blocks_of(blob.size());
     if (count > table_.capacity()) {
         return false;
     }
     Change change(table_);
-    table_.sweep(change, queue, now);
+    table_.sweep(change, queue, oidc::to_seconds(now));
     limit_share(change, owner, count, table_.find(space, key));
     make_room(change, count);
 
@@ -113,7 +114,7 @@ bool MemoryStore::save(std::string_view key, std::string_view blob,
     entry.queue = queue;
     entry.key = key;
     entry.owner = owner;
-    entry.until = until;
+    entry.until = oidc::to_seconds(until);
     entry.blob = blob;
     table_.insert(change, entry);
     if (before != 0) {

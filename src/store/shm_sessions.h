@@ -32,16 +32,15 @@ public:
         ngx_conf_t* cf, std::string_view name, std::size_t size);
 
     // A copy of the blob, which then is the most recently used one, with its
-    // end moved to `until` where that is not 0; nothing where the key is
-    // unknown or its blob has come to its end. Times are in seconds.
-    std::optional<std::string> load(
-        std::string_view key, std::int64_t now, std::int64_t until);
+    // end moved to `until` where that is not Time(); nothing where the
+    // key is unknown or its blob has come to its end.
+    std::optional<std::string> load(std::string_view key, Time now, Time until);
 
     // In the place of what the key had. The owner is the subject's own key, 16
     // bytes, or empty. False where it cannot fit at all, and nothing has
     // changed.
     bool save(std::string_view key, std::string_view blob,
-        std::string_view owner, std::int64_t now, std::int64_t until);
+        std::string_view owner, Time now, Time until);
 
     void drop(std::string_view key);
 

@@ -15,17 +15,9 @@
 
 namespace ngx {
 
-// Since the epoch; revocations are told from logins of the same second.
-inline std::int64_t now_in_milliseconds()
-{
-    auto time = ngx_timeofday();
-    return static_cast<std::int64_t>(time->sec) * 1000 +
-        static_cast<std::int64_t>(time->msec);
-}
-
-// Seconds by which a revocation outlasts its time: a renewal that was under way
+// By how long a revocation outlasts its time: a renewal that was under way
 // moves the end of its session on by as much as it takes.
-constexpr std::int64_t renewal_margin = 300;
+constexpr Seconds renewal_margin = 300s;
 
 // Performs those steps of a flow. What is not there at once `done` gets: at
 // most once, while the request lives.
@@ -37,7 +29,7 @@ public:
     using Done = std::function<void(T)>;
 
     using Loaded = oidc::Result<oidc::Loaded>;
-    using Time = oidc::Result<std::int64_t>;
+    using ClockTime = oidc::Result<TimeMs>;
     using Acquisition = oidc::Result<Zone::Acquisition>;
 
     virtual std::optional<Loaded> load(
@@ -46,8 +38,8 @@ public:
         const oidc::Save& step, Done<oidc::Check> done) = 0;
     virtual std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) = 0;
-    virtual std::optional<Time> read_clock(
-        ngx_http_request_t* r, Done<Time> done) = 0;
+    virtual std::optional<ClockTime> read_clock(
+        ngx_http_request_t* r, Done<ClockTime> done) = 0;
     virtual std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) = 0;
     virtual std::optional<Acquisition> acquire(ngx_http_request_t* r,
@@ -57,9 +49,9 @@ public:
     virtual void pin(const oidc::Pin& step) = 0;
 
     // The end of what was acquired, with a result for those who ask for it
-    // within so many seconds.
+    // within `keep`.
     virtual void finish(ngx_http_request_t* r, const oidc::Acquire& step,
-        const std::string& result, std::int64_t keep) = 0;
+        const std::string& result, Seconds keep) = 0;
 
     // It will not come to an end; the request is null where it is torn down.
     virtual void abandon(ngx_http_request_t* r, const oidc::Acquire& step) = 0;
@@ -69,8 +61,8 @@ public:
 class LocalStore : public Store {
 public:
     // Without a memory where the configuration keeps all sessions in cookies.
-    // Idle sessions end after so many seconds; 0: they do not.
-    LocalStore(Zone& zone, MemoryStore* memory, std::int64_t idle_timeout) :
+    // Idle sessions end after that time; 0: they do not.
+    LocalStore(Zone& zone, MemoryStore* memory, Seconds idle_timeout) :
         zone_(zone), memory_(memory), idle_timeout_(idle_timeout)
     {
     }
@@ -84,30 +76,28 @@ public:
         const oidc::Save& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) override;
-    std::optional<Time> read_clock(
-        ngx_http_request_t* r, Done<Time> done) override;
+    std::optional<ClockTime> read_clock(
+        ngx_http_request_t* r, Done<ClockTime> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
     std::optional<Acquisition> acquire(ngx_http_request_t* r,
         const oidc::Acquire& step, Done<Acquisition> done) override;
     void pin(const oidc::Pin& step) override;
     void finish(ngx_http_request_t* r, const oidc::Acquire& step,
-        const std::string& result, std::int64_t keep) override;
+        const std::string& result, Seconds keep) override;
     void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
 
 private:
     Zone& zone_;
     MemoryStore* memory_;
-    std::int64_t idle_timeout_;
+    Seconds idle_timeout_;
 };
 
 // In Redis, or Valkey: the same for all nodes that name it.
 class RedisStore : public Store {
 public:
-    RedisStore(
-        RedisServer& server, std::string prefix, std::int64_t idle_timeout) :
-        server_(server),
-        prefix_(std::move(prefix)), idle_timeout_(idle_timeout)
+    RedisStore(RedisServer& server, std::string prefix, Seconds idle_timeout) :
+        server_(server), prefix_(std::move(prefix)), idle_timeout_(idle_timeout)
     {
     }
 
@@ -117,15 +107,15 @@ public:
         const oidc::Save& step, Done<oidc::Check> done) override;
     std::optional<oidc::Check> drop(ngx_http_request_t* r,
         const oidc::Drop& step, Done<oidc::Check> done) override;
-    std::optional<Time> read_clock(
-        ngx_http_request_t* r, Done<Time> done) override;
+    std::optional<ClockTime> read_clock(
+        ngx_http_request_t* r, Done<ClockTime> done) override;
     std::optional<oidc::Check> revoke(ngx_http_request_t* r,
         const oidc::Revoke& step, Done<oidc::Check> done) override;
     std::optional<Acquisition> acquire(ngx_http_request_t* r,
         const oidc::Acquire& step, Done<Acquisition> done) override;
     void pin(const oidc::Pin&) override {} // Redis pushes nothing out
     void finish(ngx_http_request_t* r, const oidc::Acquire& step,
-        const std::string& result, std::int64_t keep) override;
+        const std::string& result, Seconds keep) override;
     void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
 
 private:
@@ -141,7 +131,7 @@ private:
 
     RedisServer& server_;
     std::string prefix_;
-    std::int64_t idle_timeout_;
+    Seconds idle_timeout_;
 };
 
 }

@@ -123,10 +123,10 @@ void Zone::drop(Change& change, std::uint8_t space, std::string_view key)
 }
 
 // A few of each kind, so that a request pays for about one other.
-void Zone::sweep(Change& change, std::int64_t now)
+void Zone::sweep(Change& change, Time now)
 {
     for (std::uint8_t i = 0; i < queue::documents; i++) {
-        table_.sweep(change, i, now);
+        table_.sweep(change, i, oidc::to_seconds(now));
     }
     if (shared_->watermark != 0 && now >= shared_->watermark_until) {
         shared_->watermark = 0;

@@ -50,15 +50,15 @@ public:
     // When the zone is full the oldest logins go (the provider's codes and the
     // expiry of states still stand), and for anything but a login then also
     // what else has ended.
-    Acquisition acquire(Purpose purpose, std::string_view id, std::int64_t now,
-        std::int64_t until);
+    Acquisition acquire(
+        Purpose purpose, std::string_view id, Time now, Time until);
 
     static constexpr std::size_t max_result = 40 * 1024;
 
-    // Ends what was acquired; the result stays for so many seconds for those
+    // Ends what was acquired; the result stays that long for those
     // who ask for the same id, and may be empty. A longer one is not kept.
-    void finish(std::string_view id, std::string_view result, std::int64_t now,
-        std::int64_t keep_seconds);
+    void finish(
+        std::string_view id, std::string_view result, Time now, Seconds keep);
 
     // Who has acquired the id will not come to an end. Others may acquire it
     // then, but for a login.
@@ -75,21 +75,20 @@ public:
         std::optional<oidc::Error> failure; // of who asked last
     };
 
-    Snapshot read(std::string_view id, ngx_uint_t known, std::int64_t now);
+    Snapshot read(std::string_view id, ngx_uint_t known, Time now);
 
     enum class Asking { ours, others, too_soon };
 
     // Who is to ask for a document now, until that time or its answer. `anew`
     // where a usable one is not good enough: as often as the schedule allows
     // that kind of asker.
-    Asking ask(std::string_view id, std::optional<oidc::Asker> anew,
-        std::int64_t now, std::int64_t until);
+    Asking ask(std::string_view id, std::optional<oidc::Asker> anew, Time now,
+        Time until);
 
     // Ends the asking. The serial of the body, 0 where no room was left.
     ngx_uint_t answer(
-        std::string_view id, std::string_view body, std::int64_t fresh_until);
-    void fail(
-        std::string_view id, const oidc::Error& failure, std::int64_t now);
+        std::string_view id, std::string_view body, Time fresh_until);
+    void fail(std::string_view id, const oidc::Error& failure, Time now);
 
     // Ends the asking without an answer.
     void release(std::string_view id);
@@ -103,9 +102,9 @@ public:
         // 1 to 16 bytes. Empty: nobody's.
         std::string_view owner;
 
-        bool is_proven = true;  // false: anybody could have asked for it
-        std::int64_t at = 0;    // ms since the epoch: sessions begun until then
-        std::int64_t until = 0; // s: when the record may go
+        bool is_proven = true; // false: anybody could have asked for it
+        TimeMs at{};           // sessions begun until then
+        Time until{};          // when the record may go
     };
 
     // Records of a subject that are kept apart. A person ends a few sessions on
@@ -119,24 +118,24 @@ public:
     // address an eighth of that, and push out their own kind alone, first those
     // of the same address. False where there was no room: nobody may be told
     // that it is done.
-    bool revoke(const Revocation& revocation, std::int64_t now);
+    bool revoke(const Revocation& revocation, Time now);
 
     // Records of these keys have matched a session of that subject: they are
     // proven from now on, and take the subject's share.
     void pin(std::span<const std::string_view> keys, std::string_view subject,
-        std::int64_t now);
+        Time now);
 
-    // The latest of the keys' times, in ms; 0: none of them is revoked. Takes
+    // The latest of the keys' times; TimeMs(): none of them is revoked. Takes
     // the lock only where a record is likely to be found.
-    std::int64_t revoked_at(std::span<const std::string_view> keys) const;
+    TimeMs revoked_at(std::span<const std::string_view> keys) const;
     bool has_revocations() const;
 
     // Takes a token from a client's bucket, or gives one back: the client is
-    // named by 16 bytes, and the same one only ever asks for one rate. `now` is
-    // in microseconds. There are buckets for a sixteenth of the zone's records;
-    // then who was here longest ago has a full one again.
-    bool take_token(std::string_view client, oidc::Rate rate, std::int64_t now);
-    void refund_token(std::string_view client, std::int64_t cost);
+    // named by 16 bytes, and the same one only ever asks for one rate. There
+    // are buckets for a sixteenth of the zone's records; then who was here
+    // longest ago has a full one again.
+    bool take_token(std::string_view client, oidc::Rate rate, TimeUs now);
+    void refund_token(std::string_view client, Microseconds cost);
 
     static constexpr std::size_t max_buckets_part = 16;
 
@@ -155,7 +154,7 @@ private:
     bool make_room(
         Change& change, std::size_t size, Purpose from, Index kept = 0);
     void drop(Change& change, std::uint8_t space, std::string_view key);
-    void sweep(Change& change, std::int64_t now);
+    void sweep(Change& change, Time now);
 
     Index find_spare(Purpose from, Index kept) const;
     void remove_once(Change& change, Index index);
@@ -178,10 +177,10 @@ private:
     Times times_of(Index index) const;
 
     oidc::Bucket bucket(Index index) const;
-    void set_bucket(Change& change, Index index, const oidc::Bucket& bucket,
-        std::int64_t until);
+    void set_bucket(
+        Change& change, Index index, const oidc::Bucket& bucket, Time until);
     void add_bucket(Change& change, std::string_view client,
-        const oidc::Bucket& bucket, std::int64_t until);
+        const oidc::Bucket& bucket, Time until);
 
     void inherit(Change& change, const Zone& before);
 

@@ -5,25 +5,23 @@
 namespace ngx {
 namespace {
 
-constexpr std::int64_t microseconds = 1'000'000; // of a second
-
 std::string_view bytes_of(const oidc::Bucket& bucket)
 {
     return {reinterpret_cast<const char*>(&bucket), sizeof(bucket)};
 }
 
-std::int64_t seconds_after(std::int64_t now)
+Time seconds_after(TimeUs now)
 {
-    return now / microseconds + 1;
+    return std::chrono::floor<Seconds>(now) + 1s;
 }
 
 }
 
-bool Zone::take_token(
-    std::string_view client, oidc::Rate rate, std::int64_t now)
+bool Zone::take_token(std::string_view client, oidc::Rate rate, TimeUs now)
 {
     Change change(table_);
-    table_.sweep(change, queue::buckets, now / microseconds);
+    table_.sweep(change, queue::buckets,
+        oidc::to_seconds(std::chrono::floor<Seconds>(now)));
     auto index = table_.find(space::buckets, client);
     auto bucket = index != 0 ? this->bucket(index) : oidc::Bucket();
     auto is_taken = bucket.take(rate, now);
@@ -37,13 +35,14 @@ bool Zone::take_token(
 }
 
 // Who has no bucket has a full one.
-void Zone::refund_token(std::string_view client, std::int64_t cost)
+void Zone::refund_token(std::string_view client, Microseconds cost)
 {
     Change change(table_);
     if (auto index = table_.find(space::buckets, client)) {
         auto bucket = this->bucket(index);
         bucket.refund(cost);
-        set_bucket(change, index, bucket, table_[index].until);
+        set_bucket(
+            change, index, bucket, oidc::from_seconds(table_[index].until));
     }
 }
 
@@ -58,10 +57,10 @@ oidc::Bucket Zone::bucket(Index index) const
 }
 
 void Zone::set_bucket(
-    Change& change, Index index, const oidc::Bucket& bucket, std::int64_t until)
+    Change& change, Index index, const oidc::Bucket& bucket, Time until)
 {
     table_.overwrite(change, index, bytes_of(bucket));
-    change.set(table_[index].until, until);
+    change.set(table_[index].until, oidc::to_seconds(until));
     table_.touch(change, index);
     change.commit();
 }
@@ -69,7 +68,7 @@ void Zone::set_bucket(
 // Room is made of logins, up to the buckets' share; then those that were not
 // asked for longest go.
 void Zone::add_bucket(Change& change, std::string_view client,
-    const oidc::Bucket& bucket, std::int64_t until)
+    const oidc::Bucket& bucket, Time until)
 {
     auto size = sizeof(bucket);
     auto most = table_.capacity() / max_buckets_part;
@@ -86,7 +85,7 @@ void Zone::add_bucket(Change& change, std::string_view client,
     entry.space = space::buckets;
     entry.queue = queue::buckets;
     entry.key = client;
-    entry.until = until;
+    entry.until = oidc::to_seconds(until);
     entry.blob = bytes_of(bucket);
     table_.insert(change, entry);
     change.commit();

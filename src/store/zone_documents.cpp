@@ -44,8 +44,7 @@ std::string_view bytes_of(const T& value)
 
 }
 
-Zone::Snapshot Zone::read(
-    std::string_view id, ngx_uint_t known, std::int64_t now)
+Zone::Snapshot Zone::read(std::string_view id, ngx_uint_t known, Time now)
 {
     Change change(table_);
     Snapshot snapshot;
@@ -69,8 +68,8 @@ Zone::Snapshot Zone::read(
     return snapshot;
 }
 
-Zone::Asking Zone::ask(std::string_view id, std::optional<oidc::Asker> anew,
-    std::int64_t now, std::int64_t until)
+Zone::Asking Zone::ask(
+    std::string_view id, std::optional<oidc::Asker> anew, Time now, Time until)
 {
     Change change(table_);
     auto index = get_document(change, id);
@@ -96,7 +95,7 @@ Zone::Asking Zone::ask(std::string_view id, std::optional<oidc::Asker> anew,
 }
 
 ngx_uint_t Zone::answer(
-    std::string_view id, std::string_view body, std::int64_t fresh_until)
+    std::string_view id, std::string_view body, Time fresh_until)
 {
     Change change(table_);
     auto index = table_.find(space::documents, id);
@@ -149,8 +148,7 @@ void Zone::forget_body(Change& change, std::string_view id, Index body)
     change.commit();
 }
 
-void Zone::fail(
-    std::string_view id, const oidc::Error& failure, std::int64_t now)
+void Zone::fail(std::string_view id, const oidc::Error& failure, Time now)
 {
     auto detail =
         std::string_view(failure.detail).substr(0, Document::max_detail);

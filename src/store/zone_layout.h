@@ -68,10 +68,10 @@ struct Zone::Shared {
     // A zone of another size has taken over.
     std::uint32_t superseded;
 
-    // All sessions begun until then (ms) are revoked, for want of room for
-    // their records; 0: none. And when (s) the last of those ends.
+    // All sessions begun until then are revoked, for want of room for
+    // their records; 0: none. And when the last of those ends.
     std::atomic<std::int64_t> watermark;
-    std::int64_t watermark_until;
+    Time watermark_until;
 };
 
 struct Zone::Document {
@@ -79,20 +79,20 @@ struct Zone::Document {
 
     oidc::Schedule schedule;
     std::uint64_t serial = 0; // of the body; 0: there is none
-    std::int64_t asked_until = 0;
+    Time asked_until;
     ngx_pid_t asker = 0; // 0: nobody
     oidc::Errc code{};   // of the failure
     bool has_failed = false;
 
-    bool is_asked(std::int64_t now) const
+    bool is_asked(Time now) const
     {
         return asker != 0 && now < asked_until && is_alive(asker);
     }
 };
 
 struct Zone::Times {
-    std::int64_t at = 0;    // ms
-    std::int64_t until = 0; // s
+    TimeMs at{};
+    Time until{};
 };
 
 }

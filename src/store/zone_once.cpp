@@ -33,9 +33,9 @@ Standing standing_of(const ShmTable::Record& record)
 }
 
 // A login is not tried again: its code is spent.
-bool is_vacant(const ShmTable::Record& record, std::int64_t now)
+bool is_vacant(const ShmTable::Record& record, Time now)
 {
-    return now >= record.until ||
+    return oidc::to_seconds(now) >= record.until ||
         (standing_of(record) == Standing::abandoned &&
             record.queue != queue::of(Zone::Purpose::login));
 }
@@ -43,7 +43,7 @@ bool is_vacant(const ShmTable::Record& record, std::int64_t now)
 }
 
 Zone::Acquisition Zone::acquire(
-    Purpose purpose, std::string_view id, std::int64_t now, std::int64_t until)
+    Purpose purpose, std::string_view id, Time now, Time until)
 {
     auto key = key_of(id);
     std::string result;
@@ -60,7 +60,7 @@ Zone::Acquisition Zone::acquire(
     }
     if (index != 0) {
         auto left = table_.find(space::results, key);
-        if (left != 0 && now < table_[left].until) {
+        if (left != 0 && oidc::to_seconds(now) < table_[left].until) {
             table_.copy(left, result);
         }
         return {standing_of(table_[index]), std::move(result)};
@@ -72,7 +72,7 @@ Zone::Acquisition Zone::acquire(
         entry.space = space::once;
         entry.queue = queue::of(purpose);
         entry.key = key;
-        entry.until = until;
+        entry.until = oidc::to_seconds(until);
         entry.state = state_of(Standing::busy);
         entry.number = static_cast<std::uint32_t>(ngx_pid);
         table_.insert(change, entry);
@@ -81,8 +81,8 @@ Zone::Acquisition Zone::acquire(
     return {Standing::ours, {}};
 }
 
-void Zone::finish(std::string_view id, std::string_view result,
-    std::int64_t now, std::int64_t keep_seconds)
+void Zone::finish(
+    std::string_view id, std::string_view result, Time now, Seconds keep)
 {
     auto key = key_of(id);
     Change change(table_);
@@ -97,7 +97,7 @@ void Zone::finish(std::string_view id, std::string_view result,
         make_room(change, result.size(), purpose, index);
 
     // A state stays used; a renewal that failed may be tried again.
-    auto until = now + keep_seconds;
+    auto until = oidc::to_seconds(now + keep);
     change.set(record.until, is_login ? std::max(record.until, until) : until);
     change.set(record.state, state_of(Standing::ended));
     if (is_kept) {

@@ -10,14 +10,14 @@ namespace {
 
 constexpr std::size_t min_of_address = 16;
 
-std::string_view bytes_of(const std::int64_t& value)
+std::string_view bytes_of(const TimeMs& value)
 {
     return {reinterpret_cast<const char*>(&value), sizeof(value)};
 }
 
 }
 
-bool Zone::revoke(const Revocation& revocation, std::int64_t now)
+bool Zone::revoke(const Revocation& revocation, Time now)
 {
     Change change(table_);
     if (shared_->superseded != 0) {
@@ -27,8 +27,8 @@ bool Zone::revoke(const Revocation& revocation, std::int64_t now)
     return add(change, revocation);
 }
 
-void Zone::pin(std::span<const std::string_view> keys, std::string_view subject,
-    std::int64_t now)
+void Zone::pin(
+    std::span<const std::string_view> keys, std::string_view subject, Time now)
 {
     Change change(table_);
     sweep(change, now);
@@ -39,9 +39,10 @@ void Zone::pin(std::span<const std::string_view> keys, std::string_view subject,
     }
 }
 
-std::int64_t Zone::revoked_at(std::span<const std::string_view> keys) const
+TimeMs Zone::revoked_at(std::span<const std::string_view> keys) const
 {
-    auto at = shared_->watermark.load(std::memory_order_acquire);
+    auto at = oidc::from_milliseconds(
+        shared_->watermark.load(std::memory_order_acquire));
     if (!has_revocations() || !table_.may_have(space::revocations, keys)) {
         return at;
     }
@@ -97,7 +98,7 @@ bool Zone::insert(Change& change, const Revocation& revocation)
                                          queue::addressed;
     entry.key = revocation.key;
     entry.owner = owner;
-    entry.until = revocation.until;
+    entry.until = oidc::to_seconds(revocation.until);
     entry.blob = bytes_of(revocation.at);
     table_.insert(change, entry);
     change.commit();
@@ -137,7 +138,8 @@ void Zone::raise(Change& change, Index index, const Times& times)
     auto before = times_of(index);
     auto at = std::max(before.at, times.at);
     table_.overwrite(change, index, bytes_of(at));
-    change.set(table_[index].until, std::max(before.until, times.until));
+    change.set(table_[index].until,
+        oidc::to_seconds(std::max(before.until, times.until)));
 }
 
 // What somebody has asked for who may is not pushed out any more.
@@ -193,7 +195,7 @@ bool Zone::collapse(Change& change, std::string_view subject, Times times)
         entry.queue = queue::proven;
         entry.key = subject;
         entry.owner = subject;
-        entry.until = times.until;
+        entry.until = oidc::to_seconds(times.until);
         entry.blob = bytes_of(times.at);
         own = table_.insert(change, entry);
     }
@@ -230,7 +232,7 @@ Zone::Times Zone::times_of(Index index) const
     const auto& record = table_[index];
     Times times;
     ngx_memcpy(&times.at, record.data, sizeof(times.at));
-    times.until = record.until;
+    times.until = oidc::from_seconds(record.until);
     return times;
 }
 
@@ -242,7 +244,8 @@ void Zone::inherit(Change& change, const Zone& before)
     const auto& old = before.table_;
     auto room = std::min<std::size_t>(
         table_.capacity() / 4 * 3 - table_.count(queue::proven), table_.room());
-    Times left_out{before.shared_->watermark, before.shared_->watermark_until};
+    Times left_out{oidc::from_milliseconds(before.shared_->watermark),
+        before.shared_->watermark_until};
     std::size_t ahead = old.count(queue::proven);
     for (auto kind : {queue::proven, queue::addressed, queue::unowned}) {
         for (Index i = old.oldest(kind); i != 0; i = old[i].newer) {
@@ -260,7 +263,7 @@ void Zone::inherit(Change& change, const Zone& before)
         }
     }
     shared_->watermark_until = left_out.until;
-    shared_->watermark = left_out.at;
+    shared_->watermark = oidc::to_milliseconds(left_out.at);
 }
 
 }

@@ -16,8 +16,8 @@ FUZZ(headers)
         demand(!has_media_type(response, "text/html"), "one type");
     }
 
-    auto life = cache_lifetime(input, 60, 86400, 3600);
-    demand(life >= 60 && life <= 86400, "between the bounds");
+    auto life = cache_lifetime(input, 60s, 24h, 1h);
+    demand(life >= 60s && life <= 24h, "between the bounds");
 }
 
 }

@@ -63,7 +63,7 @@ private:
     std::set<std::string> hosts_;     // that a location may lead to
     std::set<std::string> alive_;     // sessions that nothing has ended
     std::set<std::string> dead_;      // and those that came to an end
-    std::int64_t used_until_ = 0;     // the logout token
+    Time used_until_;                 // the logout token
     bool was_broken_ = false;         // the store
     bool was_planted_ = false;        // a cookie
     bool signed_ = false;             // by the real provider, a good token
@@ -109,8 +109,8 @@ void Hostile::configure(std::string_view options)
     client.session_store = has('n') ? SessionStore::named :
         has('c')                    ? SessionStore::cookie :
                                       SessionStore::automatic;
-    client.session_idle_timeout = has('i') ? 600 : 0;
-    client.token_refresh = has('r') ? 60 : 0;
+    client.session_idle_timeout = has('i') ? 600s : 0s;
+    client.token_refresh = has('r') ? 60s : 0s;
     client.needs.refresh_token = client.needs.access_token = has('r');
     client.revoke_on_logout = client.needs.id_token = has('l');
     client.logout_token_hint = has('l');
@@ -202,7 +202,7 @@ void Hostile::obey(char command, const std::string& argument)
         std::int64_t seconds = 0;
         std::from_chars(
             argument.data(), argument.data() + argument.size(), seconds);
-        world_.now += seconds & 0xfffff;
+        world_.now += Seconds(seconds & 0xfffff);
         break;
     }
     case 'g': // a protected page
@@ -545,7 +545,7 @@ void Hostile::check_location(const std::string& location)
 // Days later the provider is the real one again, and somebody logs in.
 void Hostile::recover()
 {
-    world_.now += 7 * 86400;
+    world_.now += 7 * 86400s;
     world_.recover();
     jar_.cookies.clear();
     go_to("https://app.example");

@@ -83,8 +83,8 @@ std::string HostileWorld::token(const Members& wrong) const
 std::string HostileWorld::logout_token(const Members& wrong) const
 {
     Members claims{{"iss", R"("https://op.example")"}, {"aud", R"("app")"},
-        {"iat", std::to_string(now)}, {"exp", std::to_string(now + 120)},
-        {"jti", R"("j-1")"}, {"sub", R"("user-1")"}, {"sid", R"("s-1")"},
+        {"iat", date(now)}, {"exp", date(now + 120s)}, {"jti", R"("j-1")"},
+        {"sub", R"("user-1")"}, {"sid", R"("s-1")"},
         {"events",
             R"({"http://schemas.openid.net/event/backchannel-logout":{}})"}};
     return Signer::ed25519().sign("EdDSA", object(changed(claims, wrong)),
@@ -170,7 +170,7 @@ Answer HostileWorld::perform(const Load& step)
     }
     auto loaded = peek(step);
     auto idle = provider.client().session_idle_timeout;
-    if (loaded.blob && idle > 0) {
+    if (loaded.blob && idle > 0s) {
         sessions_[step.key].until = now + idle;
     }
     return Result<Loaded>(std::move(loaded));
@@ -214,7 +214,7 @@ Answer HostileWorld::perform(const Revoke& step)
     for (const auto& key : step.keys) {
         demand(key.size() == 16, "a key of that size");
         if (judged) {
-            revocations_[key] = {step.until, "", {}, now * 1000};
+            revocations_[key] = {step.until, "", {}, now};
         }
     }
     return judged;
@@ -223,8 +223,8 @@ Answer HostileWorld::perform(const Revoke& step)
 Answer HostileWorld::perform(const ReadClock&)
 {
     auto judged = judge("clock");
-    return judged ? Result<std::int64_t>(now * 1000) :
-                    Result<std::int64_t>(std::move(judged).error());
+    return judged ? Result<TimeMs>(now) :
+                    Result<TimeMs>(std::move(judged).error());
 }
 
 Answer HostileWorld::perform(const Pin& step)
@@ -272,10 +272,9 @@ const HostileWorld::Lasting* HostileWorld::find(
                                                                 nullptr;
 }
 
-std::int64_t HostileWorld::revoked_at(
-    const std::vector<std::string>& keys) const
+TimeMs HostileWorld::revoked_at(const std::vector<std::string>& keys) const
 {
-    std::int64_t latest = 0;
+    TimeMs latest;
     for (const auto& key : keys) {
         if (auto found = find(revocations_, key)) {
             latest = std::max(latest, found->revoked_at);

@@ -36,7 +36,7 @@ public:
 
     Provider provider;
     bool is_secure = true; // the browser is on https
-    std::int64_t now = noon;
+    Time now = noon;
 
     HttpResponse metadata;
     HttpResponse keys;
@@ -56,10 +56,10 @@ public:
 
 private:
     struct Lasting {
-        std::int64_t until;
+        Time until;
         std::string blob;                  // of a session
         std::vector<std::string> result{}; // of a flow
-        std::int64_t revoked_at = 0;
+        TimeMs revoked_at{};
     };
     using Memory = std::map<std::string, Lasting>;
 
@@ -79,7 +79,7 @@ private:
     Check judge(const char* step) const;
     const Lasting* find(const Memory& memory, const std::string& key) const;
     Loaded peek(const Load& step) const;
-    std::int64_t revoked_at(const std::vector<std::string>& keys) const;
+    TimeMs revoked_at(const std::vector<std::string>& keys) const;
 
     Memory sessions_;
     Memory revocations_;

@@ -27,11 +27,11 @@ void check(JsonValue claims, const Client& client)
     auto exp = claims["exp"].date();
     auto iat = claims["iat"].date();
     demand(exp && *exp + client.clock_skew > noon, "not expired");
-    demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660,
+    demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660s,
         "issued for this moment");
     auto nbf = claims["nbf"];
     demand(!nbf.exists() ||
-            nbf.date().value_or(noon * 2) <= noon + client.clock_skew,
+            nbf.date().value_or(noon + 24h) <= noon + client.clock_skew,
         "valid already");
 
     demand(
@@ -74,7 +74,7 @@ FUZZ(id_token)
     check(token->claims(), client);
 
     auto session =
-        Session::begin(*token, {}, {}, client, noon * 1000, noon, fixed_bytes);
+        Session::begin(*token, {}, {}, client, noon, noon, fixed_bytes);
     demand(session.expires() > noon, "a session that lives");
     for (const auto& name : token->claims().names()) {
         auto text = session.claim(name);

@@ -32,8 +32,8 @@ std::size_t walk(JsonValue value, int depth)
         demand(value.text() == *text, "a string as it is");
     }
     if (auto date = value.date()) {
-        demand(
-            *date >= 0 && *date <= 253402300799, "a date of four-digit years");
+        demand(*date >= Time() && *date <= from_seconds(253402300799),
+            "a date of four-digit years");
     }
     for (std::size_t i = 0; value.is_array() && i < value.size(); i++) {
         members += walk(value.at(i), depth + 1);

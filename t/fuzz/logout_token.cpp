@@ -24,7 +24,7 @@ void check(JsonValue claims, const Client& client)
     auto exp = claims["exp"].date();
     auto iat = claims["iat"].date();
     demand(exp && *exp + client.clock_skew > noon, "not expired");
-    demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660,
+    demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660s,
         "issued for this moment");
     demand(!claims["nonce"].exists(), "without a nonce");
     demand(
@@ -65,7 +65,7 @@ FUZZ(logout_token)
             is_name(token->sid().value_or("a")) && is_name(token->jti()),
         "by names");
     demand(token->expires() + client.clock_skew > noon &&
-            token->expires() <= noon + 3600 + client.clock_skew + 1,
+            token->expires() <= noon + 3600s + client.clock_skew + 1s,
         "it need not be remembered for long");
     demand(!succeeds(IdToken::verify(
                compact, {client, keys, std::nullopt, "", noon})),

@@ -27,8 +27,8 @@ const std::string& genuine()
                 .sign("HS256", object(claims));
         auto keys = KeySet::parse(key_set({Signer::rsa().jwk()}));
         auto token = IdToken::verify(compact, {client, *keys, "n", "", noon});
-        auto session = Session::begin(
-            *token, {}, {}, client, noon * 1000, noon, fixed_bytes);
+        auto session =
+            Session::begin(*token, {}, {}, client, noon, noon, fixed_bytes);
         return header_of(*session.keep(provider, 8192, noon, fixed_bytes));
     }();
     return header;
@@ -37,7 +37,7 @@ const std::string& genuine()
 std::optional<Session> accept(std::optional<OpenedSession> opened)
 {
     return opened ? Session::accept(std::move(*opened),
-                        example_provider().client(), 0, noon)
+                        example_provider().client(), {}, noon)
                         .session :
                     std::nullopt;
 }

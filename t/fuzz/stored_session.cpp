@@ -18,7 +18,7 @@ std::optional<Session> stored(const Ticket& ticket, std::string_view blob)
 {
     auto opened = open_stored(ticket, blob, example_provider());
     return opened ? Session::accept(std::move(*opened),
-                        example_provider().client(), 0, noon)
+                        example_provider().client(), {}, noon)
                         .session :
                     std::nullopt;
 }
@@ -84,10 +84,10 @@ FUZZ(stored_session)
     auto client = provider.client();
     client.needs.access_token = client.needs.refresh_token = true;
     auto later =
-        kept(session->renew({}, {}, {"", "at-2", "rt-2", 60}, client, noon));
+        kept(session->renew({}, {}, {"", "at-2", "rt-2", 60s}, client, noon));
     demand(later->access_token() == "at-2" && later->refresh_token() == "rt-2",
         "with the new tokens");
-    demand(later->access_token_expires() == noon + 60 &&
+    demand(later->access_token_expires() == noon + 60s &&
             later->expires() == noon + client.session_timeout,
         "for as long as they are good");
     demand(later->started() == session->started() &&

@@ -31,7 +31,7 @@ FUZZ(token_response)
     demand(!tokens->id_token.empty(), "an ID token");
     demand(!tokens->access_token.empty() && is_printable(tokens->access_token),
         "an access token that fits into a header");
-    demand(tokens->expires_in >= 0 && tokens->expires_in <= 10 * 366 * 86400LL,
+    demand(tokens->expires_in >= 0s && tokens->expires_in <= 10 * 366 * 24h,
         "a lifetime that cannot overflow");
 }
 
@@ -52,8 +52,8 @@ FUZZ(refreshed_tokens)
             is_printable(refreshed->access_token),
         "an access token that fits into a header");
     demand(is_printable(refreshed->refresh_token), "a refresh token or none");
-    demand(refreshed->expires_in >= 0 &&
-            refreshed->expires_in <= 10 * 366 * 86400LL,
+    demand(
+        refreshed->expires_in >= 0s && refreshed->expires_in <= 10 * 366 * 24h,
         "a lifetime that cannot overflow");
 }
 

@@ -5,11 +5,10 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::int64_t second = 1'000'000;
-constexpr std::int64_t start = 1'700'000'000 * second;
-constexpr Rate ten_a_minute{10, 60 * second};
+constexpr TimeUs start = from_seconds(1'700'000'000);
+constexpr Rate ten_a_minute{10, 60s};
 
-int taken(Bucket& bucket, Rate rate, std::int64_t now)
+int taken(Bucket& bucket, Rate rate, TimeUs now)
 {
     int count = 0;
     while (count < 1'000'000 && bucket.take(rate, now)) {
@@ -22,8 +21,8 @@ TEST(Bucket, LetsSoManyThroughAtOnce)
 {
     for (auto count : {1, 2, 3, 7, 10, 200, 1000}) {
         Bucket bucket;
-        EXPECT_EQ(taken(bucket, {count, 60 * second}, start), count);
-        EXPECT_FALSE(bucket.take({count, 60 * second}, start));
+        EXPECT_EQ(taken(bucket, {count, 60s}, start), count);
+        EXPECT_FALSE(bucket.take({count, 60s}, start));
     }
 }
 
@@ -31,22 +30,22 @@ TEST(Bucket, FillsUpWithinItsPeriod)
 {
     Bucket bucket;
     taken(bucket, ten_a_minute, start);
-    EXPECT_FALSE(bucket.take(ten_a_minute, start + 6 * second - 1));
-    EXPECT_TRUE(bucket.take(ten_a_minute, start + 6 * second));
-    EXPECT_FALSE(bucket.take(ten_a_minute, start + 6 * second));
-    EXPECT_EQ(taken(bucket, ten_a_minute, start + 36 * second), 5);
-    EXPECT_EQ(taken(bucket, ten_a_minute, start + 96 * second), 10);
+    EXPECT_FALSE(bucket.take(ten_a_minute, start + 6s - 1us));
+    EXPECT_TRUE(bucket.take(ten_a_minute, start + 6s));
+    EXPECT_FALSE(bucket.take(ten_a_minute, start + 6s));
+    EXPECT_EQ(taken(bucket, ten_a_minute, start + 36s), 5);
+    EXPECT_EQ(taken(bucket, ten_a_minute, start + 96s), 10);
 }
 
 TEST(Bucket, HoldsNoMoreThanThat)
 {
     Bucket bucket;
     EXPECT_TRUE(bucket.take(ten_a_minute, start));
-    EXPECT_EQ(taken(bucket, ten_a_minute, start + 3600 * second), 10);
+    EXPECT_EQ(taken(bucket, ten_a_minute, start + 3600s), 10);
     for (int i = 0; i < 100; i++) {
         bucket.refund(ten_a_minute.cost());
     }
-    EXPECT_EQ(taken(bucket, ten_a_minute, start + 3600 * second), 10);
+    EXPECT_EQ(taken(bucket, ten_a_minute, start + 3600s), 10);
 }
 
 TEST(Bucket, TakesBackWhatWasTaken)
@@ -62,9 +61,9 @@ TEST(Bucket, SurvivesAClockThatIsSetBack)
 {
     Bucket bucket;
     taken(bucket, ten_a_minute, start);
-    auto before = start - 365 * 86400 * second;
+    auto before = start - 365 * 24h;
     EXPECT_FALSE(bucket.take(ten_a_minute, before));
-    EXPECT_TRUE(bucket.take(ten_a_minute, before + 60 * second));
+    EXPECT_TRUE(bucket.take(ten_a_minute, before + 60s));
 }
 
 // What a worker that was killed has left may be any bytes.
@@ -72,8 +71,8 @@ TEST(Bucket, IsBoundedWhateverItHolds)
 {
     Bucket bucket;
     for (int i = 0; i < 1000; i++) {
-        bucket.take({1, 1}, start);
-        bucket.refund(60 * second);
+        bucket.take({1, 1us}, start);
+        bucket.refund(60s);
     }
     EXPECT_EQ(taken(bucket, ten_a_minute, start), 10);
 }

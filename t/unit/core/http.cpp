@@ -28,7 +28,7 @@ TEST(CacheLifetime, IsMaxAgeWithinBounds)
 {
     constexpr struct {
         std::string_view cache_control;
-        std::int64_t lifetime;
+        int lifetime;
     } cases[] = {
         {"", 3600},
         {"public", 3600},
@@ -58,7 +58,8 @@ TEST(CacheLifetime, IsMaxAgeWithinBounds)
         {"no-storex", 3600},
     };
     for (const auto& [cache_control, lifetime] : cases) {
-        EXPECT_EQ(cache_lifetime(cache_control, 60, 86400, 3600), lifetime)
+        EXPECT_EQ(
+            cache_lifetime(cache_control, 60s, 24h, 1h), Seconds(lifetime))
             << cache_control;
     }
 }
@@ -66,8 +67,8 @@ TEST(CacheLifetime, IsMaxAgeWithinBounds)
 // RFC 9111, 5.2: directives have no order.
 TEST(CacheLifetime, IsTheLeastForNoStoreWhereverItStands)
 {
-    EXPECT_EQ(cache_lifetime("max-age=7200, no-store", 60, 86400, 3600), 60);
-    EXPECT_EQ(cache_lifetime("max-age=7200, no-cache", 60, 86400, 3600), 60);
+    EXPECT_EQ(cache_lifetime("max-age=7200, no-store", 60s, 24h, 1h), 60s);
+    EXPECT_EQ(cache_lifetime("max-age=7200, no-cache", 60s, 24h, 1h), 60s);
 }
 
 std::string shown(std::initializer_list<std::string_view> lines)
@@ -149,11 +150,11 @@ TEST(SetCookie, WritesEveryAttribute)
     auto scope = named("name");
     EXPECT_EQ(set_cookie(scope, "value"),
         "name=value; Path=/; HttpOnly; SameSite=Lax");
-    EXPECT_EQ(set_cookie(scope, "", 600),
+    EXPECT_EQ(set_cookie(scope, "", 600s),
         "name=; Path=/; Max-Age=600; HttpOnly; SameSite=Lax");
 
     CookieScope full{"name", "example.com", "/app", "Strict", true};
-    EXPECT_EQ(set_cookie(full, "value", 0),
+    EXPECT_EQ(set_cookie(full, "value", 0s),
         "name=value; Path=/app; Domain=example.com; Max-Age=0; HttpOnly; "
         "SameSite=Strict; Secure");
 }
@@ -204,7 +205,7 @@ TEST(Chunks, ComeBackWhole)
 TEST(Chunks, CarryTheScope)
 {
     CookieScope scope{"s", "example.com", "/app", "Lax", true};
-    auto cookies = set_chunks(scope, pattern(cookie_chunk + 1), {}, 600);
+    auto cookies = set_chunks(scope, pattern(cookie_chunk + 1), {}, 600s);
     ASSERT_EQ(cookies.size(), 2u);
     EXPECT_TRUE(cookies[0].starts_with("s=2."));
     EXPECT_EQ(cookies[1],
@@ -266,7 +267,7 @@ TEST(MediaType, HasNoCaseInControlCharacters)
     }
     EXPECT_FALSE(has_media_type({200, "application/jwk-set\x0bjson", "", ""},
         "application/jwk-set+json"));
-    EXPECT_EQ(cache_lifetime("no\x0dstore", 60, 86400, 3600), 3600);
+    EXPECT_EQ(cache_lifetime("no\x0dstore", 60s, 24h, 1h), 3600s);
 }
 
 TEST(HttpRequest, AsksForJson)

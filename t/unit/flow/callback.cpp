@@ -67,7 +67,7 @@ TEST_F(CallbackTest, SignsTheBrowserIn)
     EXPECT_EQ(end.page, Page::none);
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->claim("sub"), "user-1");
-    EXPECT_EQ(end.session->access_token_expires(), noon + 3600);
+    EXPECT_EQ(end.session->access_token_expires(), noon + 3600s);
     EXPECT_TRUE(has_session());
     EXPECT_TRUE(cookie_of(end.cookies, session_cookie)
                     .ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"));
@@ -83,15 +83,15 @@ TEST_F(CallbackTest, SignsTheBrowserIn)
 TEST_F(CallbackTest, AcquiresTheStateForAsLongAsItLives)
 {
     auto state = open_state(play.provider, play.sent.at("state"));
-    play.now += 100;
+    play.now += 100s;
     auto end = play.callback();
     EXPECT_EQ(play.acquire.id, state->transaction.id);
-    EXPECT_EQ(play.acquire.until, noon + 600);
+    EXPECT_EQ(play.acquire.until, noon + 600s);
     EXPECT_EQ(play.acquire.purpose, Purpose::login);
     auto left = end.cookies;
     left.insert(left.begin(), proof());
     EXPECT_EQ(end.result, left);
-    EXPECT_EQ(end.keep_result, 30);
+    EXPECT_EQ(end.keep_result, 30s);
 }
 
 // Who knows the state and has planted its cookie does not know the code.
@@ -124,8 +124,8 @@ TEST_F(CallbackTest, LeavesNothingForCopiesWhereItFails)
 // A logout that comes while the provider answers ends this session, too.
 TEST_F(CallbackTest, BeginsTheSessionWhenItArrives)
 {
-    play.milliseconds = 250;
-    EXPECT_EQ(play.callback().session->started(), noon * 1000 + 250);
+    play.ahead = 250ms;
+    EXPECT_EQ(play.callback().session->started(), noon + 250ms);
 }
 
 TEST_F(CallbackTest, AsksNoProviderWhereTheStoreHasNoTime)
@@ -161,7 +161,7 @@ TEST_F(CallbackTest, SendsNoVerifierWherePkceIsExcluded)
 {
     play.metadata = json_answer(object(changed(
         example_metadata(), {{"code_challenge_methods_supported", "[]"}})));
-    play.now += 3600;
+    play.now += 3600s;
     play.gate();
     EXPECT_FALSE(play.sent.count("code_challenge"));
     EXPECT_EQ(complaint(play.callback()), "");
@@ -498,12 +498,12 @@ void expect_given_up(const Finish& end, const std::string& page)
 
 TEST_F(CallbackTest, LateBySecondsGoesToItsPage)
 {
-    play.now = noon + 599;
+    play.now = noon + 599s;
     EXPECT_EQ(complaint(play.callback()), "");
 
     play.now = noon;
     play.gate("/page?a");
-    play.now = noon + 600;
+    play.now = noon + 600s;
     expect_given_up(play.callback(), "/page?a");
     EXPECT_EQ(play.asked, Asked{});
     EXPECT_EQ(play.jar.cookies.at(rounds_cookie), "2");
@@ -514,7 +514,7 @@ TEST_F(CallbackTest, LateForEverCountsItsRounds)
     int rounds = 0;
     Finish finish;
     for (; rounds < 20 && !finish.error; rounds++) {
-        play.now += 600;
+        play.now += 600s;
         finish = play.callback(); // and the page has the cookie of none
     }
     EXPECT_EQ(rounds, 6);
@@ -524,7 +524,7 @@ TEST_F(CallbackTest, LateForEverCountsItsRounds)
 // The page of another day, while a new login has made a new login_cookie.
 TEST_F(CallbackTest, LateAndFromAnotherBindingGoesToItsPage)
 {
-    play.now += 86400;
+    play.now += 86400s;
     play.jar = Jar();
     auto old = play.sent;
     play.gate("/new");
@@ -569,7 +569,7 @@ TEST_F(CallbackTest, ThatIsStaleGoesHomeWithASession)
 {
     play.session = sign_in();
     auto jar = play.jar;
-    play.now += 600;
+    play.now += 600s;
     auto end = play.callback();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(end.location, "/page?a=%20b");
@@ -587,7 +587,7 @@ TEST_F(CallbackTest, ThatIsStaleAsksForNothing)
 {
     Play down;
     down.gate();
-    down.now += 2 * 86400;
+    down.now += 2 * 86400s;
     down.metadata = Error{Errc::upstream_unreachable, "no provider"};
     expect_given_up(down.callback(), "/page");
     EXPECT_EQ(down.asked, Asked{});
@@ -598,7 +598,7 @@ TEST_F(CallbackTest, ThatIsStaleGoesToALongPage)
 {
     auto page = "/page?a=" + std::string(2000, 'x');
     play.gate(page);
-    play.now += 600;
+    play.now += 600s;
     expect_given_up(play.callback(), page);
 }
 
@@ -647,7 +647,7 @@ TEST_F(CallbackTest, ThatIsACopyLeavesANewerSessionAlone)
 TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
 {
     play.session = sign_in();
-    play.now += 1;
+    play.now += 1s;
     play.gate("/page?a=%20b");
     play.acquired[Purpose::login] = {Acquired::ended,
         {proof(), "__Host-NGX_OIDC_SESSION=of-the-first; Path=/"}};
@@ -659,10 +659,10 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
 TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
 {
     auto older = sign_in();
-    play.now += 1;
+    play.now += 1s;
     play.gate("/page?a=%20b");
     play.session =
-        older.renew({}, {}, {}, play.provider.client(), play.now + 1);
+        older.renew({}, {}, {}, play.provider.client(), play.now + 1s);
     play.acquired[Purpose::login] = {Acquired::ended,
         {proof(), "__Host-NGX_OIDC_SESSION=of-the-first; Path=/"}};
     EXPECT_EQ(play.callback().location, "/page?a=%20b");
@@ -707,7 +707,7 @@ TEST_F(CallbackTest, HasTheIssuerThatTheMetadataPromises)
 {
     play.metadata = json_answer(object(changed(example_metadata(),
         {{"authorization_response_iss_parameter_supported", "true"}})));
-    play.now += 3600;
+    play.now += 3600s;
     play.gate();
     expect_refusal(play.callback(),
         "callback_issuer: authorization response has no iss, although the "
@@ -759,15 +759,15 @@ TEST_F(CallbackTest, MayBeAnError)
 TEST_F(CallbackTest, NeedsMetadata)
 {
     auto client = example_client();
-    client.pre_auth_timeout = 30 * 86400;
+    client.pre_auth_timeout = 30 * 86400s;
     Play slow(client);
     slow.gate();
-    slow.now += 3600;
+    slow.now += 3600s;
     EXPECT_EQ(complaint(slow.callback()), "");
     EXPECT_EQ(slow.asked, (Asked{"metadata", "acquire", "token", "keys"}));
 
     slow.gate();
-    slow.now += 2 * 86400;
+    slow.now += 2 * 86400s;
     slow.metadata = Error{Errc::upstream_timeout, "provider timed out"};
     EXPECT_EQ(
         complaint(slow.callback()), "upstream_timeout: provider timed out");
@@ -780,7 +780,7 @@ TEST_F(CallbackTest, NeedsAWayToNameTheClient)
 {
     play.metadata = json_answer(object(changed(example_metadata(),
         {{"token_endpoint_auth_methods_supported", "[]"}})));
-    play.now += 3600;
+    play.now += 3600s;
     play.gate();
     expect_refusal(play.callback(),
         "config_unusable: provider accepts no authentication method that uses "
@@ -989,7 +989,7 @@ public:
 TEST_F(StoredCallback, KeepsTheSessionInItsStore)
 {
     EXPECT_EQ(play.asked, (Asked{"acquire", "token", "keys", "save"}));
-    EXPECT_EQ(play.save->until, noon + 8 * 3600);
+    EXPECT_EQ(play.save->until, noon + 8 * 3600s);
     ASSERT_TRUE(play.opened().ticket);
     EXPECT_EQ(play.opened().ticket->key(), play.save->key);
     EXPECT_EQ(play.current()->claim("sub"), "user-1");
@@ -1188,7 +1188,7 @@ TEST_F(PostedCallback, IsAPost)
 
 TEST_F(PostedCallback, ThatIsStaleGoesToItsPage)
 {
-    play.now += 600;
+    play.now += 600s;
     expect_given_up(play.callback(), "/page?a=%20b");
 }
 

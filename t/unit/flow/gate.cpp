@@ -39,7 +39,7 @@ TEST(Gate, LearnsTheMetadataWhenItMust)
     EXPECT_EQ(play.asked, Asked{"metadata"});
     play.gate();
     EXPECT_EQ(play.asked, Asked{});
-    play.now += 3600;
+    play.now += 3600s;
     play.gate();
     EXPECT_EQ(play.asked, Asked{"metadata"});
 }
@@ -59,7 +59,7 @@ TEST(Gate, GoesOnWithOldMetadataWhileTheProviderIsDown)
 {
     Play play;
     play.gate();
-    play.now += 3600;
+    play.now += 3600s;
     play.metadata = Error{Errc::upstream_unreachable, "no provider"};
     EXPECT_EQ(complaint(play.gate()), "");
     EXPECT_EQ(play.asked, Asked{"metadata"});
@@ -130,9 +130,9 @@ TEST(Gate, NeedsNoNewMetadataForADay)
     Play play;
     play.gate();
     play.metadata = Error{Errc::upstream_unreachable, "no provider"};
-    play.now += 3600 + 86400 - 1;
+    play.now += 3600s + 86400s - 1s;
     EXPECT_EQ(complaint(play.gate()), "");
-    play.now += 1;
+    play.now += 1s;
     EXPECT_EQ(complaint(play.gate()), "upstream_unreachable: no provider");
 }
 
@@ -281,7 +281,7 @@ TEST(Rounds, EndALoopThatNoSessionComesOutOf)
         }
         EXPECT_EQ(complaint(play.callback()), "");
         play.jar.cookies.erase("__Host-NGX_OIDC_SESSION"); // does not come back
-        play.now += 19;
+        play.now += 19s;
     }
     EXPECT_EQ(logins, 5);
     EXPECT_EQ(complaint(gate),

@@ -127,7 +127,7 @@ TEST(BindingCookie, HasPrefixAndAttributes)
         "SameSite=Lax");
     client.cookie_same_site = "Strict";
     client.cookie_path = "/app";
-    client.pre_auth_timeout = 60;
+    client.pre_auth_timeout = 60s;
     EXPECT_EQ(cookie("https"),
         "__Secure-NGX_OIDC_SESSION_login_*=*; Path=/app; Max-Age=60; HttpOnly; "
         "SameSite=Lax; Secure");

@@ -13,7 +13,7 @@ using namespace std::string_literals;
 using Asked = std::vector<std::string>;
 
 constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
-constexpr auto eight_hours = 8 * 3600;
+constexpr Seconds eight_hours = 8h;
 
 // What a browser is logged in by at noon: the sid of the provider is "s-1".
 class LogoutTest : public testing::Test {
@@ -441,10 +441,10 @@ TEST_F(LogoutTest, WithoutAnEndSessionEndpointStaysHere)
 TEST_F(LogoutTest, WithoutAProviderEndsTheSessionAllTheSame)
 {
     auto client = logout_client();
-    client.session_timeout = 30 * 86400;
+    client.session_timeout = 30 * 86400s;
     client.revoke_on_logout = true;
     configure(client);
-    play.now = noon + 3 * 86400;
+    play.now = noon + 3 * 86400s;
     play.metadata = Error{Errc::upstream_unreachable, "no provider"};
     auto copy = play.jar;
     auto end = play.logout();
@@ -514,9 +514,9 @@ TEST_F(LogoutTest, IsRememberedAsLongAsTheLongestSession)
     EXPECT_EQ(play.revoke.until, noon + 3 * eight_hours);
 
     configure(logout_client());
-    client.max_session_timeout = client.session_timeout = 60;
+    client.max_session_timeout = client.session_timeout = 60s;
     play.configure(client);
-    play.now = noon + 30;
+    play.now = noon + 30s;
     play.logout();
     EXPECT_EQ(play.revoke.until, noon + eight_hours);
 }
@@ -829,9 +829,8 @@ public:
         const std::string& header = R"("kid":"k1","typ":"logout+jwt")") const
     {
         Members claims{{"iss", R"("https://op.example")"}, {"aud", R"("app")"},
-            {"iat", std::to_string(play.now)},
-            {"exp", std::to_string(play.now + 120)}, {"jti", R"("j-1")"},
-            {"sub", R"("user-1")"}, {"sid", R"("s-1")"},
+            {"iat", date(play.now)}, {"exp", date(play.now + 120s)},
+            {"jti", R"("j-1")"}, {"sub", R"("user-1")"}, {"sid", R"("s-1")"},
             {"events",
                 R"({"http://schemas.openid.net/event/backchannel-logout":{}})"}};
         return "logout_token=" +
@@ -873,14 +872,14 @@ TEST_F(BackChannelTest, EndsTheSessionsThatItNames)
     EXPECT_EQ(play.revoke.keys, std::vector{mark("sid", "s-1")});
     EXPECT_FALSE(is_logged_in());
 
-    play.now += 1;
+    play.now += 1s;
     log_in();
     expect_done(
         form({{"sid", ""}, {"jti", R"("j-2")"}}), {"acquire", "revoke"});
     EXPECT_EQ(play.revoke.keys, std::vector{mark("sub", "user-1")});
     EXPECT_FALSE(is_logged_in());
 
-    play.now += 1;
+    play.now += 1s;
     log_in();
     expect_done(form({{"jti", R"("j-3")"}}), {"acquire", "revoke"});
     EXPECT_EQ(play.revoke.keys,
@@ -920,7 +919,7 @@ TEST_F(BackChannelTest, EndsNoSessionThatBeginsLater)
     expect_done(form(), {"acquire", "revoke"});
     log_in(); // in the same millisecond
     EXPECT_FALSE(is_logged_in());
-    play.milliseconds = 1;
+    play.ahead = 1ms;
     log_in();
     EXPECT_TRUE(is_logged_in());
 }
@@ -931,13 +930,13 @@ TEST_F(BackChannelTest, ServesOnce)
     expect_done(posted, {"acquire", "revoke"});
     EXPECT_EQ(play.acquire.purpose, Purpose::logout);
     EXPECT_EQ(play.acquire.id, mark("jti", "j-1"));
-    EXPECT_EQ(play.acquire.until, noon + 180);
+    EXPECT_EQ(play.acquire.until, noon + 180s);
 
-    play.now = noon + 179;
+    play.now = noon + 179s;
     log_in();
     expect_refusal(
         posted, "logout_token_used: logout token was used before", {"acquire"});
-    play.now = noon + 180; // when it has expired by itself
+    play.now = noon + 180s; // when it has expired by itself
     expect_refusal(
         posted, "logout_token_expired: logout token expired 60 seconds ago");
 }
@@ -1050,11 +1049,11 @@ TEST_F(BackChannelTest, ForgedIsRefused)
 
 TEST_F(BackChannelTest, NeedsTheProvidersKeys)
 {
-    play.now = noon + 3 * 86400;
+    play.now = noon + 3 * 86400s;
     play.keys = Error{Errc::upstream_unreachable, "no keys"};
     EXPECT_EQ(complaint(play.backchannel_logout(form())),
         "upstream_unreachable: no keys");
-    play.now += 86400 * 3;
+    play.now += 86400 * 3s;
     play.metadata = Error{Errc::upstream_unreachable, "no metadata"};
     EXPECT_EQ(complaint(play.backchannel_logout(form())),
         "upstream_unreachable: no metadata");

@@ -15,7 +15,7 @@ using Lines = std::vector<std::string>;
 using Refresh = Renewal::Refresh;
 
 constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
-constexpr auto eight_hours = 8 * 3600;
+constexpr Seconds eight_hours = 8h;
 
 // Its access tokens live for an hour and are renewed in the last minute.
 Client refreshing_client()
@@ -24,7 +24,7 @@ Client refreshing_client()
     client.needs.access_token = client.needs.id_token = true;
     client.needs.refresh_token = true;
     client.needs_digest = digest_of_needs(client.needs);
-    client.token_refresh = 60;
+    client.token_refresh = 60s;
     return client;
 }
 
@@ -72,7 +72,7 @@ public:
         EXPECT_EQ(play.asked, asked);
         EXPECT_FALSE(end.session);
         EXPECT_EQ(end.result, Lines{"-"});
-        EXPECT_EQ(end.keep_result, 300);
+        EXPECT_EQ(end.keep_result, 300s);
         EXPECT_EQ(play.jar.cookies.count(session_cookie), 0u);
         EXPECT_EQ(play.revoke.until, due + eight_hours);
         play.jar = copy;
@@ -94,10 +94,10 @@ public:
         EXPECT_EQ(end.session->refresh_token(), "rt-1");
         EXPECT_TRUE(end.cookies.empty());
         EXPECT_TRUE(end.result.empty());
-        EXPECT_EQ(end.keep_result, 30);
+        EXPECT_EQ(end.keep_result, 30s);
     }
 
-    static constexpr std::int64_t due = noon + 3600 - 60;
+    static constexpr Time due = noon + 3600s - 60s;
 
     Play play{refreshing_client()};
     std::optional<Session> first;
@@ -119,7 +119,7 @@ TEST_F(RenewalTest, WithoutASessionHasNone)
 
 TEST_F(RenewalTest, BeforeItIsDuePassesTheSessionOn)
 {
-    for (auto now : {noon, due - 1}) {
+    for (auto now : {noon, due - 1s}) {
         play.now = now;
         auto end = play.renewal();
         EXPECT_EQ(complaint(end), "");
@@ -133,7 +133,7 @@ TEST_F(RenewalTest, BeforeItIsDuePassesTheSessionOn)
 
 TEST_F(RenewalTest, ThatMayNotRefreshPassesTheSessionOn)
 {
-    play.now = noon + 3600;
+    play.now = noon + 3600s;
     auto end = play.renewal(Refresh::never);
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-1");
@@ -144,13 +144,13 @@ TEST_F(RenewalTest, ThatMayNotRefreshPassesTheSessionOn)
 TEST_F(RenewalTest, IsDueWhereSomethingIsToBeDone)
 {
     auto client = refreshing_client();
-    EXPECT_FALSE(Renewal::is_due(client, *first, Refresh::asked_for, due - 1));
+    EXPECT_FALSE(Renewal::is_due(client, *first, Refresh::asked_for, due - 1s));
     EXPECT_TRUE(Renewal::is_due(client, *first, Refresh::asked_for, due));
     EXPECT_TRUE(Renewal::is_due(client, *first, Refresh::by_others, due));
     EXPECT_FALSE(Renewal::is_due(client, *first, Refresh::never, due));
 
     auto idle = client;
-    idle.session_idle_timeout = 600;
+    idle.session_idle_timeout = 600s;
     EXPECT_TRUE(Renewal::is_due(idle, *first, Refresh::never, noon));
     auto named = client;
     named.session_store = SessionStore::named;
@@ -171,7 +171,7 @@ TEST_F(RenewalTest, GetsNewTokens)
     EXPECT_EQ(end.session->refresh_token(), "rt-2");
     EXPECT_NE(end.session->id_token(), first->id_token());
     EXPECT_EQ(end.session->expires(), due + eight_hours);
-    EXPECT_EQ(end.session->access_token_expires(), due + 3600);
+    EXPECT_EQ(end.session->access_token_expires(), due + 3600s);
 
     auto now = play.current();
     ASSERT_TRUE(now);
@@ -195,9 +195,9 @@ TEST_F(RenewalTest, IsDoneOnceForAGeneration)
     auto end = renew_when_due();
     EXPECT_EQ(play.acquire.purpose, Purpose::renewal);
     EXPECT_EQ(play.acquire.id, first->generation());
-    EXPECT_EQ(play.acquire.until, due + 300);
+    EXPECT_EQ(play.acquire.until, due + 300s);
     EXPECT_EQ(end.result, Lines{value()});
-    EXPECT_EQ(end.keep_result, 300);
+    EXPECT_EQ(end.keep_result, 300s);
 }
 
 TEST_F(RenewalTest, IsNotDoneAgainBeforeItIsDueAgain)
@@ -206,7 +206,7 @@ TEST_F(RenewalTest, IsNotDoneAgainBeforeItIsDueAgain)
     EXPECT_TRUE(play.renewal().session);
     EXPECT_EQ(play.asked, Asked{});
 
-    play.now = due + 3600 - 60;
+    play.now = due + 3600s - 60s;
     play.refresh_members = {
         {"access_token", R"("at-3")"}, {"refresh_token", R"("rt-3")"}};
     EXPECT_EQ(play.renewal().session->access_token(), "at-3");
@@ -275,7 +275,7 @@ TEST_F(RenewalTest, WithABadIdTokenEndsTheSession)
             "id_token_audience: id token is for another audience, "
             "\"\\x22other\\x22\""},
         {{{"exp", "1"}},
-            "id_token_expired: id token expired " + std::to_string(due - 1) +
+            "id_token_expired: id token expired " + date(due - 1s) +
                 " seconds ago"},
         {{{"at_hash", R"("x")"}},
             "id_token_at_hash: id token does not belong to the access token, "
@@ -392,21 +392,21 @@ TEST_F(RenewalTest, ThatFailsIsTriedAgainAfterHalfAMinute)
         "upstream_status: provider returned status 500", {"acquire", "token"});
     play.refreshed.reset();
 
-    play.now = due + 29;
+    play.now = due + 29s;
     auto end = play.renewal();
     ASSERT_TRUE(end.session);
     EXPECT_EQ(end.session->access_token(), "at-1");
     EXPECT_FALSE(end.warning);
     EXPECT_EQ(play.asked, Asked{"acquire"});
 
-    play.now = due + 30;
+    play.now = due + 30s;
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
 }
 
 TEST_F(RenewalTest, GoesOnUntilTheSessionsOwnEnd)
 {
     play.refreshed = Error{Errc::upstream_timeout, "provider timed out"};
-    play.now = noon + eight_hours - 1;
+    play.now = noon + eight_hours - 1s;
     EXPECT_TRUE(play.renewal().session);
     play.now = noon + eight_hours;
     EXPECT_FALSE(play.renewal().session);
@@ -416,15 +416,15 @@ TEST_F(RenewalTest, GoesOnUntilTheSessionsOwnEnd)
 TEST_F(RenewalTest, KeepsTheSessionWhereTheProviderIsNotKnown)
 {
     auto client = refreshing_client();
-    client.session_timeout = 30 * 86400;
+    client.session_timeout = 30 * 86400s;
     configure(client);
-    play.now = noon + 3 * 86400; // longer than what was learnt may be used
+    play.now = noon + 3 * 86400s; // longer than what was learnt may be used
     play.metadata = Error{Errc::upstream_unreachable, "no provider"};
     auto end = play.renewal();
     ASSERT_TRUE(end.session);
     EXPECT_EQ(complaint(*end.warning), "upstream_unreachable: no provider");
     EXPECT_EQ(play.asked, (Asked{"acquire", "metadata"}));
-    EXPECT_EQ(end.keep_result, 30);
+    EXPECT_EQ(end.keep_result, 30s);
 }
 
 TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
@@ -442,9 +442,9 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
 TEST_F(RenewalTest, SpendsNoRefreshTokenWhereTheKeysCannotBeHad)
 {
     auto client = refreshing_client();
-    client.session_timeout = 30 * 86400;
+    client.session_timeout = 30 * 86400s;
     configure(client);
-    play.now = noon + 3 * 86400;
+    play.now = noon + 3 * 86400s;
     play.keys = Error{Errc::upstream_unreachable, "no provider"};
     auto end = play.renewal();
     ASSERT_TRUE(end.session);
@@ -472,7 +472,7 @@ TEST_F(RenewalTest, RestsWhereTheProviderIsOutOfReachAlone)
         EXPECT_EQ(renew_when_due().back_off, back_off);
     }
     configure(refreshing_client());
-    EXPECT_EQ(renew_when_due().back_off, 0);
+    EXPECT_EQ(renew_when_due().back_off, 0s);
 }
 
 TEST_F(RenewalTest, KeepsTheSessionWhereItsTurnCannotBeAcquired)
@@ -541,9 +541,9 @@ TEST_F(InformedRenewal, KeepsTheOldOneWhereItIsNotToBeHad)
         EXPECT_EQ(end.session->access_token(), "at-2");
         EXPECT_EQ(end.session->claim("department"), "Tea");
         EXPECT_EQ(end.result, Lines{value()});
-        EXPECT_EQ(end.keep_result, 300);
+        EXPECT_EQ(end.keep_result, 300s);
         play.userinfo.reset();
-        play.now = due + 3600;
+        play.now = due + 3600s;
         EXPECT_EQ(play.renewal().session->claim("department"), std::nullopt);
         play.userinfo = json_answer(R"({"sub":"user-1","department":"Tea"})");
     }
@@ -611,7 +611,7 @@ TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
     auto jar = play.jar;
     renew_when_due();
     auto renewed = play.jar;
-    for (auto now : {due, due + 1, due + 299}) {
+    for (auto now : {due, due + 1s, due + 299s}) {
         play.now = now;
         play.jar = jar;
         auto end = play.renewal();
@@ -650,12 +650,12 @@ TEST_F(RenewalTest, ThatIsLeftToOthersAsksNobody)
     EXPECT_EQ(end.session->access_token(), "at-1");
     EXPECT_TRUE(end.cookies.empty());
     EXPECT_TRUE(end.result.empty());
-    EXPECT_EQ(end.keep_result, 10);
+    EXPECT_EQ(end.keep_result, 10s);
 
-    play.now = due + 9;
+    play.now = due + 9s;
     EXPECT_EQ(play.renewal().session->access_token(), "at-1");
     EXPECT_EQ(play.asked, Asked{"acquire"});
-    play.now = due + 10;
+    play.now = due + 10s;
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
 }
 
@@ -720,13 +720,13 @@ TEST_F(RenewalTest, TakesNoTicketOfAnotherSessionFromOthers)
 TEST_F(RenewalTest, SealsAnIdleSessionOnceInATwentieth)
 {
     auto client = refreshing_client();
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     configure(client);
     auto before = value();
-    play.now = noon + 29;
+    play.now = noon + 29s;
     EXPECT_TRUE(play.renewal().cookies.empty());
 
-    play.now = noon + 30;
+    play.now = noon + 30s;
     auto end = play.renewal(Refresh::never);
     EXPECT_EQ(play.asked, Asked{});
     ASSERT_TRUE(end.session);
@@ -734,9 +734,9 @@ TEST_F(RenewalTest, SealsAnIdleSessionOnceInATwentieth)
     EXPECT_EQ(end.session->expires(), noon + eight_hours);
     EXPECT_TRUE(play.renewal().cookies.empty());
 
-    play.now = noon + 629;
+    play.now = noon + 629s;
     EXPECT_TRUE(play.renewal().session);
-    play.now = noon + 629 + 600;
+    play.now = noon + 629s + 600s;
     EXPECT_FALSE(play.renewal().session);
 }
 
@@ -744,11 +744,11 @@ TEST_F(RenewalTest, SealsAnIdleSessionOnceInATwentieth)
 TEST_F(RenewalTest, SealsAnIdleSessionWhereTheProviderIsDown)
 {
     auto client = refreshing_client();
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     configure(client);
     play.refreshed = Error{Errc::upstream_timeout, "provider timed out"};
-    auto end = noon + 2 * 3600;
-    for (play.now = noon; play.now < end; play.now += 60) {
+    auto end = noon + 2 * 3600s;
+    for (play.now = noon; play.now < end; play.now += 60s) {
         ASSERT_TRUE(play.renewal().session) << play.now - noon;
     }
 }
@@ -756,15 +756,15 @@ TEST_F(RenewalTest, SealsAnIdleSessionWhereTheProviderIsDown)
 TEST_F(RenewalTest, ThatIsPickedUpWasSeenByNow)
 {
     auto client = refreshing_client();
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     configure(client);
-    for (play.now = noon; play.now < due - 60; play.now += 60) {
+    for (play.now = noon; play.now < due - 60s; play.now += 60s) {
         play.renewal();
     }
     auto jar = play.jar;
     renew_when_due();
     play.jar = jar;
-    play.now = due + 60;
+    play.now = due + 60s;
     auto end = play.renewal();
     EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
     EXPECT_EQ(end.session->access_token(), "at-2");
@@ -826,10 +826,10 @@ TEST_F(StoredRenewal, HasNoneThatWasRevoked)
     for (const auto& mark : marks) {
         play.revocations = {{mark, first->started()}};
         EXPECT_FALSE(play.renewal().session);
-        play.revocations = {{mark, first->started() - 1}};
+        play.revocations = {{mark, first->started() - 1ms}};
         EXPECT_TRUE(play.renewal().session);
     }
-    play.revocations = {{"another", noon * 2000}};
+    play.revocations = {{"another", noon + 24h}};
     EXPECT_TRUE(play.renewal().session);
 }
 
@@ -853,7 +853,7 @@ TEST_F(StoredRenewal, KeepsTheNewTokensThere)
     EXPECT_EQ(play.save->key, ticket->key());
     EXPECT_EQ(play.save->until, due + eight_hours);
     EXPECT_EQ(end.result, Lines{"+"});
-    EXPECT_EQ(end.keep_result, 300);
+    EXPECT_EQ(end.keep_result, 300s);
     EXPECT_EQ(play.opened().ticket->key(), ticket->key());
     EXPECT_EQ(play.current()->access_token(), "at-2");
     EXPECT_EQ(play.store.size(), 1u);
@@ -887,7 +887,7 @@ TEST_F(StoredRenewal, ThatAnotherRequestDidIsFetchedAnew)
     EXPECT_EQ(std::get<Load>(step).key, ticket->key());
     EXPECT_EQ(std::get<Load>(step).revocation_keys.size(), 3u);
     auto renewed = play.store.begin()->second.blob;
-    step = slow.resume(env, Result<Loaded>(Loaded{renewed, 0}));
+    step = slow.resume(env, Result<Loaded>(Loaded{renewed, {}}));
     ASSERT_TRUE(std::holds_alternative<Finish>(step));
     EXPECT_EQ(std::get<Finish>(step).session->access_token(), "at-2");
 }
@@ -929,15 +929,15 @@ TEST_F(StoredRenewal, ThatIsRefusedEndsTheSessionWhateverTheStoreSays)
 
 TEST_F(StoredRenewal, LivesOnInItsStoreWithoutNewCookies)
 {
-    named.session_idle_timeout = 600;
+    named.session_idle_timeout = 600s;
     configure(named);
-    for (play.now = noon; play.now < due; play.now += 599) {
+    for (play.now = noon; play.now < due; play.now += 599s) {
         auto end = play.renewal();
         ASSERT_TRUE(end.session) << play.now - noon;
         EXPECT_EQ(play.asked, Asked{"load"});
         EXPECT_TRUE(end.cookies.empty());
     }
-    play.now += 601;
+    play.now += 601s;
     EXPECT_FALSE(play.renewal().session);
 }
 
@@ -989,7 +989,7 @@ TEST_F(Migration, ComesBeforeARefresh)
 TEST_F(Migration, MovesNoSessionThatWasRevoked)
 {
     play.revocations[first->revocation_keys(play.provider.client()).front()] =
-        noon * 1000;
+        noon;
     auto end = play.renewal();
     EXPECT_EQ(complaint(end), "");
     EXPECT_EQ(play.asked, (Asked{"load", "pin"}));
@@ -1032,7 +1032,7 @@ TEST_F(RenewalTest, MovesWhatHasOutgrownItsCookie)
     play.jar = jar;
     auto old = *play.current();
     auto keys = first->revocation_keys(play.provider.client());
-    play.revocations[keys.front()] = due * 1000;
+    play.revocations[keys.front()] = due;
     auto view = play.view("/page");
     Renewal renewal(play.provider, view, old, Refresh::asked_for);
     EXPECT_FALSE(play.run(renewal).session);

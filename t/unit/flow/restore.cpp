@@ -75,7 +75,7 @@ TEST(Restoration, OfATicketAsksForItsSession)
     EXPECT_EQ(
         load->revocation_keys, session.revocation_keys(provider.client()));
 
-    restoration.take({copy.blob, 0}, noon);
+    restoration.take({copy.blob, {}}, noon);
     EXPECT_FALSE(restoration.next());
     ASSERT_TRUE(restoration.session);
     EXPECT_EQ(restoration.session->id(), session.id());
@@ -88,7 +88,7 @@ TEST(Restoration, OfATicketWithoutASessionEnds)
     for (const auto& blob :
         {std::optional<std::string>(), std::optional<std::string>("x")}) {
         auto restoration = restoration_of(copy, provider);
-        restoration.take({blob, 0}, noon);
+        restoration.take({blob, {}}, noon);
         EXPECT_FALSE(restoration.next());
         EXPECT_FALSE(restoration.session);
         EXPECT_FALSE(restoration.pin);
@@ -115,7 +115,7 @@ TEST(Restoration, RefusesWhatWasRevokedAndSaysByWhat)
         EXPECT_EQ(revoked.pin->started, session.started());
 
         auto before = restoration_of(copy, provider);
-        before.take({blob, session.started() - 1}, noon);
+        before.take({blob, session.started() - 1ms}, noon);
         EXPECT_TRUE(before.session);
         EXPECT_FALSE(before.pin);
     }
@@ -184,7 +184,7 @@ TEST(Restoration, AsksAgainWhereTheSidHasMoved)
     auto first = begin(provider, {{"sid", R"("s-1")"}});
     auto old = keep(first, provider);
     auto restored = restoration_of(old, provider);
-    restored.take({old.blob, 0}, noon);
+    restored.take({old.blob, {}}, noon);
 
     auto moved = restored.session->renew(
         token_of(provider, {{"sid", R"("s-2")"}}), {}, {}, client, noon);
@@ -193,7 +193,7 @@ TEST(Restoration, AsksAgainWhereTheSidHasMoved)
     EXPECT_EQ(keys[2], revocation_key(client, "sid", "s-2"));
 
     auto stale = restoration_of({old.value, copy.blob}, provider);
-    stale.take({copy.blob, 0}, noon);
+    stale.take({copy.blob, {}}, noon);
     auto load = stale.next();
     ASSERT_TRUE(load);
     EXPECT_EQ(load->key, "");
@@ -207,7 +207,7 @@ TEST(Restoration, AsksAgainWhereTheSidHasMoved)
 
     auto fresh = restoration_of(copy, provider);
     EXPECT_EQ(fresh.next()->revocation_keys, keys);
-    fresh.take({copy.blob, 0}, noon);
+    fresh.take({copy.blob, {}}, noon);
     EXPECT_FALSE(fresh.next());
     EXPECT_TRUE(fresh.session);
 }

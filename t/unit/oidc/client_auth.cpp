@@ -174,7 +174,7 @@ TEST_F(ClientAuthTest, ByAnAssertionOfTheKey)
         EXPECT_EQ(claims["sub"].string(), "app");
         EXPECT_EQ(claims["aud"].string(), metadata.token_endpoint);
         EXPECT_EQ(claims["iat"].date(), noon);
-        EXPECT_EQ(claims["exp"].date(), noon + 60);
+        EXPECT_EQ(claims["exp"].date(), noon + 60s);
         EXPECT_EQ(base64url_decode(*claims["jti"].string())->size(), 16u);
     }
 }
@@ -271,7 +271,7 @@ TEST_F(ClientAuthTest, ByAnAssertionOfTheSecret)
         form.at("client_assertion"), "HS256", Signer::ed25519().jwk());
     EXPECT_EQ(claims["sub"].string(), "app");
     EXPECT_EQ(claims["aud"].string(), metadata.token_endpoint);
-    EXPECT_EQ(claims["exp"].date(), noon + 60);
+    EXPECT_EQ(claims["exp"].date(), noon + 60s);
 }
 
 TEST_F(ClientAuthTest, ByAnAssertionNeedsAKeyThatSigns)

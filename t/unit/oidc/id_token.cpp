@@ -49,7 +49,7 @@ public:
         }
     }
 
-    std::int64_t late = 0; // seconds after the token was issued
+    Seconds late{}; // after the token was issued
     Client client = example_client();
     KeySet keys = keys_of(key_set({Signer::ed25519().jwk(), Signer::rsa().jwk(),
         Signer::ec("P-384").jwk()}));
@@ -177,14 +177,13 @@ TEST_F(IdTokenTest, ThatExpiredIsRefused)
         {{"", none}, {"null", none}, {"true", none}, {"-1", none},
             {"1e300", none}, {"\"1700000300\"", none},
             {"0", "id_token_expired: id token expired 1700000000 seconds ago"},
-            {std::to_string(noon - 60),
+            {date(noon - 60s),
                 "id_token_expired: id token expired 60 seconds ago"}});
 }
 
 TEST_F(IdTokenTest, NotValidYetIsRefused)
 {
-    for (const auto& nbf :
-        {std::to_string(noon + 61), "null"s, "\"0\""s, "1e300"s}) {
+    for (const auto& nbf : {date(noon + 61s), "null"s, "\"0\""s, "1e300"s}) {
         EXPECT_EQ(changed_by({{"nbf", nbf}}),
             "id_token_not_yet_valid: id token is not valid yet")
             << nbf;
@@ -197,8 +196,8 @@ TEST_F(IdTokenTest, IssuedAtAnotherTimeIsRefused)
     const auto issued = "id_token_issued_at: id token was issued "s;
     expect_refusals("iat",
         {{"", none}, {"null", none}, {"-1", none}, {"\"1700000000\"", none},
-            {std::to_string(noon + 61), issued + "61 seconds in the future"},
-            {std::to_string(noon - 3661), issued + "3661 seconds ago"},
+            {date(noon + 61s), issued + "61 seconds in the future"},
+            {date(noon - 3661s), issued + "3661 seconds ago"},
             {"0", issued + "1700000000 seconds ago"}});
 }
 
@@ -237,13 +236,13 @@ TEST_F(IdTokenTest, MayHaveHarmlessClaims)
         {{"azp", R"("app")"}},
         {{"sub", "\"" + std::string(255, 'a') + "\""}},
         {{"sub", R"("~ !")"}},
-        {{"exp", std::to_string(noon + 300) + ".5"}},
+        {{"exp", date(noon + 300s) + ".5"}},
         {{"exp", "253402300799"}},
-        {{"exp", std::to_string(noon - 59)}},
-        {{"nbf", std::to_string(noon + 60)}},
+        {{"exp", date(noon - 59s)}},
+        {{"nbf", date(noon + 60s)}},
         {{"nbf", "0"}},
-        {{"iat", std::to_string(noon + 60)}},
-        {{"iat", std::to_string(noon - 3660)}},
+        {{"iat", date(noon + 60s)}},
+        {{"iat", date(noon - 3660s)}},
         {{"extra", R"({"a":[1,{"b":null}]})"}},
     };
     for (const auto& changes : harmless) {
@@ -253,16 +252,16 @@ TEST_F(IdTokenTest, MayHaveHarmlessClaims)
 
 TEST_F(IdTokenTest, IsHeldAgainstTheClockWithTheSkew)
 {
-    client.clock_skew = 0;
-    late = 299;
+    client.clock_skew = 0s;
+    late = 299s;
     EXPECT_EQ(changed_by({}), "");
-    late = 300;
+    late = 300s;
     EXPECT_EQ(
         changed_by({}), "id_token_expired: id token expired 0 seconds ago");
-    client.clock_skew = 10;
-    late = 309;
+    client.clock_skew = 10s;
+    late = 309s;
     EXPECT_EQ(changed_by({}), "");
-    late = 310;
+    late = 310s;
     EXPECT_EQ(
         changed_by({}), "id_token_expired: id token expired 10 seconds ago");
 }
@@ -396,8 +395,8 @@ public:
 
     Result<IdToken> verify(std::string_view token, std::string_view access)
     {
-        return IdToken::verify(
-            token, {client, keys, "n-0S6_WzA2Mj", access, 1311280971});
+        return IdToken::verify(token,
+            {client, keys, "n-0S6_WzA2Mj", access, from_seconds(1311280971)});
     }
 
     Client client = example_client();

@@ -19,9 +19,8 @@ constexpr auto event =
 Members good_claims()
 {
     return {{"iss", R"("https://op.example")"}, {"aud", R"("app")"},
-        {"iat", std::to_string(noon)}, {"exp", std::to_string(noon + 120)},
-        {"jti", R"("bWJq")"}, {"sub", R"("user-1")"}, {"sid", R"("08a5019c")"},
-        {"events", event}};
+        {"iat", date(noon)}, {"exp", date(noon + 120s)}, {"jti", R"("bWJq")"},
+        {"sub", R"("user-1")"}, {"sid", R"("08a5019c")"}, {"events", event}};
 }
 
 class LogoutTokenTest : public testing::Test {
@@ -67,7 +66,7 @@ TEST_F(LogoutTokenTest, ThatIsGoodSaysWhoseSessionEnds)
     EXPECT_EQ(token->sid(), "08a5019c");
     EXPECT_EQ(token->sub(), "user-1");
     EXPECT_EQ(token->jti(), "bWJq");
-    EXPECT_EQ(token->expires(), noon + 120);
+    EXPECT_EQ(token->expires(), noon + 120s);
 }
 
 // Back-Channel Logout, 2.4
@@ -223,8 +222,8 @@ TEST_F(LogoutTokenTest, ThatExpiredIsRefused)
     expect_refusals("exp",
         {{"", none}, {"null", none}, {"\"1700000300\"", none}, {"-1", none},
             {"0", late + "1700000000 seconds ago"},
-            {std::to_string(noon - 60), late + "60 seconds ago"},
-            {std::to_string(noon - 59), ""}});
+            {date(noon - 60s), late + "60 seconds ago"},
+            {date(noon - 59s), ""}});
 }
 
 TEST_F(LogoutTokenTest, NotValidYetIsRefused)
@@ -232,8 +231,8 @@ TEST_F(LogoutTokenTest, NotValidYetIsRefused)
     const auto early =
         "logout_token_not_yet_valid: logout token is not valid yet"s;
     expect_refusals("nbf",
-        {{"null", early}, {"\"0\"", early}, {std::to_string(noon + 61), early},
-            {std::to_string(noon + 60), ""}});
+        {{"null", early}, {"\"0\"", early}, {date(noon + 61s), early},
+            {date(noon + 60s), ""}});
 }
 
 TEST_F(LogoutTokenTest, IssuedAtAnotherTimeIsRefused)
@@ -242,10 +241,10 @@ TEST_F(LogoutTokenTest, IssuedAtAnotherTimeIsRefused)
     const auto issued = "logout_token_issued_at: logout token was issued "s;
     expect_refusals("iat",
         {{"", none}, {"null", none}, {"\"1700000000\"", none},
-            {std::to_string(noon + 61), issued + "61 seconds in the future"},
-            {std::to_string(noon + 60), ""},
-            {std::to_string(noon - 3661), issued + "3661 seconds ago"},
-            {std::to_string(noon - 3660), ""}});
+            {date(noon + 61s), issued + "61 seconds in the future"},
+            {date(noon + 60s), ""},
+            {date(noon - 3661s), issued + "3661 seconds ago"},
+            {date(noon - 3660s), ""}});
 }
 
 TEST_F(LogoutTokenTest, IsOneJsonObject)
@@ -336,20 +335,20 @@ TEST_F(LogoutTokenTest, MayBeEncryptedAsIdTokensAre)
 
 TEST_F(LogoutTokenTest, IsRememberedForAsLongAsItIsTaken)
 {
-    auto expires = [&](std::int64_t iat, std::int64_t exp) {
+    constexpr auto year_9999 = from_seconds(253402300799);
+    auto expires = [&](Time iat, Time exp) {
         auto token = verify(Signer::ed25519().sign("EdDSA",
-            object(changed(good_claims(),
-                {{"iat", std::to_string(iat)},
-                    {"exp", std::to_string(exp)}}))));
+            object(changed(
+                good_claims(), {{"iat", date(iat)}, {"exp", date(exp)}}))));
         EXPECT_EQ(complaint(token), "");
         return token->expires();
     };
-    EXPECT_EQ(expires(noon, noon + 3600), noon + 3600);
-    EXPECT_EQ(expires(noon, 253402300799), noon + 3601);
-    EXPECT_EQ(expires(noon - 3000, noon + 3600), noon + 601);
+    EXPECT_EQ(expires(noon, noon + 3600s), noon + 3600s);
+    EXPECT_EQ(expires(noon, year_9999), noon + 3601s);
+    EXPECT_EQ(expires(noon - 3000s, noon + 3600s), noon + 601s);
     // at the last second at which it is taken
-    EXPECT_GT(expires(noon - 3660, 253402300799) + client.clock_skew, noon);
-    EXPECT_GT(expires(noon - 90, noon - 59) + client.clock_skew, noon);
+    EXPECT_GT(expires(noon - 3660s, year_9999) + client.clock_skew, noon);
+    EXPECT_GT(expires(noon - 90s, noon - 59s) + client.clock_skew, noon);
 }
 
 // One signer, one client: neither may pass for the other, also where a refresh

@@ -7,7 +7,7 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::int64_t later = noon + 3600;
+constexpr Time later = noon + 3600s;
 
 class ProviderTest : public testing::Test {
 public:
@@ -39,7 +39,7 @@ TEST_F(ProviderTest, KnowsNothingAtFirst)
     EXPECT_EQ(provider.keys(noon), nullptr);
     for (auto part : {Part::metadata, Part::keys}) {
         EXPECT_FALSE(provider.knows(part, noon));
-        EXPECT_FALSE(provider.knows(part, 0));
+        EXPECT_FALSE(provider.knows(part, Time()));
         EXPECT_FALSE(provider.is_configured(part));
     }
 }
@@ -59,20 +59,20 @@ TEST_F(ProviderTest, KeepsADocumentAsLongAsItsCacheControlSays)
 {
     constexpr struct {
         const char* cache_control;
-        std::int64_t seconds;
+        Seconds life;
     } cases[] = {
-        {"", 3600},
-        {"max-age=600", 600},
-        {"max-age=0", 60},
-        {"no-store", 60},
-        {"max-age=99999999", 86400},
+        {"", 3600s},
+        {"max-age=600", 600s},
+        {"max-age=0", 60s},
+        {"no-store", 60s},
+        {"max-age=99999999", 86400s},
     };
-    for (const auto& [cache_control, seconds] : cases) {
+    for (const auto& [cache_control, life] : cases) {
         auto answer = json_answer("body");
         answer.cache_control = cache_control;
         auto document = Provider::judge(answer, noon);
         ASSERT_EQ(complaint(document), "");
-        EXPECT_EQ(document->fresh_until, noon + seconds) << cache_control;
+        EXPECT_EQ(document->fresh_until, noon + life) << cache_control;
         EXPECT_EQ(document->body.data(), answer.body.data());
         EXPECT_EQ(document->body, "body");
     }
@@ -98,17 +98,17 @@ TEST_F(ProviderTest, KnowsAPartToItsLastSecond)
     EXPECT_EQ(adopt(Part::keys, keys), "");
     for (auto part : {Part::metadata, Part::keys}) {
         EXPECT_TRUE(provider.knows(part, noon));
-        EXPECT_TRUE(provider.knows(part, later - 1));
+        EXPECT_TRUE(provider.knows(part, later - 1s));
         EXPECT_FALSE(provider.knows(part, later));
-        provider.prolong(part, later + 60);
-        EXPECT_TRUE(provider.knows(part, later + 59));
-        EXPECT_FALSE(provider.knows(part, later + 60));
+        provider.prolong(part, later + 60s);
+        EXPECT_TRUE(provider.knows(part, later + 59s));
+        EXPECT_FALSE(provider.knows(part, later + 60s));
         EXPECT_FALSE(provider.is_configured(part));
     }
     EXPECT_NE(provider.metadata(later), nullptr);
     EXPECT_NE(provider.keys(later), nullptr);
-    EXPECT_EQ(provider.metadata(later + 60), nullptr);
-    EXPECT_EQ(provider.keys(later + 60), nullptr);
+    EXPECT_EQ(provider.metadata(later + 60s), nullptr);
+    EXPECT_EQ(provider.keys(later + 60s), nullptr);
 }
 
 TEST_F(ProviderTest, StaysIgnorantAfterABadDocument)
@@ -127,8 +127,8 @@ TEST_F(ProviderTest, KeepsWhatItKnewWhenABadDocumentComes)
     EXPECT_EQ(adopt(Part::metadata, metadata()), "");
     EXPECT_EQ(adopt(Part::keys, keys), "");
     for (auto part : {Part::metadata, Part::keys}) {
-        EXPECT_NE(complaint(provider.adopt(part, "{}", later + 3600)), "");
-        EXPECT_TRUE(provider.knows(part, later - 1));
+        EXPECT_NE(complaint(provider.adopt(part, "{}", later + 3600s)), "");
+        EXPECT_TRUE(provider.knows(part, later - 1s));
         EXPECT_FALSE(provider.knows(part, later));
     }
 }
@@ -157,7 +157,7 @@ TEST_F(ProviderTest, MayBeConfiguredWhole)
     configure(client);
     EXPECT_TRUE(provider.is_configured(Part::metadata));
     EXPECT_FALSE(provider.is_configured(Part::keys));
-    for (std::int64_t now : {std::int64_t{0}, noon, noon * 1000}) {
+    for (Time now : {Time(), noon, noon + 10000 * 24h}) {
         ASSERT_TRUE(provider.knows(Part::metadata, now));
         EXPECT_EQ(
             provider.metadata(now)->token_endpoint, "https://op.example/t");

@@ -7,23 +7,23 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::int64_t day = 24 * 3600;
+constexpr Seconds day = 24 * 3600s;
 
 // How long a document that is due is left alone after each failure.
-std::vector<std::int64_t> waits(Schedule schedule, std::int64_t now, int count)
+std::vector<Seconds> waits(Schedule schedule, Time now, int count)
 {
-    std::vector<std::int64_t> seconds;
+    std::vector<Seconds> waited;
     for (int i = 0; i < count; i++) {
         EXPECT_TRUE(schedule.due(now));
         schedule.fail(now);
-        std::int64_t wait = 0;
+        Seconds wait{};
         while (!schedule.due(now + wait)) {
             wait++;
         }
-        seconds.push_back(wait);
+        waited.push_back(wait);
         now += wait;
     }
-    return seconds;
+    return waited;
 }
 
 TEST(Schedule, OfAnUnknownDocumentIsDue)
@@ -31,39 +31,39 @@ TEST(Schedule, OfAnUnknownDocumentIsDue)
     Schedule schedule;
     EXPECT_TRUE(schedule.due(noon));
     EXPECT_FALSE(schedule.usable(noon));
-    EXPECT_FALSE(schedule.usable(0));
-    EXPECT_EQ(schedule.usable_until(), 0);
+    EXPECT_FALSE(schedule.usable(Time()));
+    EXPECT_EQ(schedule.usable_until(), Time());
 }
 
 TEST(Schedule, IsDueAgainWhenTheDocumentIsNotFresh)
 {
     Schedule schedule;
-    schedule.succeed(noon + 60);
+    schedule.succeed(noon + 60s);
     EXPECT_FALSE(schedule.due(noon));
-    EXPECT_FALSE(schedule.due(noon + 59));
-    EXPECT_TRUE(schedule.due(noon + 60));
+    EXPECT_FALSE(schedule.due(noon + 59s));
+    EXPECT_TRUE(schedule.due(noon + 60s));
 }
 
 TEST(Schedule, LetsADocumentServeADayLonger)
 {
     Schedule schedule;
-    schedule.succeed(noon + 60);
-    EXPECT_EQ(schedule.usable_until(), noon + 60 + day);
+    schedule.succeed(noon + 60s);
+    EXPECT_EQ(schedule.usable_until(), noon + 60s + day);
     EXPECT_TRUE(schedule.usable(noon));
-    EXPECT_TRUE(schedule.usable(noon + 60));
-    EXPECT_TRUE(schedule.usable(noon + 60 + day - 1));
-    EXPECT_FALSE(schedule.usable(noon + 60 + day));
+    EXPECT_TRUE(schedule.usable(noon + 60s));
+    EXPECT_TRUE(schedule.usable(noon + 60s + day - 1s));
+    EXPECT_FALSE(schedule.usable(noon + 60s + day));
 
     // failures neither shorten nor prolong that
-    schedule.fail(noon + 100);
-    schedule.fail(noon + 200);
-    EXPECT_EQ(schedule.usable_until(), noon + 60 + day);
+    schedule.fail(noon + 100s);
+    schedule.fail(noon + 200s);
+    EXPECT_EQ(schedule.usable_until(), noon + 60s + day);
 }
 
 TEST(Schedule, BacksOffToFiveSecondsWhereNothingIsKnown)
 {
     EXPECT_EQ(waits({}, noon, 8),
-        (std::vector<std::int64_t>{0, 1, 2, 4, 5, 5, 5, 5}));
+        (std::vector<Seconds>{0s, 1s, 2s, 4s, 5s, 5s, 5s, 5s}));
 }
 
 TEST(Schedule, BacksOffToAMinuteWhereSomethingIs)
@@ -71,7 +71,7 @@ TEST(Schedule, BacksOffToAMinuteWhereSomethingIs)
     Schedule schedule;
     schedule.succeed(noon);
     EXPECT_EQ(waits(schedule, noon, 10),
-        (std::vector<std::int64_t>{0, 1, 2, 4, 8, 16, 32, 60, 60, 60}));
+        (std::vector<Seconds>{0s, 1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s, 60s}));
 }
 
 TEST(Schedule, BacksOffToFiveSecondsOnceNothingIsUsable)
@@ -79,10 +79,10 @@ TEST(Schedule, BacksOffToFiveSecondsOnceNothingIsUsable)
     Schedule schedule;
     schedule.succeed(noon);
     for (int i = 0; i < 20; i++) {
-        schedule.fail(noon + i);
+        schedule.fail(noon + Seconds(i));
     }
     auto late = noon + day;
-    EXPECT_EQ(waits(schedule, late, 3), (std::vector<std::int64_t>{5, 5, 5}));
+    EXPECT_EQ(waits(schedule, late, 3), (std::vector<Seconds>{5s, 5s, 5s}));
 }
 
 TEST(Schedule, CountsNoFailureOnceItSucceeds)
@@ -94,7 +94,7 @@ TEST(Schedule, CountsNoFailureOnceItSucceeds)
     EXPECT_FALSE(schedule.due(noon));
     schedule.succeed(noon);
     EXPECT_TRUE(schedule.due(noon));
-    EXPECT_EQ(waits(schedule, noon, 2), (std::vector<std::int64_t>{0, 1}));
+    EXPECT_EQ(waits(schedule, noon, 2), (std::vector<Seconds>{0s, 1s}));
 }
 
 TEST(Schedule, OfAProviderThatIsGoneForYearsStaysInBounds)
@@ -103,11 +103,11 @@ TEST(Schedule, OfAProviderThatIsGoneForYearsStaysInBounds)
     for (int i = 0; i < 100'000; i++) {
         schedule.fail(noon);
     }
-    EXPECT_FALSE(schedule.due(noon + 4));
-    EXPECT_TRUE(schedule.due(noon + 5));
+    EXPECT_FALSE(schedule.due(noon + 4s));
+    EXPECT_TRUE(schedule.due(noon + 5s));
 }
 
-int renewals(Schedule& schedule, std::int64_t now)
+int renewals(Schedule& schedule, Time now)
 {
     int count = 0;
     while (count < 100 && schedule.take_renewal(Asker::known, now)) {
@@ -121,7 +121,7 @@ TEST(Renewals, AreFourAtOnce)
     Schedule schedule;
     EXPECT_EQ(renewals(schedule, noon), 4);
     EXPECT_FALSE(schedule.take_renewal(Asker::known, noon));
-    EXPECT_FALSE(schedule.take_renewal(Asker::known, noon + 14));
+    EXPECT_FALSE(schedule.take_renewal(Asker::known, noon + 14s));
 }
 
 // Forged logout tokens do not keep a login from the keys of a rotation.
@@ -133,7 +133,7 @@ TEST(Renewals, AreApartForWhatAnybodyAsks)
     }
     EXPECT_FALSE(schedule.take_renewal(Asker::anybody, noon));
     EXPECT_EQ(renewals(schedule, noon), 4);
-    EXPECT_TRUE(schedule.take_renewal(Asker::anybody, noon + 15));
+    EXPECT_TRUE(schedule.take_renewal(Asker::anybody, noon + 15s));
 }
 
 TEST(Renewals, AreOneInFifteenSecondsThen)
@@ -141,7 +141,7 @@ TEST(Renewals, AreOneInFifteenSecondsThen)
     Schedule schedule;
     EXPECT_EQ(renewals(schedule, noon), 4);
     int count = 0;
-    for (auto now = noon; now < noon + 1500; now++) {
+    for (auto now = noon; now < noon + 1500s; now++) {
         count += schedule.take_renewal(Asker::known, now);
     }
     EXPECT_EQ(count, 99);
@@ -151,17 +151,17 @@ TEST(Renewals, AreOneInFifteenSecondsThen)
 TEST(Renewals, AreFourAcrossAQuarterOfTheMinute)
 {
     Schedule schedule;
-    auto last_second = noon - noon % 15 + 14;
+    auto last_second = std::chrono::floor<std::chrono::minutes>(noon) + 14s;
     EXPECT_EQ(renewals(schedule, last_second), 4);
-    EXPECT_FALSE(schedule.take_renewal(Asker::known, last_second + 1));
+    EXPECT_FALSE(schedule.take_renewal(Asker::known, last_second + 1s));
 }
 
 TEST(Renewals, AreSavedUpToFour)
 {
     Schedule schedule;
     EXPECT_EQ(renewals(schedule, noon), 4);
-    EXPECT_EQ(renewals(schedule, noon + 60), 4);
-    EXPECT_EQ(renewals(schedule, noon + 90), 2);
+    EXPECT_EQ(renewals(schedule, noon + 60s), 4);
+    EXPECT_EQ(renewals(schedule, noon + 90s), 2);
     EXPECT_EQ(renewals(schedule, noon + day), 4);
     EXPECT_EQ(renewals(schedule, noon + day), 0);
 }
@@ -171,7 +171,7 @@ TEST(Renewals, AreNoneWhenTheClockIsSetBack)
     Schedule schedule;
     EXPECT_EQ(renewals(schedule, noon), 4);
     EXPECT_EQ(renewals(schedule, noon - day), 0);
-    EXPECT_EQ(renewals(schedule, noon - day + 60), 4) << "a minute later";
+    EXPECT_EQ(renewals(schedule, noon - day + 60s), 4) << "a minute later";
 }
 
 TEST(Renewals, HaveNothingToDoWithFailures)
@@ -181,7 +181,7 @@ TEST(Renewals, HaveNothingToDoWithFailures)
     schedule.fail(noon);
     EXPECT_FALSE(schedule.due(noon));
     EXPECT_EQ(renewals(schedule, noon), 4);
-    schedule.succeed(noon + 60);
+    schedule.succeed(noon + 60s);
     EXPECT_EQ(renewals(schedule, noon), 0);
 }
 

@@ -37,8 +37,8 @@ Jar sealed(const Provider& provider, const Session& session)
     return jar;
 }
 
-std::optional<Session> opened(const Provider& provider,
-    const std::string& header, std::int64_t now = noon)
+std::optional<Session> opened(
+    const Provider& provider, const std::string& header, Time now = noon)
 {
     std::string_view lines[] = {header};
     return accepted(first_held(lines, provider, true).session, provider, now);
@@ -48,7 +48,7 @@ TEST(Session, ComesBackFromItsCookie)
 {
     auto provider = provider_of(example_client());
     auto session =
-        begin(provider, {{"auth_time", "1600000000"}}, {"", "at-1", "", 300});
+        begin(provider, {{"auth_time", "1600000000"}}, {"", "at-1", "", 300s});
     auto jar = sealed(provider, session);
     ASSERT_EQ(jar.cookies.size(), 1u);
 
@@ -56,9 +56,9 @@ TEST(Session, ComesBackFromItsCookie)
     ASSERT_TRUE(back);
     EXPECT_EQ(back->handle(), session.handle());
     EXPECT_EQ(back->handle().size(), 22u);
-    EXPECT_EQ(back->expires(), noon + 8 * 3600);
+    EXPECT_EQ(back->expires(), noon + 8 * 3600s);
     EXPECT_EQ(back->auth_time(), 1600000000);
-    EXPECT_EQ(back->access_token_expires(), noon + 300);
+    EXPECT_EQ(back->access_token_expires(), noon + 300s);
     EXPECT_EQ(back->claim("sub"), "user-1");
     EXPECT_EQ(back->claim("email"), "jane@example.com");
 }
@@ -72,8 +72,8 @@ TEST(Session, KeepsOnlyWhatIsNeeded)
     EXPECT_EQ(session.claim("emailx"), std::nullopt);
     EXPECT_EQ(session.id_token(), std::nullopt);
     EXPECT_EQ(session.access_token(), std::nullopt);
-    EXPECT_EQ(session.auth_time(), 0);
-    EXPECT_EQ(session.access_token_expires(), 0);
+    EXPECT_EQ(session.auth_time(), Time());
+    EXPECT_EQ(session.access_token_expires(), Time());
 }
 
 TEST(Session, KeepsTokensWhereTheyAreNeeded)
@@ -114,7 +114,7 @@ TEST(Session, KeepsAllClaimsOnDemand)
             {"bad", R"("a\nb")"}});
     EXPECT_EQ(session.claim("familyname"), "Doe");
     EXPECT_EQ(session.claim("iss"), "https://op.example");
-    EXPECT_EQ(session.claim("exp"), std::to_string(noon + 300));
+    EXPECT_EQ(session.claim("exp"), date(noon + 300s));
     EXPECT_EQ(session.claim(longest), "1");
     EXPECT_EQ(session.claim(longest + "n"), std::nullopt);
     EXPECT_EQ(session.claim(""), std::nullopt);
@@ -125,10 +125,10 @@ TEST(Session, EndsAtTheExactSecond)
 {
     auto provider = provider_of(example_client());
     auto header = sealed(provider, begin(provider)).header();
-    auto end = noon + 8 * 3600;
-    EXPECT_TRUE(opened(provider, header, end - 1));
+    auto end = noon + 8 * 3600s;
+    EXPECT_TRUE(opened(provider, header, end - 1s));
     EXPECT_FALSE(opened(provider, header, end));
-    EXPECT_FALSE(opened(provider, header, end + 1));
+    EXPECT_FALSE(opened(provider, header, end + 1s));
 }
 
 TEST(Session, OpensForItsRegistrationAlone)
@@ -168,7 +168,7 @@ bool serves(const Needs& sealed_for, const Needs& needs)
     auto provider = provider_of(client);
     auto info = userinfo_of(provider, R"({"sub":"user-1"})");
     auto header =
-        sealed(provider, begin(provider, {}, {"", "at-1", "", 0}, info))
+        sealed(provider, begin(provider, {}, {"", "at-1", "", 0s}, info))
             .header();
     client.needs = needs;
     return opened(provider_of(client), header).has_value();
@@ -240,9 +240,9 @@ TEST(Session, IsNotAnotherSealOfOurs)
     };
     FieldWriter fields;
     fields.text(2, provider.client().needs_digest);
-    fields.number(3, noon + 1);
-    fields.number(12, noon * 1000);
-    fields.number(13, noon);
+    fields.number(3, to_seconds(noon + 1s));
+    fields.number(12, to_milliseconds(noon));
+    fields.number(13, to_seconds(noon));
     auto plain = fields.take();
     const auto& ring = provider.session_ring();
     const auto& login_cookie = provider.session_seal_context();
@@ -264,9 +264,9 @@ TEST(Session, HasNoClaimOfAnEmptyField)
     auto provider = provider_of(example_client());
     FieldWriter fields;
     fields.text(2, provider.client().needs_digest);
-    fields.number(3, noon + 1);
-    fields.number(12, noon * 1000);
-    fields.number(13, noon);
+    fields.number(3, to_seconds(noon + 1s));
+    fields.number(12, to_milliseconds(noon));
+    fields.number(13, to_seconds(noon));
     fields.text(6, "");
     auto value = base64url(provider.session_ring().seal(
         fields.take(), provider.session_seal_context(), random_bytes));
@@ -631,7 +631,7 @@ Session begin_with(const Provider& provider, const std::string& json,
     const Members& claims = {})
 {
     return begin(
-        provider, claims, {"", "at-1", "", 0}, userinfo_of(provider, json));
+        provider, claims, {"", "at-1", "", 0s}, userinfo_of(provider, json));
 }
 
 TEST(UserInfoInASession, AddsItsClaims)

@@ -10,7 +10,7 @@ namespace oidc::test {
 namespace {
 
 constexpr std::size_t room = 64 * 1024;
-constexpr auto eight_hours = 8 * 3600;
+constexpr Seconds eight_hours = 8h;
 
 // Whose sessions keep all that a refresh brings.
 Client refreshing_client()
@@ -20,7 +20,7 @@ Client refreshing_client()
     client.needs.id_token = client.needs.access_token = true;
     client.needs.refresh_token = true;
     client.needs_digest = digest_of_needs(client.needs);
-    client.token_refresh = 60;
+    client.token_refresh = 60s;
     return client;
 }
 
@@ -28,9 +28,9 @@ class SessionRenewal : public testing::Test {
 public:
     // Renewed 100 seconds after noon.
     Session renewed(const std::optional<IdToken>& token = {},
-        const Tokens& tokens = {"", "at-2", "", 600}) const
+        const Tokens& tokens = {"", "at-2", "", 600s}) const
     {
-        return session.renew(token, {}, tokens, client, noon + 100);
+        return session.renew(token, {}, tokens, client, noon + 100s);
     }
 
     Client client = refreshing_client();
@@ -38,7 +38,7 @@ public:
     Session session = begin(provider,
         {{"sid", R"("s-1")"}, {"auth_time", "1600000000"},
             {"groups", R"(["a","b"])"}},
-        {"", "at-1", "rt-1", 300});
+        {"", "at-1", "rt-1", 300s});
 };
 
 TEST_F(SessionRenewal, KeepsWhoItIs)
@@ -46,7 +46,7 @@ TEST_F(SessionRenewal, KeepsWhoItIs)
     auto later = renewed();
     EXPECT_EQ(later.id(), session.id());
     EXPECT_EQ(later.handle(), session.handle());
-    EXPECT_EQ(later.started(), noon * 1000 + 7);
+    EXPECT_EQ(later.started(), noon + 7ms);
     EXPECT_EQ(later.auth_time(), 1600000000);
     EXPECT_EQ(later.sid(), "s-1");
     EXPECT_EQ(later.revocation_keys(client), session.revocation_keys(client));
@@ -60,24 +60,24 @@ TEST_F(SessionRenewal, KeepsWhoItIs)
 TEST_F(SessionRenewal, MovesItsEndOn)
 {
     EXPECT_EQ(session.expires(), noon + eight_hours);
-    EXPECT_EQ(renewed().expires(), noon + 100 + eight_hours);
+    EXPECT_EQ(renewed().expires(), noon + 100s + eight_hours);
 }
 
 TEST_F(SessionRenewal, BringsTheNewAccessToken)
 {
     EXPECT_EQ(session.access_token(), "at-1");
-    EXPECT_EQ(session.access_token_expires(), noon + 300);
+    EXPECT_EQ(session.access_token_expires(), noon + 300s);
     auto later = renewed();
     EXPECT_EQ(later.access_token(), "at-2");
-    EXPECT_EQ(later.access_token_expires(), noon + 700);
-    EXPECT_EQ(renewed({}, {"", "at-2", "", 0}).access_token_expires(), 0);
+    EXPECT_EQ(later.access_token_expires(), noon + 700s);
+    EXPECT_EQ(renewed({}, {"", "at-2", "", 0s}).access_token_expires(), Time());
 }
 
 // Core, 12.2
 TEST_F(SessionRenewal, BringsANewRefreshTokenOrKeepsTheOldOne)
 {
     EXPECT_EQ(renewed().refresh_token(), "rt-1");
-    EXPECT_EQ(renewed({}, {"", "at-2", "rt-2", 600}).refresh_token(), "rt-2");
+    EXPECT_EQ(renewed({}, {"", "at-2", "rt-2", 600s}).refresh_token(), "rt-2");
 }
 
 TEST_F(SessionRenewal, TakesOverWhatANewIdTokenSays)
@@ -109,7 +109,7 @@ TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
     auto first = begin(provider_of(client),
         {{"sid", R"("s-1")"}, {"auth_time", "1600000000"}, {"acr", R"("gold")"},
             {"amr", R"(["otp"])"}, {"roles", R"("admin")"}});
-    auto later = first.renew(token_of(provider), {}, {}, client, noon + 100);
+    auto later = first.renew(token_of(provider), {}, {}, client, noon + 100s);
     EXPECT_EQ(later.claim("acr"), "gold");
     EXPECT_EQ(later.claim("amr"), "otp");
     EXPECT_EQ(later.claim("auth_time"), "1600000000");
@@ -120,7 +120,7 @@ TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
 
     auto named = first.renew(
         token_of(provider, {{"acr", R"("silver")"}, {"amr", R"(["pwd"])"}}), {},
-        {}, client, noon + 100);
+        {}, client, noon + 100s);
     EXPECT_EQ(named.claim("acr"), "silver");
     EXPECT_EQ(named.claim("amr"), "pwd");
 }
@@ -148,34 +148,35 @@ TEST_F(SessionRenewal, MovesItsKeysWithANewSid)
     EXPECT_EQ(later.sid(), "s-2");
     EXPECT_EQ(
         later.revocation_keys(client)[2], revocation_key(client, "sid", "s-2"));
-    auto again = later.renew({}, {}, {"", "at-3", "", 0}, client, noon + 200);
+    auto again = later.renew({}, {}, {"", "at-3", "", 0s}, client, noon + 200s);
     EXPECT_EQ(again.sid(), "s-2");
 }
 
 TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
 {
-    client.session_max_lifetime = 10 * 3600;
-    auto later = session.renew({}, {}, {}, client, noon + 7 * 3600);
-    EXPECT_EQ(later.expires(), noon + 10 * 3600);
-    EXPECT_EQ(later.sealed_end(), noon + 10 * 3600);
-    auto last = later.renew({}, {}, {}, client, noon + 9 * 3600);
-    EXPECT_EQ(last.expires(), noon + 10 * 3600);
+    client.session_max_lifetime = 10 * 3600s;
+    auto later = session.renew({}, {}, {}, client, noon + 7 * 3600s);
+    EXPECT_EQ(later.expires(), noon + 10 * 3600s);
+    EXPECT_EQ(later.sealed_end(), noon + 10 * 3600s);
+    auto last = later.renew({}, {}, {}, client, noon + 9 * 3600s);
+    EXPECT_EQ(last.expires(), noon + 10 * 3600s);
 
     // also where the configuration would have it longer by then
     auto longer = client;
-    longer.session_max_lifetime = 0;
+    longer.session_max_lifetime = 0s;
     auto kept = last.keep(provider_of(client), room, noon, random_bytes);
-    auto opened = accepted(kept->cookie, provider_of(longer), noon + 9 * 3600);
+    auto opened = accepted(kept->cookie, provider_of(longer), noon + 9 * 3600s);
     ASSERT_TRUE(opened);
-    EXPECT_EQ(opened->expires(), noon + 10 * 3600);
-    EXPECT_FALSE(accepted(kept->cookie, provider_of(longer), noon + 10 * 3600));
+    EXPECT_EQ(opened->expires(), noon + 10 * 3600s);
+    EXPECT_FALSE(
+        accepted(kept->cookie, provider_of(longer), noon + 10 * 3600s));
 }
 
 TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
 {
     auto first = begin(provider,
         {{"email", R"("t@example.com")"}, {"nickname", R"("J")"}},
-        {"", "at-1", "rt-1", 300},
+        {"", "at-1", "rt-1", 300s},
         userinfo_of(provider,
             R"({"sub":"user-1","email":"i@example.com","nickname":"J",)"
             R"("groups":["a"]})"));
@@ -184,14 +185,14 @@ TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
 
     // the ID token names none of them any more
     auto token = token_of(provider, {{"email", ""}});
-    auto later = first.renew(token, {}, {}, client, noon + 100);
+    auto later = first.renew(token, {}, {}, client, noon + 100s);
     EXPECT_EQ(later.claim("email"), "i@example.com");
     EXPECT_EQ(later.claim("nickname"), "J");
     EXPECT_EQ(later.claim("groups"), "a");
 
     // nor user info
     auto last = later.renew({}, userinfo_of(provider, R"({"sub":"user-1"})"),
-        {}, client, noon + 200);
+        {}, client, noon + 200s);
     EXPECT_EQ(last.claim("email"), std::nullopt);
     EXPECT_EQ(last.claim("nickname"), std::nullopt);
     EXPECT_EQ(last.claim("groups"), std::nullopt);
@@ -208,9 +209,9 @@ TEST_F(SessionRenewal, OfTheFirstVersionLosesWhatUserInfoMayHaveWithdrawn)
             6, std::string(1, static_cast<char>(name.size())) + name + text);
     };
     old.text(2, client.needs_digest);
-    old.number(3, noon + eight_hours);
-    old.number(12, noon * 1000);
-    old.number(13, noon);
+    old.number(3, to_seconds(noon + eight_hours));
+    old.number(12, to_milliseconds(noon));
+    old.number(13, to_seconds(noon));
     claim("sub", "user-1");
     claim("groups", "admin");
     claim("email", "jane@example.com");
@@ -220,11 +221,11 @@ TEST_F(SessionRenewal, OfTheFirstVersionLosesWhatUserInfoMayHaveWithdrawn)
     ASSERT_TRUE(first);
     EXPECT_EQ(first->claim("groups"), "admin");
 
-    for (const auto& session : {*first, first->seen(noon + 1)}) {
+    for (const auto& session : {*first, first->seen(noon + 1s)}) {
         auto later = session.renew({},
             userinfo_of(
                 provider, R"({"sub":"user-1","email":"j@example.com"})"),
-            {}, client, noon + 2);
+            {}, client, noon + 2s);
         EXPECT_EQ(later.claim("sub"), "user-1");
         EXPECT_EQ(later.claim("email"), "j@example.com");
         EXPECT_EQ(later.claim("groups"), std::nullopt);
@@ -236,11 +237,11 @@ TEST_F(SessionRenewal, KeepsTheUserInfo)
 {
     client.needs.userinfo = true;
     provider = provider_of(client);
-    auto first = begin(provider, {}, {"", "at-1", "rt-1", 300},
+    auto first = begin(provider, {}, {"", "at-1", "rt-1", 300s},
         userinfo_of(provider,
             R"({"sub":"user-1","nickname":"J","email":"info@example.com"})"));
     auto token = token_of(provider, {{"email", R"("new@example.com")"}});
-    auto later = first.renew(token, {}, {}, client, noon + 100);
+    auto later = first.renew(token, {}, {}, client, noon + 100s);
     EXPECT_EQ(later.userinfo(), first.userinfo());
     EXPECT_EQ(later.claim("nickname"), "J");
     EXPECT_EQ(later.claim("email"), "new@example.com");
@@ -250,14 +251,14 @@ TEST_F(SessionRenewal, DropsTheTokensThatAreNotNeededAnyMore)
 {
     client.needs.id_token = client.needs.access_token = false;
     client.needs.refresh_token = false;
-    auto later = renewed(token_of(provider), {"a.b.c", "at-2", "rt-2", 600});
+    auto later = renewed(token_of(provider), {"a.b.c", "at-2", "rt-2", 600s});
     EXPECT_EQ(later.id_token(), std::nullopt);
     EXPECT_EQ(later.access_token(), std::nullopt);
     EXPECT_EQ(later.refresh_token(), std::nullopt);
 }
 
 std::optional<Session> back(
-    const Session& session, const Provider& provider, std::int64_t now = noon)
+    const Session& session, const Provider& provider, Time now = noon)
 {
     auto kept = session.keep(provider, room, now, random_bytes);
     EXPECT_EQ(complaint(kept), "");
@@ -267,14 +268,14 @@ std::optional<Session> back(
 
 TEST_F(SessionRenewal, ComesBackAsItIs)
 {
-    auto later = renewed(token_of(provider), {"", "at-2", "rt-2", 600});
+    auto later = renewed(token_of(provider), {"", "at-2", "rt-2", 600s});
     auto opened = back(later, provider);
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->id(), session.id());
     EXPECT_EQ(opened->access_token(), "at-2");
     EXPECT_EQ(opened->refresh_token(), "rt-2");
-    EXPECT_EQ(opened->access_token_expires(), noon + 700);
-    EXPECT_EQ(opened->expires(), noon + 100 + eight_hours);
+    EXPECT_EQ(opened->access_token_expires(), noon + 700s);
+    EXPECT_EQ(opened->expires(), noon + 100s + eight_hours);
     EXPECT_EQ(opened->started(), session.started());
     EXPECT_EQ(opened->generation(), later.generation());
 }
@@ -285,13 +286,14 @@ TEST_F(SessionRenewal, DoesNotGrowFromOneToTheNext)
         return session.keep(provider, room, noon, random_bytes)->cookie.size();
     };
     auto token = token_of(provider);
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     auto later =
-        session.renew(token, {}, {"", "at-2", "rt-2", 600}, client, noon);
+        session.renew(token, {}, {"", "at-2", "rt-2", 600s}, client, noon);
     auto first = size(later);
     for (int i = 1; i < 20; i++) {
-        later = later.seen(noon + i).renew(
-            token, {}, {"", "at-2", "rt-2", 600}, client, noon + i);
+        later = later.seen(noon + Seconds(i))
+                    .renew(token, {}, {"", "at-2", "rt-2", 600s}, client,
+                        noon + Seconds(i));
     }
     EXPECT_EQ(size(later), first);
 }
@@ -304,7 +306,7 @@ TEST_F(SessionRenewal, ForFewerClaimsServesNoMoreThanItKeeps)
     auto first = begin(provider_of(all), {{"extra", "1"}});
     ASSERT_EQ(first.claim("extra"), "1");
     auto later = first.renew(token_of(provider, {{"extra", "2"}}), {},
-        {"", "at-2", "rt-2", 600}, client, noon + 100);
+        {"", "at-2", "rt-2", 600s}, client, noon + 100s);
     EXPECT_TRUE(back(later, provider));
 
     auto opened = back(later, provider_of(all));
@@ -318,10 +320,12 @@ TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
     std::set<std::string> seen{session.generation()};
     auto later = session;
     for (int i = 1; i < 10; i++) {
-        later = later.renew({}, {}, {"", "at", "", 600}, client, noon + i);
+        later = later.renew(
+            {}, {}, {"", "at", "", 600s}, client, noon + Seconds(i));
         seen.insert(later.generation());
-        later = later.renew({}, {},
-            {"", "at", "rt-" + std::to_string(i + 1), 600}, client, noon + i);
+        later =
+            later.renew({}, {}, {"", "at", "rt-" + std::to_string(i + 1), 600s},
+                client, noon + Seconds(i));
         seen.insert(later.generation());
     }
     EXPECT_EQ(seen.size(), 19u);
@@ -331,51 +335,51 @@ TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
 TEST_F(SessionRenewal, IsTheSameGenerationForAllThatHoldIt)
 {
     EXPECT_EQ(back(session, provider)->generation(), session.generation());
-    EXPECT_EQ(session.seen(noon + 100).generation(), session.generation());
-    EXPECT_NE(begin(provider, {}, {"", "at-1", "rt-1", 300}).generation(),
+    EXPECT_EQ(session.seen(noon + 100s).generation(), session.generation());
+    EXPECT_NE(begin(provider, {}, {"", "at-1", "rt-1", 300s}).generation(),
         session.generation());
 }
 
 // When it is due
 
-// True for a session of these tokens, so many seconds after noon.
-bool wants_refresh(
-    const Client& client, const Tokens& tokens, std::int64_t seconds)
+// True for a session of these tokens, so long after noon.
+bool wants_refresh(const Client& client, const Tokens& tokens, Seconds late)
 {
     auto session = begin(provider_of(client), {}, tokens);
-    return session.wants_refresh(client, noon + seconds);
+    return session.wants_refresh(client, noon + late);
 }
 
 TEST(SessionRefresh, IsWantedAheadOfTheEndYetNotInTheFirstHalf)
 {
     constexpr struct {
-        std::int64_t ahead;
-        std::int64_t life;
-        std::int64_t from;
-    } cases[] = {{60, 600, 540}, {600, 600, 300}, {60, 121, 61}, {60, 120, 60},
-        {60, 119, 60}, {60, 10, 5}, {60, 3, 2}, {60, 2, 1}, {60, 1, 1},
-        {1, 3600, 3599}};
+        Seconds ahead;
+        Seconds life;
+        Seconds from;
+    } cases[] = {{60s, 600s, 540s}, {600s, 600s, 300s}, {60s, 121s, 61s},
+        {60s, 120s, 60s}, {60s, 119s, 60s}, {60s, 10s, 5s}, {60s, 3s, 2s},
+        {60s, 2s, 1s}, {60s, 1s, 1s}, {1s, 3600s, 3599s}};
 
     auto client = refreshing_client();
     for (const auto& [ahead, life, from] : cases) {
         client.token_refresh = ahead;
         Tokens tokens{"", "at-1", "rt-1", life};
-        EXPECT_FALSE(wants_refresh(client, tokens, from - 1)) << life;
-        EXPECT_TRUE(wants_refresh(client, tokens, from)) << life;
-        EXPECT_TRUE(wants_refresh(client, tokens, life + 9999)) << life;
+        EXPECT_FALSE(wants_refresh(client, tokens, from - 1s)) << life.count();
+        EXPECT_TRUE(wants_refresh(client, tokens, from)) << life.count();
+        EXPECT_TRUE(wants_refresh(client, tokens, life + 9999s))
+            << life.count();
     }
 }
 
 TEST(SessionRefresh, IsNotWantedWithoutAWay)
 {
     auto client = refreshing_client();
-    const Tokens tokens{"", "at-1", "rt-1", 300};
+    const Tokens tokens{"", "at-1", "rt-1", 300s};
     EXPECT_TRUE(wants_refresh(client, tokens, 300));
-    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "", 300}, 300));
-    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "rt-1", 0}, 300));
+    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "", 300s}, 300));
+    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "rt-1", 0s}, 300));
 
     auto off = client;
-    off.token_refresh = 0;
+    off.token_refresh = 0s;
     EXPECT_FALSE(wants_refresh(off, tokens, 300));
     auto without = client;
     without.needs.refresh_token = false;
@@ -384,14 +388,14 @@ TEST(SessionRefresh, IsNotWantedWithoutAWay)
 
 TEST_F(SessionRenewal, PutsTheNextOneOff)
 {
-    EXPECT_TRUE(session.wants_refresh(client, noon + 240));
+    EXPECT_TRUE(session.wants_refresh(client, noon + 240s));
     auto later = renewed(); // for 600 seconds
-    EXPECT_FALSE(later.wants_refresh(client, noon + 100 + 539));
-    EXPECT_TRUE(later.wants_refresh(client, noon + 100 + 540));
-    auto shorter = renewed({}, {"", "at-2", "", 10});
-    EXPECT_FALSE(shorter.wants_refresh(client, noon + 104));
-    EXPECT_TRUE(shorter.wants_refresh(client, noon + 105));
-    EXPECT_FALSE(renewed({}, {"", "at-2", "", 0})
+    EXPECT_FALSE(later.wants_refresh(client, noon + 100s + 539s));
+    EXPECT_TRUE(later.wants_refresh(client, noon + 100s + 540s));
+    auto shorter = renewed({}, {"", "at-2", "", 10s});
+    EXPECT_FALSE(shorter.wants_refresh(client, noon + 104s));
+    EXPECT_TRUE(shorter.wants_refresh(client, noon + 105s));
+    EXPECT_FALSE(renewed({}, {"", "at-2", "", 0s})
                      .wants_refresh(client, noon + eight_hours));
 }
 
@@ -399,16 +403,15 @@ TEST_F(SessionRenewal, PutsTheNextOneOff)
 
 class IdleSession : public testing::Test {
 public:
-    IdleSession() { client.session_idle_timeout = 2000; }
+    IdleSession() { client.session_idle_timeout = 2000s; }
 
     Session begun() const { return begin(provider_of(client)); }
 
-    std::optional<Session> opened(
-        const Session& session, std::int64_t seconds) const
+    std::optional<Session> opened(const Session& session, Seconds late) const
     {
         auto provider = provider_of(client);
         auto kept = session.keep(provider, room, noon, random_bytes);
-        return accepted(kept->cookie, provider, noon + seconds);
+        return accepted(kept->cookie, provider, noon + late);
     }
 
     Client client = example_client();
@@ -416,36 +419,36 @@ public:
 
 TEST_F(IdleSession, EndsAtTheExactSecond)
 {
-    EXPECT_TRUE(opened(begun(), 1999));
-    EXPECT_FALSE(opened(begun(), 2000));
-    auto seen = begun().seen(noon + 1999);
-    EXPECT_TRUE(opened(seen, 3998));
-    EXPECT_FALSE(opened(seen, 3999));
+    EXPECT_TRUE(opened(begun(), 1999s));
+    EXPECT_FALSE(opened(begun(), 2000s));
+    auto seen = begun().seen(noon + 1999s);
+    EXPECT_TRUE(opened(seen, 3998s));
+    EXPECT_FALSE(opened(seen, 3999s));
 }
 
 TEST_F(IdleSession, IsSealedOnceInATwentieth)
 {
     auto session = begun();
     EXPECT_FALSE(session.wants_seal(client, noon));
-    EXPECT_FALSE(session.wants_seal(client, noon + 99));
-    EXPECT_TRUE(session.wants_seal(client, noon + 100));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1999));
+    EXPECT_FALSE(session.wants_seal(client, noon + 99s));
+    EXPECT_TRUE(session.wants_seal(client, noon + 100s));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1999s));
 
-    session = session.seen(noon + 150);
-    EXPECT_FALSE(session.wants_seal(client, noon + 249));
-    EXPECT_TRUE(session.wants_seal(client, noon + 250));
+    session = session.seen(noon + 150s);
+    EXPECT_FALSE(session.wants_seal(client, noon + 249s));
+    EXPECT_TRUE(session.wants_seal(client, noon + 250s));
 
-    client.session_idle_timeout = 19; // a twentieth is less than a second
+    client.session_idle_timeout = 19s; // a twentieth is less than a second
     session = begun();
     EXPECT_FALSE(session.wants_seal(client, noon));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1s));
 }
 
 TEST_F(IdleSession, IsSeenByARenewal)
 {
-    auto session = begun().renew({}, {}, {}, client, noon + 1000);
-    EXPECT_FALSE(session.wants_seal(client, noon + 1099));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1100));
+    auto session = begun().renew({}, {}, {}, client, noon + 1000s);
+    EXPECT_FALSE(session.wants_seal(client, noon + 1099s));
+    EXPECT_TRUE(session.wants_seal(client, noon + 1100s));
     EXPECT_TRUE(opened(session, 2999));
     EXPECT_FALSE(opened(session, 3000));
 }
@@ -454,25 +457,25 @@ TEST_F(IdleSession, StaysAsItIsWhenItIsSeen)
 {
     client.needs.access_token = true;
     auto session = begun();
-    auto seen = session.seen(noon + 500);
+    auto seen = session.seen(noon + 500s);
     EXPECT_EQ(seen.id(), session.id());
     EXPECT_EQ(seen.expires(), session.expires());
     EXPECT_EQ(seen.started(), session.started());
     EXPECT_EQ(seen.claim("email"), session.claim("email"));
     EXPECT_EQ(seen.access_token(), "at-1");
-    EXPECT_FALSE(opened(seen.seen(noon + eight_hours - 1), eight_hours));
+    EXPECT_FALSE(opened(seen.seen(noon + eight_hours - 1s), eight_hours));
 }
 
 TEST_F(IdleSession, MayIdleWhereThereIsNoSuchTimeout)
 {
-    client.session_idle_timeout = 0;
+    client.session_idle_timeout = 0s;
     auto session = begun();
-    EXPECT_FALSE(session.wants_seal(client, noon + eight_hours - 1));
-    EXPECT_TRUE(opened(session, eight_hours - 1));
+    EXPECT_FALSE(session.wants_seal(client, noon + eight_hours - 1s));
+    EXPECT_TRUE(opened(session, eight_hours - 1s));
 
     // and begins to idle when there is one
-    client.session_idle_timeout = 2000;
-    EXPECT_TRUE(opened(session, eight_hours - 1));
+    client.session_idle_timeout = 2000s;
+    EXPECT_TRUE(opened(session, eight_hours - 1s));
     EXPECT_TRUE(session.wants_seal(client, noon));
 }
 

@@ -6,7 +6,7 @@ namespace oidc::test {
 namespace {
 
 constexpr std::size_t room = 64 * 1024;
-constexpr auto eight_hours = 8 * 3600;
+constexpr Seconds eight_hours = 8h;
 
 Client client_of(SessionStore store)
 {
@@ -21,7 +21,7 @@ Session with_email(const Provider& provider, std::size_t size)
 }
 
 Session::Kept keep(const Session& session, const Provider& provider,
-    std::size_t most = room, std::int64_t now = noon)
+    std::size_t most = room, Time now = noon)
 {
     auto kept = session.keep(provider, most, now, random_bytes);
     EXPECT_EQ(complaint(kept), "");
@@ -29,8 +29,8 @@ Session::Kept keep(const Session& session, const Provider& provider,
 }
 
 // As it comes back from the store.
-std::optional<Session> load(const Session::Kept& kept, const Provider& provider,
-    std::int64_t now = noon)
+std::optional<Session> load(
+    const Session::Kept& kept, const Provider& provider, Time now = noon)
 {
     auto held = Opened::from_value(kept.cookie, provider);
     EXPECT_FALSE(held.session);
@@ -138,8 +138,8 @@ TEST(SessionStore, KeepsASessionUnderItsTicket)
     auto session = load(first, provider);
     ASSERT_TRUE(session);
 
-    for (const auto& later : {session->seen(noon + 1),
-             session->renew({}, {}, {}, client, noon + 1)}) {
+    for (const auto& later : {session->seen(noon + 1s),
+             session->renew({}, {}, {}, client, noon + 1s)}) {
         auto second = keep(later, provider);
         EXPECT_EQ(second.save->key, first.save->key);
         EXPECT_NE(second.save->blob, first.save->blob);
@@ -154,13 +154,13 @@ TEST(SessionStore, KeepsASessionUnderItsTicket)
 TEST(SessionStore, KeepsItUntilTheFirstOfItsEnds)
 {
     auto client = client_of(SessionStore::named);
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     auto provider = provider_of(client);
     auto session = begin(provider);
     auto save = *keep(session, provider).save;
-    EXPECT_EQ(save.until, noon + 600);
+    EXPECT_EQ(save.until, noon + 600s);
     EXPECT_EQ(save.ends, noon + eight_hours);
-    auto late = noon + eight_hours - 100;
+    auto late = noon + eight_hours - 100s;
     EXPECT_EQ(
         keep(session, provider, room, late).save->until, noon + eight_hours);
 }
@@ -169,12 +169,12 @@ TEST(SessionStore, KeepsItUntilTheFirstOfItsEnds)
 TEST(SessionStore, ForgetsIdleSessionsItself)
 {
     auto client = client_of(SessionStore::named);
-    client.session_idle_timeout = 600;
+    client.session_idle_timeout = 600s;
     auto provider = provider_of(client);
     auto kept = keep(begin(provider), provider);
-    auto session = load(kept, provider, noon + 700);
+    auto session = load(kept, provider, noon + 700s);
     ASSERT_TRUE(session);
-    EXPECT_FALSE(session->wants_seal(provider.client(), noon + 700));
+    EXPECT_FALSE(session->wants_seal(provider.client(), noon + 700s));
     EXPECT_FALSE(load(kept, provider, noon + eight_hours));
 }
 
@@ -182,7 +182,7 @@ TEST(StoredSession, EndsAtTheExactSecond)
 {
     auto provider = provider_of(client_of(SessionStore::named));
     auto kept = keep(begin(provider), provider);
-    EXPECT_TRUE(load(kept, provider, noon + eight_hours - 1));
+    EXPECT_TRUE(load(kept, provider, noon + eight_hours - 1s));
     EXPECT_FALSE(load(kept, provider, noon + eight_hours));
 }
 

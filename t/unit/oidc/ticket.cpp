@@ -128,7 +128,7 @@ TEST(Ticket, IsNothingElse)
     }
     FieldWriter session;
     session.text(1, letters(16));
-    session.number(3, noon);
+    session.number(3, to_seconds(noon));
     EXPECT_FALSE(Ticket::read(session.take()));
 }
 

@@ -62,7 +62,7 @@ TEST(TokenResponse, HoldsTheTokens)
     EXPECT_EQ(tokens->access_token, "at");
     EXPECT_EQ(tokens->refresh_token, "rt");
     EXPECT_EQ(tokens->id_token, "a.b.c");
-    EXPECT_EQ(tokens->expires_in, 300);
+    EXPECT_EQ(tokens->expires_in, 300s);
 }
 
 // RFC 6749, 5.1

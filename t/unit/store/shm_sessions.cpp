@@ -10,8 +10,8 @@
 namespace ngx::test {
 namespace {
 
-constexpr std::int64_t noon = 1'700'000'000;
-constexpr std::int64_t hour = 3600;
+constexpr Time noon = oidc::from_seconds(1'700'000'000);
+constexpr Seconds hour = 1h;
 
 std::string key(std::uint64_t n)
 {
@@ -40,15 +40,14 @@ protected:
         cycle_.start();
     }
 
-    bool save(
-        std::uint64_t n, std::size_t size, std::int64_t until = noon + hour)
+    bool save(std::uint64_t n, std::size_t size, Time until = noon + hour)
     {
         return store_.save(key(n), blob(n, size), {}, noon, until);
     }
 
-    std::optional<std::string> load(std::uint64_t n, std::int64_t now = noon)
+    std::optional<std::string> load(std::uint64_t n, Time now = noon)
     {
-        return store_.load(key(n), now, 0);
+        return store_.load(key(n), now, {});
     }
 
     // Sessions of that size until one is evicted.
@@ -81,7 +80,7 @@ TEST_F(MemoryStoreTest, KnowsNoOtherKey)
     EXPECT_FALSE(load(2));
     auto near = key(1);
     near.back() ^= 1;
-    EXPECT_FALSE(store_.load(near, noon, 0));
+    EXPECT_FALSE(store_.load(near, noon, {}));
 }
 
 TEST_F(MemoryStoreTest, ReplacesABlob)
@@ -103,18 +102,18 @@ TEST_F(MemoryStoreTest, DropsASession)
 
 TEST_F(MemoryStoreTest, EndsASessionInItsTime)
 {
-    save(1, 10, noon + 60);
-    EXPECT_TRUE(load(1, noon + 59));
-    EXPECT_FALSE(load(1, noon + 60));
+    save(1, 10, noon + 60s);
+    EXPECT_TRUE(load(1, noon + 59s));
+    EXPECT_FALSE(load(1, noon + 60s));
     EXPECT_EQ(store_.figures().sessions, 0);
 }
 
 TEST_F(MemoryStoreTest, MovesTheEndOfASessionThatIsUsed)
 {
-    save(1, 10, noon + 60);
-    EXPECT_TRUE(store_.load(key(1), noon + 50, noon + 110));
-    EXPECT_TRUE(store_.load(key(1), noon + 100, 0));
-    EXPECT_FALSE(load(1, noon + 110));
+    save(1, 10, noon + 60s);
+    EXPECT_TRUE(store_.load(key(1), noon + 50s, noon + 110s));
+    EXPECT_TRUE(store_.load(key(1), noon + 100s, {}));
+    EXPECT_FALSE(load(1, noon + 110s));
 }
 
 TEST_F(MemoryStoreTest, EvictsWhatWasNotUsedForLongest)
@@ -168,11 +167,11 @@ TEST_F(MemoryStoreTest, GivesTheRoomOfExpiredSessionsFirst)
         save(n, 180);
     }
     for (std::uint64_t n = 1000; n < 1800; n++) {
-        save(n, 180, noon + 1); // used later than those that live longer
+        save(n, 180, noon + 1s); // used later than those that live longer
     }
     for (std::uint64_t n = 2000; n < 2800; n++) {
         EXPECT_TRUE(
-            store_.save(key(n), blob(n, 180), {}, noon + 2, noon + hour));
+            store_.save(key(n), blob(n, 180), {}, noon + 2s, noon + hour));
     }
     EXPECT_EQ(store_.figures().evictions, 0);
     EXPECT_TRUE(load(0));
@@ -269,8 +268,8 @@ TEST_F(MemoryStoreTest, LimitsTheNumberOfASubjectsSessions)
         store.save(key(n), "x", owner, noon, noon + hour);
     }
     EXPECT_EQ(store.figures().sessions, MemoryStore::max_sessions);
-    EXPECT_FALSE(store.load(key(9), noon, 0));
-    EXPECT_TRUE(store.load(key(10), noon, 0));
+    EXPECT_FALSE(store.load(key(9), noon, {}));
+    EXPECT_TRUE(store.load(key(10), noon, {}));
 }
 
 TEST_F(MemoryStoreTest, OutlivesAReload)
@@ -279,7 +278,7 @@ TEST_F(MemoryStoreTest, OutlivesAReload)
     Cycle next;
     auto& store = *MemoryStore::add(next.conf(), "main", MemoryStore::min_size);
     next.reload(cycle_);
-    EXPECT_EQ(store.load(key(1), noon, 0), blob(1, 180));
+    EXPECT_EQ(store.load(key(1), noon, {}), blob(1, 180));
 }
 
 TEST_F(MemoryStoreTest, IsNewWithAnotherSize)
@@ -289,8 +288,8 @@ TEST_F(MemoryStoreTest, IsNewWithAnotherSize)
     auto& store =
         *MemoryStore::add(next.conf(), "main", MemoryStore::min_size * 2);
     next.reload(cycle_);
-    EXPECT_FALSE(store.load(key(1), noon, 0));
-    EXPECT_TRUE(store.save(key(1), "x", {}, noon, noon + 1));
+    EXPECT_FALSE(store.load(key(1), noon, {}));
+    EXPECT_TRUE(store.save(key(1), "x", {}, noon, noon + 1s));
 }
 
 TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
@@ -301,8 +300,8 @@ TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
     auto b = MemoryStore::add(cycle.conf(), "b", size);
     EXPECT_EQ(MemoryStore::add(cycle.conf(), "a", size), a);
     cycle.start();
-    a->save(key(1), "x", {}, noon, noon + 1);
-    EXPECT_FALSE(b->load(key(1), noon, 0));
+    a->save(key(1), "x", {}, noon, noon + 1s);
+    EXPECT_FALSE(b->load(key(1), noon, {}));
 }
 
 // It is killed after each of its machine instructions.

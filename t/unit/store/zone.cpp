@@ -15,9 +15,13 @@ namespace {
 using Purpose = Zone::Purpose;
 using Standing = Zone::Standing;
 
-constexpr std::int64_t noon = 1'700'000'000;
-constexpr std::int64_t hour = 3600;
-constexpr std::int64_t ms = 1000;
+constexpr Time noon = oidc::from_seconds(1'700'000'000);
+constexpr Seconds hour = 1h;
+
+constexpr TimeMs at(std::int64_t milliseconds)
+{
+    return oidc::from_milliseconds(milliseconds);
+}
 
 std::string id(std::size_t n)
 {
@@ -42,12 +46,12 @@ protected:
         cycle_.start();
     }
 
-    Standing acquire(Purpose purpose, std::size_t n, std::int64_t now = noon)
+    Standing acquire(Purpose purpose, std::size_t n, Time now = noon)
     {
         return zone_.acquire(purpose, id(n), now, now + hour).standing;
     }
 
-    std::string result(Purpose purpose, std::size_t n, std::int64_t now = noon)
+    std::string result(Purpose purpose, std::size_t n, Time now = noon)
     {
         return zone_.acquire(purpose, id(n), now, now + hour).result;
     }
@@ -56,7 +60,7 @@ protected:
         Purpose purpose, std::size_t n, const std::string& text)
     {
         EXPECT_EQ(acquire(purpose, n), Standing::ours);
-        zone_.finish(id(n), text, noon, 300);
+        zone_.finish(id(n), text, noon, 300s);
     }
 
     // More logins than there is room for.
@@ -67,16 +71,14 @@ protected:
         }
     }
 
-    bool revoke(std::size_t n, std::int64_t until = noon + hour,
-        std::int64_t now = noon)
+    bool revoke(std::size_t n, Time until = noon + hour, Time now = noon)
     {
-        return revoke_of("", n, noon * ms, until, now);
+        return revoke_of("", n, noon, until, now);
     }
 
     // A proven one of that subject.
-    bool revoke_of(std::string_view subject, std::size_t n,
-        std::int64_t at = noon * ms, std::int64_t until = noon + hour,
-        std::int64_t now = noon)
+    bool revoke_of(std::string_view subject, std::size_t n, TimeMs at = noon,
+        Time until = noon + hour, Time now = noon)
     {
         auto text = key(n);
         return zone_.revoke({text, subject, true, at, until}, now);
@@ -84,15 +86,15 @@ protected:
 
     // One that anybody can ask for, from that address.
     bool ask_to_revoke(std::size_t n, std::string_view address = "",
-        std::int64_t at = noon * ms, std::int64_t until = noon + hour)
+        TimeMs at = noon, Time until = noon + hour)
     {
         auto text = key(n);
         return zone_.revoke({text, address, false, at, until}, noon);
     }
 
-    std::int64_t revoked_at(std::size_t n) { return revoked_at(zone_, key(n)); }
+    TimeMs revoked_at(std::size_t n) { return revoked_at(zone_, key(n)); }
 
-    static std::int64_t revoked_at(const Zone& zone, std::string_view text)
+    static TimeMs revoked_at(const Zone& zone, std::string_view text)
     {
         std::array<std::string_view, 1> keys{text};
         return zone.revoked_at(keys);
@@ -103,7 +105,7 @@ protected:
     {
         std::size_t count = 0;
         for (auto n = from; n < to; n++) {
-            count += revoked_at(n) != 0;
+            count += revoked_at(n) != TimeMs();
         }
         return count;
     }
@@ -143,39 +145,39 @@ TEST_P(EveryPurpose, IsTakenOnce)
 TEST_P(EveryPurpose, LeavesItsTextAsLongAsSaid)
 {
     acquire(GetParam(), 1);
-    zone_.finish(id(1), "text", noon, 30);
+    zone_.finish(id(1), "text", noon, 30s);
     EXPECT_EQ(acquire(GetParam(), 1), Standing::ended);
-    EXPECT_EQ(result(GetParam(), 1, noon + 29), "text");
-    EXPECT_EQ(result(GetParam(), 1, noon + 30), "");
+    EXPECT_EQ(result(GetParam(), 1, noon + 29s), "text");
+    EXPECT_EQ(result(GetParam(), 1, noon + 30s), "");
 }
 
 TEST_P(EveryPurpose, IsFreeAfterItsTimeWhereItDoesNotEnd)
 {
     acquire(GetParam(), 1);
-    EXPECT_EQ(acquire(GetParam(), 1, noon + hour - 1), Standing::busy);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + hour - 1s), Standing::busy);
     EXPECT_EQ(acquire(GetParam(), 1, noon + hour), Standing::ours);
 }
 
 TEST_F(ZoneTest, RemembersALoginForAllOfItsTime)
 {
     acquire_and_finish(Purpose::login, 1, "");
-    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour - 1), Standing::ended);
+    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour - 1s), Standing::ended);
     EXPECT_EQ(acquire(Purpose::login, 1, noon + hour), Standing::ours);
 }
 
 TEST_F(ZoneTest, RemembersARenewalAsLongAsItsText)
 {
     acquire_and_finish(Purpose::renewal, 1, "");
-    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 299), Standing::ended);
-    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 300), Standing::ours);
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 299s), Standing::ended);
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 300s), Standing::ours);
 }
 
 TEST_P(EveryPurpose, KeepsATextLongerThanItsOwnTime)
 {
-    zone_.acquire(GetParam(), id(1), noon, noon + 1);
-    zone_.finish(id(1), "text", noon, 300);
-    EXPECT_EQ(result(GetParam(), 1, noon + 299), "text");
-    EXPECT_EQ(acquire(GetParam(), 1, noon + 300), Standing::ours);
+    zone_.acquire(GetParam(), id(1), noon, noon + 1s);
+    zone_.finish(id(1), "text", noon, 300s);
+    EXPECT_EQ(result(GetParam(), 1, noon + 299s), "text");
+    EXPECT_EQ(acquire(GetParam(), 1, noon + 300s), Standing::ours);
 }
 
 TEST_P(EveryPurpose, MayLeaveNothing)
@@ -273,45 +275,45 @@ TEST_F(ZoneTest, ForgetsEndedRenewalsForNewOnes)
 TEST_F(ZoneTest, KnowsNoRevocationAtFirst)
 {
     EXPECT_FALSE(zone_.has_revocations());
-    EXPECT_EQ(revoked_at(1), 0);
+    EXPECT_EQ(revoked_at(1), TimeMs());
 }
 
 TEST_F(ZoneTest, TellsTheLatestRevocationOfSeveralKeys)
 {
-    revoke_of("", 1, 1000);
-    revoke_of("", 2, 3000);
+    revoke_of("", 1, at(1000));
+    revoke_of("", 2, at(3000));
     EXPECT_TRUE(zone_.has_revocations());
     auto texts = std::array{key(1), key(2), key(3)};
     std::array<std::string_view, 3> keys{texts[0], texts[1], texts[2]};
-    EXPECT_EQ(zone_.revoked_at(keys), 3000);
-    EXPECT_EQ(revoked_at(1), 1000);
-    EXPECT_EQ(revoked_at(3), 0);
+    EXPECT_EQ(zone_.revoked_at(keys), at(3000));
+    EXPECT_EQ(revoked_at(1), at(1000));
+    EXPECT_EQ(revoked_at(3), TimeMs());
 }
 
 TEST_F(ZoneTest, MovesARevocationOnAndNeverBack)
 {
-    revoke_of("", 1, 2000);
-    ask_to_revoke(1, "", 3000, noon + 1);
-    EXPECT_EQ(revoked_at(1), 3000);
-    revoke_of("", 1, 1000, noon + 1);
-    EXPECT_EQ(revoked_at(1), 3000);
+    revoke_of("", 1, at(2000));
+    ask_to_revoke(1, "", at(3000), noon + 1s);
+    EXPECT_EQ(revoked_at(1), at(3000));
+    revoke_of("", 1, at(1000), noon + 1s);
+    EXPECT_EQ(revoked_at(1), at(3000));
     for (int i = 0; i < 9; i++) {
-        acquire(Purpose::login, 1 + i, noon + hour - 1);
+        acquire(Purpose::login, 1 + i, noon + hour - 1s);
     }
-    EXPECT_EQ(revoked_at(1), 3000);
+    EXPECT_EQ(revoked_at(1), at(3000));
 }
 
 TEST_F(ZoneTest, ForgetsRevocationsAfterTheirTime)
 {
     revoke(1, noon + hour);
     for (std::size_t n = 2; n < 10; n += 2) {
-        ask_to_revoke(n, "", noon * ms, noon + 1);
-        revoke(n + 1, noon + 1);
+        ask_to_revoke(n, "", noon, noon + 1s);
+        revoke(n + 1, noon + 1s);
     }
-    acquire(Purpose::login, 1, noon + 1);
-    acquire(Purpose::login, 2, noon + 1);
+    acquire(Purpose::login, 1, noon + 1s);
+    acquire(Purpose::login, 2, noon + 1s);
     EXPECT_EQ(count_revoked(2, 10), 0);
-    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
     acquire(Purpose::login, 3, noon + hour);
     EXPECT_FALSE(zone_.has_revocations());
 }
@@ -324,10 +326,10 @@ TEST_F(ZoneTest, SaysThatThereIsNoRoomForARevocation)
     }
     EXPECT_GT(count, Zone::min_size / 140);
     EXPECT_EQ(count_revoked(0, count), count);
-    EXPECT_EQ(revoked_at(count), 0);
+    EXPECT_EQ(revoked_at(count), TimeMs());
     EXPECT_TRUE(revoke(0)) << "it has its record";
     flood();
-    EXPECT_NE(revoked_at(0), 0) << "no login pushes it out";
+    EXPECT_NE(revoked_at(0), TimeMs()) << "no login pushes it out";
     EXPECT_TRUE(revoke(count, noon + 2 * hour, noon + hour))
         << "the others have expired";
 }
@@ -342,7 +344,7 @@ TEST_F(ZoneTest, RevokesForASubjectWithRecordsWhereThereIsNoRoom)
         count++;
     }
     EXPECT_TRUE(revoke_of(user, 900'004));
-    EXPECT_NE(revoked_at(zone_, user), 0);
+    EXPECT_NE(revoked_at(zone_, user), TimeMs());
     EXPECT_FALSE(revoke_of(other, 900'005));
     EXPECT_EQ(count_revoked(0, count), count);
 }
@@ -351,41 +353,43 @@ TEST_F(ZoneTest, MakesOneRecordOfASubjectsFullShare)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n++) {
-        EXPECT_TRUE(revoke_of(user, n, 5000 - n, noon + 10 + n));
+        EXPECT_TRUE(revoke_of(user, n, at(5000 - n), noon + 10s + Seconds(n)));
     }
     EXPECT_EQ(count_revoked(0, Zone::max_records), Zone::max_records);
-    EXPECT_EQ(revoked_at(zone_, user), 0);
+    EXPECT_EQ(revoked_at(zone_, user), TimeMs());
 
-    EXPECT_TRUE(revoke_of(user, Zone::max_records, 1000, noon + 1));
+    EXPECT_TRUE(revoke_of(user, Zone::max_records, at(1000), noon + 1s));
     EXPECT_EQ(count_revoked(0, Zone::max_records + 1), 0);
-    EXPECT_EQ(revoked_at(zone_, user), 5000) << "the latest of all times";
+    EXPECT_EQ(revoked_at(zone_, user), at(5000)) << "the latest of all times";
     for (int i = 0; i < 9; i++) {
-        acquire(Purpose::login, 1 + i, noon + 10 + Zone::max_records - 2);
+        acquire(
+            Purpose::login, 1 + i, noon + 10s + Seconds(Zone::max_records - 2));
     }
-    EXPECT_EQ(revoked_at(zone_, user), 5000) << "as long as the longest";
+    EXPECT_EQ(revoked_at(zone_, user), at(5000)) << "as long as the longest";
 
     EXPECT_TRUE(revoke_of(user, 1000));
-    EXPECT_NE(revoked_at(1000), 0) << "there is room for further ones";
-    EXPECT_EQ(revoked_at(zone_, user), 5000);
+    EXPECT_NE(revoked_at(1000), TimeMs()) << "there is room for further ones";
+    EXPECT_EQ(revoked_at(zone_, user), at(5000));
 }
 
 TEST_F(ZoneTest, CountsTheTimeOfTheOneThatFindsTheShareFull)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n++) {
-        revoke_of(user, n, 1000);
+        revoke_of(user, n, at(1000));
     }
-    revoke_of(user, 100, 7000);
-    EXPECT_EQ(revoked_at(zone_, user), 7000);
+    revoke_of(user, 100, at(7000));
+    EXPECT_EQ(revoked_at(zone_, user), at(7000));
 }
 
 TEST_F(ZoneTest, HasRoomForOthersHoweverOftenOneUserLogsOut)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < 30'000; n++) {
-        ASSERT_TRUE(revoke_of(user, n, 1000 + n));
+        ASSERT_TRUE(revoke_of(user, n, at(1000 + n)));
     }
-    EXPECT_GE(revoked_at(zone_, user), 1000 + 30'000 - 1 - Zone::max_records);
+    EXPECT_GE(
+        revoked_at(zone_, user), at(1000 + 30'000 - 1 - Zone::max_records));
     for (std::size_t n = 100'000; n < 100'400; n++) {
         EXPECT_TRUE(revoke(n));
     }
@@ -399,8 +403,8 @@ TEST_F(ZoneTest, KeepsSharesOfSubjectsApart)
     for (std::size_t n = 100; n < 150; n++) {
         revoke_of(user, n);
     }
-    EXPECT_NE(revoked_at(1), 0);
-    EXPECT_EQ(revoked_at(zone_, other), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
+    EXPECT_EQ(revoked_at(zone_, other), TimeMs());
 }
 
 TEST_F(ZoneTest, GivesAnEighthToRevocationsThatAnybodyCanAskFor)
@@ -411,7 +415,7 @@ TEST_F(ZoneTest, GivesAnEighthToRevocationsThatAnybodyCanAskFor)
     EXPECT_GT(count, Zone::min_size / 8 / 100);
     EXPECT_LT(count, Zone::min_size / 8 / 80);
     EXPECT_EQ(count_revoked(506'000 - count, 506'000), count) << "the newest";
-    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
 }
 
 TEST_F(ZoneTest, GivesAnAddressAShareOfThose)
@@ -426,8 +430,8 @@ TEST_F(ZoneTest, PushesOutNobodyElseFromOneAddress)
     ask_to_revoke(1, "other");
     ask_to_revoke(2);
     ask_for_many("1234");
-    EXPECT_NE(revoked_at(1), 0);
-    EXPECT_NE(revoked_at(2), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
+    EXPECT_NE(revoked_at(2), TimeMs());
 }
 
 TEST_F(ZoneTest, PushesOutNoAddressWithoutOne)
@@ -437,7 +441,7 @@ TEST_F(ZoneTest, PushesOutNoAddressWithoutOne)
     }
     ask_for_many();
     EXPECT_EQ(count_revoked(0, 60), 60);
-    EXPECT_NE(revoked_at(505'999), 0);
+    EXPECT_NE(revoked_at(505'999), TimeMs());
 }
 
 TEST_F(ZoneTest, PushesOutTheOldestAddressForANewOne)
@@ -445,10 +449,10 @@ TEST_F(ZoneTest, PushesOutTheOldestAddressForANewOne)
     for (std::size_t n = 0; n < 1000; n++) {
         EXPECT_TRUE(ask_to_revoke(n, "a" + std::to_string(n)));
     }
-    EXPECT_EQ(revoked_at(0), 0);
-    EXPECT_NE(revoked_at(999), 0);
+    EXPECT_EQ(revoked_at(0), TimeMs());
+    EXPECT_NE(revoked_at(999), TimeMs());
     EXPECT_TRUE(ask_to_revoke(2000)) << "nor is one without refused";
-    EXPECT_NE(revoked_at(2000), 0);
+    EXPECT_NE(revoked_at(2000), TimeMs());
 }
 
 TEST_F(ZoneTest, TellsAddressesOfDifferentSizeApart)
@@ -456,7 +460,7 @@ TEST_F(ZoneTest, TellsAddressesOfDifferentSizeApart)
     using namespace std::string_view_literals;
     ask_to_revoke(1, "a\0"sv);
     ask_for_many("a");
-    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
 }
 
 TEST_F(ZoneTest, KeepsARevocationThatIsAskedForByMoreThanAnyone)
@@ -488,16 +492,16 @@ TEST_F(ZoneTest, CountsAMatchedRevocationAsItsSubjects)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n += 2) {
-        ask_to_revoke(n, "1234", 1000 + n);
+        ask_to_revoke(n, "1234", at(1000 + n));
         pin(n, user);
-        revoke_of("", n + 1, 1001 + n);
+        revoke_of("", n + 1, at(1001 + n));
         pin(n + 1, user);
     }
     EXPECT_EQ(count_revoked(0, Zone::max_records), Zone::max_records);
-    ask_to_revoke(100, "1234", 9000);
+    ask_to_revoke(100, "1234", at(9000));
     pin(100, user);
     EXPECT_EQ(count_revoked(0, 101), 0);
-    EXPECT_EQ(revoked_at(zone_, user), 9000);
+    EXPECT_EQ(revoked_at(zone_, user), at(9000));
 }
 
 TEST_F(ZoneTest, PinsNothingThatIsNotThere)
@@ -516,8 +520,8 @@ TEST_F(ZoneTest, KeepsRenewalsWhenAnybodysRevocationsFillIt)
 TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
 {
     std::string body(20'000, 'k');
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::ours);
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::others);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::ours);
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::others);
     EXPECT_TRUE(zone_.read(id(1), 0, noon).is_asked);
     auto serial = zone_.answer(id(1), body, noon + hour);
     auto snapshot = zone_.read(id(1), 0, noon);
@@ -525,8 +529,8 @@ TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
     EXPECT_EQ(snapshot.serial, serial);
     EXPECT_FALSE(snapshot.is_asked);
     EXPECT_EQ(zone_.read(id(1), serial, noon).body, "");
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10), Zone::Asking::too_soon);
-    EXPECT_EQ(zone_.ask(id(1), oidc::Asker::known, noon, noon + 10),
+    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::too_soon);
+    EXPECT_EQ(zone_.ask(id(1), oidc::Asker::known, noon, noon + 10s),
         Zone::Asking::ours);
     EXPECT_EQ(zone_.answer(id(1), body, noon + hour), serial) << "the same";
     EXPECT_NE(zone_.answer(id(1), "other", noon + hour), serial);
@@ -535,21 +539,21 @@ TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
 
 TEST_F(ZoneTest, KnowsWhyADocumentFailed)
 {
-    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10s);
     zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon);
     auto snapshot = zone_.read(id(1), 0, noon);
     ASSERT_TRUE(snapshot.failure);
     EXPECT_EQ(snapshot.failure->code, oidc::Errc::upstream_timeout);
     EXPECT_EQ(snapshot.failure->detail, "too late");
     EXPECT_FALSE(snapshot.is_asked);
-    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10s);
     zone_.answer(id(1), "body", noon + hour);
     EXPECT_FALSE(zone_.read(id(1), 0, noon).failure);
 }
 
 TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
 {
-    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10s);
     EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'a'), noon + hour), 0);
     EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'b'), noon + hour), 0);
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, std::string(40'000, 'b'));
@@ -559,13 +563,13 @@ TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
 
 TEST_F(ZoneTest, ForgetsTheDocumentsThatAreNotUsed)
 {
-    zone_.ask(id(1), {}, noon, noon + 10);
+    zone_.ask(id(1), {}, noon, noon + 10s);
     zone_.answer(id(1), "body", noon + hour);
-    zone_.ask(id(2), {}, noon, noon + 10);
+    zone_.ask(id(2), {}, noon, noon + 10s);
     zone_.answer(id(2), "body", noon + hour);
     zone_.read(id(1), 0, noon);
     for (std::size_t n = 3; n < 2 + 256; n++) {
-        zone_.ask(id(n), {}, noon, noon + 10);
+        zone_.ask(id(n), {}, noon, noon + 10s);
     }
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, "body");
     EXPECT_EQ(zone_.read(id(2), 0, noon).serial, 0);
@@ -573,14 +577,12 @@ TEST_F(ZoneTest, ForgetsTheDocumentsThatAreNotUsed)
 
 // Who asks how often, and how much is left of ten a minute.
 
-constexpr std::int64_t second = 1'000'000; // microseconds
-constexpr oidc::Rate ten_a_minute{10, 60 * second};
+constexpr oidc::Rate ten_a_minute{10, 60s};
 
-int tokens_left(Zone& zone, std::size_t client, std::int64_t now = noon)
+int tokens_left(Zone& zone, std::size_t client, Time now = noon)
 {
     int count = 0;
-    while (count < 20 &&
-        zone.take_token(key(client), ten_a_minute, now * second)) {
+    while (count < 20 && zone.take_token(key(client), ten_a_minute, now)) {
         count++;
     }
     return count;
@@ -591,10 +593,10 @@ TEST_F(ZoneTest, HasABucketForEachClient)
     EXPECT_EQ(tokens_left(zone_, 1), 10);
     EXPECT_EQ(tokens_left(zone_, 1), 0);
     EXPECT_EQ(tokens_left(zone_, 2), 10);
-    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6s), 1);
     zone_.refund_token(key(1), ten_a_minute.cost());
-    EXPECT_EQ(tokens_left(zone_, 1, noon + 6), 1);
-    EXPECT_EQ(tokens_left(zone_, 1, noon + 600), 10);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 6s), 1);
+    EXPECT_EQ(tokens_left(zone_, 1, noon + 600s), 10);
 }
 
 TEST_F(ZoneTest, TakesNothingFromWhoHasNoBucket)
@@ -609,7 +611,7 @@ TEST_F(ZoneTest, ForgetsTheClientsThatWereNotHereForLongest)
     tokens_left(zone_, 1);
     tokens_left(zone_, 2);
     for (std::size_t n = 1000; n < 6000; n++) {
-        EXPECT_TRUE(zone_.take_token(key(n), ten_a_minute, noon * second));
+        EXPECT_TRUE(zone_.take_token(key(n), ten_a_minute, noon));
         EXPECT_EQ(tokens_left(zone_, 1), 0) << n;
     }
     EXPECT_EQ(tokens_left(zone_, 2), 10);
@@ -621,11 +623,11 @@ TEST_F(ZoneTest, KeepsAllElseHoweverManyClientsThereAre)
     EXPECT_EQ(acquire(Purpose::login, 2), Standing::ours);
     revoke(1);
     for (std::size_t n = 1000; n < 6000; n++) {
-        zone_.take_token(key(n), ten_a_minute, noon * second);
+        zone_.take_token(key(n), ten_a_minute, noon);
     }
     EXPECT_EQ(result(Purpose::renewal, 1), "result");
     EXPECT_EQ(acquire(Purpose::login, 2), Standing::busy);
-    EXPECT_NE(revoked_at(1), 0);
+    EXPECT_NE(revoked_at(1), TimeMs());
 }
 
 TEST_F(ZoneTest, TakesTokensWhereLoginsFillIt)
@@ -651,7 +653,7 @@ TEST_F(ZoneTest, OutlivesAReload)
     EXPECT_EQ(zone.key().reveal(), zone_.key().reveal());
     EXPECT_EQ(zone.acquire(Purpose::renewal, id(1), noon, noon + hour).result,
         "result");
-    EXPECT_NE(revoked_at(zone, key(1)), 0);
+    EXPECT_NE(revoked_at(zone, key(1)), TimeMs());
     EXPECT_EQ(tokens_left(zone, 1), 0);
     EXPECT_TRUE(revoke(2)) << "it is one zone";
 }
@@ -672,7 +674,7 @@ protected:
     }
 
     // A session of that subject which that record is about.
-    std::int64_t revoked_at(std::size_t n, std::string_view subject)
+    TimeMs revoked_at(std::size_t n, std::string_view subject)
     {
         auto text = key(n);
         std::array<std::string_view, 2> keys{text, subject};
@@ -687,7 +689,7 @@ TEST_F(KilledWorker, LeavesStandingAndResultTogether)
         zone_.acquire(purpose, name, noon, noon + hour);
         std::size_t ended = 0;
         std::size_t busy = 0;
-        at_every_moment([&] { zone_.finish(name, "result", noon, 30); },
+        at_every_moment([&] { zone_.finish(name, "result", noon, 30s); },
             [&] {
                 auto [standing, left] =
                     zone_.acquire(purpose, name, noon, noon + hour);
@@ -704,13 +706,13 @@ TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
 {
     std::string first(300, 'a');
     std::string second(500, 'b');
-    zone_.ask(id(1), {}, noon, noon + 10);
-    auto serial = zone_.answer(id(1), first, noon + 1);
-    zone_.ask(id(1), {}, noon + 1, noon + 10);
-    zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1);
+    zone_.ask(id(1), {}, noon, noon + 10s);
+    auto serial = zone_.answer(id(1), first, noon + 1s);
+    zone_.ask(id(1), {}, noon + 1s, noon + 10s);
+    zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1s);
     at_every_moment([&] { zone_.answer(id(1), second, noon + hour); },
         [&] {
-            auto snapshot = zone_.read(id(1), 0, noon + 1);
+            auto snapshot = zone_.read(id(1), 0, noon + 1s);
             auto is_first = snapshot.serial == serial;
             EXPECT_EQ(snapshot.body, is_first ? first : second);
             EXPECT_EQ(snapshot.failure.has_value(), is_first);
@@ -722,11 +724,11 @@ TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
 
 TEST_F(KilledWorker, HasTakenATokenOrNot)
 {
-    zone_.take_token(key(1), ten_a_minute, noon * second);
+    zone_.take_token(key(1), ten_a_minute, noon);
     at_every_moment(
         [&] {
-            zone_.take_token(key(1), ten_a_minute, noon * second);
-            zone_.take_token(key(2), ten_a_minute, noon * second);
+            zone_.take_token(key(1), ten_a_minute, noon);
+            zone_.take_token(key(2), ten_a_minute, noon);
         },
         [&] {
             auto left = tokens_left(zone_, 1);
@@ -740,16 +742,16 @@ TEST_F(KilledWorker, LosesNoRevocationThatBecomesItsSubjects)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n++) {
-        revoke_of(user, n, 5000 - n);
+        revoke_of(user, n, at(5000 - n));
     }
-    at_every_moment([&] { revoke_of(user, 100, 1000); },
+    at_every_moment([&] { revoke_of(user, 100, at(1000)); },
         [&] {
             for (std::size_t n = 0; n < Zone::max_records; n++) {
-                EXPECT_GE(revoked_at(n, user), 5000 - n);
+                EXPECT_GE(revoked_at(n, user), at(5000 - n));
             }
-            EXPECT_TRUE(revoke_of(user, 101, 1000));
-            EXPECT_TRUE(revoke_of(user, 102, 1000));
-            EXPECT_GE(revoked_at(102, user), 1000);
+            EXPECT_TRUE(revoke_of(user, 101, at(1000)));
+            EXPECT_TRUE(revoke_of(user, 102, at(1000)));
+            EXPECT_GE(revoked_at(102, user), at(1000));
         });
 }
 
@@ -778,7 +780,7 @@ TEST_F(LargeZone, NeverMissesARevocationThatBecomesItsSubjects)
     auto& revoked = *new (shared) std::atomic<std::int64_t>(0);
     auto worker = start_worker([&] {
         for (std::int64_t n = 1; n < 40'000; n++) {
-            revoke_of(user(n), static_cast<std::size_t>(n), n);
+            revoke_of(user(n), static_cast<std::size_t>(n), at(n));
             revoked = n;
         }
         revoked = -1;
@@ -823,22 +825,23 @@ TEST_F(ZoneOfAnotherSize, HasTheKeyOfTheOneBefore)
 TEST_F(ZoneOfAnotherSize, HasItsRevocations)
 {
     auto user = key(900'001);
-    revoke_of(user, 1, 1000);
-    revoke_of("", 2, 2000);
-    ask_to_revoke(3, "1234", 3000);
-    ask_to_revoke(4, "", 4000);
+    revoke_of(user, 1, at(1000));
+    revoke_of("", 2, at(2000));
+    ask_to_revoke(3, "1234", at(3000));
+    ask_to_revoke(4, "", at(4000));
     auto& zone = reload(2 * Zone::min_size);
     zone.take_over();
     for (std::int64_t n = 1; n < 5; n++) {
         EXPECT_EQ(revoked_at(zone, key(n)), n * 1000);
     }
-    EXPECT_EQ(revoked_at(zone, key(5)), 0);
+    EXPECT_EQ(revoked_at(zone, key(5)), TimeMs());
     for (std::size_t n = 10; n < 10 + Zone::max_records; n++) {
         auto text = key(n);
-        zone.revoke({text, user, true, 1000, noon + hour}, noon);
+        zone.revoke({text, user, true, at(1000), noon + hour}, noon);
     }
-    EXPECT_EQ(revoked_at(zone, key(1)), 0) << "it counts as its subject's";
-    EXPECT_EQ(revoked_at(zone, user), 1000);
+    EXPECT_EQ(revoked_at(zone, key(1)), TimeMs())
+        << "it counts as its subject's";
+    EXPECT_EQ(revoked_at(zone, user), at(1000));
     for (int i = 0; i < 9; i++) {
         zone.acquire(Purpose::login, id(i), noon + hour, noon + 2 * hour);
     }
@@ -851,10 +854,10 @@ TEST_F(ZoneOfAnotherSize, ForbidsTheOneBeforeToRevoke)
     EXPECT_TRUE(revoke(1)) << "the new configuration may yet be refused";
     zone.take_over();
     EXPECT_FALSE(revoke(2));
-    EXPECT_NE(revoked_at(1), 0) << "what is there holds";
+    EXPECT_NE(revoked_at(1), TimeMs()) << "what is there holds";
     EXPECT_EQ(acquire(Purpose::login, 1), Standing::ours);
-    EXPECT_NE(revoked_at(zone, key(1)), 0);
-    EXPECT_EQ(revoked_at(zone, key(2)), 0);
+    EXPECT_NE(revoked_at(zone, key(1)), TimeMs());
+    EXPECT_EQ(revoked_at(zone, key(2)), TimeMs());
 }
 
 class SmallerZone : public ZoneOfAnotherSize {
@@ -865,28 +868,29 @@ protected:
 TEST_F(SmallerZone, RevokesAllThatBeganUntilTheLastOneLeftOut)
 {
     for (std::size_t n = 0; n < 2000; n++) {
-        EXPECT_TRUE(revoke_of("", n, 1000 + n, noon + 1 + n));
+        EXPECT_TRUE(revoke_of("", n, at(1000 + n), noon + 1s + Seconds(n)));
     }
     auto& zone = reload(Zone::min_size);
     zone.take_over();
     auto all = revoked_at(zone, key(100'000));
-    EXPECT_GT(all, 1000);
-    EXPECT_LT(all, 1000 + 2000 - 1);
-    EXPECT_EQ(revoked_at(zone, key(1999)), 1000 + 1999) << "it had room";
+    EXPECT_GT(all, at(1000));
+    EXPECT_LT(all, at(1000 + 2000 - 1));
+    EXPECT_EQ(revoked_at(zone, key(1999)), at(1000 + 1999)) << "it had room";
     EXPECT_EQ(revoked_at(zone, key(1)), all);
     EXPECT_TRUE(zone.has_revocations());
 
-    auto left_out = all - 1000;
+    auto left_out = Seconds((all - at(1000)).count());
     zone.acquire(Purpose::login, id(1), noon + left_out, noon + hour);
     EXPECT_EQ(revoked_at(zone, key(100'000)), all);
-    zone.acquire(Purpose::login, id(2), noon + 1 + left_out, noon + hour);
-    EXPECT_EQ(revoked_at(zone, key(100'000)), 0) << "the last of those ended";
+    zone.acquire(Purpose::login, id(2), noon + 1s + left_out, noon + hour);
+    EXPECT_EQ(revoked_at(zone, key(100'000)), TimeMs())
+        << "the last of those ended";
 }
 
 TEST_F(SmallerZone, HandsThatTimeOnToTheNextOne)
 {
     for (std::size_t n = 0; n < 2000; n++) {
-        revoke_of("", n, 1000 + n, noon + 1 + n);
+        revoke_of("", n, at(1000 + n), noon + 1s + Seconds(n));
     }
     auto& zone = reload(Zone::min_size);
     zone.take_over();
@@ -904,8 +908,8 @@ TEST_F(SmallerZone, IsNoWayForAnybodyToEndAllSessions)
     }
     auto& zone = reload(Zone::min_size);
     zone.take_over();
-    EXPECT_EQ(revoked_at(zone, key(100'000)), 0);
-    EXPECT_NE(revoked_at(zone, key(299)), 0);
+    EXPECT_EQ(revoked_at(zone, key(100'000)), TimeMs());
+    EXPECT_NE(revoked_at(zone, key(299)), TimeMs());
 }
 
 }

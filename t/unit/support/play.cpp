@@ -44,9 +44,9 @@ Client example_client()
     client.cookie_name = "NGX_OIDC_SESSION";
     client.cookie_path = "/";
     client.cookie_same_site = "Lax";
-    client.session_timeout = 8 * 3600;
-    client.pre_auth_timeout = 600;
-    client.clock_skew = 60;
+    client.session_timeout = 8 * 3600s;
+    client.pre_auth_timeout = 600s;
+    client.clock_skew = 60s;
     client.needs.claims = {"email", "sub"};
     client.needs_digest = digest_of_needs(client.needs);
     return client;
@@ -80,11 +80,16 @@ Members metadata_with_logout()
             {"revocation_endpoint", R"("https://op.example/revoke")"}});
 }
 
-Members example_claims(std::int64_t now)
+std::string date(Time time)
+{
+    return std::to_string(to_seconds(time));
+}
+
+Members example_claims(Time now)
 {
     return {{"iss", R"("https://op.example")"}, {"sub", R"("user-1")"},
-        {"aud", R"("app")"}, {"exp", std::to_string(now + 300)},
-        {"iat", std::to_string(now)}, {"email", R"("jane@example.com")"}};
+        {"aud", R"("app")"}, {"exp", date(now + 300s)}, {"iat", date(now)},
+        {"email", R"("jane@example.com")"}};
 }
 
 std::map<std::string, std::string> parameters(std::string_view text)
@@ -362,7 +367,7 @@ Answer Play::perform(const Load& step)
     }
     auto loaded = peek(step);
     auto idle = provider.client().session_idle_timeout;
-    if (loaded.blob && idle > 0) {
+    if (loaded.blob && idle > 0s) {
         store[step.key].until = now + idle;
     }
     return Result<Loaded>(std::move(loaded));
@@ -405,7 +410,7 @@ Answer Play::perform(const Revoke& step)
     auto judged = judge("revoke");
     for (const auto& key : step.keys) {
         if (judged) {
-            revocations[key] = now * 1000 + milliseconds;
+            revocations[key] = now + ahead;
         }
     }
     return judged;
@@ -414,9 +419,8 @@ Answer Play::perform(const Revoke& step)
 Answer Play::perform(const ReadClock&)
 {
     auto failure = broken.find("clock");
-    return failure == broken.end() ?
-        Result<std::int64_t>(now * 1000 + milliseconds) :
-        Result<std::int64_t>(failure->second);
+    return failure == broken.end() ? Result<TimeMs>(now + ahead) :
+                                     Result<TimeMs>(failure->second);
 }
 
 Answer Play::perform(const Pin& step)
@@ -433,9 +437,9 @@ Check Play::judge(const char* step)
     return failure == broken.end() ? Check(Ok{}) : Check(failure->second);
 }
 
-std::int64_t Play::revoked_at(const std::vector<std::string>& keys) const
+TimeMs Play::revoked_at(const std::vector<std::string>& keys) const
 {
-    std::int64_t latest = 0;
+    TimeMs latest;
     for (const auto& key : keys) {
         if (auto found = revocations.find(key); found != revocations.end()) {
             latest = std::max(latest, found->second);

@@ -31,7 +31,10 @@ std::string object(const Members& members);
 // `members` with `changes` put over them.
 Members changed(Members members, const Members& changes);
 
-constexpr std::int64_t noon = 1'700'000'000;
+constexpr Time noon = from_seconds(1'700'000'000);
+
+// As a NumericDate of a token.
+std::string date(Time time);
 
 Client example_client();
 Secret master_key(char byte);
@@ -42,7 +45,7 @@ Members example_metadata();
 Members metadata_with_logout();
 
 // The claims of a good ID token, but for its nonce.
-Members example_claims(std::int64_t now);
+Members example_claims(Time now);
 
 // The first of what the cookies hold; which of them counts is the store's to
 // say.
@@ -127,22 +130,22 @@ public:
 
     // The env. What was acquired before meets the result of that flow, unless
     // `acquired` says otherwise; each login is the first with its state.
-    std::int64_t now = noon;
-    int milliseconds = 0; // that the store's clock is ahead of `now`
+    Time now = noon;
+    Milliseconds ahead{}; // of `now`, the store's clock
     std::map<Purpose, Acquired> acquired;
     bool is_drained = false; // the client's bucket
     std::vector<Work> spent;
     std::vector<std::string> given_back; // the receipts
 
-    // Sessions by their keys, revocations in milliseconds by theirs, and what
+    // Sessions by their keys, revocations by theirs, and what
     // the steps "acquire", "load", "save", "drop", "clock" and "revoke" fail
     // with.
     struct Stored {
         std::string blob;
-        std::int64_t until;
+        Time until;
     };
     std::map<std::string, Stored> store;
-    std::map<std::string, std::int64_t> revocations;
+    std::map<std::string, TimeMs> revocations;
     std::map<std::string, Error> broken;
 
     // What was asked, in order: "metadata", "keys", the last part of an
@@ -171,7 +174,7 @@ private:
     // The end of a flow.
     struct Ended {
         std::vector<std::string> lines;
-        std::int64_t until;
+        Time until;
     };
 
     Answer perform(const Fetch& step);
@@ -193,7 +196,7 @@ private:
     std::string id_token(const Members& more) const;
     Check judge(const char* step);
     Loaded peek(const Load& step) const;
-    std::int64_t revoked_at(const std::vector<std::string>& keys) const;
+    TimeMs revoked_at(const std::vector<std::string>& keys) const;
     Check learn(const Learn& wanted);
     Check ask_for(Part part, Known& known);
 

@@ -43,26 +43,27 @@ inline std::optional<UserInfo> userinfo_of(
 
 // The judgement of what a cookie or a store gave, where nothing is revoked.
 inline std::optional<Session> accepted(std::optional<OpenedSession> opened,
-    const Provider& provider, std::int64_t now = noon)
+    const Provider& provider, Time now = noon)
 {
     return opened ?
-        Session::accept(std::move(*opened), provider.client(), 0, now).session :
+        Session::accept(std::move(*opened), provider.client(), {}, now)
+            .session :
         std::nullopt;
 }
 
 inline std::optional<Session> accepted(
-    const std::string& value, const Provider& provider, std::int64_t now = noon)
+    const std::string& value, const Provider& provider, Time now = noon)
 {
     return accepted(Opened::from_value(value, provider).session, provider, now);
 }
 
 // Begun at noon and 7 milliseconds.
 inline Session begin(const Provider& provider, const Members& claims = {},
-    const Tokens& tokens = {"", "at-1", "", 0},
+    const Tokens& tokens = {"", "at-1", "", 0s},
     const std::optional<UserInfo>& userinfo = {})
 {
     return Session::begin(*token_of(provider, claims), userinfo, tokens,
-        provider.client(), noon * 1000 + 7, noon, random_bytes);
+        provider.client(), noon + 7ms, noon, random_bytes);
 }
 
 }
