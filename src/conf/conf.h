@@ -1,134 +1,72 @@
-// Configuration records: what the directives say, and what is made of it once
-// all of it is read. Nothing here belongs to a request.
+// Configuration records: the settings, and what is made of them once all of
+// nginx.conf is read. Nothing here belongs to a request.
 #pragma once
 
 #include "conf/limit.h"
+#include "conf/rows.h"
 #include "module/documents.h"
 #include "ngx/exchange.h"
 #include "ngx/ngx.h"
 #include "ngx/resolver.h"
 #include "oidc/provider.h"
 #include "store/store.h"
+#include "store/store_type.h"
 #include "store/zone.h"
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace ngx {
 
-// Where a directive stands, for what is found out only later.
-struct Position {
-    ngx_str_t file = ngx_null_string;
-    ngx_uint_t line = 0;
+// The only method there is, which configurations of Angie specify.
+enum class CodeChallenge { S256 };
+
+// The directives of an oidc_provider block whose value is not yet one of the
+// client.
+struct ProviderSettings {
+    ngx_str_t client_secret_file = ngx_null_string;
+    ngx_str_t client_key = ngx_null_string;
+    ngx_str_t client_certificate = ngx_null_string;
+    ngx_str_t client_certificate_key = ngx_null_string;
+    ngx_http_complex_value_t* extra_auth_args = nullptr;
+    CodeChallenge code_challenge_method = CodeChallenge::S256;
+    ngx_str_t session_store = ngx_null_string;
+    ngx_str_t session_key = ngx_null_string;
+    std::vector<std::string> session_claims;
+    std::optional<Seconds> session_max_lifetime; // 0: off
+    std::optional<Seconds> token_refresh;        // 0: off; null: auto
+    ngx_str_t ssl_trusted_certificate = ngx_null_string;
+    ngx_str_t ssl_crl = ngx_null_string;
+    ngx_uint_t ssl_verify_depth = 0;
+    ngx_msec_t connect_timeout = 0;
+    ngx_msec_t read_timeout = 0;
 };
-
-Position position(const ngx_conf_t* cf);
-
-// Values of token_refresh beside seconds.
-constexpr ngx_uint_t refresh_off = static_cast<ngx_uint_t>(-2);
-constexpr ngx_uint_t refresh_auto = static_cast<ngx_uint_t>(-3);
-
-// A value of session_max_lifetime beside seconds.
-constexpr time_t max_lifetime_off = -2;
-
-// What nginx's own setters write into.
-struct ProviderFields {
-    ngx_str_t issuer;
-    ngx_str_t client_id;
-    ngx_str_t client_secret;
-    ngx_str_t client_secret_file;
-    ngx_uint_t client_auth;
-    ngx_str_t client_key;
-    ngx_str_t client_certificate;
-    ngx_str_t client_certificate_key;
-    ngx_str_t config_url;
-    ngx_str_t authorization_endpoint;
-    ngx_str_t token_endpoint;
-    ngx_str_t userinfo_endpoint;
-    ngx_str_t jwks_uri;
-    ngx_str_t pushed_authorization_request_endpoint;
-    ngx_str_t end_session_endpoint;
-    ngx_str_t revocation_endpoint;
-    ngx_str_t redirect_uri;
-    ngx_array_t* scope;
-    ngx_http_complex_value_t* extra_auth_args;
-    ngx_flag_t pkce;
-    ngx_uint_t code_challenge_method; // S256, in Angie's words
-    ngx_uint_t response_mode;
-    ngx_uint_t pushed_authorization;
-    ngx_flag_t userinfo;
-    ngx_str_t cookie_name;
-    ngx_str_t cookie_domain;
-    ngx_str_t cookie_path;
-    ngx_uint_t cookie_samesite;
-    ngx_flag_t cookie_partitioned;
-    ngx_str_t session_store;
-    ngx_str_t session_key;
-    time_t session_timeout;
-    time_t session_idle_timeout;
-    time_t session_max_lifetime; // seconds, or max_lifetime_off
-    ngx_array_t* session_claims;
-    ngx_uint_t token_refresh; // seconds, or one of the two below
-    ngx_str_t logout_uri;
-    ngx_str_t post_logout_uri;
-    ngx_flag_t logout_token_hint;
-    ngx_str_t frontchannel_logout_uri;
-    ngx_str_t backchannel_logout_uri;
-    ngx_flag_t revoke_on_logout;
-    time_t pre_auth_timeout;
-    time_t clock_skew;
-    ngx_array_t* id_token_alg;
-    ngx_array_t* id_token_encrypted_alg;
-    ngx_array_t* audience;
-    ngx_str_t ssl_trusted_certificate;
-    ngx_str_t ssl_crl;
-    ngx_uint_t ssl_verify_depth;
-    ngx_msec_t connect_timeout;
-    ngx_msec_t read_timeout;
-};
-
-// oidc_session_store
-struct StoreFields {
-    ngx_uint_t type;
-    ngx_str_t size;
-    ngx_str_t hostname;
-    ngx_uint_t port;
-    ngx_uint_t database;
-    ngx_str_t username;
-    ngx_str_t password;
-    ngx_flag_t ssl;
-    ngx_str_t ssl_trusted_certificate;
-    ngx_str_t prefix;
-    ngx_msec_t connect_timeout;
-    ngx_msec_t command_timeout;
-};
-
-enum class StoreType : ngx_uint_t { memory, redis };
 
 struct StoreConf : StoreFields {
-    StoreConf();
-
     std::string name;
-    MemoryStore* memory = nullptr; // one of these two is there
-    std::optional<RedisServer> redis;
-    std::string key_prefix;
+    Positions positions;
+    MakeStore make;
 };
 
-struct ProviderConf : ProviderFields {
-    ProviderConf();
-
+struct ProviderConf {
     std::string name;
+    Positions positions;
+    ProviderSettings settings;
     oidc::Client client; // moved into `provider` once the keys are known
     std::vector<oidc::Secret> session_keys; // empty: the zone's
     std::string callback_path;
-    Position position; // of session_store
 
     oidc::Provider provider;
     UpstreamServer upstream_server;
     Zone* zone = nullptr;
-    StoreConf* store_conf = nullptr; // null: all is kept in cookies
-    std::optional<LocalStore> local;
-    std::optional<RedisStore> redis;
+    MakeStore make_store;
+    std::unique_ptr<Store> store;
+
+    // The store of this node, for logins, and for revocations that were
+    // recorded before a session_store was named.
+    std::unique_ptr<Store> node;
 
     // The store of this provider first, then those of others with the same
     // issuer and client: a logout that the provider sends is for the sessions
@@ -143,15 +81,32 @@ struct ProviderConf : ProviderFields {
     {
         return part == oidc::Part::metadata ? metadata : keys;
     }
-
-    // For what a whole session needs; a login is a matter of this node.
-    Store& store() { return redis ? static_cast<Store&>(*redis) : *local; }
 };
 
+// Rows of the block set members of the client and of the settings.
+template <class T>
+T& at(ProviderConf& conf, T ProviderSettings::*member)
+{
+    return conf.settings.*member;
+}
+
+template <class T>
+T& at(ProviderConf& conf, T oidc::Client::*member)
+{
+    return conf.client.*member;
+}
+
+template <class T>
+T& at(ProviderConf& conf, T oidc::Endpoints::*member)
+{
+    return conf.client.endpoints.*member;
+}
+
 struct MainConf {
+    Positions positions;
     std::vector<ProviderConf*> providers;
     std::vector<StoreConf*> stores;
-    StoreConf* automatic = nullptr; // of "session_store auto"
+    MakeStore automatic; // of "session_store auto"; null: not needed yet
     std::size_t zone_size = 0;
     Zone* zone = nullptr;
     Names names;
@@ -164,30 +119,29 @@ struct MainConf {
 // The providers whose callbacks a server answers.
 struct ServerConf {
     std::vector<ProviderConf*> providers;
-    std::vector<ProviderConf*> named; // those that no variable has chosen
+    std::vector<ProviderConf*> named; // by an auth_oidc without variables
 };
 
-enum class Mode : ngx_uint_t { require, verify, off };
+enum class Mode { require, verify, off };
 
-struct LocationFields {
-    ngx_http_complex_value_t* auth_oidc;
-    ngx_uint_t mode;
-    ngx_http_complex_value_t* base_url;
-    const Limit* limit;
-};
+struct LocationConf {
+    Positions positions;
 
-struct LocationConf : LocationFields {
-    LocationConf();
+    ngx_http_complex_value_t* auth_oidc = nullptr; // null: off
+    Mode mode = Mode::require;
+    ngx_http_complex_value_t* base_url = nullptr;
+    const Limit* limit = nullptr;
 
-    bool has(Mode that) const { return mode == static_cast<ngx_uint_t>(that); }
+    bool has(Mode that) const { return mode == that; }
 
     Position position;                // of auth_oidc
-    ProviderConf* provider = nullptr; // where its name holds no variable
-    bool is_said = false;             // auth_oidc, here or further out
+    ProviderConf* provider = nullptr; // if its name has no variable
+    bool is_set = false;              // auth_oidc, here or at an outer level
     bool on = false;
     bool has_warned = false; // of a request it did not protect; this worker
 };
 
+MainConf* main_conf(const ngx_conf_t* cf);
 MainConf* main_conf(const ngx_http_request_t* r);
 ServerConf* server_conf(const ngx_http_request_t* r);
 LocationConf* location_conf(const ngx_http_request_t* r);
@@ -198,23 +152,26 @@ void* create_server_conf(ngx_conf_t* cf);
 void* create_location_conf(ngx_conf_t* cf);
 char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child);
 
-// After all of the configuration: which claims does it use?
+// After all of the configuration: what its sessions must contain. (needs.cpp)
 void find_needs(ngx_conf_t* cf, MainConf& conf);
 
-// Once the zone is there: gives every provider its keys.
+// After the zone is mapped: gives every provider its keys.
 ngx_int_t init_module(ngx_cycle_t* cycle);
 
-// Completes a provider at the end of its block, and says what is wrong with
-// it. (provider.cpp of this folder.)
+// Checks an oidc_provider at the end of its block and completes it. Throws
+// Invalid. (provider.cpp)
 char* complete_provider(ngx_conf_t* cf, ProviderConf& conf);
 
-// The same of a store, once it is known that there is a provider.
-// (stores.cpp of this folder.)
+// The same of an oidc_session_store. (session_store.cpp)
 char* complete_store(ngx_conf_t* cf, StoreConf& conf);
 
-// Finds the store that a provider names, or the one that "auto" means.
+// Finds the store of a provider: the named one, or that of "auto".
 char* choose_store(ngx_conf_t* cf, MainConf& main, ProviderConf& conf);
 
-extern ngx_command_t commands[];
+// The rows of directives.cpp whose defaults are set in init and merge.
+std::span<const Row<MainConf>> main_rows();
+std::span<const Row<LocationConf>> location_rows();
+
+extern ngx_command_t* const commands;
 
 }

@@ -1,327 +1,161 @@
-// The directives, one row each, and the setters that nginx does not have.
+// The interface of the module: every directive, a row each. After the tables
+// come the two blocks, and what nginx looks up.
 
 #include "conf/conf.h"
 
-#include "core/url.h"
+#include "conf/checks.h"
+#include "conf/types.h"
+#include "store/local.h"
+#include "store/redis.h"
 
-#include <cstddef>
+#include <array>
 
 namespace ngx {
 namespace {
 
-char* fail()
-{
-    return static_cast<char*>(NGX_CONF_ERROR);
-}
+using oidc::Client;
+using oidc::ClientAuth;
+using oidc::Endpoints;
+using oidc::PushedAuthorization;
+using oidc::ResponseMode;
+using Settings = ProviderSettings;
 
-using Set = char* (*)(ngx_conf_t*, ngx_command_t*, void*);
-
-template <std::size_t N>
-constexpr ngx_command_t directive(const char (&name)[N], ngx_uint_t type,
-    Set set, ngx_uint_t conf = 0, ngx_uint_t offset = 0, void* post = nullptr)
-{
-    return {{N - 1, reinterpret_cast<u_char*>(const_cast<char*>(name))}, type,
-        set, conf, offset, post};
-}
-
-ngx_str_t& argument(ngx_conf_t* cf, ngx_uint_t index)
-{
-    return static_cast<ngx_str_t*>(cf->args->elts)[index];
-}
-
-// Inside oidc_provider and oidc_session_store.
-
-char* set_words(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    auto& words = *reinterpret_cast<ngx_array_t**>(
-        static_cast<char*>(conf) + command->offset);
-    if (words != nullptr) {
-        return const_cast<char*>("is duplicate");
-    }
-    auto count = cf->args->nelts - 1;
-    words = ngx_array_create(cf->pool, count, sizeof(ngx_str_t));
-    if (words == nullptr) {
-        return fail();
-    }
-    for (ngx_uint_t i = 1; i <= count; i++) {
-        *static_cast<ngx_str_t*>(ngx_array_push(words)) = argument(cf, i);
-    }
-    return NGX_CONF_OK;
-}
-
-char* set_complex(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    return ngx_http_set_complex_value_slot(cf, command, conf);
-}
-
-// As nginx's own, which names neither the directive nor what it takes.
-char* set_enum(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    auto& field = *reinterpret_cast<ngx_uint_t*>(
-        static_cast<char*>(conf) + command->offset);
-    if (field != NGX_CONF_UNSET_UINT) {
-        return const_cast<char*>("is duplicate");
-    }
-    auto& value = argument(cf, 1);
-    auto entries = static_cast<ngx_conf_enum_t*>(command->post);
-    return guard(cf, fail(), [&] {
-        std::string values;
-        for (auto entry = entries; entry->name.len > 0; entry++) {
-            if (entry->name.len == value.len &&
-                ngx_strncasecmp(entry->name.data, value.data, value.len) == 0) {
-                field = entry->value;
-                return static_cast<char*>(NGX_CONF_OK);
-            }
-            values += (values.empty() ? "" : ", ") + text(entry->name);
-        }
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid \"%V\" value \"%V\", use one of: %s", &command->name,
-            &value, values.c_str());
-        return fail();
-    });
-}
-
-// What it names may stand further below.
-char* set_session_store(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    auto provider =
-        static_cast<ProviderConf*>(static_cast<ProviderFields*>(conf));
-    provider->position = position(cf);
-    return ngx_conf_set_str_slot(cf, command, conf);
-}
-
-char* set_token_refresh(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    auto& field = static_cast<ProviderFields*>(conf)->token_refresh;
-    auto value = view(argument(cf, 1));
-    if (field != NGX_CONF_UNSET_UINT) {
-        return const_cast<char*>("is duplicate");
-    }
-    if (value == "auto" || value == "off") {
-        field = value == "off" ? refresh_off : refresh_auto;
-        return NGX_CONF_OK;
-    }
-    auto seconds = ngx_parse_time(&argument(cf, 1), 1);
-    if (seconds == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid \"%V\" value \"%V\", use a time, \"auto\" or \"off\"",
-            &command->name, &argument(cf, 1));
-        return fail();
-    }
-    field = static_cast<ngx_uint_t>(seconds);
-    return NGX_CONF_OK;
-}
-
-char* set_max_lifetime(ngx_conf_t* cf, ngx_command_t* command, void* conf)
-{
-    auto& field = static_cast<ProviderFields*>(conf)->session_max_lifetime;
-    if (view(argument(cf, 1)) != "off") {
-        return ngx_conf_set_sec_slot(cf, command, conf);
-    }
-    if (field != NGX_CONF_UNSET) {
-        return const_cast<char*>("is duplicate");
-    }
-    field = max_lifetime_off;
-    return NGX_CONF_OK;
-}
-
-ngx_conf_enum_t same_site_values[] = {
-    {ngx_string("lax"), 0},
-    {ngx_string("strict"), 1},
-    {ngx_string("none"), 2},
-    {ngx_null_string, 0},
+constexpr Word<ClientAuth> client_auths[] = {
+    {"auto", ClientAuth::automatic},
+    {"client_secret_basic", ClientAuth::client_secret_basic},
+    {"client_secret_post", ClientAuth::client_secret_post},
+    {"client_secret_jwt", ClientAuth::client_secret_jwt},
+    {"private_key_jwt", ClientAuth::private_key_jwt},
+    {"tls_client_auth", ClientAuth::tls_client_auth},
+    {"self_signed_tls_client_auth", ClientAuth::self_signed_tls_client_auth},
+    {"none", ClientAuth::none},
 };
 
-// The one method there is, which Angie's configurations name.
-ngx_conf_enum_t challenge_methods[] = {
-    {ngx_string("S256"), 1},
-    {ngx_null_string, 0},
+constexpr Word<CodeChallenge> code_challenges[] = {
+    {"S256", CodeChallenge::S256},
 };
 
-ngx_conf_enum_t client_auth_values[] = {
-    {ngx_string("auto"), static_cast<ngx_uint_t>(oidc::ClientAuth::automatic)},
-    {ngx_string("client_secret_basic"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_basic)},
-    {ngx_string("client_secret_post"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_post)},
-    {ngx_string("client_secret_jwt"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::client_secret_jwt)},
-    {ngx_string("private_key_jwt"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::private_key_jwt)},
-    {ngx_string("tls_client_auth"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::tls_client_auth)},
-    {ngx_string("self_signed_tls_client_auth"),
-        static_cast<ngx_uint_t>(oidc::ClientAuth::self_signed_tls_client_auth)},
-    {ngx_string("none"), static_cast<ngx_uint_t>(oidc::ClientAuth::none)},
-    {ngx_null_string, 0},
+constexpr Word<ResponseMode> response_modes[] = {
+    {"query", ResponseMode::query},
+    {"form_post", ResponseMode::form_post},
 };
 
-ngx_conf_enum_t response_modes[] = {
-    {ngx_string("query"), static_cast<ngx_uint_t>(oidc::ResponseMode::query)},
-    {ngx_string("form_post"),
-        static_cast<ngx_uint_t>(oidc::ResponseMode::form_post)},
-    {ngx_null_string, 0},
+constexpr Word<PushedAuthorization> pushed_authorizations[] = {
+    {"auto", PushedAuthorization::automatic},
+    {"on", PushedAuthorization::on},
+    {"off", PushedAuthorization::off},
 };
 
-ngx_conf_enum_t pushed_values[] = {
-    {ngx_string("auto"),
-        static_cast<ngx_uint_t>(oidc::PushedAuthorization::automatic)},
-    {ngx_string("on"), static_cast<ngx_uint_t>(oidc::PushedAuthorization::on)},
-    {ngx_string("off"),
-        static_cast<ngx_uint_t>(oidc::PushedAuthorization::off)},
-    {ngx_null_string, 0},
+constexpr Word<const char*> same_sites[] = {
+    {"lax", "Lax"},
+    {"strict", "Strict"},
+    {"none", "None"},
 };
 
-#define FIELD(name) 0, offsetof(ProviderFields, name)
+constexpr Word<const StoreType*> store_types[] = {
+    {"memory", &memory_type},
+    {"redis", &redis_type},
+};
+
+constexpr Word<Mode> modes[] = {
+    {"require", Mode::require},
+    {"verify", Mode::verify},
+    {"off", Mode::off},
+};
 
 // clang-format off
-ngx_command_t provider_commands[] = {
-    directive("issuer",             NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(issuer)),
-    directive("client_id",          NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_id)),
-    directive("client_secret",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret)),
-    directive("client_secret_file", NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_secret_file)),
-    directive("client_auth",        NGX_CONF_TAKE1, set_enum,  FIELD(client_auth), client_auth_values),
-    directive("client_key",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_key)),
-    directive("client_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(client_certificate)),
-    directive("client_certificate_key", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(client_certificate_key)),
-    directive("authorization_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(authorization_endpoint)),
-    directive("token_endpoint",     NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(token_endpoint)),
-    directive("userinfo_endpoint",  NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(userinfo_endpoint)),
-    directive("jwks_uri",           NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(jwks_uri)),
-    directive("pushed_authorization_request_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(pushed_authorization_request_endpoint)),
-    directive("config_url",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(config_url)),
-    directive("end_session_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(end_session_endpoint)),
-    directive("revocation_endpoint", NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(revocation_endpoint)),
-    directive("redirect_uri",       NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(redirect_uri)),
-    directive("scope",              NGX_CONF_1MORE, set_words,               FIELD(scope)),
-    directive("scopes",             NGX_CONF_1MORE, set_words,               FIELD(scope)),
-    directive("extra_auth_args",    NGX_CONF_TAKE1, set_complex,             FIELD(extra_auth_args)),
-    directive("pkce",               NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(pkce)),
-    directive("code_challenge_method", NGX_CONF_TAKE1, set_enum, FIELD(code_challenge_method), challenge_methods),
-    directive("response_mode",      NGX_CONF_TAKE1, set_enum,  FIELD(response_mode), response_modes),
-    directive("pushed_authorization", NGX_CONF_TAKE1, set_enum, FIELD(pushed_authorization), pushed_values),
-    directive("userinfo",           NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(userinfo)),
-    directive("cookie_name",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_name)),
-    directive("cookie_domain",      NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_domain)),
-    directive("cookie_path",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(cookie_path)),
-    directive("cookie_samesite",    NGX_CONF_TAKE1, set_enum,  FIELD(cookie_samesite), same_site_values),
-    directive("cookie_partitioned", NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(cookie_partitioned)),
-    directive("session_store",      NGX_CONF_TAKE1, set_session_store,       FIELD(session_store)),
-    directive("session_key",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(session_key)),
-    directive("session_timeout",    NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(session_timeout)),
-    directive("session_idle_timeout", NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(session_idle_timeout)),
-    directive("session_max_lifetime", NGX_CONF_TAKE1, set_max_lifetime,      FIELD(session_max_lifetime)),
-    directive("session_claims",     NGX_CONF_1MORE, set_words,               FIELD(session_claims)),
-    directive("token_refresh",      NGX_CONF_TAKE1, set_token_refresh,       FIELD(token_refresh)),
-    directive("logout_uri",         NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(logout_uri)),
-    directive("post_logout_uri",    NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(post_logout_uri)),
-    directive("logout_token_hint",  NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(logout_token_hint)),
-    directive("frontchannel_logout_uri", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(frontchannel_logout_uri)),
-    directive("backchannel_logout_uri", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(backchannel_logout_uri)),
-    directive("revoke_on_logout",   NGX_CONF_FLAG,  ngx_conf_set_flag_slot,  FIELD(revoke_on_logout)),
-    directive("pre_auth_timeout",   NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(pre_auth_timeout)),
-    directive("clock_skew",         NGX_CONF_TAKE1, ngx_conf_set_sec_slot,   FIELD(clock_skew)),
-    directive("id_token_alg",       NGX_CONF_1MORE, set_words,               FIELD(id_token_alg)),
-    directive("id_token_encrypted_alg", NGX_CONF_1MORE, set_words,           FIELD(id_token_encrypted_alg)),
-    directive("audience",           NGX_CONF_1MORE, set_words,               FIELD(audience)),
-    directive("ssl_trusted_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(ssl_trusted_certificate)),
-    directive("ssl_crl",            NGX_CONF_TAKE1, ngx_conf_set_str_slot,   FIELD(ssl_crl)),
-    directive("ssl_verify_depth",   NGX_CONF_TAKE1, ngx_conf_set_num_slot,   FIELD(ssl_verify_depth)),
-    directive("connect_timeout",    NGX_CONF_TAKE1, ngx_conf_set_msec_slot,  FIELD(connect_timeout)),
-    directive("read_timeout",       NGX_CONF_TAKE1, ngx_conf_set_msec_slot,  FIELD(read_timeout)),
-    ngx_null_command
+// name, default, type<member, checks>
+constexpr Row<ProviderConf> provider_rows[] = {
+    {"issuer",                 required("specify the provider's issuer URL"), string<&Client::issuer, check_issuer>},
+    {"config_url",             derived("<issuer>/.well-known/openid-configuration"), string<&Client::config_url, check_url>},
+    {"client_id",              required("specify the one registered at the provider"), string<&Client::client_id, check_ascii>},
+    {"client_secret",          none,      string<&Client::client_secret, check_secret>},
+    {"client_secret_file",     none,      string<&Settings::client_secret_file>},
+    {"client_auth",            "auto",    choice<&Client::client_auth, client_auths>},
+    {"client_key",             none,      string<&Settings::client_key>},
+    {"client_certificate",     none,      string<&Settings::client_certificate>},
+    {"client_certificate_key", none,      string<&Settings::client_certificate_key>},
+
+    {"authorization_endpoint", none,      string<&Endpoints::authorization_endpoint, check_url>},
+    {"token_endpoint",         none,      string<&Endpoints::token_endpoint, check_url>},
+    {"jwks_uri",               none,      string<&Endpoints::jwks_uri, check_url>},
+    {"userinfo_endpoint",      none,      string<&Endpoints::userinfo_endpoint, check_url>},
+    {"pushed_authorization_request_endpoint", none,      string<&Endpoints::pushed_authorization_request_endpoint, check_url>},
+    {"end_session_endpoint",   none,      string<&Endpoints::end_session_endpoint, check_url>},
+    {"revocation_endpoint",    none,      string<&Endpoints::revocation_endpoint, check_url>},
+
+    {"redirect_uri",           "/oidc_callback", string<&Client::redirect_uri, check_redirect_uri>},
+    {"scope",                  "openid",  scope<&Client::scope>},
+    {"scopes",                 "openid",  scope<&Client::scope>},
+    {"extra_auth_args",        none,      complex<&Settings::extra_auth_args, check_arguments>},
+    {"pkce",                   "on",      flag<&Client::pkce>},
+    {"code_challenge_method",  none,      choice<&Settings::code_challenge_method, code_challenges>},
+    {"response_mode",          "query",   choice<&Client::response_mode, response_modes>},
+    {"pushed_authorization",   "auto",    choice<&Client::pushed_authorization, pushed_authorizations>},
+    {"pre_auth_timeout",       "10m",     seconds<&Client::pre_auth_timeout, above_0>},
+
+    {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA", words<&Client::id_token_algs, check_algorithm>},
+    {"id_token_encrypted_alg", none,      words<&Client::id_token_encrypted_algs, check_encryption>},
+    {"audience",               none,      words<&Client::audiences>},
+    {"clock_skew",             "60s",     seconds<&Client::clock_skew, at_most_1_hour>},
+    {"userinfo",               "off",     flag<&Client::userinfo>},
+
+    {"cookie_name",            "NGX_OIDC_SESSION", string<&Client::cookie_name, check_cookie_name>},
+    {"cookie_domain",          none,      string<&Client::cookie_domain, check_cookie_domain>},
+    {"cookie_path",            "/",       string<&Client::cookie_path, check_cookie_path>},
+    {"cookie_samesite",        "lax",     choice<&Client::cookie_same_site, same_sites>},
+    {"cookie_partitioned",     "off",     flag<&Client::cookie_partitioned>},
+
+    {"session_store",          "auto",    string<&Settings::session_store>},
+    {"session_key",            none,      string<&Settings::session_key>},
+    {"session_timeout",        "8h",      seconds<&Client::session_timeout, above_0, at_most_10_years>},
+    {"session_idle_timeout",   none,      seconds<&Client::session_idle_timeout, at_most_10_years>},
+    {"session_max_lifetime",   derived("24h, or session_timeout where that is longer"), max_lifetime<&Settings::session_max_lifetime, at_most_10_years>},
+    {"session_claims",         "auto",    words<&Settings::session_claims>},
+    {"token_refresh",          "auto",    token_refresh<&Settings::token_refresh>},
+
+    {"logout_uri",             none,      string<&Client::logout_uri, check_path>},
+    {"post_logout_uri",        none,      string<&Client::post_logout_uri, check_post_logout_uri>},
+    {"logout_token_hint",      "off",     flag<&Client::logout_token_hint>},
+    {"frontchannel_logout_uri", none,      string<&Client::frontchannel_logout_uri, check_path>},
+    {"backchannel_logout_uri", none,      string<&Client::backchannel_logout_uri, check_path>},
+    {"revoke_on_logout",       "off",     flag<&Client::revoke_on_logout>},
+
+    {"ssl_trusted_certificate", none,      string<&Settings::ssl_trusted_certificate>},
+    {"ssl_crl",                none,      string<&Settings::ssl_crl>},
+    {"ssl_verify_depth",       "5",       number<&Settings::ssl_verify_depth>},
+    {"connect_timeout",        "10s",     milliseconds<&Settings::connect_timeout, above_0>},
+    {"read_timeout",           "10s",     milliseconds<&Settings::read_timeout, above_0>},
+};
+
+constexpr Row<StoreConf> store_rows[] = {
+    {"type",                   required("use \"memory\" or \"redis\""), choice<&StoreFields::type, store_types>},
+    {"size",                   "10m",     size<&StoreFields::size>},
+    {"hostname",               none,      string<&StoreFields::hostname>},
+    {"port",                   "6379",    number<&StoreFields::port, check_port>},
+    {"database",               "0",       number<&StoreFields::database>},
+    {"username",               none,      string<&StoreFields::username>},
+    {"password",               none,      string<&StoreFields::password>},
+    {"ssl",                    "off",     flag<&StoreFields::ssl>},
+    {"ssl_trusted_certificate", none,      string<&StoreFields::ssl_trusted_certificate>},
+    {"prefix",                 "oidc:",   string<&StoreFields::prefix, check_ascii>},
+    {"connect_timeout",        "2s",      milliseconds<&StoreFields::connect_timeout>},
+    {"command_timeout",        "2s",      milliseconds<&StoreFields::command_timeout>},
+};
+
+// In http.
+constexpr Row<MainConf> http_rows[] = {
+    {"oidc_state_zone",        "2m",      zone_size<&MainConf::zone_size>},
+};
+
+// In http, server and location, and inherited.
+constexpr Row<LocationConf> inherited_rows[] = {
+    {"auth_oidc",              derived("off"), complex<&LocationConf::auth_oidc, check_provider_name>},
+    {"auth_oidc_mode",         "require", choice<&LocationConf::mode, modes>},
+    {"oidc_limit",             "login=200r/m logout=60r/m", limit<&LocationConf::limit>},
+    {"oidc_base_url",          none,      complex<&LocationConf::base_url, check_base_url>},
 };
 // clang-format on
-
-#undef FIELD
-
-ngx_conf_enum_t store_types[] = {
-    {ngx_string("memory"), static_cast<ngx_uint_t>(StoreType::memory)},
-    {ngx_string("redis"), static_cast<ngx_uint_t>(StoreType::redis)},
-    {ngx_null_string, 0},
-};
-
-#define FIELD(name) 0, offsetof(StoreFields, name)
-
-// clang-format off
-ngx_command_t store_commands[] = {
-    directive("type",            NGX_CONF_TAKE1, set_enum,               FIELD(type), store_types),
-    directive("size",            NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(size)),
-    directive("hostname",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(hostname)),
-    directive("port",            NGX_CONF_TAKE1, ngx_conf_set_num_slot,  FIELD(port)),
-    directive("database",        NGX_CONF_TAKE1, ngx_conf_set_num_slot,  FIELD(database)),
-    directive("username",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(username)),
-    directive("password",        NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(password)),
-    directive("ssl",             NGX_CONF_FLAG,  ngx_conf_set_flag_slot, FIELD(ssl)),
-    directive("ssl_trusted_certificate", NGX_CONF_TAKE1, ngx_conf_set_str_slot, FIELD(ssl_trusted_certificate)),
-    directive("prefix",          NGX_CONF_TAKE1, ngx_conf_set_str_slot,  FIELD(prefix)),
-    directive("connect_timeout", NGX_CONF_TAKE1, ngx_conf_set_msec_slot, FIELD(connect_timeout)),
-    directive("command_timeout", NGX_CONF_TAKE1, ngx_conf_set_msec_slot, FIELD(command_timeout)),
-    ngx_null_command
-};
-// clang-format on
-
-#undef FIELD
-
-ngx_command_t* find_command(ngx_command_t* commands, std::string_view name)
-{
-    for (auto command = commands; command->name.len; command++) {
-        if (view(command->name) == name) {
-            return command;
-        }
-    }
-    return nullptr;
-}
-
-// nginx checks the number of arguments only of directives it looks up itself.
-bool takes(const ngx_command_t& command, ngx_uint_t arguments)
-{
-    return command.type == NGX_CONF_1MORE ? arguments >= 1 : arguments == 1;
-}
-
-// nginx calls it for each directive of a block; its table and fields come by
-// cf->handler_conf.
-struct Block {
-    const char* name;
-    ngx_command_t* commands;
-    void* fields;
-};
-
-char* set_in_block(ngx_conf_t* cf, ngx_command_t* dummy, void* conf)
-{
-    auto& block = *reinterpret_cast<Block*>(cf->handler_conf);
-    auto& name = argument(cf, 0);
-    if (view(name) == "include") {
-        return ngx_conf_include(cf, dummy, conf);
-    }
-    auto command = find_command(block.commands, view(name));
-    if (command == nullptr) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "unknown directive \"%V\" in \"%s\"", &name, block.name);
-        return fail();
-    }
-    if (!takes(*command, cf->args->nelts - 1)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid number of arguments in \"%V\" directive", &name);
-        return fail();
-    }
-    auto rv = command->set(cf, command, block.fields);
-    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
-        return rv;
-    }
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" directive %s", &name, rv);
-    return fail();
-}
-
-char* parse_block(ngx_conf_t* cf, Block block)
-{
-    auto outer = *cf;
-    cf->handler = set_in_block;
-    cf->handler_conf = reinterpret_cast<char*>(&block);
-    auto rv = ngx_conf_parse(cf, nullptr);
-    *cf = outer;
-    return rv;
-}
 
 bool is_name(std::string_view name)
 {
@@ -332,28 +166,21 @@ bool is_name(std::string_view name)
 char* set_oidc_provider(ngx_conf_t* cf, ngx_command_t*, void* data)
 {
     auto& main = *static_cast<MainConf*>(data);
-    auto name = argument(cf, 1);
-
-    if (!is_name(view(name))) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid oidc_provider name \"%V\", use a word other than \"off\"",
-            &name);
-        return fail();
-    }
-    if (main.find(view(name)) != nullptr) {
-        ngx_conf_log_error(
-            NGX_LOG_EMERG, cf, 0, "duplicate oidc_provider \"%V\"", &name);
-        return fail();
-    }
-    return guard(cf, fail(), [&] {
+    return configure(cf, [&] {
+        auto name = text(argument(cf, 1));
+        if (!is_name(name)) {
+            throw Invalid("invalid oidc_provider name \"" + name +
+                "\", use a word other than \"off\"");
+        }
+        if (main.find(name) != nullptr) {
+            throw Invalid("duplicate oidc_provider \"" + name + "\"");
+        }
         auto provider = make<ProviderConf>(cf->pool);
-        provider->name = view(name);
-        provider->position = position(cf);
-        auto rv = parse_block(cf,
-            {"oidc_provider", provider_commands,
-                static_cast<ProviderFields*>(provider)});
+        provider->name = name;
+        auto rv = read_block<ProviderConf>(
+            cf, {"oidc_provider", provider_rows, *provider});
         if (rv != NGX_CONF_OK) {
-            return fail();
+            return rv;
         }
         main.providers.push_back(provider);
         return complete_provider(cf, *provider);
@@ -363,107 +190,99 @@ char* set_oidc_provider(ngx_conf_t* cf, ngx_command_t*, void* data)
 char* set_oidc_session_store(ngx_conf_t* cf, ngx_command_t*, void* data)
 {
     auto& main = *static_cast<MainConf*>(data);
-    auto name = argument(cf, 1);
-
-    if (!is_name(view(name)) || view(name) == "auto" ||
-        view(name) == "cookie") {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid oidc_session_store name \"%V\", use a word other than "
-            "\"off\", \"auto\" and \"cookie\"",
-            &name);
-        return fail();
-    }
-    if (main.find_store(view(name)) != nullptr) {
-        ngx_conf_log_error(
-            NGX_LOG_EMERG, cf, 0, "duplicate oidc_session_store \"%V\"", &name);
-        return fail();
-    }
-    return guard(cf, fail(), [&] {
+    return configure(cf, [&] {
+        auto name = text(argument(cf, 1));
+        if (!is_name(name) || name == "auto" || name == "cookie") {
+            throw Invalid("invalid oidc_session_store name \"" + name +
+                "\", use a word other than \"off\", \"auto\" and "
+                "\"cookie\"");
+        }
+        if (main.find_store(name) != nullptr) {
+            throw Invalid("duplicate oidc_session_store \"" + name + "\"");
+        }
         auto store = make<StoreConf>(cf->pool);
-        store->name = view(name);
-        auto rv = parse_block(cf,
-            {"oidc_session_store", store_commands,
-                static_cast<StoreFields*>(store)});
+        store->name = name;
+        auto rv = read_block<StoreConf>(
+            cf, {"oidc_session_store", store_rows, *store});
         if (rv != NGX_CONF_OK) {
-            return fail();
+            return rv;
         }
         main.stores.push_back(store);
         return complete_store(cf, *store);
     });
 }
 
+using Set = char* (*)(ngx_conf_t*, ngx_command_t*, void*);
+
+struct BlockRow {
+    const char* name;
+    Set set;
+};
+
 // In http.
-
-char* set_zone_size(ngx_conf_t* cf, ngx_command_t*, void* data)
-{
-    auto& main = *static_cast<MainConf*>(data);
-    auto& value = argument(cf, 1);
-    auto size = ngx_parse_size(&value);
-
-    if (main.zone_size > 0) {
-        return const_cast<char*>("is duplicate");
-    }
-    if (size == NGX_ERROR || size < static_cast<ssize_t>(Zone::min_size)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid \"oidc_state_zone\" size \"%V\", it must be at least 64k",
-            &value);
-        return fail();
-    }
-    main.zone_size = static_cast<std::size_t>(size);
-    return NGX_CONF_OK;
-}
-
-char* set_auth_oidc(ngx_conf_t* cf, ngx_command_t* command, void* data)
-{
-    auto conf = static_cast<LocationConf*>(static_cast<LocationFields*>(data));
-    if (argument(cf, 1).len == 0) {
-        return const_cast<char*>("must name an oidc_provider, or \"off\"");
-    }
-    conf->position = position(cf);
-    return ngx_http_set_complex_value_slot(cf, command, data);
-}
-
-char* set_base_url(ngx_conf_t* cf, ngx_command_t* command, void* data)
-{
-    auto conf = static_cast<LocationFields*>(data);
-    auto rv = ngx_http_set_complex_value_slot(cf, command, data);
-    if (rv != NGX_CONF_OK || conf->base_url->lengths != nullptr) {
-        return rv;
-    }
-    auto url = oidc::parse_url(view(argument(cf, 1)));
-    if (!url || url->target() != "/") {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-            "invalid \"oidc_base_url\" \"%V\", it must be a scheme, host and "
-            "port such as \"https://app.example.com\"",
-            &argument(cf, 1));
-        return fail();
-    }
-    return NGX_CONF_OK;
-}
-
-ngx_conf_enum_t mode_values[] = {
-    {ngx_string("require"), static_cast<ngx_uint_t>(Mode::require)},
-    {ngx_string("verify"), static_cast<ngx_uint_t>(Mode::verify)},
-    {ngx_string("off"), static_cast<ngx_uint_t>(Mode::off)},
-    {ngx_null_string, 0},
+constexpr BlockRow block_rows[] = {
+    {"oidc_provider", set_oidc_provider},
+    {"oidc_session_store", set_oidc_session_store},
 };
 
-constexpr ngx_uint_t anywhere =
-    NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+ngx_str_t name_of(const char* name)
+{
+    return {std::char_traits<char>::length(name),
+        reinterpret_cast<u_char*>(const_cast<char*>(name))};
+}
+
+ngx_command_t command(const BlockRow& row)
+{
+    return {name_of(row.name),
+        NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, row.set,
+        NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr};
+}
+
+template <class Record>
+ngx_command_t command(
+    const Row<Record>& row, ngx_uint_t context, ngx_uint_t offset)
+{
+    return {name_of(row.name), context | row.type.arguments, set_row<Record>,
+        offset, 0, const_cast<Row<Record>*>(&row)};
+}
+
+// Ends with an empty command.
+constexpr auto count = std::size(block_rows) + std::size(http_rows) +
+    std::size(inherited_rows) + 1;
+
+std::array<ngx_command_t, count> make_commands()
+{
+    constexpr ngx_uint_t anywhere =
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+    std::array<ngx_command_t, count> list{};
+    auto next = list.begin();
+    for (const auto& row : block_rows) {
+        *next++ = command(row);
+    }
+    for (const auto& row : http_rows) {
+        *next++ = command(row, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET);
+    }
+    for (const auto& row : inherited_rows) {
+        *next++ = command(row, anywhere, NGX_HTTP_LOC_CONF_OFFSET);
+    }
+    return list;
+}
+
+std::array<ngx_command_t, count> all_commands = make_commands();
 
 }
 
-// clang-format off
-ngx_command_t commands[] = {
-    directive("oidc_provider",   NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_provider, NGX_HTTP_MAIN_CONF_OFFSET),
-    directive("oidc_session_store", NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1, set_oidc_session_store, NGX_HTTP_MAIN_CONF_OFFSET),
-    directive("oidc_state_zone", NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, set_zone_size, NGX_HTTP_MAIN_CONF_OFFSET),
-    directive("auth_oidc",       anywhere|NGX_CONF_TAKE1, set_auth_oidc, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, auth_oidc)),
-    directive("auth_oidc_mode",  anywhere|NGX_CONF_TAKE1, set_enum, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, mode), mode_values),
-    directive("oidc_limit",      anywhere|NGX_CONF_1MORE, set_limit, NGX_HTTP_LOC_CONF_OFFSET),
-    directive("oidc_base_url",   anywhere|NGX_CONF_TAKE1, set_base_url, NGX_HTTP_LOC_CONF_OFFSET, offsetof(LocationFields, base_url)),
-    ngx_null_command
-};
-// clang-format on
+std::span<const Row<MainConf>> main_rows()
+{
+    return http_rows;
+}
+
+std::span<const Row<LocationConf>> location_rows()
+{
+    return inherited_rows;
+}
+
+// The address is known before the commands are made.
+constinit ngx_command_t* const commands = all_commands.data();
 
 }

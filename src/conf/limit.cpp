@@ -1,6 +1,5 @@
 #include "conf/limit.h"
 
-#include "conf/conf.h"
 #include "conf/values.h"
 
 #include <charconv>
@@ -40,13 +39,12 @@ ngx_http_complex_value_t* compile_key(
             "\"key=$binary_remote_addr\"");
     }
     auto text = copy(cf->pool, value);
-    auto key = static_cast<ngx_http_complex_value_t*>(
-        ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
+    auto key = allocate<ngx_http_complex_value_t>(cf->pool);
     ngx_http_compile_complex_value_t compile{};
     compile.cf = cf;
     compile.value = &text;
     compile.complex_value = key;
-    if (key == nullptr || ngx_http_compile_complex_value(&compile) != NGX_OK) {
+    if (ngx_http_compile_complex_value(&compile) != NGX_OK) {
         throw Invalid("invalid \"key\" in \"oidc_limit\"");
     }
     return key;
@@ -59,11 +57,11 @@ void take_parameter(
     auto name = parameter.substr(0, equals);
     auto value = equals == parameter.npos ? std::string_view() :
                                             parameter.substr(equals + 1);
-    auto mark = " " + std::string(name) + " ";
-    if (seen.find(mark) != seen.npos) {
+    auto entry = " " + std::string(name) + " ";
+    if (seen.find(entry) != seen.npos) {
         complain(parameter, "it is specified twice");
     }
-    seen += mark;
+    seen += entry;
     if (name == "login") {
         limit.login = parse_rate(parameter, value);
     } else if (name == "logout") {
@@ -94,22 +92,10 @@ Limit* parse_limit(ngx_conf_t* cf)
 
 }
 
-char* set_limit(ngx_conf_t* cf, ngx_command_t*, void* data)
+char* ReadLimit::read(ngx_conf_t* cf, const Limit*& value)
 {
-    auto& field = static_cast<LocationFields*>(data)->limit;
-    if (field != NGX_CONF_UNSET_PTR) {
-        return const_cast<char*>("is duplicate");
-    }
-    auto failed = static_cast<char*>(NGX_CONF_ERROR);
-    return guard(cf, failed, [&] {
-        try {
-            field = parse_limit(cf);
-            return static_cast<char*>(NGX_CONF_OK);
-        } catch (const Invalid& error) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error.what());
-            return failed;
-        }
-    });
+    value = parse_limit(cf);
+    return NGX_CONF_OK;
 }
 
 }

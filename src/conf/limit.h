@@ -1,4 +1,4 @@
-// oidc_limit: how much of the work that anybody can cause one client may cause.
+// oidc_limit: how often one client may cause work that needs no session.
 #pragma once
 
 #include "core/bucket.h"
@@ -7,7 +7,6 @@
 
 namespace ngx {
 
-// What the directive says; as it stands, what goes without one.
 struct Limit {
     static constexpr Seconds minute = 60s;
 
@@ -22,6 +21,10 @@ struct Limit {
     }
 };
 
-char* set_limit(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+// The type of a row.
+struct ReadLimit {
+    static constexpr ngx_uint_t arguments = NGX_CONF_1MORE;
+    static char* read(ngx_conf_t* cf, const Limit*& value);
+};
 
 }

@@ -18,12 +18,12 @@ ngx_str_t full_name(ngx_conf_t* cf, ngx_str_t name)
     return name;
 }
 
-bool may_be_read_by_all(const ngx_file_info_t& info)
+bool is_readable_by_all(const ngx_file_info_t& info)
 {
     return (info.st_mode & S_IROTH) != 0;
 }
 
-void say_that_all_read(
+void warn_of_public(
     ngx_conf_t* cf, const char* directive, const ngx_str_t& path)
 {
     ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
@@ -48,13 +48,13 @@ public:
     File(const File&) = delete;
     File& operator=(const File&) = delete;
 
-    // Nothing that can be read is as good as nothing.
-    std::string content(std::size_t most) const
+    // Empty if it cannot be read.
+    std::string content(std::size_t max_size) const
     {
         std::string all;
         std::array<char, 4096> part;
         auto size = fd_ != NGX_INVALID_FILE ? next(part) : 0;
-        while (size > 0 && all.size() < most) {
+        while (size > 0 && all.size() < max_size) {
             all.append(part.data(), static_cast<std::size_t>(size));
             size = next(part);
         }
@@ -66,7 +66,7 @@ public:
         ngx_file_info_t info;
         return fd_ != NGX_INVALID_FILE &&
             ngx_fd_info(fd_, &info) != NGX_FILE_ERROR &&
-            may_be_read_by_all(info);
+            is_readable_by_all(info);
     }
 
 private:
@@ -79,16 +79,16 @@ private:
 };
 
 std::string content_of(const File& file, const char* directive,
-    const ngx_str_t& path, std::size_t longest)
+    const ngx_str_t& path, std::size_t max_size)
 {
-    auto content = file.content(longest + 1);
+    auto content = file.content(max_size + 1);
     if (content.empty()) {
         invalid(directive, view(path),
             "it must be a readable file that is not empty");
     }
-    if (content.size() > longest) {
+    if (content.size() > max_size) {
         invalid(directive, view(path),
-            "the file is larger than " + std::to_string(longest / 1024) + "k");
+            "the file is larger than " + std::to_string(max_size / 1024) + "k");
     }
     return content;
 }
@@ -103,25 +103,11 @@ void invalid(
     throw Invalid(sentence + oidc::quoted(value) + ", " + std::string(advice));
 }
 
-std::string text_or(const ngx_str_t& value, const char* otherwise)
-{
-    return value.len > 0 ? text(value) : otherwise;
-}
-
-std::vector<std::string> words(const ngx_array_t* array)
-{
-    std::vector<std::string> list;
-    for (ngx_uint_t i = 0; array != nullptr && i < array->nelts; i++) {
-        list.push_back(text(static_cast<ngx_str_t*>(array->elts)[i]));
-    }
-    return list;
-}
-
 std::string read_file(ngx_conf_t* cf, const char* directive,
-    const ngx_str_t& name, std::size_t longest)
+    const ngx_str_t& name, std::size_t max_size)
 {
     auto path = full_name(cf, name);
-    return content_of(File(path), directive, path, longest);
+    return content_of(File(path), directive, path, max_size);
 }
 
 std::string read_secret(ngx_conf_t* cf, const char* directive,
@@ -131,7 +117,7 @@ std::string read_secret(ngx_conf_t* cf, const char* directive,
     File file(path);
     auto content = content_of(file, directive, path, max_file);
     if (readers == Readers::warned_of && file.is_public()) {
-        say_that_all_read(cf, directive, path);
+        warn_of_public(cf, directive, path);
     }
     return content;
 }
@@ -142,8 +128,8 @@ void warn_of_readers(
     auto path = full_name(cf, name);
     ngx_file_info_t info;
     if (ngx_file_info(path.data, &info) != NGX_FILE_ERROR &&
-        may_be_read_by_all(info)) {
-        say_that_all_read(cf, directive, path);
+        is_readable_by_all(info)) {
+        warn_of_public(cf, directive, path);
     }
 }
 
@@ -158,47 +144,10 @@ void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
     }
 }
 
-bool is_safe(const oidc::Url& url)
-{
-    return url.secure() || oidc::is_loopback(url.host);
-}
-
-bool is_token(std::string_view text)
-{
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return c > 0x20 && c < 0x7f &&
-            std::string_view("()<>@,;:\\\"/[]?={}").find(c) ==
-            std::string_view::npos;
-    });
-}
-
 bool is_printable(std::string_view text)
 {
     return std::all_of(
         text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
-bool is_plain_path(std::string_view path)
-{
-    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
-        return false;
-    }
-    for (std::string_view dots : {"/./", "/../"}) {
-        if ((std::string(path) + "/").find(dots) != std::string::npos) {
-            return false;
-        }
-    }
-    return true;
-}
-
-std::string check_endpoint(const char* directive, const ngx_str_t& value)
-{
-    auto url = oidc::parse_url(view(value));
-    if (value.len > 0 && (!url || !is_safe(*url))) {
-        invalid(directive, view(value),
-            "it must be an https URL, or http on a loopback host");
-    }
-    return text(value);
 }
 
 }

@@ -30,16 +30,16 @@ bool is_in_post_read_phase(const ngx_http_request_t* r)
         static_cast<ngx_uint_t>(r->phase_handler) < next;
 }
 
-// Of a session of before the configuration named a store in Redis, which knows
-// nothing of what was revoked until then.
+// A session in cookies may be older than the session_store of its provider.
+// What was revoked before is recorded in this node alone.
 TimeMs revoked_here(ProviderConf& provider, const oidc::Opened& opened)
 {
-    if (!opened.session || !provider.local->has_revocations()) {
+    if (!opened.session || !provider.node->may_have_revocations()) {
         return {};
     }
     const auto& client = provider.provider.client();
-    return provider.local->load({"", opened.session->revocation_keys(client)})
-        .revoked_at;
+    oidc::Load step{"", opened.session->revocation_keys(client)};
+    return provider.node->load_now(step)->revoked_at;
 }
 
 // Another issuer may answer at the same path of this server.
@@ -112,7 +112,7 @@ const Slot* Context::shown(ngx_http_request_t* r)
     if (is_in_post_read_phase(r->main)) {
         return nullptr;
     }
-    if (!location_conf(r)->is_said) {
+    if (!location_conf(r)->is_set) {
         return context != nullptr ? context->passed_ : nullptr;
     }
     bool unknown;
@@ -130,12 +130,12 @@ Slot& Context::slot(ProviderConf& provider)
     return slots_.emplace_back(provider);
 }
 
-// A session of this node is known as soon as somebody wants to know it; one in
-// Redis once restore() has loaded it.
+// A session of this node is loaded when it is first needed; one of a remote
+// store is there once restore() has loaded it.
 Slot& Context::look(ProviderConf& provider)
 {
     auto& slot = this->slot(provider);
-    if (!provider.redis) {
+    if (provider.store->is_immediate()) {
         restore(slot);
     }
     slot.was_missed |= !slot.is_restored;
@@ -146,7 +146,8 @@ ngx_int_t Context::restore(const std::vector<ProviderConf*>& providers)
 {
     hush();
     for (auto provider : providers) {
-        if (provider->redis && restore(slot(*provider)) == NGX_AGAIN) {
+        if (!provider->store->is_immediate() &&
+            restore(slot(*provider)) == NGX_AGAIN) {
             return NGX_AGAIN;
         }
     }
@@ -206,7 +207,7 @@ void Context::begin_restoring(Slot& slot)
         return;
     }
     slot.may_be_plain = held.back().is_plain;
-    if (!provider.redis) {
+    if (provider.store->is_immediate()) {
         restore_here(slot, std::move(held));
     } else if (!has_failed_before(slot)) {
         for (auto& opened : held) {
@@ -225,11 +226,11 @@ void Context::restore_here(Slot& slot, std::vector<oidc::Opened> held)
     oidc::Restoration restoration(provider.provider, std::move(held));
 
     // Where nothing is revoked that costs no digest.
-    if (restoration.is_at_hand() && !provider.local->has_revocations()) {
+    if (restoration.is_at_hand() && !provider.store->may_have_revocations()) {
         restoration.take_as_it_is(now);
     }
     while (auto load = restoration.next()) {
-        restoration.take(provider.local->load(*load), now);
+        restoration.take(*provider.store->load_now(*load), now);
     }
     slot.session = std::move(restoration.session);
     slot.pin = std::move(restoration.pin);
@@ -240,7 +241,7 @@ bool Context::has_failed_before(Slot& slot)
 {
     for (const auto& other : slots_) {
         if (other.failure &&
-            other.provider.store_conf == slot.provider.store_conf) {
+            other.provider.store->backend() == slot.provider.store->backend()) {
             slot.failure = other.failure;
             slot.failed_while = other.failed_while;
             return true;
@@ -265,7 +266,7 @@ ngx_int_t Context::settle(Slot& slot)
         return rc;
     }
     if (auto pin = std::exchange(slot.pin, std::nullopt)) {
-        slot.provider.store().pin(*pin);
+        slot.provider.store->pin(*pin);
     }
     rc = renew(slot);
     slot.is_settled = rc == NGX_OK;
@@ -500,8 +501,8 @@ void Context::prepare()
 // writes may name the session of that flow's provider.
 void Context::evaluate_arguments(const ProviderConf& provider)
 {
-    view_.extra_args = provider.extra_auth_args != nullptr ?
-        evaluate(r_, provider.extra_auth_args) :
+    view_.extra_args = provider.settings.extra_auth_args != nullptr ?
+        evaluate(r_, provider.settings.extra_auth_args) :
         "";
 }
 

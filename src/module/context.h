@@ -70,7 +70,7 @@ public:
     // Phase handlers: they run flows to their ends, over as many calls as it
     // takes, and return what the phase returns.
 
-    // Loads those sessions of the browser that lie in Redis; NGX_OK when what
+    // Loads the browser's sessions from remote stores; NGX_OK when what
     // there is to know of them is known. Failures wait for the gate.
     ngx_int_t restore(const std::vector<ProviderConf*>& providers);
 

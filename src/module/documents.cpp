@@ -73,8 +73,8 @@ std::optional<Check> Lookup::consult(
     adopt(sight);
 
     if (!step.anew && provider.knows(part_, now)) {
-        if (sight.schedule.due(now) && !sight.is_asked && !is_asking() &&
-            ask(r, id, {}) == Zone::Asking::ours) {
+        if (sight.schedule.due(now) && !sight.is_fetching && !is_asking() &&
+            ask(r, id, {}) == Zone::Fetcher::ours) {
             // The client's next request need not wait for that answer.
             r->keepalive = 0;
         }
@@ -85,7 +85,7 @@ std::optional<Check> Lookup::consult(
     }
     auto is_for_newer = step.anew || unfit_.has_value();
     auto anew = is_for_newer ? std::optional(step.asker) : std::nullopt;
-    if (is_asking() || ask(r, id, anew) != Zone::Asking::too_soon) {
+    if (is_asking() || ask(r, id, anew) != Zone::Fetcher::too_soon) {
         return {};
     }
     if (unfit_) {
@@ -127,14 +127,14 @@ void Lookup::adopt(const Zone::Snapshot& sight)
     }
 }
 
-Zone::Asking Lookup::ask(ngx_http_request_t* r, const std::string& id,
+Zone::Fetcher Lookup::ask(ngx_http_request_t* r, const std::string& id,
     std::optional<oidc::Asker> anew)
 {
     auto now = ngx::now();
     auto patience = std::chrono::floor<Seconds>(
         Milliseconds(conf_.upstream_server.total_timeout()) + 2s);
-    auto asking = conf_.zone->ask(id, anew, now, now + patience);
-    if (asking != Zone::Asking::ours) {
+    auto asking = conf_.zone->begin_fetch(id, anew, now, now + patience);
+    if (asking != Zone::Fetcher::ours) {
         return asking;
     }
     auto inquiry = make<Inquiry>(r->pool, *this, id);
@@ -185,7 +185,8 @@ Check Lookup::take(
     if (adopted) {
         unfit_.reset();
         count_++;
-        serial_ = conf_.zone->answer(id, document->body, document->fresh_until);
+        serial_ =
+            conf_.zone->succeed(id, document->body, document->fresh_until);
     }
     return adopted;
 }

@@ -43,7 +43,7 @@ private:
 
     std::string id() const;
     void adopt(const Zone::Snapshot& sight);
-    Zone::Asking ask(ngx_http_request_t* r, const std::string& id,
+    Zone::Fetcher ask(ngx_http_request_t* r, const std::string& id,
         std::optional<oidc::Asker> anew);
     oidc::Check learn(const std::string& id,
         oidc::Result<oidc::HttpResponse> response, ngx_log_t* log);

@@ -2,7 +2,7 @@
 
 #include "module/client_limit.h"
 #include "ngx/http_client.h"
-#include "store/zone.h"
+#include "store/store.h"
 
 namespace ngx {
 namespace {
@@ -10,8 +10,7 @@ namespace {
 using oidc::Errc;
 using oidc::Error;
 
-constexpr ngx_msec_t interval = 50;    // ms between looks at the zone
-constexpr ngx_msec_t max_pause = 1000; // ms between questions to Redis
+constexpr ngx_msec_t interval = 50; // ms between reads of the zone
 
 // No flow has as many; one that does goes round in circles.
 constexpr int max_steps = 50;
@@ -151,7 +150,8 @@ bool Driver::needs_client(const oidc::Step& step) const
     if (learn != nullptr) {
         return learn->anew || !provider_.provider.knows(learn->part, now());
     }
-    return provider_.redis || std::holds_alternative<oidc::Fetch>(step);
+    return !provider_.store->is_immediate() ||
+        std::holds_alternative<oidc::Fetch>(step);
 }
 
 // What the flow can do without is answered, and it goes on.
@@ -226,20 +226,18 @@ bool Driver::has_time_left()
     return !has_passed(deadline_);
 }
 
-// Each question to Redis takes memory of the request.
 ngx_msec_t Driver::next_pause(const oidc::Acquire& step)
 {
-    if (&store_of(step) == &*provider_.local) {
-        return interval;
-    }
+    auto max_pause = store_of(step).max_pause();
     pause_ = pause_ == 0 ? interval : ngx_min(2 * pause_, max_pause);
     return pause_;
 }
 
+// Logins are locked in this node alone, whatever the store.
 Store& Driver::store_of(const oidc::Acquire& step)
 {
-    return step.purpose == oidc::Purpose::login ? *provider_.local :
-                                                  provider_.store();
+    return step.purpose == oidc::Purpose::login ? *provider_.node :
+                                                  *provider_.store;
 }
 
 bool Driver::perform(oidc::Acquire& step)
@@ -268,15 +266,15 @@ bool Driver::judge(const oidc::Acquire& step, Store::Acquisition acquisition)
         answer_ = Answer(std::move(acquisition).error());
         return true;
     }
-    switch (acquisition->standing) {
-    case Zone::Standing::ours:
+    switch (acquisition->state) {
+    case LockState::ours:
         ours_ = step;
         answer_ = Answer(Acquired{Acquired::ours, {}});
         return true;
-    case Zone::Standing::ended:
+    case LockState::ended:
         answer_ = Answer(Acquired{Acquired::ended, split(acquisition->result)});
         return true;
-    case Zone::Standing::busy:
+    case LockState::busy:
         // A copy of this flow is under way, maybe in another worker, which may
         // have died.
         if (has_time_left()) {
@@ -284,7 +282,7 @@ bool Driver::judge(const oidc::Acquire& step, Store::Acquisition acquisition)
             return false;
         }
         [[fallthrough]];
-    case Zone::Standing::abandoned:
+    case LockState::abandoned:
         answer_ = Answer(Acquired{Acquired::vanished, {}});
         return true;
     }
@@ -314,28 +312,28 @@ bool Driver::take_answer(std::optional<T> answer)
 
 bool Driver::perform(oidc::Load& step)
 {
-    return take_answer(provider_.store().load(r_, step, done<Store::Loaded>()));
+    return take_answer(provider_.store->load(r_, step, done<Store::Loaded>()));
 }
 
 bool Driver::perform(oidc::Save& step)
 {
-    return take_answer(provider_.store().save(r_, step, done<oidc::Check>()));
+    return take_answer(provider_.store->save(r_, step, done<oidc::Check>()));
 }
 
 bool Driver::perform(oidc::Drop& step)
 {
-    return take_answer(provider_.store().drop(r_, step, done<oidc::Check>()));
+    return take_answer(provider_.store->drop(r_, step, done<oidc::Check>()));
 }
 
 bool Driver::perform(oidc::ReadClock&)
 {
     return take_answer(
-        provider_.store().read_clock(r_, done<Store::ClockTime>()));
+        provider_.store->read_clock(r_, done<Store::ClockTime>()));
 }
 
 bool Driver::perform(oidc::Pin& step)
 {
-    provider_.store().pin(step);
+    provider_.store->pin(step);
     answer_ = oidc::Check(oidc::Ok{});
     return true;
 }

@@ -74,7 +74,7 @@ private:
 
     ngx_event_t event_{};
     ngx_msec_t deadline_ = 0; // of a wait for others; 0: none yet
-    ngx_msec_t pause_ = 0;    // before Redis is asked again; 0: none yet
+    ngx_msec_t pause_ = 0;    // before the next attempt to acquire; 0: none yet
     Lookup* awaited_ = nullptr;
     ngx_uint_t known_ = 0; // documents, when a newer one was asked for
     std::optional<Store::Acquisition> acquisition_; // that a store has told

@@ -107,13 +107,14 @@ ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
         evaluate(r, location_conf(r)->auth_oidc), std::move(end));
 }
 
-// Sessions in Redis are there before any `if`, `map` or `limit_req` asks.
+// Sessions in remote stores are there before any `if`, `map` or `limit_req`
+// asks.
 ngx_int_t restore_sessions(ngx_http_request_t* r)
 {
     const auto& providers = server_conf(r)->providers;
-    auto is_in_redis = std::any_of(providers.begin(), providers.end(),
-        [](const auto* provider) { return provider->redis.has_value(); });
-    if (!is_in_redis || cookies_of(r).empty()) {
+    auto has_remote = std::any_of(providers.begin(), providers.end(),
+        [](const auto* provider) { return !provider->store->is_immediate(); });
+    if (!has_remote || cookies_of(r).empty()) {
         return NGX_OK;
     }
     return Context::get(r).restore(providers);

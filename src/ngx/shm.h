@@ -1,5 +1,4 @@
-// What all users of nginx's shared memory need: the lock of a zone, and whether
-// who wrote there is still alive.
+// Shared memory: the lock of a zone, and whether a process is still alive.
 #pragma once
 
 #include "ngx/ngx.h"
@@ -10,13 +9,12 @@
 
 namespace ngx {
 
-// A worker that was killed does nothing more.
 inline bool is_alive(ngx_pid_t pid)
 {
     return pid == ngx_pid || kill(pid, 0) == 0 || errno != ESRCH;
 }
 
-// Nor does a child of ours of which nobody has heard yet.
+// A child that has died but was not waited for yet: kill() still finds it.
 inline bool has_died(ngx_pid_t child)
 {
     siginfo_t info{};
@@ -40,8 +38,8 @@ public:
     Lock& operator=(const Lock&) = delete;
 
 private:
-    // nginx opens the locks of killed workers when it hears of them, and that
-    // is never while it reads a configuration.
+    // nginx releases the locks of a killed worker in its SIGCHLD handling,
+    // which does not run while the master reads a configuration.
     void lock_as_master()
     {
         while (!ngx_shmtx_trylock(mutex_)) {

@@ -9,7 +9,7 @@
 namespace ngx {
 namespace {
 
-constexpr int swept = 4; // records at a time
+constexpr int max_swept = 4; // records of a sweep, from each of its two starts
 
 static_assert(ShmTable::Link::is_always_lock_free);
 
@@ -17,10 +17,10 @@ constexpr std::size_t link_size = sizeof(ShmTable::Link);
 
 }
 
-// The journal. Other processes see what was written before a worker was
-// killed: only the compiler has to keep the order.
+// The journal. Other processes see what a killed worker has written: only the
+// compiler must not change the order.
 
-void ShmTable::Change::write_down(void* where, std::size_t size)
+void ShmTable::Change::record(void* where, std::size_t size)
 {
     auto count = shared_.written.load(std::memory_order_relaxed);
     if (count == shared_.writes.size()) {
@@ -30,12 +30,12 @@ void ShmTable::Change::write_down(void* where, std::size_t size)
     write.where = where;
     write.size = size;
     ngx_memcpy(&write.before, where, size);
-    note(count + 1);
+    set_written(count + 1);
 }
 
-// The last one first: a place may have been changed twice. Who is killed here
-// leaves the same to do.
-void ShmTable::Change::take_back()
+// The last one first: a place may have been changed twice. After a kill in here
+// the next holder of the lock starts again.
+void ShmTable::Change::undo()
 {
     auto count = shared_.written.load(std::memory_order_relaxed);
     if (count == 0) {
@@ -45,17 +45,18 @@ void ShmTable::Change::take_back()
         const auto& write = shared_.writes[count];
         ngx_memcpy(write.where, &write.before, write.size);
     }
-    note(0);
+    set_written(0);
 }
 
-void ShmTable::Change::note(std::uint32_t written)
+void ShmTable::Change::set_written(std::uint32_t written)
 {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     shared_.written.store(written, std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-// The memory: the header, a bucket of each kind for two blocks, the blocks.
+// The memory holds the header, one bucket of each kind for two blocks, and the
+// blocks.
 void ShmTable::create(ngx_slab_pool_t* pool, void* memory, std::size_t size,
     std::size_t block_size, bool has_other_spaces)
 {
@@ -88,8 +89,8 @@ void ShmTable::attach(ngx_slab_pool_t* pool, void* memory)
     shared_ = static_cast<Shared*>(memory);
 }
 
-// Looks twice: between the looks at two keys a record may have been put in for
-// the one in place of that for the other.
+// Reads all buckets twice: between the reads of two, a record of the one key
+// may have been replaced by a record of the other.
 bool ShmTable::may_have(
     std::uint8_t space, std::span<const std::string_view> keys) const
 {
@@ -99,11 +100,11 @@ bool ShmTable::may_have(
     }
     auto end = std::transform(keys.begin(), keys.end(), links.begin(),
         [&](std::string_view key) { return &bucket(space, key); });
-    auto is_taken = [](const Link* link) {
+    auto is_used = [](const Link* link) {
         return link->load(std::memory_order_acquire) != 0;
     };
-    return std::any_of(links.begin(), end, is_taken) ||
-        std::any_of(links.begin(), end, is_taken);
+    return std::any_of(links.begin(), end, is_used) ||
+        std::any_of(links.begin(), end, is_used);
 }
 
 ShmTable::Index ShmTable::count(std::uint8_t queue) const
@@ -116,8 +117,8 @@ ShmTable::Index ShmTable::capacity() const
     return shared_->end - 1;
 }
 
-// Multilinear hashing, which is strongly universal: who does not know the
-// multipliers cannot choose keys of one bucket. (Lemire and Kaser, 2014)
+// Multilinear hashing is strongly universal: without the multipliers nobody can
+// choose keys of the same bucket. (Lemire and Kaser, 2014)
 std::uint32_t ShmTable::hash(const char* key, std::uint32_t seed) const
 {
     std::array<std::uint64_t, 2> words;
@@ -175,20 +176,20 @@ ShmTable::Index ShmTable::first_of(
     std::uint8_t queue, std::string_view owner) const
 {
     return owner.empty() ? 0 :
-                           next_fellow(bucket_of_owner(owner), queue, owner);
+                           next_sibling(bucket_of_owner(owner), queue, owner);
 }
 
 ShmTable::Index ShmTable::next_of(Index index) const
 {
     const auto& record = (*this)[index];
-    return next_fellow(record.fellow, record.queue, record.owner_text());
+    return next_sibling(record.sibling, record.queue, record.owner_text());
 }
 
-ShmTable::Index ShmTable::next_fellow(
+ShmTable::Index ShmTable::next_sibling(
     Index index, std::uint8_t queue, std::string_view owner) const
 {
     while (index != 0 && !(*this)[index].is_of(queue, owner)) {
-        index = (*this)[index].fellow;
+        index = (*this)[index].sibling;
     }
     return index;
 }
@@ -206,7 +207,7 @@ std::size_t ShmTable::room() const
     return shared_->free_count + (shared_->end - shared_->fresh);
 }
 
-// Calls with the place and the size of each piece of a blob.
+// Calls with the address and the size of each piece of a blob.
 template <class Call>
 void ShmTable::for_each_piece(Index index, std::size_t size, Call call) const
 {
@@ -230,6 +231,15 @@ std::size_t ShmTable::copy(Index index, std::string& blob) const
     return size;
 }
 
+void ShmTable::copy_to(Index index, void* data, std::size_t size) const
+{
+    auto rest = static_cast<char*>(data);
+    for_each_piece(index, size, [&](const char* piece, std::size_t n) {
+        ngx_memcpy(rest, piece, n);
+        rest += n;
+    });
+}
+
 ShmTable::Index ShmTable::insert(Change& change, const Entry& entry)
 {
     auto count = blocks_of(entry.blob.size());
@@ -245,13 +255,13 @@ ShmTable::Index ShmTable::insert(Change& change, const Entry& entry)
     record.chain.store(first, std::memory_order_relaxed);
     change.set(number, number + 1);
     enqueue(change, index, entry.queue);
-    join_fellows(change, index);
+    join_siblings(change, index);
     change.set(first, index);
     return index;
 }
 
-// Nobody sees the blocks yet, and taken back they are free ones, of which only
-// `next` means something.
+// Not in the journal: nothing refers to the blocks yet, and after an undo they
+// are free blocks, of which only `next` counts.
 void ShmTable::fill(Index index, const Entry& entry)
 {
     auto& record = (*this)[index];
@@ -280,7 +290,7 @@ void ShmTable::remove(Change& change, Index index)
         link = &(*this)[*link].chain;
     }
     change.set(*link, record.chain);
-    leave_fellows(change, index);
+    leave_siblings(change, index);
     dequeue(change, index);
     auto& number = shared_->queues[record.queue].count;
     change.set(number, number - 1);
@@ -296,12 +306,13 @@ void ShmTable::touch(Change& change, Index index)
     }
     if (record.owner_size != 0 &&
         bucket_of_owner(record.owner_text()) != index) {
-        leave_fellows(change, index);
-        join_fellows(change, index);
+        leave_siblings(change, index);
+        join_siblings(change, index);
     }
 }
 
-// No look at both counts misses it, first at that of where it was.
+// The new count grows first: a reader of both counts, the old one first, never
+// misses the record.
 void ShmTable::move(
     Change& change, Index index, std::uint8_t queue, std::string_view owner)
 {
@@ -310,7 +321,7 @@ void ShmTable::move(
     auto& to = shared_->queues[queue].count;
     change.set(to, to + 1);
     change.set(from, from - 1);
-    leave_fellows(change, index);
+    leave_siblings(change, index);
     dequeue(change, index);
 
     std::array<char, key_size> padded{};
@@ -321,7 +332,7 @@ void ShmTable::move(
     change.set(record.owner_size, static_cast<std::uint8_t>(size));
     change.set(record.queue, queue);
     enqueue(change, index, queue);
-    join_fellows(change, index);
+    join_siblings(change, index);
 }
 
 void ShmTable::overwrite(Change& change, Index index, std::string_view blob)
@@ -338,17 +349,17 @@ void ShmTable::overwrite(Change& change, Index index, std::string_view blob)
     });
 }
 
-void ShmTable::sweep(Change& change, std::uint8_t queue, std::int64_t now)
+void ShmTable::sweep(Change& change, std::uint8_t queue, Time now)
 {
     auto& [newest, oldest, count, hand] = shared_->queues[queue];
-    for (int i = 0; i < swept && oldest != 0; i++) {
+    for (int i = 0; i < max_swept && oldest != 0; i++) {
         if (now < (*this)[oldest].until) {
             break;
         }
         remove(change, oldest);
         change.commit();
     }
-    for (int i = 0; i < swept && oldest != 0; i++) {
+    for (int i = 0; i < max_swept && oldest != 0; i++) {
         Index index = hand != 0 ? hand : oldest;
         change.set(hand, (*this)[index].newer);
         if (now >= (*this)[index].until) {
@@ -382,18 +393,18 @@ void ShmTable::dequeue(Change& change, Index index)
     change.set(older != 0 ? (*this)[older].newer : oldest, newer);
 }
 
-void ShmTable::join_fellows(Change& change, Index index)
+void ShmTable::join_siblings(Change& change, Index index)
 {
     auto& record = (*this)[index];
     if (record.owner_size == 0) {
         return;
     }
     auto& first = bucket_of_owner(record.owner_text());
-    change.set(record.fellow, first);
+    change.set(record.sibling, first);
     change.set(first, index);
 }
 
-void ShmTable::leave_fellows(Change& change, Index index)
+void ShmTable::leave_siblings(Change& change, Index index)
 {
     auto& record = (*this)[index];
     if (record.owner_size == 0) {
@@ -401,14 +412,14 @@ void ShmTable::leave_fellows(Change& change, Index index)
     }
     auto link = &bucket_of_owner(record.owner_text());
     while (*link != index) {
-        link = &(*this)[*link].fellow;
+        link = &(*this)[*link].sibling;
     }
-    change.set(*link, record.fellow);
+    change.set(*link, record.sibling);
 }
 
-// Free blocks first, then such as were never used: the system gives memory for
-// those when it is needed. What a change has released is not among them, since
-// taken back it has its content.
+// Free blocks first, then blocks that were never used, which have no page of
+// memory yet. Blocks that this change has released are not used: an undo needs
+// their content.
 ShmTable::Index ShmTable::allocate(Change& change, Index count)
 {
     Index first = shared_->free;

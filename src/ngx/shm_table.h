@@ -1,6 +1,11 @@
 // Records in shared memory: found by a key, kept in queues by age, and counted
-// by the owner whose share they take. A worker may be killed at any machine
-// instruction: its change is taken back by whoever changes something next.
+// by the owner whose share they take. The sessions and all records of
+// oidc_state_zone are in such tables.
+//
+// A worker may be killed at any machine instruction, and nginx then releases
+// its lock. Every table therefore has an undo journal: a change saves each
+// place before it writes there, and the next holder of the lock undoes a change
+// that was not committed.
 #pragma once
 
 #include "ngx/ngx.h"
@@ -17,9 +22,9 @@
 
 namespace ngx {
 
-// A record is a chain of blocks of one size, so that what one gives up fits
-// any other. No call asks the system for memory, and each costs the same
-// however many records there are.
+// A record is a chain of blocks of one size, so that any record can use the
+// blocks of any other. No call allocates memory of the system, and the cost of
+// a call does not depend on the number of records.
 class ShmTable {
 public:
     using Index = std::uint32_t; // of a block; 0: none
@@ -28,23 +33,23 @@ public:
     static constexpr std::size_t key_size = 16;
     static constexpr std::size_t max_queues = 16;
 
-    // The head of the first block; the rest of that and the other blocks hold
-    // the blob.
+    // The head of the first block. The rest of that block and the other blocks
+    // hold the blob.
     struct Record {
-        Link next;   // block of the record, or free block
-        Link chain;  // in the bucket of its key
-        Link fellow; // the next older one in the bucket of its owner
-        Link newer;  // in its queue
+        Link next;    // block of the record, or free block
+        Link chain;   // in the bucket of its key
+        Link sibling; // the next older one in the bucket of its owner
+        Link newer;   // in its queue
         Link older;
         std::uint32_t size; // of the blob
-        std::int64_t until; // seconds since the epoch
+        Time until;
         char key[key_size];
         char owner[key_size];
         std::uint8_t space; // of keys
         std::uint8_t queue;
-        std::uint8_t owner_size; // 0: it takes nobody's share
-        std::uint8_t state;      // is the user's, like
-        std::uint32_t number;
+        std::uint8_t owner_size; // 0: it has no owner
+        std::uint8_t state;      // for the table's user
+        std::uint32_t number;    // for the table's user
         char data[8];
 
         std::string_view key_text() const { return {key, key_size}; }
@@ -57,29 +62,30 @@ public:
 
     static constexpr std::size_t head_size = offsetof(Record, data);
 
-    // What is to be put in. Keys are unique in their space; those of space 0
-    // have buckets of their own.
+    // A record to insert. Keys are unique in their space. The keys of space 0
+    // have their own buckets.
     struct Entry {
         std::uint8_t space = 0;
         std::uint8_t queue = 0;
-        std::string_view key;   // 16 bytes
-        std::string_view owner; // up to 16
-        std::int64_t until = 0;
+        std::string_view key{};   // 16 bytes
+        std::string_view owner{}; // up to 16
+        Time until{};
         std::uint8_t state = 0;
         std::uint32_t number = 0;
-        std::string_view blob;
+        std::string_view blob{};
     };
 
     class Change;
 
-    // Makes a table of all of this memory, or finds the one that was made of
-    // it. Sizes of blocks are multiples of 8. It may throw.
+    // Creates a table that takes all of this memory, or attaches to the one
+    // that was created there. Block sizes are multiples of 8. create() may
+    // throw.
     void create(ngx_slab_pool_t* pool, void* memory, std::size_t size,
         std::size_t block_size, bool has_other_spaces);
     void attach(ngx_slab_pool_t* pool, void* memory);
 
-    // All but these need a Change, which holds the lock. False where none of
-    // the keys is there, nor has become another of them meanwhile.
+    // These three need no Change; all other calls need one, since it holds the
+    // lock. False where the table has none of the keys.
     bool may_have(
         std::uint8_t space, std::span<const std::string_view> keys) const;
     Index count(std::uint8_t queue) const;
@@ -87,39 +93,48 @@ public:
 
     Index find(std::uint8_t space, std::string_view key) const;
     Record& operator[](Index index) const;
-    Index oldest(std::uint8_t queue) const; // from there on by `newer`
+    Index oldest(std::uint8_t queue) const; // the next ones are by `newer`
 
-    // Those of an owner in a queue, the newest first; 0 after the last.
+    // The records of an owner in a queue, the newest first; 0 after the last.
     Index first_of(std::uint8_t queue, std::string_view owner) const;
     Index next_of(Index index) const;
 
     std::size_t blocks_of(std::size_t blob_size) const;
     std::size_t room() const; // blocks
 
-    // The size of the blob, which is copied where the string has room for it.
+    // Copies the blob where the capacity of the string is enough for it, and
+    // returns its size.
     std::size_t copy(Index index, std::string& blob) const;
 
-    // There must be room for it, not made by this very change. The newest one.
+    // Inserts it as the newest one. There must be room for it without the
+    // blocks that this change has released.
     Index insert(Change& change, const Entry& entry);
     void remove(Change& change, Index index);
 
-    void touch(Change& change, Index index); // is the newest one then
+    void touch(Change& change, Index index); // makes it the newest one
     void move(Change& change, Index index, std::uint8_t queue,
         std::string_view owner);
 
-    // In the place of a blob of the same size.
+    // Replaces the blob by one of the same size.
     void overwrite(Change& change, Index index, std::string_view blob);
 
-    // Removes what has come to its end, of the oldest and, so that none is in
-    // the way of others, of a few in turn. Commits.
-    void sweep(Change& change, std::uint8_t queue, std::int64_t now);
+    // The same for a blob that is the bytes of a T.
+    template <class T>
+    T get(Index index) const;
+    template <class T>
+    void set(Change& change, Index index, const T& value);
+
+    // Removes a few expired records: from the oldest on, and from where the
+    // last sweep stopped, so that a record that lives long does not hide
+    // expired ones behind it. Commits.
+    void sweep(Change& change, std::uint8_t queue, Time now);
 
 private:
     struct Queue {
         Link newest;
         Link oldest;
         Link count;
-        Link hand; // the next one to be swept
+        Link hand; // the next one to sweep
     };
 
     struct Shared;
@@ -130,9 +145,9 @@ private:
 
     void enqueue(Change& change, Index index, std::uint8_t queue);
     void dequeue(Change& change, Index index);
-    void join_fellows(Change& change, Index index);
-    void leave_fellows(Change& change, Index index);
-    Index next_fellow(
+    void join_siblings(Change& change, Index index);
+    void leave_siblings(Change& change, Index index);
+    Index next_sibling(
         Index index, std::uint8_t queue, std::string_view owner) const;
 
     Index allocate(Change& change, Index count);
@@ -141,6 +156,7 @@ private:
 
     template <class Call>
     void for_each_piece(Index index, std::size_t size, Call call) const;
+    void copy_to(Index index, void* data, std::size_t size) const;
 
     ngx_slab_pool_t* pool_ = nullptr;
     Shared* shared_ = nullptr;
@@ -156,47 +172,46 @@ struct ShmTable::Shared {
 
     // The longest change, a document with its body, has some 40.
     std::array<Write, 64> writes;
-    std::atomic<std::uint32_t> written; // so many of them are to be taken back
+    std::atomic<std::uint32_t> written; // how many of them to undo
 
     Link free;
     Link free_count;
-    Link fresh; // the first of the blocks that were never used
+    Link fresh; // the first block that was never used
     Index end;  // of the blocks
     std::array<Queue, max_queues> queues;
 
     std::array<std::uint64_t, 6> multipliers; // of the hash
     Link* buckets;
     Link* owners;
-    Index bucket_count; // of the owners', and of each kind of the keys'
+    Index bucket_count; // of the owners, and of each kind of keys
     bool has_other_spaces;
 
     char* blocks;
     std::size_t block_size;
 };
 
-// Holds the lock of a table's zone. Each place is written down as it was before
-// it is changed; what was not committed is as it was in the end, whether the
-// worker lives or not.
+// Holds the lock of a table's zone. What was not committed is undone in the
+// end, or by the next Change where the worker is killed before.
 class ShmTable::Change {
 public:
     explicit Change(const ShmTable& table) :
         lock_(table.pool_), shared_(*table.shared_)
     {
-        take_back();
+        undo();
     }
-    ~Change() { take_back(); }
+    ~Change() { undo(); }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
 
     void set(Link& where, Index value)
     {
-        write_down(&where, sizeof(Link));
+        record(&where, sizeof(Link));
         where.store(value, std::memory_order_release);
     }
 
     template <class T>
-    requires std::is_arithmetic_v<T>
-    void set(T& where, std::type_identity_t<T> value)
+    requires(std::is_arithmetic_v<T> || std::is_same_v<T, Time>) void set(
+        T& where, std::type_identity_t<T> value)
     {
         set(&where, &value, sizeof(T));
     }
@@ -204,27 +219,49 @@ public:
     // Up to 8 bytes.
     void set(void* where, const void* bytes, std::size_t size)
     {
-        write_down(where, size);
+        record(where, size);
         ngx_memcpy(where, bytes, size);
     }
 
-    // From now on all of it is done.
     void commit()
     {
-        note(0);
+        set_written(0);
         has_released_ = false;
     }
 
 private:
     friend class ShmTable;
 
-    void write_down(void* where, std::size_t size);
-    void take_back();
-    void note(std::uint32_t written);
+    void record(void* where, std::size_t size);
+    void undo();
+    void set_written(std::uint32_t written);
 
     Lock lock_;
     Shared& shared_;
-    bool has_released_ = false; // blocks that must not be used before it ends
+    bool has_released_ = false; // blocks that undo() may need unchanged
 };
+
+// The bytes of a value, as a blob.
+template <class T>
+std::string_view bytes_of(const T& value)
+{
+    static_assert(std::is_trivially_copyable_v<T>);
+    return {reinterpret_cast<const char*>(&value), sizeof(T)};
+}
+
+template <class T>
+T ShmTable::get(Index index) const
+{
+    static_assert(std::is_trivially_copyable_v<T>);
+    T value;
+    copy_to(index, &value, sizeof(T));
+    return value;
+}
+
+template <class T>
+void ShmTable::set(Change& change, Index index, const T& value)
+{
+    overwrite(change, index, bytes_of(value));
+}
 
 }

@@ -1,5 +1,4 @@
-// Where all is there at once: the zone, and the sessions of a memory store.
-#include "store/store.h"
+#include "store/local.h"
 
 #include <algorithm>
 
@@ -15,9 +14,47 @@ std::vector<std::string_view> views(const std::vector<std::string>& texts)
     return {texts.begin(), texts.end()};
 }
 
+MakeStore make_local_store(MemoryStore* memory)
+{
+    return [memory](Zone& zone, Seconds idle) {
+        return std::make_unique<LocalStore>(zone, memory, idle);
+    };
 }
 
-oidc::Loaded LocalStore::load(const oidc::Load& step)
+MakeStore configure(ngx_conf_t* cf, const std::string& name,
+    const StoreFields& fields, SystemTrust&)
+{
+    auto size = fields.size;
+    return make_memory_store(cf, "ngx_http_oidc_sessions_" + name,
+        static_cast<std::size_t>(ngx_parse_size(&size)));
+}
+
+constexpr std::string_view directives[] = {"size"};
+
+}
+
+constinit const StoreType memory_type{
+    "", MemoryStore::min_size, directives, configure};
+
+MakeStore make_cookie_store()
+{
+    return make_local_store(nullptr);
+}
+
+MakeStore make_memory_store(
+    ngx_conf_t* cf, std::string_view zone_name, std::size_t size)
+{
+    auto memory = MemoryStore::add(cf, zone_name, size);
+    return memory != nullptr ? make_local_store(memory) : nullptr;
+}
+
+bool LocalStore::may_have_revocations() const
+{
+    return zone_.has_revocations();
+}
+
+std::optional<Store::Loaded> LocalStore::load(
+    ngx_http_request_t*, const oidc::Load& step, Done<Loaded>)
 {
     oidc::Loaded loaded;
     auto now = ngx::now();
@@ -26,13 +63,7 @@ oidc::Loaded LocalStore::load(const oidc::Load& step)
             step.key, now, idle_timeout_ > 0s ? now + idle_timeout_ : Time());
     }
     loaded.revoked_at = zone_.revoked_at(views(step.revocation_keys));
-    return loaded;
-}
-
-std::optional<Store::Loaded> LocalStore::load(
-    ngx_http_request_t*, const oidc::Load& step, Done<Loaded>)
-{
-    return Loaded(load(step));
+    return Loaded(std::move(loaded));
 }
 
 std::optional<Check> LocalStore::save(
@@ -62,7 +93,7 @@ std::optional<Store::ClockTime> LocalStore::read_clock(
     return ClockTime(now_ms());
 }
 
-// Nobody is told that they were unless all of them are noted.
+// It succeeds only where all of the keys are recorded.
 std::optional<Check> LocalStore::revoke(
     ngx_http_request_t*, const oidc::Revoke& step, Done<Check>)
 {

@@ -1,6 +1,6 @@
-// The same as commands of Redis: a session is a string that expires, so is a
-// revocation, and what is taken once is set where nobody has set it.
-#include "store/store.h"
+// A session is a string that expires, and so is a revocation record. A lock is
+// a string that is set where there is none.
+#include "store/redis.h"
 
 #include "core/encoding.h"
 #include "store/redis_scripts.h"
@@ -18,7 +18,7 @@ using oidc::Error;
 using oidc::RedisCommand;
 using oidc::RedisReply;
 
-constexpr std::string_view ended = "="; // what no owner's name begins with
+constexpr std::string_view ended = "="; // no owner's name begins with it
 constexpr std::size_t owner_size = 12;  // random bytes
 
 std::string in_milliseconds(Seconds time)
@@ -38,8 +38,9 @@ bool is_text(const RedisReply& reply)
     return reply.kind == RedisReply::Kind::text;
 }
 
-// What Redis says to such a command; nothing else may pass for a yes, or a no.
-bool answers(const RedisReply& reply, const RedisCommand& command)
+// Whether a reply has the kind that Redis sends to such a command. Any other
+// must not pass for success or for an absent key.
+bool is_reply_to(const RedisCommand& command, const RedisReply& reply)
 {
     using Kind = RedisReply::Kind;
     const auto& name = command.front();
@@ -59,7 +60,8 @@ bool answers(const RedisReply& reply, const RedisCommand& command)
         (reply.kind == Kind::nil && is_conditional);
 }
 
-// GET of the session, if one was asked for, then one of each key.
+// The reply to the GET of the session, if there was one, is the first; those to
+// the GETs of the revocation keys are the last.
 oidc::Loaded read_loaded(
     const std::vector<RedisReply>& replies, const oidc::Load& step)
 {
@@ -77,17 +79,17 @@ oidc::Loaded read_loaded(
     return loaded;
 }
 
-Zone::Acquisition read_acquisition(
+Acquisition read_acquisition(
     const std::vector<RedisReply>& replies, std::string_view owner)
 {
     const auto& value = replies[1].text;
     if (is_text(replies[1]) && value == owner) {
-        return {Zone::Standing::ours, {}};
+        return {LockState::ours, {}};
     }
     if (!is_text(replies[1]) || !value.starts_with(ended)) {
-        return {Zone::Standing::busy, {}};
+        return {LockState::busy, {}};
     }
-    return {Zone::Standing::ended, value.substr(ended.size())};
+    return {LockState::ended, value.substr(ended.size())};
 }
 
 TimeMs read_time(const RedisReply& reply)
@@ -104,21 +106,62 @@ std::function<void(oidc::Result<std::vector<RedisReply>>)> pass_on(
     };
 }
 
+// Trusts the system's certificates unless the block names others.
+bool set_trust(ngx_conf_t* cf, UpstreamServer& upstream_server,
+    const StoreFields& fields, SystemTrust& system)
+{
+    constexpr ngx_uint_t depth = 5;
+    if (fields.ssl_trusted_certificate.len > 0) {
+        return trust_file(
+            cf, upstream_server, fields.ssl_trusted_certificate, depth);
+    }
+    trust_system(upstream_server, system, depth);
+    return true;
 }
+
+MakeStore configure(ngx_conf_t* cf, const std::string&,
+    const StoreFields& fields, SystemTrust& system)
+{
+    auto server = make<RedisServer>(cf->pool);
+    server->host = text(fields.hostname);
+    server->port = static_cast<in_port_t>(fields.port);
+    server->tls = fields.ssl;
+    server->username = text(fields.username);
+    server->password = oidc::Secret(text(fields.password));
+    server->database = fields.database;
+    server->upstream_server.upstream.connect_timeout = fields.connect_timeout;
+    server->upstream_server.upstream.read_timeout = fields.command_timeout;
+    if (!configure_redis(cf, *server) ||
+        (server->tls &&
+            !set_trust(cf, server->upstream_server, fields, system))) {
+        return nullptr;
+    }
+    return [server, prefix = text(fields.prefix)](Zone&, Seconds idle) {
+        return std::make_unique<RedisStore>(*server, prefix, idle);
+    };
+}
+
+constexpr std::string_view directives[] = {"hostname", "port", "database",
+    "username", "password", "ssl", "ssl_trusted_certificate", "prefix",
+    "connect_timeout", "command_timeout"};
+
+}
+
+constinit const StoreType redis_type{"Redis", 0, directives, configure};
 
 std::string RedisStore::key(std::string_view kind, std::string_view id) const
 {
     return prefix_ + std::string(kind) + ":" + oidc::base64url(id);
 }
 
-void RedisStore::ask(ngx_http_request_t* r,
+void RedisStore::send(ngx_http_request_t* r,
     const std::vector<RedisCommand>& commands,
     std::function<void(Replies)> done)
 {
     auto rc = ask_redis(r, server_, commands, Exchange::Manner::waited,
         [this, commands, done = std::move(done)](Replies replies) {
             if (replies) {
-                replies = judge(commands, std::move(*replies));
+                replies = check(commands, std::move(*replies));
             }
             done(std::move(replies));
         });
@@ -127,9 +170,9 @@ void RedisStore::ask(ngx_http_request_t* r,
     }
 }
 
-// A command that the server refuses: out of memory, without the right to it,
-// on a replica. The first word is Redis's own and says which.
-RedisStore::Replies RedisStore::judge(const std::vector<RedisCommand>& commands,
+// The server refuses a command where it is out of memory, the user may not use
+// it, or it is a replica. The first word of the error says which.
+RedisStore::Replies RedisStore::check(const std::vector<RedisCommand>& commands,
     std::vector<RedisReply> replies) const
 {
     for (std::size_t i = 0; i < replies.size(); i++) {
@@ -140,7 +183,7 @@ RedisStore::Replies RedisStore::judge(const std::vector<RedisCommand>& commands,
                 "store \"" + server_.name + "\" refused a command, " +
                     oidc::quoted(word)};
         }
-        if (!answers(reply, commands[i])) {
+        if (!is_reply_to(commands[i], reply)) {
             return Error{Errc::store_answer,
                 "store sent an invalid response at \"" + server_.name + "\""};
         }
@@ -163,7 +206,7 @@ std::optional<Store::Loaded> RedisStore::load(
     for (const auto& revocation : step.revocation_keys) {
         commands.push_back({"GET", key("revoked", revocation)});
     }
-    ask(r, commands, [step, done = std::move(done)](Replies replies) {
+    send(r, commands, [step, done = std::move(done)](Replies replies) {
         if (replies) {
             done(read_loaded(*replies, step));
         } else {
@@ -173,8 +216,9 @@ std::optional<Store::Loaded> RedisStore::load(
     return {};
 }
 
-// With the session the record of its sid is there, revoked at no time: anybody
-// can move what is there, but nobody fill the server with more.
+// Creates the revocation record of the session's sid, too, not revoked yet. A
+// revocation that anybody can cause changes existing records only, so that
+// nobody can fill the server.
 std::optional<Check> RedisStore::save(
     ngx_http_request_t* r, const oidc::Save& step, Done<Check> done)
 {
@@ -185,21 +229,21 @@ std::optional<Check> RedisStore::save(
         commands.push_back({"EVAL", prepare_script, "1",
             key("revoked", step.sid_key), in_milliseconds(step.ends - now)});
     }
-    ask(r, commands, pass_on(std::move(done)));
+    send(r, commands, pass_on(std::move(done)));
     return {};
 }
 
 std::optional<Check> RedisStore::drop(
     ngx_http_request_t* r, const oidc::Drop& step, Done<Check> done)
 {
-    ask(r, {{"DEL", key("session", step.key)}}, pass_on(std::move(done)));
+    send(r, {{"DEL", key("session", step.key)}}, pass_on(std::move(done)));
     return {};
 }
 
 std::optional<Store::ClockTime> RedisStore::read_clock(
     ngx_http_request_t* r, Done<ClockTime> done)
 {
-    ask(r, {{"TIME"}}, [done = std::move(done)](Replies replies) {
+    send(r, {{"TIME"}}, [done = std::move(done)](Replies replies) {
         done(replies ? ClockTime(read_time(replies->front())) :
                        ClockTime(std::move(replies).error()));
     });
@@ -217,20 +261,19 @@ std::optional<Check> RedisStore::revoke(
     command.push_back(in_milliseconds(step.until + renewal_margin - now()));
     command.push_back(step.is_proven ? "all" : "known");
     command.push_back(std::to_string(oidc::to_milliseconds(step.least)));
-    ask(r, {std::move(command)}, pass_on(std::move(done)));
+    send(r, {std::move(command)}, pass_on(std::move(done)));
     return {};
 }
 
-// Acquired is what nobody has set before, by a name of one's own, since a
-// command may be repeated whose answer was lost; an owner that dies is waited
-// for no longer than a request waits.
+// Each attempt has its own owner name: a command whose reply was lost may be
+// sent again. The lock of a worker that died expires after `max_flow`.
 std::optional<Store::Acquisition> RedisStore::acquire(
     ngx_http_request_t* r, const oidc::Acquire& step, Done<Acquisition> done)
 {
     constexpr Seconds max_flow = 30s;
     auto name = key("once", step.id);
     auto owner = oidc::base64url(oidc::random_bytes(owner_size));
-    ask(r,
+    send(r,
         {{"SET", name, owner, "NX", "PX", in_milliseconds(max_flow)},
             {"GET", name}},
         [owner, done = std::move(done)](Replies replies) {
@@ -243,24 +286,25 @@ std::optional<Store::Acquisition> RedisStore::acquire(
 void RedisStore::finish(ngx_http_request_t* r, const oidc::Acquire& step,
     const std::string& result, Seconds keep)
 {
-    tell(r,
+    send_in_background(r,
         {"SET", key("once", step.id), std::string(ended) + result, "PX",
             in_milliseconds(keep)});
 }
 
-// Beside the request, whose answer need not wait, nor the client's next one.
-void RedisStore::tell(ngx_http_request_t* r, RedisCommand command)
+// The response does not wait for it. Without keepalive the client's next
+// request does not either.
+void RedisStore::send_in_background(ngx_http_request_t* r, RedisCommand command)
 {
     r->keepalive = 0;
     ask_redis(r, server_, {std::move(command)}, Exchange::Manner::background,
         [](const Replies&) {});
 }
 
-// What a dying request cannot say any more, time does.
+// Where the request is being destroyed, the lock expires by itself.
 void RedisStore::abandon(ngx_http_request_t* r, const oidc::Acquire& step)
 {
     if (r != nullptr) {
-        tell(r, {"DEL", key("once", step.id)});
+        send_in_background(r, {"DEL", key("once", step.id)});
     }
 }
 

@@ -1,13 +1,13 @@
-// What Redis does for us in one piece, in Lua.
+// Lua scripts, each of which Redis runs atomically.
 #pragma once
 
 namespace ngx {
 
-// A record of a revocation only ever gets later and lives longer, whoever
-// writes it. Redis runs a script in one piece, by its own clock.
+// Sets the time of revocation records by the clock of Redis. The time and the
+// expiry of a record only ever get later.
 //
-// KEYS: the records. ARGV: milliseconds that they live; "all", or "known" for
-// those only that are there; the time that is meant where Redis's is earlier.
+// KEYS: the records. ARGV: their time to live in ms; "all", or "known" to
+// change existing records only; the earliest time to set, in ms.
 constexpr auto revoke_script = R"(
 local time = redis.call('TIME')
 local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
@@ -22,7 +22,7 @@ for _, key in ipairs(KEYS) do
 end
 return 1)";
 
-// A record that says that nothing is revoked, unless there is one.
+// Creates a record without a revocation, or prolongs the one that exists.
 constexpr auto prepare_script = R"(
 local left = redis.call('PTTL', KEYS[1])
 if left == -2 then

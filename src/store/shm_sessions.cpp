@@ -11,7 +11,8 @@ constexpr std::uint8_t queue = 0;
 
 }
 
-// Changes of the layout need a new version, which ends what an older one left.
+// The table follows it. A change of the layout needs a new version: a zone of
+// another version is cleared.
 struct MemoryStore::Shared {
     static constexpr ngx_uint_t current = 2;
 
@@ -39,7 +40,7 @@ ngx_int_t MemoryStore::init(ngx_shm_zone_t* zone, void* data)
     auto self = static_cast<MemoryStore*>(zone->data);
     self->pool_ = reinterpret_cast<ngx_slab_pool_t*>(zone->shm.addr);
 
-    // data is the store of the cycle before, whose memory this is.
+    // data is the store of the old cycle, which has the same memory.
     if (data != nullptr || zone->shm.exists) {
         self->shared_ = static_cast<Shared*>(self->pool_->data);
         if (self->shared_->version == Shared::current) {
@@ -72,7 +73,7 @@ std::optional<std::string> MemoryStore::load(
 {
     std::string blob;
     for (std::size_t size = 1024;;) {
-        blob.reserve(size); // which may wait for the system: not under the lock
+        blob.reserve(size); // before the lock: an allocation may block
 
         Change change(table_);
         auto index = table_.find(space, key);
@@ -80,7 +81,7 @@ std::optional<std::string> MemoryStore::load(
             return {};
         }
         auto& session = table_[index];
-        if (oidc::to_seconds(now) >= session.until) {
+        if (now >= session.until) {
             table_.remove(change, index);
             change.commit();
             return {};
@@ -88,8 +89,7 @@ std::optional<std::string> MemoryStore::load(
         size = table_.copy(index, blob);
         if (size == blob.size()) {
             table_.touch(change, index);
-            change.set(session.until,
-                until != Time() ? oidc::to_seconds(until) : session.until);
+            change.set(session.until, until != Time() ? until : session.until);
             change.commit();
             return blob;
         }
@@ -104,19 +104,18 @@ bool MemoryStore::save(std::string_view key, std::string_view blob,
         return false;
     }
     Change change(table_);
-    table_.sweep(change, queue, oidc::to_seconds(now));
+    table_.sweep(change, queue, now);
     limit_share(change, owner, count, table_.find(space, key));
     make_room(change, count);
 
-    auto before = table_.find(space, key); // unless it made room
-    ShmTable::Entry entry;
-    entry.space = space;
-    entry.queue = queue;
-    entry.key = key;
-    entry.owner = owner;
-    entry.until = oidc::to_seconds(until);
-    entry.blob = blob;
-    table_.insert(change, entry);
+    auto before = table_.find(space, key); // may have been evicted
+    table_.insert(change,
+        {.space = space,
+            .queue = queue,
+            .key = key,
+            .owner = owner,
+            .until = until,
+            .blob = blob});
     if (before != 0) {
         table_.remove(change, before);
     }
@@ -139,19 +138,19 @@ MemoryStore::Figures MemoryStore::figures()
     return {table_.count(queue), shared_->evictions};
 }
 
-// Those of the owner's sessions stay that were used last and fit beside a new
-// one of so many blocks, which takes the place of another.
+// Removes the owner's least recently used sessions until the others fit beside
+// a new one of so many blocks, which replaces `replaced`.
 void MemoryStore::limit_share(
     Change& change, std::string_view owner, std::size_t count, Index replaced)
 {
-    auto most = std::max<std::size_t>(table_.capacity() / share, count);
+    auto max_count = std::max<std::size_t>(table_.capacity() / share, count);
     std::size_t sessions = 1;
     for (auto i = table_.first_of(queue, owner); i != 0;) {
         auto next = table_.next_of(i);
         count += i != replaced ? table_.blocks_of(table_[i].size) : 0;
         sessions += i != replaced;
-        if (i != replaced && (count > most || sessions > max_sessions)) {
-            count = most; // the older ones go, too
+        if (i != replaced && (count > max_count || sessions > max_sessions)) {
+            count = max_count; // so that all older ones go, too
             table_.remove(change, i);
             change.commit();
         }

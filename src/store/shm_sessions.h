@@ -1,6 +1,6 @@
-// The sessions of a store of type memory, in shared memory of their own: sealed
-// blobs by the digests of their ids. When it is full those go that were not
-// used for longest, of a subject with many its own first.
+// The sessions of a store of type memory, in their own shared memory: sealed
+// blobs by the digests of their ids. When it is full, the least recently used
+// sessions are evicted; a subject with many sessions loses its own first.
 #pragma once
 
 #include "ngx/ngx.h"
@@ -13,32 +13,32 @@
 
 namespace ngx {
 
-// A session takes 128 bytes for the first 56 of its blob, and 128 for every 124
-// more of it.
+// A session takes 128 bytes for the first 56 bytes of its blob, and 128 for
+// each 124 bytes more.
 class MemoryStore {
 public:
     static constexpr std::size_t min_size = 256 * 1024;
     static constexpr std::size_t key_size = ShmTable::key_size;
 
-    // What the sessions of one subject may take of the whole, and how many may
-    // be kept: its newest session is always one of them.
+    // The sessions of one subject take up to a sixteenth of the memory, and are
+    // not more than max_sessions. The newest one is always kept.
     static constexpr std::size_t share = 16;
     static constexpr std::size_t max_sessions = 512;
 
-    // Declares a zone of that name to nginx; its content survives a reload
-    // that does not change its size. The same store for the same name. Null
-    // after a failure that is logged.
+    // Declares a zone of that name to nginx. Its content survives a reload that
+    // does not change its size. The same name gives the same store. Null after
+    // a failure that is logged.
     static MemoryStore* add(
         ngx_conf_t* cf, std::string_view name, std::size_t size);
 
-    // A copy of the blob, which then is the most recently used one, with its
-    // end moved to `until` where that is not Time(); nothing where the
-    // key is unknown or its blob has come to its end.
+    // Copies the blob, makes it the most recently used one, and moves its end
+    // to `until` where that is not Time(). Nothing where the key is unknown or
+    // its session has expired.
     std::optional<std::string> load(std::string_view key, Time now, Time until);
 
-    // In the place of what the key had. The owner is the subject's own key, 16
-    // bytes, or empty. False where it cannot fit at all, and nothing has
-    // changed.
+    // Replaces the key's session. The owner is the subject's own key, 16 bytes,
+    // or empty. False where the blob is larger than the whole memory, and
+    // nothing has changed.
     bool save(std::string_view key, std::string_view blob,
         std::string_view owner, Time now, Time until);
 

@@ -1,26 +1,34 @@
-// Where sessions are kept that cookies do not hold, and where it is noted what
-// happens once and which sessions have ended before their time: in shared
-// memory, or in Redis, for all nodes.
+// Keeps what outlives a request: sessions that cookies do not hold, locks, and
+// records of revocations. A store is in this node's memory, or a server that
+// several nodes share.
 #pragma once
 
 #include "flow/step.h"
 #include "ngx/ngx.h"
-#include "ngx/redis_client.h"
-#include "store/shm_sessions.h"
-#include "store/zone.h"
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 
 namespace ngx {
 
-// By how long a revocation outlasts its time: a renewal that was under way
-// moves the end of its session on by as much as it takes.
+// Who holds the lock of an id: this caller, another one that is still at work,
+// nobody after a result, nobody without one.
+enum class LockState : std::uint8_t { ours, busy, ended, abandoned };
+
+struct Acquisition {
+    LockState state;
+    std::string result; // of the last holder, after `ended`
+};
+
+// How much longer a revocation record is kept than its sessions live: a renewal
+// that runs meanwhile moves the end of its session by as long as it takes.
 constexpr Seconds renewal_margin = 300s;
 
-// Performs those steps of a flow. What is not there at once `done` gets: at
-// most once, while the request lives.
+// Performs the steps of a flow that need a store. A call returns its result,
+// or nothing where it has to wait; `done` gets the result then, at most once,
+// while the request lives.
 class Store {
 public:
     virtual ~Store() = default;
@@ -30,7 +38,22 @@ public:
 
     using Loaded = oidc::Result<oidc::Loaded>;
     using ClockTime = oidc::Result<TimeMs>;
-    using Acquisition = oidc::Result<Zone::Acquisition>;
+    using Acquisition = oidc::Result<ngx::Acquisition>;
+
+    // True: every call returns its result at once, and uses neither the request
+    // nor `done`, so that reading a variable may load a session.
+    virtual bool is_immediate() const = 0;
+
+    // The longest pause in ms between two attempts to acquire a busy id. The
+    // pause begins at 50 ms and doubles.
+    virtual ngx_msec_t max_pause() const = 0;
+
+    // The memory or server behind it. Stores with the same backend share their
+    // revocation records, and fail together.
+    virtual const void* backend() const = 0;
+
+    // False where no revocation is recorded; true where that is not known.
+    virtual bool may_have_revocations() const { return true; }
 
     virtual std::optional<Loaded> load(
         ngx_http_request_t* r, const oidc::Load& step, Done<Loaded> done) = 0;
@@ -45,93 +68,20 @@ public:
     virtual std::optional<Acquisition> acquire(ngx_http_request_t* r,
         const oidc::Acquire& step, Done<Acquisition> done) = 0;
 
-    // Where records of revocations may be pushed out by others: keeps these.
+    // Keeps these revocation records where others could evict them.
     virtual void pin(const oidc::Pin& step) = 0;
 
-    // The end of what was acquired, with a result for those who ask for it
-    // within `keep`.
+    // Releases a lock. Callers that acquire the id within `keep` get the
+    // result.
     virtual void finish(ngx_http_request_t* r, const oidc::Acquire& step,
         const std::string& result, Seconds keep) = 0;
 
-    // It will not come to an end; the request is null where it is torn down.
+    // Releases a lock without a result. The request is null where it is being
+    // destroyed.
     virtual void abandon(ngx_http_request_t* r, const oidc::Acquire& step) = 0;
-};
 
-// In the shared memory of this node: all is there at once.
-class LocalStore : public Store {
-public:
-    // Without a memory where the configuration keeps all sessions in cookies.
-    // Idle sessions end after that time; 0: they do not.
-    LocalStore(Zone& zone, MemoryStore* memory, Seconds idle_timeout) :
-        zone_(zone), memory_(memory), idle_timeout_(idle_timeout)
-    {
-    }
-
-    oidc::Loaded load(const oidc::Load& step);
-    bool has_revocations() const { return zone_.has_revocations(); }
-
-    std::optional<Loaded> load(ngx_http_request_t* r, const oidc::Load& step,
-        Done<Loaded> done) override;
-    std::optional<oidc::Check> save(ngx_http_request_t* r,
-        const oidc::Save& step, Done<oidc::Check> done) override;
-    std::optional<oidc::Check> drop(ngx_http_request_t* r,
-        const oidc::Drop& step, Done<oidc::Check> done) override;
-    std::optional<ClockTime> read_clock(
-        ngx_http_request_t* r, Done<ClockTime> done) override;
-    std::optional<oidc::Check> revoke(ngx_http_request_t* r,
-        const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Acquisition> acquire(ngx_http_request_t* r,
-        const oidc::Acquire& step, Done<Acquisition> done) override;
-    void pin(const oidc::Pin& step) override;
-    void finish(ngx_http_request_t* r, const oidc::Acquire& step,
-        const std::string& result, Seconds keep) override;
-    void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
-
-private:
-    Zone& zone_;
-    MemoryStore* memory_;
-    Seconds idle_timeout_;
-};
-
-// In Redis, or Valkey: the same for all nodes that name it.
-class RedisStore : public Store {
-public:
-    RedisStore(RedisServer& server, std::string prefix, Seconds idle_timeout) :
-        server_(server), prefix_(std::move(prefix)), idle_timeout_(idle_timeout)
-    {
-    }
-
-    std::optional<Loaded> load(ngx_http_request_t* r, const oidc::Load& step,
-        Done<Loaded> done) override;
-    std::optional<oidc::Check> save(ngx_http_request_t* r,
-        const oidc::Save& step, Done<oidc::Check> done) override;
-    std::optional<oidc::Check> drop(ngx_http_request_t* r,
-        const oidc::Drop& step, Done<oidc::Check> done) override;
-    std::optional<ClockTime> read_clock(
-        ngx_http_request_t* r, Done<ClockTime> done) override;
-    std::optional<oidc::Check> revoke(ngx_http_request_t* r,
-        const oidc::Revoke& step, Done<oidc::Check> done) override;
-    std::optional<Acquisition> acquire(ngx_http_request_t* r,
-        const oidc::Acquire& step, Done<Acquisition> done) override;
-    void pin(const oidc::Pin&) override {} // Redis pushes nothing out
-    void finish(ngx_http_request_t* r, const oidc::Acquire& step,
-        const std::string& result, Seconds keep) override;
-    void abandon(ngx_http_request_t* r, const oidc::Acquire& step) override;
-
-private:
-    using Replies = oidc::Result<std::vector<oidc::RedisReply>>;
-
-    std::string key(std::string_view kind, std::string_view id) const;
-    void ask(ngx_http_request_t* r,
-        const std::vector<oidc::RedisCommand>& commands,
-        std::function<void(Replies)> done);
-    void tell(ngx_http_request_t* r, oidc::RedisCommand command);
-    Replies judge(const std::vector<oidc::RedisCommand>& commands,
-        std::vector<oidc::RedisReply> replies) const;
-
-    RedisServer& server_;
-    std::string prefix_;
-    Seconds idle_timeout_;
+    // For an immediate store.
+    Loaded load_now(const oidc::Load& step) { return *load(nullptr, step, {}); }
 };
 
 }

@@ -7,7 +7,7 @@ namespace {
 
 ngx_str_t zone_name = ngx_string("ngx_http_oidc_state");
 
-// The zone of that name in a cycle that has run, unless it is `other`.
+// The zone of that name in a cycle that has run, other than `other`.
 ngx_shm_zone_t* find_zone(ngx_cycle_t* cycle, const ngx_shm_zone_t* other)
 {
     auto part = &cycle->shared_memory.part;
@@ -44,11 +44,11 @@ ngx_int_t Zone::init(ngx_shm_zone_t* zone, void* data)
     auto self = static_cast<Zone*>(zone->data);
     self->pool_ = reinterpret_cast<ngx_slab_pool_t*>(zone->shm.addr);
 
-    // data is the Zone of the cycle before, whose memory this is.
+    // data is the Zone of the old cycle, which has the same memory.
     if (data != nullptr || zone->shm.exists) {
-        self->shared_ = static_cast<Shared*>(self->pool_->data);
-        if (self->shared_->version == Shared::current) {
-            self->table_.attach(self->pool_, self->shared_ + 1);
+        self->header_ = static_cast<ZoneHeader*>(self->pool_->data);
+        if (self->header_->version == ZoneHeader::current) {
+            self->table_.attach(self->pool_, self->header_ + 1);
             return NGX_OK;
         }
         ngx_slab_init(self->pool_);
@@ -57,34 +57,34 @@ ngx_int_t Zone::init(ngx_shm_zone_t* zone, void* data)
         static_cast<ngx_int_t>(NGX_ERROR), [=] { return self->create(zone); });
 }
 
-// Takes all of the zone. One of another size is new memory: the sessions go on
-// with the key of the old one.
+// Takes all of the zone. A zone of another size than before is new memory: the
+// key is copied from the old one, so that sessions stay valid.
 ngx_int_t Zone::create(ngx_shm_zone_t* zone)
 {
     auto size = pool_->pfree * ngx_pagesize;
-    shared_ = static_cast<Shared*>(ngx_slab_alloc(pool_, size));
-    if (shared_ == nullptr) {
+    header_ = static_cast<ZoneHeader*>(ngx_slab_alloc(pool_, size));
+    if (header_ == nullptr) {
         return NGX_ERROR;
     }
-    ngx_memzero(static_cast<void*>(shared_), sizeof(Shared));
-    table_.create(
-        pool_, shared_ + 1, size - sizeof(Shared), Shared::block_size, true);
+    ngx_memzero(static_cast<void*>(header_), sizeof(ZoneHeader));
+    table_.create(pool_, header_ + 1, size - sizeof(ZoneHeader),
+        ZoneHeader::block_size, true);
 
     auto old = find_zone(const_cast<ngx_cycle_t*>(ngx_cycle), zone);
     before_ = old != nullptr ? static_cast<Zone*>(old->data) : nullptr;
     auto key = before_ != nullptr ?
         before_->key() :
-        oidc::Secret(oidc::random_bytes(Shared::secret_size));
-    ngx_memcpy(shared_->key, key.reveal().data(), Shared::secret_size);
-    shared_->version = Shared::current;
-    pool_->data = shared_;
+        oidc::Secret(oidc::random_bytes(ZoneHeader::secret_size));
+    ngx_memcpy(header_->key, key.reveal().data(), ZoneHeader::secret_size);
+    header_->version = ZoneHeader::current;
+    pool_->data = header_;
     return NGX_OK;
 }
 
 oidc::Secret Zone::key() const
 {
     return oidc::Secret(std::string(
-        reinterpret_cast<const char*>(shared_->key), Shared::secret_size));
+        reinterpret_cast<const char*>(header_->key), ZoneHeader::secret_size));
 }
 
 void Zone::take_over()
@@ -94,14 +94,14 @@ void Zone::take_over()
         return;
     }
     Change old(before->table_);
-    old.set(before->shared_->superseded, 1);
+    old.set(before->header_->superseded, 1);
     old.commit();
     Change change(table_);
     inherit(change, *before);
 }
 
-// Room is made of logins, and for all but those also of what else has ended:
-// what anybody can do pushes out only its own kind.
+// Evicts logins, and for other purposes also other locks that have ended: what
+// anybody can cause evicts only its own kind.
 bool Zone::make_room(Change& change, std::size_t size, Purpose from, Index kept)
 {
     while (table_.room() < table_.blocks_of(size)) {
@@ -122,14 +122,14 @@ void Zone::drop(Change& change, std::uint8_t space, std::string_view key)
     }
 }
 
-// A few of each kind, so that a request pays for about one other.
+// A few of each kind: each request removes about as many as it adds.
 void Zone::sweep(Change& change, Time now)
 {
     for (std::uint8_t i = 0; i < queue::documents; i++) {
-        table_.sweep(change, i, oidc::to_seconds(now));
+        table_.sweep(change, i, now);
     }
-    if (shared_->watermark != 0 && now >= shared_->watermark_until) {
-        shared_->watermark = 0;
+    if (header_->watermark != 0 && now >= header_->watermark_until) {
+        header_->watermark = 0;
     }
 }
 

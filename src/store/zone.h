@@ -1,7 +1,6 @@
-// The shared memory behind oidc_state_zone: the key that is made at start, what
-// may be done once only in all workers, the documents of providers as they were
-// received, the sessions that were ended before their time, and what each
-// client may still cause.
+// The shared memory of oidc_state_zone: the key that is made at start, locks,
+// the documents of providers as they were received, revocation records, and the
+// rate limits of clients.
 #pragma once
 
 #include "core/bucket.h"
@@ -11,6 +10,7 @@
 #include "ngx/ngx.h"
 #include "ngx/shm_table.h"
 #include "oidc/refetch.h"
+#include "store/store.h"
 
 #include <cstdint>
 #include <optional>
@@ -20,48 +20,46 @@
 
 namespace ngx {
 
+struct ZoneHeader;
+struct DocumentState;
+struct RevocationTimes;
+
 class Zone {
 public:
     static constexpr std::size_t min_size = 64 * 1024;
     static constexpr std::size_t key_size = ShmTable::key_size;
 
-    // Declares the zone to nginx; its content survives a reload. Null after a
+    // Declares the zone to nginx. Its content survives a reload. Null after a
     // failure that is logged.
     static Zone* add(ngx_conf_t* cf, std::size_t size);
 
-    // 32 random bytes, made when the zone was.
+    // 32 random bytes, made with the zone.
     oidc::Secret key() const;
 
-    // A zone of another size is new memory. Once it is sure that the new
-    // configuration runs, it takes the revocations of the zone before, whose
-    // workers can revoke nothing from then on.
+    // To be called once nothing can refuse the new configuration any more. A
+    // zone of another size than before is new memory: copies the revocations of
+    // the old one, which accepts no more of them.
     void take_over();
 
     using Purpose = oidc::Purpose;
-    enum class Standing : std::uint8_t { ours, busy, ended, abandoned };
 
-    struct Acquisition {
-        Standing standing;
-        std::string result; // of who acquired the id before
-    };
-
-    // Acquires an id until the time `until`. What a worker that was killed had
-    // acquired is ours, but for a login, which is abandoned: its code is spent.
-    // When the zone is full the oldest logins go (the provider's codes and the
-    // expiry of states still stand), and for anything but a login then also
-    // what else has ended.
+    // Acquires the lock of an id until a time. The lock of a killed worker is
+    // acquired, but that of a login is abandoned: its code is used. When the
+    // zone is full, the oldest logins are evicted (the provider's codes and the
+    // expiry of states still protect), and for other purposes then also ended
+    // locks of these.
     Acquisition acquire(
         Purpose purpose, std::string_view id, Time now, Time until);
 
     static constexpr std::size_t max_result = 40 * 1024;
 
-    // Ends what was acquired; the result stays that long for those
-    // who ask for the same id, and may be empty. A longer one is not kept.
+    // Releases a lock. The result, which may be empty, stays for `keep`, for
+    // those who acquire the same id; a result longer than max_result does not.
     void finish(
         std::string_view id, std::string_view result, Time now, Seconds keep);
 
-    // Who has acquired the id will not come to an end. Others may acquire it
-    // then, but for a login.
+    // Releases a lock without a result. It can be acquired again, but not for a
+    // login.
     void abandon(std::string_view id);
 
     static constexpr std::size_t document_id_size = key_size;
@@ -69,84 +67,77 @@ public:
     // A document as all workers know it.
     struct Snapshot {
         oidc::Schedule schedule;
-        ngx_uint_t serial = 0; // of the body; 0: there is none
-        std::string body;      // only where the serial is not the known one
-        bool is_asked = false; // somebody alive is asking for it
-        std::optional<oidc::Error> failure; // of who asked last
+        ngx_uint_t serial = 0;    // of the body; 0: there is none
+        std::string body;         // only where the serial is not `known`
+        bool is_fetching = false; // by a worker that is alive
+        std::optional<oidc::Error> failure; // of the last fetch
     };
 
     Snapshot read(std::string_view id, ngx_uint_t known, Time now);
 
-    enum class Asking { ours, others, too_soon };
+    enum class Fetcher { ours, others, too_soon };
 
-    // Who is to ask for a document now, until that time or its answer. `anew`
-    // where a usable one is not good enough: as often as the schedule allows
-    // that kind of asker.
-    Asking ask(std::string_view id, std::optional<oidc::Asker> anew, Time now,
-        Time until);
+    // Decides who fetches a document, and until when at most. With `newer` a
+    // usable document is not enough: it is fetched as often as the schedule
+    // allows for that kind of request.
+    Fetcher begin_fetch(std::string_view id, std::optional<oidc::Asker> newer,
+        Time now, Time until);
 
-    // Ends the asking. The serial of the body, 0 where no room was left.
-    ngx_uint_t answer(
+    // Each of these ends a fetch: with a body, whose serial is returned, or 0
+    // where there was no room; with a failure; or with neither.
+    ngx_uint_t succeed(
         std::string_view id, std::string_view body, Time fresh_until);
     void fail(std::string_view id, const oidc::Error& failure, Time now);
-
-    // Ends the asking without an answer.
     void release(std::string_view id);
 
-    // A note that sessions with this key have ended.
     struct Revocation {
         std::string_view key; // 16 bytes
 
-        // Whose share of the zone it takes: the subject's own key, 16 bytes,
-        // where it is known. Of one that is not proven, the client's address,
-        // 1 to 16 bytes. Empty: nobody's.
+        // Whose share of the zone the record takes: the subject's own key, 16
+        // bytes, where it is known; for one that is not proven the client's
+        // address, 1 to 16 bytes. Empty: no share.
         std::string_view owner;
 
-        bool is_proven = true; // false: anybody could have asked for it
-        TimeMs at{};           // sessions begun until then
+        bool is_proven = true; // false: anybody can cause it
+        TimeMs at{};           // sessions begun until then are revoked
         Time until{};          // when the record may go
     };
 
-    // Records of a subject that are kept apart. A person ends a few sessions on
-    // a few devices within the life of a session, with a record or two for
-    // each; who ends more has ended all of them so far.
+    // Separate records of a subject. A user ends a few sessions on a few
+    // devices within the life of a session, with one or two records for each;
+    // beyond that all sessions of the user so far are revoked.
     static constexpr std::size_t max_records = 32;
 
-    // What is there is moved on and never back. Proven records have three
-    // quarters of the zone and stay; when a subject's share is full they become
-    // one, of the subject's own key. The others have an eighth of it, an
-    // address an eighth of that, and push out their own kind alone, first those
-    // of the same address. False where there was no room: nobody may be told
-    // that it is done.
+    // Adds a record, or moves the times of one later. Proven records take up to
+    // three quarters of the zone and are not evicted; when a subject's share is
+    // full, they become one, of the subject's own key. The others take up to an
+    // eighth, each address an eighth of that, and evict only records of their
+    // kind, those of the same address first. False where there was no room: the
+    // logout must not be confirmed.
     bool revoke(const Revocation& revocation, Time now);
 
-    // Records of these keys have matched a session of that subject: they are
-    // proven from now on, and take the subject's share.
+    // The records of these keys have matched a session of that subject: they
+    // become proven, and take the subject's share.
     void pin(std::span<const std::string_view> keys, std::string_view subject,
         Time now);
 
-    // The latest of the keys' times; TimeMs(): none of them is revoked. Takes
-    // the lock only where a record is likely to be found.
+    // The latest time of the keys' records; TimeMs(): none of the keys is
+    // revoked. Takes the lock only where there is likely to be a record.
     TimeMs revoked_at(std::span<const std::string_view> keys) const;
     bool has_revocations() const;
 
-    // Takes a token from a client's bucket, or gives one back: the client is
-    // named by 16 bytes, and the same one only ever asks for one rate. There
-    // are buckets for a sixteenth of the zone's records; then who was here
-    // longest ago has a full one again.
+    // Takes a token from a client's bucket, or refunds one. The client is named
+    // by 16 bytes, and always comes with the same rate. Buckets take up to a
+    // sixteenth of the zone; beyond that the bucket that was not used for
+    // longest is full again.
     bool take_token(std::string_view client, oidc::Rate rate, TimeUs now);
     void refund_token(std::string_view client, Microseconds cost);
 
     static constexpr std::size_t max_buckets_part = 16;
 
 private:
-    struct Shared;
-    struct Document;
-    struct Times;
-
     using Index = ShmTable::Index;
     using Change = ShmTable::Change;
-    using Record = ShmTable::Record;
 
     static ngx_int_t init(ngx_shm_zone_t* zone, void* data);
 
@@ -160,23 +151,21 @@ private:
     void remove_once(Change& change, Index index);
 
     Index get_document(Change& change, std::string_view id);
-    Document document(Index index) const;
-    void set_document(Change& change, Index index, const Document& document);
     std::uint64_t replace_body(
         Change& change, std::string_view id, std::string_view body);
     void forget_body(Change& change, std::string_view id, Index body);
 
     bool add(Change& change, const Revocation& revocation);
     bool insert(Change& change, const Revocation& revocation);
-    void raise(Change& change, Index index, const Times& times);
+    void raise(Change& change, Index index, const RevocationTimes& times);
     bool prove(Change& change, Index index, std::string_view subject);
-    bool collapse(Change& change, std::string_view subject, Times times);
+    bool collapse(
+        Change& change, std::string_view subject, RevocationTimes times);
     void limit_unproven(Change& change, std::string_view owner);
     bool has_full_share(std::string_view subject) const;
     bool has_full_records() const;
-    Times times_of(Index index) const;
+    RevocationTimes times_of(Index index) const;
 
-    oidc::Bucket bucket(Index index) const;
     void set_bucket(
         Change& change, Index index, const oidc::Bucket& bucket, Time until);
     void add_bucket(Change& change, std::string_view client,
@@ -185,7 +174,7 @@ private:
     void inherit(Change& change, const Zone& before);
 
     ngx_slab_pool_t* pool_ = nullptr;
-    Shared* shared_ = nullptr;
+    ZoneHeader* header_ = nullptr;
     ShmTable table_;
     Zone* before_ = nullptr; // of another size, until take_over()
 };

@@ -1,14 +1,9 @@
-// What each client may still cause, in oidc_state_zone: a token bucket for each
-// of those that were here last.
+// Rate limits in oidc_state_zone: a token bucket for each recent client.
+#include "store/zone.h"
 #include "store/zone_layout.h"
 
 namespace ngx {
 namespace {
-
-std::string_view bytes_of(const oidc::Bucket& bucket)
-{
-    return {reinterpret_cast<const char*>(&bucket), sizeof(bucket)};
-}
 
 Time seconds_after(TimeUs now)
 {
@@ -20,10 +15,9 @@ Time seconds_after(TimeUs now)
 bool Zone::take_token(std::string_view client, oidc::Rate rate, TimeUs now)
 {
     Change change(table_);
-    table_.sweep(change, queue::buckets,
-        oidc::to_seconds(std::chrono::floor<Seconds>(now)));
+    table_.sweep(change, queue::buckets, std::chrono::floor<Seconds>(now));
     auto index = table_.find(space::buckets, client);
-    auto bucket = index != 0 ? this->bucket(index) : oidc::Bucket();
+    auto bucket = index != 0 ? table_.get<oidc::Bucket>(index) : oidc::Bucket();
     auto is_taken = bucket.take(rate, now);
     auto until = seconds_after(now + rate.period);
     if (index != 0) {
@@ -34,45 +28,34 @@ bool Zone::take_token(std::string_view client, oidc::Rate rate, TimeUs now)
     return is_taken;
 }
 
-// Who has no bucket has a full one.
+// A client without a bucket has all of its tokens.
 void Zone::refund_token(std::string_view client, Microseconds cost)
 {
     Change change(table_);
     if (auto index = table_.find(space::buckets, client)) {
-        auto bucket = this->bucket(index);
+        auto bucket = table_.get<oidc::Bucket>(index);
         bucket.refund(cost);
-        set_bucket(
-            change, index, bucket, oidc::from_seconds(table_[index].until));
+        set_bucket(change, index, bucket, table_[index].until);
     }
-}
-
-oidc::Bucket Zone::bucket(Index index) const
-{
-    std::string bytes;
-    bytes.reserve(sizeof(oidc::Bucket));
-    table_.copy(index, bytes);
-    oidc::Bucket bucket;
-    ngx_memcpy(static_cast<void*>(&bucket), bytes.data(), sizeof(bucket));
-    return bucket;
 }
 
 void Zone::set_bucket(
     Change& change, Index index, const oidc::Bucket& bucket, Time until)
 {
-    table_.overwrite(change, index, bytes_of(bucket));
-    change.set(table_[index].until, oidc::to_seconds(until));
+    table_.set(change, index, bucket);
+    change.set(table_[index].until, until);
     table_.touch(change, index);
     change.commit();
 }
 
-// Room is made of logins, up to the buckets' share; then those that were not
-// asked for longest go.
+// Evicts logins while the buckets have less than their share of the zone, then
+// the bucket that was not used for longest.
 void Zone::add_bucket(Change& change, std::string_view client,
     const oidc::Bucket& bucket, Time until)
 {
     auto size = sizeof(bucket);
-    auto most = table_.capacity() / max_buckets_part;
-    auto has_room = table_.count(queue::buckets) < most &&
+    auto max_buckets = table_.capacity() / max_buckets_part;
+    auto has_room = table_.count(queue::buckets) < max_buckets &&
         make_room(change, size, Purpose::login);
     if (!has_room && table_.count(queue::buckets) == 0) {
         return;
@@ -81,13 +64,12 @@ void Zone::add_bucket(Change& change, std::string_view client,
         table_.remove(change, table_.oldest(queue::buckets));
         change.commit();
     }
-    ShmTable::Entry entry;
-    entry.space = space::buckets;
-    entry.queue = queue::buckets;
-    entry.key = client;
-    entry.until = oidc::to_seconds(until);
-    entry.blob = bytes_of(bucket);
-    table_.insert(change, entry);
+    table_.insert(change,
+        {.space = space::buckets,
+            .queue = queue::buckets,
+            .key = client,
+            .until = until,
+            .blob = bytes_of(bucket)});
     change.commit();
 }
 

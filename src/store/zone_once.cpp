@@ -1,7 +1,8 @@
-// What may be done once only, by the ids of oidc_state_zone: whoever acquires
-// one first does it, and leaves its result to those who come after. The state
-// of a record is a Standing, its number the process that has acquired it; the
-// result is a record of its own, which goes earlier.
+// Locks of oidc_state_zone, for what may run once only: the first who acquires
+// an id runs it, later ones get its result. The state of a record is a
+// LockState, its number the process that holds the lock. The result is a record
+// of its own, which expires earlier.
+#include "store/zone.h"
 #include "store/zone_layout.h"
 
 #include <algorithm>
@@ -9,9 +10,7 @@
 namespace ngx {
 namespace {
 
-using Standing = Zone::Standing;
-
-// Ids are random bytes or digests of this size; others become such.
+// Ids are random bytes or digests of this size; others are digested.
 std::string key_of(std::string_view id)
 {
     return id.size() == Zone::key_size ?
@@ -19,36 +18,35 @@ std::string key_of(std::string_view id)
         oidc::digest(oidc::Hash::sha256, id).substr(0, Zone::key_size);
 }
 
-std::uint8_t state_of(Standing standing)
+std::uint8_t state_of(LockState state)
 {
-    return static_cast<std::uint8_t>(standing);
+    return static_cast<std::uint8_t>(state);
 }
 
-Standing standing_of(const ShmTable::Record& record)
+LockState lock_state_of(const ShmTable::Record& record)
 {
-    auto standing = static_cast<Standing>(record.state);
-    auto is_orphan = standing == Standing::busy &&
+    auto state = static_cast<LockState>(record.state);
+    auto is_orphan = state == LockState::busy &&
         !is_alive(static_cast<ngx_pid_t>(record.number));
-    return is_orphan ? Standing::abandoned : standing;
+    return is_orphan ? LockState::abandoned : state;
 }
 
-// A login is not tried again: its code is spent.
+// A login is not tried again: its code is used.
 bool is_vacant(const ShmTable::Record& record, Time now)
 {
-    return oidc::to_seconds(now) >= record.until ||
-        (standing_of(record) == Standing::abandoned &&
+    return now >= record.until ||
+        (lock_state_of(record) == LockState::abandoned &&
             record.queue != queue::of(Zone::Purpose::login));
 }
 
 }
 
-Zone::Acquisition Zone::acquire(
+Acquisition Zone::acquire(
     Purpose purpose, std::string_view id, Time now, Time until)
 {
     auto key = key_of(id);
     std::string result;
-    result.reserve(
-        max_result); // it may wait for the system: not under the lock
+    result.reserve(max_result); // before the lock: an allocation may block
 
     Change change(table_);
     sweep(change, now);
@@ -59,26 +57,25 @@ Zone::Acquisition Zone::acquire(
         index = 0;
     }
     if (index != 0) {
-        auto left = table_.find(space::results, key);
-        if (left != 0 && oidc::to_seconds(now) < table_[left].until) {
-            table_.copy(left, result);
+        auto stored = table_.find(space::results, key);
+        if (stored != 0 && now < table_[stored].until) {
+            table_.copy(stored, result);
         }
-        return {standing_of(table_[index]), std::move(result)};
+        return {lock_state_of(table_[index]), std::move(result)};
     }
     drop(change, space::results, key);
     change.commit();
-    if (make_room(change, 0, purpose)) { // else the provider stands guard
-        ShmTable::Entry entry;
-        entry.space = space::once;
-        entry.queue = queue::of(purpose);
-        entry.key = key;
-        entry.until = oidc::to_seconds(until);
-        entry.state = state_of(Standing::busy);
-        entry.number = static_cast<std::uint32_t>(ngx_pid);
-        table_.insert(change, entry);
+    if (make_room(change, 0, purpose)) { // else the provider's code protects
+        table_.insert(change,
+            {.space = space::once,
+                .queue = queue::of(purpose),
+                .key = key,
+                .until = until,
+                .state = state_of(LockState::busy),
+                .number = static_cast<std::uint32_t>(ngx_pid)});
         change.commit();
     }
-    return {Standing::ours, {}};
+    return {LockState::ours, {}};
 }
 
 void Zone::finish(
@@ -87,7 +84,7 @@ void Zone::finish(
     auto key = key_of(id);
     Change change(table_);
     auto index = table_.find(space::once, key);
-    if (index == 0 || table_[index].state != state_of(Standing::busy)) {
+    if (index == 0 || table_[index].state != state_of(LockState::busy)) {
         return;
     }
     auto& record = table_[index];
@@ -97,17 +94,16 @@ void Zone::finish(
         make_room(change, result.size(), purpose, index);
 
     // A state stays used; a renewal that failed may be tried again.
-    auto until = oidc::to_seconds(now + keep);
+    auto until = now + keep;
     change.set(record.until, is_login ? std::max(record.until, until) : until);
-    change.set(record.state, state_of(Standing::ended));
+    change.set(record.state, state_of(LockState::ended));
     if (is_kept) {
-        ShmTable::Entry entry;
-        entry.space = space::results;
-        entry.queue = queue::results_of(record.queue);
-        entry.key = key;
-        entry.until = until;
-        entry.blob = result;
-        table_.insert(change, entry);
+        table_.insert(change,
+            {.space = space::results,
+                .queue = queue::results_of(record.queue),
+                .key = key,
+                .until = until,
+                .blob = result});
     }
     change.commit();
 }
@@ -120,11 +116,11 @@ void Zone::abandon(std::string_view id)
     if (index == 0) {
         return;
     }
-    // It may have expired, and be another worker's now.
+    // It may have expired, and another worker may have acquired it.
     auto& record = table_[index];
-    if (record.state == state_of(Standing::busy) &&
+    if (record.state == state_of(LockState::busy) &&
         record.number == static_cast<std::uint32_t>(ngx_pid)) {
-        change.set(record.state, state_of(Standing::abandoned));
+        change.set(record.state, state_of(LockState::abandoned));
         change.commit();
     }
 }
@@ -135,8 +131,8 @@ void Zone::remove_once(Change& change, Index index)
     table_.remove(change, index);
 }
 
-// The oldest login; or, where not only those may go, the oldest of the others
-// that is not under way.
+// The oldest login. For other purposes and without a login, the oldest of the
+// other locks that is not held.
 Zone::Index Zone::find_spare(Purpose from, Index kept) const
 {
     auto login = table_.oldest(queue::of(Purpose::login));
@@ -149,7 +145,7 @@ Zone::Index Zone::find_spare(Purpose from, Index kept) const
     for (auto purpose : {Purpose::renewal, Purpose::logout}) {
         for (auto i = table_.oldest(queue::of(purpose)); i != 0;
              i = table_[i].newer) {
-            if (i != kept && table_[i].state != state_of(Standing::busy)) {
+            if (i != kept && table_[i].state != state_of(LockState::busy)) {
                 return i;
             }
         }

@@ -1,18 +1,20 @@
-// The sessions that were ended before their time, in oidc_state_zone. Where
-// there are none, which is the rule, a request pays for a few reads.
+// The revocation records of oidc_state_zone. Where there are none, which is the
+// usual case, they cost a request a few reads of memory.
+#include "store/zone.h"
 #include "store/zone_layout.h"
 
 #include <algorithm>
-#include <array>
 
 namespace ngx {
 namespace {
 
 constexpr std::size_t min_of_address = 16;
 
-std::string_view bytes_of(const TimeMs& value)
+std::uint8_t queue_of(const Zone::Revocation& revocation)
 {
-    return {reinterpret_cast<const char*>(&value), sizeof(value)};
+    return revocation.is_proven  ? queue::proven :
+        revocation.owner.empty() ? queue::unowned :
+                                   queue::addressed;
 }
 
 }
@@ -20,7 +22,7 @@ std::string_view bytes_of(const TimeMs& value)
 bool Zone::revoke(const Revocation& revocation, Time now)
 {
     Change change(table_);
-    if (shared_->superseded != 0) {
+    if (header_->superseded != 0) {
         return false;
     }
     sweep(change, now);
@@ -42,7 +44,7 @@ void Zone::pin(
 TimeMs Zone::revoked_at(std::span<const std::string_view> keys) const
 {
     auto at = oidc::from_milliseconds(
-        shared_->watermark.load(std::memory_order_acquire));
+        header_->watermark.load(std::memory_order_acquire));
     if (!has_revocations() || !table_.may_have(space::revocations, keys)) {
         return at;
     }
@@ -55,12 +57,13 @@ TimeMs Zone::revoked_at(std::span<const std::string_view> keys) const
     return at;
 }
 
-// In the order in which a record moves backwards, or it would be missed.
+// A record only moves from the first two queues to the last one, so that this
+// order finds it.
 bool Zone::has_revocations() const
 {
     return table_.count(queue::unowned) != 0 ||
         table_.count(queue::addressed) != 0 ||
-        table_.count(queue::proven) != 0 || shared_->watermark != 0;
+        table_.count(queue::proven) != 0 || header_->watermark != 0;
 }
 
 bool Zone::add(Change& change, const Revocation& revocation)
@@ -91,26 +94,23 @@ bool Zone::insert(Change& change, const Revocation& revocation)
             revocation.is_proven ? Purpose::logout : Purpose::login)) {
         return false;
     }
-    ShmTable::Entry entry;
-    entry.space = space::revocations;
-    entry.queue = revocation.is_proven ? queue::proven :
-        owner.empty()                  ? queue::unowned :
-                                         queue::addressed;
-    entry.key = revocation.key;
-    entry.owner = owner;
-    entry.until = oidc::to_seconds(revocation.until);
-    entry.blob = bytes_of(revocation.at);
-    table_.insert(change, entry);
+    table_.insert(change,
+        {.space = space::revocations,
+            .queue = queue_of(revocation),
+            .key = revocation.key,
+            .owner = owner,
+            .until = revocation.until,
+            .blob = bytes_of(revocation.at)});
     change.commit();
     return true;
 }
 
-// An address that has its share, or any where all have theirs, pushes out its
-// own oldest one; who has none the oldest of its kind.
+// Where the address has its share, or all addresses have theirs, evicts the
+// oldest record of the address, or, where it has none, the oldest of its kind.
 void Zone::limit_unproven(Change& change, std::string_view owner)
 {
-    auto most = table_.capacity() / 8;
-    auto share = std::max<std::size_t>(most / 8, min_of_address);
+    auto max_unproven = table_.capacity() / 8;
+    auto share = std::max<std::size_t>(max_unproven / 8, min_of_address);
     auto all = table_.count(queue::addressed) + table_.count(queue::unowned);
 
     Index oldest = 0;
@@ -120,7 +120,7 @@ void Zone::limit_unproven(Change& change, std::string_view owner)
         oldest = i;
         own++;
     }
-    if (own < share && all < most) {
+    if (own < share && all < max_unproven) {
         return;
     }
     if (oldest == 0) {
@@ -133,16 +133,15 @@ void Zone::limit_unproven(Change& change, std::string_view owner)
     change.commit();
 }
 
-void Zone::raise(Change& change, Index index, const Times& times)
+void Zone::raise(Change& change, Index index, const RevocationTimes& times)
 {
     auto before = times_of(index);
     auto at = std::max(before.at, times.at);
-    table_.overwrite(change, index, bytes_of(at));
-    change.set(table_[index].until,
-        oidc::to_seconds(std::max(before.until, times.until)));
+    table_.set(change, index, at);
+    change.set(table_[index].until, std::max(before.until, times.until));
 }
 
-// What somebody has asked for who may is not pushed out any more.
+// A proven record is not evicted any more.
 bool Zone::prove(Change& change, Index index, std::string_view subject)
 {
     auto& record = table_[index];
@@ -166,10 +165,11 @@ bool Zone::prove(Change& change, Index index, std::string_view subject)
     return true;
 }
 
-// The records of a subject become one, of its own key, which ends all of its
-// sessions begun until the latest of their times. It is there before the
-// others go, and needs no room but for that long.
-bool Zone::collapse(Change& change, std::string_view subject, Times times)
+// Replaces the records of a subject by one, of its own key, which revokes all
+// of its sessions begun until the latest of their times. The one is inserted
+// before the others are removed.
+bool Zone::collapse(
+    Change& change, std::string_view subject, RevocationTimes times)
 {
     auto first = table_.first_of(queue::proven, subject);
     for (auto i = first; i != 0; i = table_.next_of(i)) {
@@ -190,14 +190,13 @@ bool Zone::collapse(Change& change, std::string_view subject, Times times)
         if (!make_room(change, sizeof(times.at), Purpose::logout)) {
             return false;
         }
-        ShmTable::Entry entry;
-        entry.space = space::revocations;
-        entry.queue = queue::proven;
-        entry.key = subject;
-        entry.owner = subject;
-        entry.until = oidc::to_seconds(times.until);
-        entry.blob = bytes_of(times.at);
-        own = table_.insert(change, entry);
+        own = table_.insert(change,
+            {.space = space::revocations,
+                .queue = queue::proven,
+                .key = subject,
+                .owner = subject,
+                .until = times.until,
+                .blob = bytes_of(times.at)});
     }
     change.commit();
 
@@ -227,25 +226,21 @@ bool Zone::has_full_records() const
     return table_.count(queue::proven) >= table_.capacity() / 4 * 3;
 }
 
-Zone::Times Zone::times_of(Index index) const
+RevocationTimes Zone::times_of(Index index) const
 {
-    const auto& record = table_[index];
-    Times times;
-    ngx_memcpy(&times.at, record.data, sizeof(times.at));
-    times.until = oidc::from_seconds(record.until);
-    return times;
+    return {table_.get<TimeMs>(index), table_[index].until};
 }
 
-// Of the proven ones that do not fit the oldest are left out, and their time
-// is kept: all sessions begun until then are revoked. Of the others what does
-// not fit is gone, as if pushed out.
+// Where the proven records do not fit, the oldest are left out, and the
+// watermark revokes all sessions begun until the latest of their times. Other
+// records that do not fit are dropped, as if evicted.
 void Zone::inherit(Change& change, const Zone& before)
 {
     const auto& old = before.table_;
     auto room = std::min<std::size_t>(
         table_.capacity() / 4 * 3 - table_.count(queue::proven), table_.room());
-    Times left_out{oidc::from_milliseconds(before.shared_->watermark),
-        before.shared_->watermark_until};
+    RevocationTimes left_out{oidc::from_milliseconds(before.header_->watermark),
+        before.header_->watermark_until};
     std::size_t ahead = old.count(queue::proven);
     for (auto kind : {queue::proven, queue::addressed, queue::unowned}) {
         for (Index i = old.oldest(kind); i != 0; i = old[i].newer) {
@@ -262,8 +257,8 @@ void Zone::inherit(Change& change, const Zone& before)
             }
         }
     }
-    shared_->watermark_until = left_out.until;
-    shared_->watermark = oidc::to_milliseconds(left_out.at);
+    header_->watermark_until = left_out.until;
+    header_->watermark = oidc::to_milliseconds(left_out.at);
 }
 
 }

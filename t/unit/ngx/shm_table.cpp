@@ -10,7 +10,7 @@
 namespace ngx::test {
 namespace {
 
-constexpr std::int64_t noon = 1'700'000'000;
+constexpr Time noon = oidc::from_seconds(1'700'000'000);
 constexpr std::size_t block_size = 96;
 constexpr std::size_t head = block_size - ShmTable::head_size;
 constexpr std::size_t body = block_size - sizeof(ShmTable::Link);
@@ -64,7 +64,7 @@ protected:
         entry.queue = queue;
         entry.key = key;
         entry.owner = owner;
-        entry.until = noon + static_cast<std::int64_t>(n);
+        entry.until = noon + Seconds(n);
         entry.number = static_cast<std::uint32_t>(n);
         entry.blob = blob;
         return entry;
@@ -93,7 +93,7 @@ protected:
         return bytes;
     }
 
-    // All that is in it, in its order.
+    // All records, in the order of their queues.
     std::string content()
     {
         Change change(table_);
@@ -104,7 +104,7 @@ protected:
                 auto& record = table_[i];
                 all += std::string(record.key_text()) + " " +
                     std::string(record.owner_text()) + " " +
-                    std::to_string(record.until) + " " +
+                    std::to_string(oidc::to_seconds(record.until)) + " " +
                     std::to_string(record.number) + " " + blob_of(i);
                 for (auto j = table_.first_of(queue, record.owner_text());
                      j != 0; j = table_.next_of(j)) {
@@ -116,8 +116,8 @@ protected:
         return all;
     }
 
-    // What must hold of it at any time. It is full then.
-    void expect_soundness()
+    // Checks what must hold at any time, and fills the table.
+    void expect_consistency()
     {
         Change change(table_);
         std::set<Index> seen;
@@ -131,7 +131,7 @@ protected:
                 EXPECT_EQ(record.queue, queue);
                 EXPECT_EQ(record.older, before);
                 EXPECT_EQ(table_.find(record.space, record.key_text()), i);
-                EXPECT_EQ(count_fellows(i), record.owner_size != 0);
+                EXPECT_EQ(count_siblings(i), record.owner_size != 0);
                 blocks += table_.blocks_of(record.size);
                 before = i;
                 count++;
@@ -151,8 +151,8 @@ protected:
         }
     }
 
-    // How often it is among those of its owner.
-    int count_fellows(Index index)
+    // How often it is found among the records of its owner.
+    int count_siblings(Index index)
     {
         auto& record = table_[index];
         int count = 0;
@@ -163,7 +163,7 @@ protected:
         return count;
     }
 
-    // Kills who does that after each of its machine instructions.
+    // Kills the worker after each machine instruction of `work`.
     void expect_all_or_nothing(const std::function<void()>& work)
     {
         auto before = content();
@@ -171,29 +171,29 @@ protected:
         auto after = content();
         EXPECT_NE(before, after);
         EXPECT_GT(memories.size(), 20);
-        std::size_t taken_back = 0;
+        std::size_t undone = 0;
         for (std::size_t i = 0; i < memories.size(); i++) {
             cycle_.restore(memories[i]);
             cycle_.unlock(worker);
             if (i % 32 == 31) { // of those that are next
-                expect_to_be_taken_back_or_not(before, after);
+                expect_undo_to_be_repeated(before, after);
                 cycle_.restore(memories[i]);
                 cycle_.unlock(worker);
             }
             auto now = content();
-            taken_back += now == before;
+            undone += now == before;
             ASSERT_TRUE(now == before || now == after)
                 << "after the " << i << "th write";
-            expect_soundness();
+            expect_consistency();
             ASSERT_FALSE(HasFailure()) << "after the " << i << "th write";
         }
-        EXPECT_GT(taken_back, 10);
-        EXPECT_LT(taken_back, memories.size());
+        EXPECT_GT(undone, 10);
+        EXPECT_LT(undone, memories.size());
         cycle_.restore(memories.back());
     }
 
-    // And kills who comes next.
-    void expect_to_be_taken_back_or_not(
+    // Kills the next worker, too, which undoes the change.
+    void expect_undo_to_be_repeated(
         const std::string& before, const std::string& after)
     {
         auto [worker, memories] =
@@ -203,7 +203,7 @@ protected:
             cycle_.unlock(worker);
             auto now = content();
             ASSERT_TRUE(now == before || now == after);
-            expect_soundness();
+            expect_consistency();
         }
     }
 
@@ -221,7 +221,7 @@ TEST_F(ShmTableTest, HoldsBlobsOfAnySize)
     for (std::size_t n = 1; n <= size.size(); n++) {
         EXPECT_EQ(blob_of(table_.find(0, key(n))), blob(n, size[n - 1]));
     }
-    expect_soundness();
+    expect_consistency();
 }
 
 TEST_F(ShmTableTest, TellsKeysOfSpacesApart)
@@ -237,7 +237,7 @@ TEST_F(ShmTableTest, TellsKeysOfSpacesApart)
     EXPECT_EQ(table_.find(2, key(1)), 0);
 }
 
-TEST_F(ShmTableTest, TakesBackWhatIsNotCommitted)
+TEST_F(ShmTableTest, UndoesWhatIsNotCommitted)
 {
     insert(1, 100, "a");
     insert(2, 200, "a", 1);
@@ -250,7 +250,7 @@ TEST_F(ShmTableTest, TakesBackWhatIsNotCommitted)
         table_.remove(change, table_.find(0, key(1)));
     }
     EXPECT_EQ(content(), before);
-    expect_soundness();
+    expect_consistency();
 }
 
 TEST_F(ShmTableTest, RefusesAChangeThatIsTooLong)
@@ -266,7 +266,7 @@ TEST_F(ShmTableTest, RefusesAChangeThatIsTooLong)
     EXPECT_EQ(content(), before);
 }
 
-TEST_F(ShmTableTest, DoesNotUseBlocksThatMayBeTakenBack)
+TEST_F(ShmTableTest, DoesNotUseBlocksThatAnUndoNeeds)
 {
     insert(1, 100);
     Change change(table_);
@@ -276,7 +276,7 @@ TEST_F(ShmTableTest, DoesNotUseBlocksThatMayBeTakenBack)
     EXPECT_NO_THROW(table_.insert(change, entry(2, key(2), "")));
 }
 
-TEST_F(ShmTableTest, RefusesWhatHasNoRoom)
+TEST_F(ShmTableTest, RefusesARecordWithoutRoom)
 {
     Change change(table_);
     auto large = blob(1, table_.room() * block_size);
@@ -284,7 +284,7 @@ TEST_F(ShmTableTest, RefusesWhatHasNoRoom)
         table_.insert(change, entry(1, key(1), large)), std::logic_error);
 }
 
-TEST_F(ShmTableTest, StaysSoundWhateverHappens)
+TEST_F(ShmTableTest, StaysConsistentAfterRandomChanges)
 {
     std::minstd_rand random(1);
     std::map<std::size_t, std::string> model;
@@ -328,27 +328,28 @@ TEST_F(ShmTableTest, StaysSoundWhateverHappens)
     for (const auto& [n, text] : model) {
         EXPECT_EQ(blob_of(table_.find(0, key(n))), text);
     }
-    expect_soundness();
+    expect_consistency();
 }
 
-TEST_F(ShmTableTest, SweepsWhatHasEndedInAnyPlace)
+TEST_F(ShmTableTest, SweepsExpiredRecordsOfAnyAge)
 {
     for (std::size_t n = 1; n <= 40; n++) {
         insert(n % 3 == 0 ? n : 1000 + n, 1);
     }
     Change change(table_);
     for (int i = 0; i < 12; i++) {
-        table_.sweep(change, 0, noon + 40);
+        table_.sweep(change, 0, noon + 40s);
     }
     EXPECT_EQ(table_.count(0), 40 - 40 / 3);
-    table_.sweep(change, 0, noon + 1025);
-    EXPECT_LE(table_.count(0), 40 - 40 / 3 - 4) << "of the oldest some at once";
+    table_.sweep(change, 0, noon + 1025s);
+    EXPECT_LE(table_.count(0), 40 - 40 / 3 - 4)
+        << "several of the oldest at once";
 }
 
-// Whoever knows the buckets of one table knows nothing of those of others.
+// The buckets of one table say nothing of the buckets of another one.
 class ShmTables : public ShmTableTest {
 protected:
-    // Which of so many keys are in the bucket of the first one.
+    // The keys of the first `count` that share the bucket of key 0.
     std::set<std::size_t> neighbours(std::size_t count)
     {
         std::set<std::size_t> found;
@@ -370,7 +371,7 @@ public:
     void TestBody() override {}
 };
 
-TEST_F(ShmTables, ShareNoBucketsThatAnybodyCouldChoose)
+TEST_F(ShmTables, HaveBucketsThatNobodyCanPredict)
 {
     auto chosen = neighbours(5000);
     EXPECT_GT(chosen.size(), 20);
@@ -384,8 +385,8 @@ TEST_F(ShmTables, ShareNoBucketsThatAnybodyCouldChoose)
     EXPECT_LT(common, chosen.size() * tables / 4);
 }
 
-// Records around the ones that are changed, blocks that were used, and an
-// owner with several.
+// A table with other records, with released blocks, and with an owner of
+// several records.
 class WorkerKilledAtAnyInstruction : public ShmTableTest {
 protected:
     WorkerKilledAtAnyInstruction()
@@ -404,7 +405,7 @@ TEST_F(WorkerKilledAtAnyInstruction, HasInsertedOrNot)
     expect_all_or_nothing([this] { insert(20, 10, "owner"); });
 }
 
-TEST_F(WorkerKilledAtAnyInstruction, HasInsertedALargeOneOrNot)
+TEST_F(WorkerKilledAtAnyInstruction, HasInsertedALargeRecordOrNot)
 {
     expect_all_or_nothing([this] { insert(20, 500, "owner", 2); });
 }
@@ -454,7 +455,7 @@ TEST_F(WorkerKilledAtAnyInstruction, HasOverwrittenOrNot)
     });
 }
 
-// It is not reaped: nginx hears of it later.
+// The worker is not reaped: nginx handles SIGCHLD later.
 TEST_F(WorkerKilledAtAnyInstruction, DoesNotLockOutTheMaster)
 {
     auto before = content();
@@ -476,7 +477,7 @@ TEST_F(WorkerKilledAtAnyInstruction, HasSweptOneOrNot)
     remove(3);
     expect_all_or_nothing([this] {
         Change change(table_);
-        table_.sweep(change, 0, noon + 1);
+        table_.sweep(change, 0, noon + 1s);
     });
 }
 

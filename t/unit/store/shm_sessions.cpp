@@ -22,7 +22,7 @@ std::string key(std::uint64_t n)
     return bytes;
 }
 
-// A blob that shows whether it is whole, and its key's.
+// A blob whose bytes depend on its key and its size.
 std::string blob(std::uint64_t n, std::size_t size)
 {
     std::string bytes(size, '\0');
@@ -50,7 +50,7 @@ protected:
         return store_.load(key(n), now, {});
     }
 
-    // Sessions of that size until one is evicted.
+    // Saves sessions of that size until one is evicted.
     std::size_t fill(std::size_t size)
     {
         auto evictions = store_.figures().evictions;
@@ -74,7 +74,7 @@ TEST_F(MemoryStoreTest, LoadsWhatWasSaved)
     }
 }
 
-TEST_F(MemoryStoreTest, KnowsNoOtherKey)
+TEST_F(MemoryStoreTest, DoesNotFindOtherKeys)
 {
     save(1, 10);
     EXPECT_FALSE(load(2));
@@ -100,7 +100,7 @@ TEST_F(MemoryStoreTest, DropsASession)
     EXPECT_EQ(store_.figures().sessions, 0);
 }
 
-TEST_F(MemoryStoreTest, EndsASessionInItsTime)
+TEST_F(MemoryStoreTest, ExpiresASession)
 {
     save(1, 10, noon + 60s);
     EXPECT_TRUE(load(1, noon + 59s));
@@ -108,7 +108,7 @@ TEST_F(MemoryStoreTest, EndsASessionInItsTime)
     EXPECT_EQ(store_.figures().sessions, 0);
 }
 
-TEST_F(MemoryStoreTest, MovesTheEndOfASessionThatIsUsed)
+TEST_F(MemoryStoreTest, MovesTheExpiryOfASessionThatIsLoaded)
 {
     save(1, 10, noon + 60s);
     EXPECT_TRUE(store_.load(key(1), noon + 50s, noon + 110s));
@@ -116,7 +116,7 @@ TEST_F(MemoryStoreTest, MovesTheEndOfASessionThatIsUsed)
     EXPECT_FALSE(load(1, noon + 110s));
 }
 
-TEST_F(MemoryStoreTest, EvictsWhatWasNotUsedForLongest)
+TEST_F(MemoryStoreTest, EvictsTheLeastRecentlyUsed)
 {
     save(1, 180);
     save(2, 180);
@@ -128,7 +128,7 @@ TEST_F(MemoryStoreTest, EvictsWhatWasNotUsedForLongest)
     EXPECT_TRUE(load(1));
 }
 
-TEST_F(MemoryStoreTest, KeepsWhatItHasWhereABlobCannotFit)
+TEST_F(MemoryStoreTest, ChangesNothingWhereABlobCannotFit)
 {
     save(1, 180);
     EXPECT_FALSE(save(1, MemoryStore::min_size));
@@ -147,7 +147,7 @@ TEST_F(MemoryStoreTest, EvictsNoMoreThanALargeBlobTakes)
     EXPECT_LE(store_.figures().evictions - before.evictions, 65536 / 208 + 1);
 }
 
-TEST_F(MemoryStoreTest, TakesABlobThatNeedsAllOfIt)
+TEST_F(MemoryStoreTest, SavesABlobThatNeedsAllOfIt)
 {
     fill(180);
     auto size = MemoryStore::min_size;
@@ -161,13 +161,13 @@ TEST_F(MemoryStoreTest, TakesABlobThatNeedsAllOfIt)
     EXPECT_EQ(load(1), blob(1, size - 1));
 }
 
-TEST_F(MemoryStoreTest, GivesTheRoomOfExpiredSessionsFirst)
+TEST_F(MemoryStoreTest, RemovesExpiredSessionsFirst)
 {
     for (std::uint64_t n = 0; n < 100; n++) {
         save(n, 180);
     }
     for (std::uint64_t n = 1000; n < 1800; n++) {
-        save(n, 180, noon + 1s); // used later than those that live longer
+        save(n, 180, noon + 1s); // used later, expires earlier
     }
     for (std::uint64_t n = 2000; n < 2800; n++) {
         EXPECT_TRUE(
@@ -183,7 +183,7 @@ TEST_F(MemoryStoreTest, TakesTwoBlocksForASmallSession)
     EXPECT_GT(count, MemoryStore::min_size / 275);
 }
 
-// Sessions of users, in a store where a share has room for 117 blocks.
+// Sessions of users, in a store where a user's share is 117 blocks.
 class SharesOfUsers : public MemoryStoreTest {
 protected:
     bool save_of(char user, std::uint64_t n, std::size_t size)
@@ -202,7 +202,7 @@ protected:
     }
 };
 
-TEST_F(SharesOfUsers, PushOutTheirOwnSessionsFirst)
+TEST_F(SharesOfUsers, EvictTheirOwnSessionsFirst)
 {
     for (std::uint64_t n = 0; n < 10; n++) {
         save(n, 10'000);
@@ -216,7 +216,7 @@ TEST_F(SharesOfUsers, PushOutTheirOwnSessionsFirst)
     EXPECT_EQ(store_.figures().evictions, 0);
 }
 
-TEST_F(SharesOfUsers, KeepTheSessionsThatWereUsedLast)
+TEST_F(SharesOfUsers, KeepTheMostRecentlyUsedSessions)
 {
     for (std::uint64_t n = 0; n < 4; n++) {
         save_of('a', n, 3500); // 29 blocks
@@ -237,7 +237,7 @@ TEST_F(SharesOfUsers, HaveRoomForASessionOfAnySizeThatFits)
     EXPECT_FALSE(load(1));
 }
 
-TEST_F(SharesOfUsers, DoNotCountASessionTwiceThatIsReplaced)
+TEST_F(SharesOfUsers, CountAReplacedSessionOnce)
 {
     for (std::uint64_t n = 0; n < 4; n++) {
         save_of('a', n, 3500);
@@ -248,7 +248,7 @@ TEST_F(SharesOfUsers, DoNotCountASessionTwiceThatIsReplaced)
     EXPECT_EQ(count(0, 4), 4);
 }
 
-TEST_F(SharesOfUsers, AreKeptApart)
+TEST_F(SharesOfUsers, AreSeparate)
 {
     for (std::uint64_t n = 0; n < 4; n++) {
         save_of('a', n, 3500);
@@ -304,8 +304,8 @@ TEST(MemoryStores, AreOneByNameAndSeparateOtherwise)
     EXPECT_FALSE(b->load(key(1), noon, {}));
 }
 
-// It is killed after each of its machine instructions.
-TEST_F(MemoryStoreTest, KeepsOneOfBothWhereTheWorkerThatReplacesIsKilled)
+// The worker is killed after each of its machine instructions.
+TEST_F(MemoryStoreTest, KeepsTheOldOrTheNewSessionWhereTheWorkerIsKilled)
 {
     std::string owner(MemoryStore::key_size, 'a');
     save(1, 200);
@@ -326,7 +326,7 @@ TEST_F(MemoryStoreTest, KeepsOneOfBothWhereTheWorkerThatReplacesIsKilled)
     EXPECT_EQ(old + replaced, memories.size());
 }
 
-// Like workers under load; each is killed anywhere.
+// Workers under load, each of which is killed at a random instruction.
 class KilledWorkers : public MemoryStoreTest {
 protected:
     void work(unsigned seed)
@@ -357,7 +357,7 @@ protected:
     }
 };
 
-TEST_F(KilledWorkers, LeaveTheStoreInOrder)
+TEST_F(KilledWorkers, KeepTheStoreConsistent)
 {
     std::vector<pid_t> workers;
     unsigned seed = 1;

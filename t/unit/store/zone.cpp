@@ -13,7 +13,6 @@ namespace ngx::test {
 namespace {
 
 using Purpose = Zone::Purpose;
-using Standing = Zone::Standing;
 
 constexpr Time noon = oidc::from_seconds(1'700'000'000);
 constexpr Seconds hour = 1h;
@@ -29,7 +28,7 @@ std::string id(std::size_t n)
     return std::string(Zone::key_size - text.size(), '0') + text;
 }
 
-// A key whose record stands in a place of its own.
+// A key that shares no bucket with the others.
 std::string key(std::size_t n)
 {
     auto bytes = id(n);
@@ -46,9 +45,9 @@ protected:
         cycle_.start();
     }
 
-    Standing acquire(Purpose purpose, std::size_t n, Time now = noon)
+    LockState acquire(Purpose purpose, std::size_t n, Time now = noon)
     {
-        return zone_.acquire(purpose, id(n), now, now + hour).standing;
+        return zone_.acquire(purpose, id(n), now, now + hour).state;
     }
 
     std::string result(Purpose purpose, std::size_t n, Time now = noon)
@@ -59,15 +58,15 @@ protected:
     void acquire_and_finish(
         Purpose purpose, std::size_t n, const std::string& text)
     {
-        EXPECT_EQ(acquire(purpose, n), Standing::ours);
+        EXPECT_EQ(acquire(purpose, n), LockState::ours);
         zone_.finish(id(n), text, noon, 300s);
     }
 
-    // More logins than there is room for.
+    // Acquires more logins than there is room for.
     void flood(std::size_t from = 100'000)
     {
         for (auto n = from; n < from + 3000; n++) {
-            EXPECT_EQ(acquire(Purpose::login, n), Standing::ours);
+            EXPECT_EQ(acquire(Purpose::login, n), LockState::ours);
         }
     }
 
@@ -76,7 +75,7 @@ protected:
         return revoke_of("", n, noon, until, now);
     }
 
-    // A proven one of that subject.
+    // A proven revocation of that subject.
     bool revoke_of(std::string_view subject, std::size_t n, TimeMs at = noon,
         Time until = noon + hour, Time now = noon)
     {
@@ -84,8 +83,8 @@ protected:
         return zone_.revoke({text, subject, true, at, until}, now);
     }
 
-    // One that anybody can ask for, from that address.
-    bool ask_to_revoke(std::size_t n, std::string_view address = "",
+    // A revocation that is not proven, from that address.
+    bool revoke_unproven(std::size_t n, std::string_view address = "",
         TimeMs at = noon, Time until = noon + hour)
     {
         auto text = key(n);
@@ -100,7 +99,7 @@ protected:
         return zone.revoked_at(keys);
     }
 
-    // How many of these are revoked.
+    // How many keys of the range are revoked.
     std::size_t count_revoked(std::size_t from, std::size_t to)
     {
         std::size_t count = 0;
@@ -117,11 +116,11 @@ protected:
         zone_.pin(keys, subject, noon);
     }
 
-    // More anonymous ones than there is room for.
-    void ask_for_many(std::string_view address = "")
+    // More revocations that are not proven than there is room for.
+    void revoke_many_unproven(std::string_view address = "")
     {
         for (std::size_t n = 500'000; n < 506'000; n++) {
-            EXPECT_TRUE(ask_to_revoke(n, address));
+            EXPECT_TRUE(revoke_unproven(n, address));
         }
     }
 
@@ -135,72 +134,72 @@ class EveryPurpose : public ZoneTest,
 INSTANTIATE_TEST_SUITE_P(Of, EveryPurpose,
     testing::Values(Purpose::login, Purpose::renewal, Purpose::logout));
 
-TEST_P(EveryPurpose, IsTakenOnce)
+TEST_P(EveryPurpose, IsAcquiredOnce)
 {
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::ours);
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
-    EXPECT_EQ(acquire(GetParam(), 2), Standing::ours);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::ours);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::busy);
+    EXPECT_EQ(acquire(GetParam(), 2), LockState::ours);
 }
 
-TEST_P(EveryPurpose, LeavesItsTextAsLongAsSaid)
+TEST_P(EveryPurpose, KeepsItsResultForTheGivenTime)
 {
     acquire(GetParam(), 1);
     zone_.finish(id(1), "text", noon, 30s);
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::ended);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::ended);
     EXPECT_EQ(result(GetParam(), 1, noon + 29s), "text");
     EXPECT_EQ(result(GetParam(), 1, noon + 30s), "");
 }
 
-TEST_P(EveryPurpose, IsFreeAfterItsTimeWhereItDoesNotEnd)
+TEST_P(EveryPurpose, ExpiresWithoutAnEnd)
 {
     acquire(GetParam(), 1);
-    EXPECT_EQ(acquire(GetParam(), 1, noon + hour - 1s), Standing::busy);
-    EXPECT_EQ(acquire(GetParam(), 1, noon + hour), Standing::ours);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + hour - 1s), LockState::busy);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + hour), LockState::ours);
 }
 
-TEST_F(ZoneTest, RemembersALoginForAllOfItsTime)
+TEST_F(ZoneTest, RemembersALoginUntilItExpires)
 {
     acquire_and_finish(Purpose::login, 1, "");
-    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour - 1s), Standing::ended);
-    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour), Standing::ours);
+    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour - 1s), LockState::ended);
+    EXPECT_EQ(acquire(Purpose::login, 1, noon + hour), LockState::ours);
 }
 
-TEST_F(ZoneTest, RemembersARenewalAsLongAsItsText)
+TEST_F(ZoneTest, RemembersARenewalAsLongAsItsResult)
 {
     acquire_and_finish(Purpose::renewal, 1, "");
-    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 299s), Standing::ended);
-    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 300s), Standing::ours);
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 299s), LockState::ended);
+    EXPECT_EQ(acquire(Purpose::renewal, 1, noon + 300s), LockState::ours);
 }
 
-TEST_P(EveryPurpose, KeepsATextLongerThanItsOwnTime)
+TEST_P(EveryPurpose, KeepsAResultLongerThanTheLock)
 {
     zone_.acquire(GetParam(), id(1), noon, noon + 1s);
     zone_.finish(id(1), "text", noon, 300s);
     EXPECT_EQ(result(GetParam(), 1, noon + 299s), "text");
-    EXPECT_EQ(acquire(GetParam(), 1, noon + 300s), Standing::ours);
+    EXPECT_EQ(acquire(GetParam(), 1, noon + 300s), LockState::ours);
 }
 
-TEST_P(EveryPurpose, MayLeaveNothing)
+TEST_P(EveryPurpose, MayEndWithoutAResult)
 {
     acquire_and_finish(GetParam(), 1, "");
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::ended);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::ended);
     EXPECT_EQ(result(GetParam(), 1), "");
 }
 
-TEST_P(EveryPurpose, LeavesTextsUpToALimit)
+TEST_P(EveryPurpose, KeepsResultsUpToALimit)
 {
-    std::string longest(Zone::max_result, 'x');
-    acquire_and_finish(GetParam(), 1, longest);
-    EXPECT_EQ(result(GetParam(), 1), longest);
-    acquire_and_finish(GetParam(), 2, longest + "x");
-    EXPECT_EQ(acquire(GetParam(), 2), Standing::ended);
+    std::string largest(Zone::max_result, 'x');
+    acquire_and_finish(GetParam(), 1, largest);
+    EXPECT_EQ(result(GetParam(), 1), largest);
+    acquire_and_finish(GetParam(), 2, largest + "x");
+    EXPECT_EQ(acquire(GetParam(), 2), LockState::ended);
     EXPECT_EQ(result(GetParam(), 2), "");
 }
 
-TEST_P(EveryPurpose, MayBeTriedAgainUnlessItIsALogin)
+TEST_P(EveryPurpose, CanBeAcquiredAgainUnlessItIsALogin)
 {
     auto then =
-        GetParam() == Purpose::login ? Standing::abandoned : Standing::ours;
+        GetParam() == Purpose::login ? LockState::abandoned : LockState::ours;
     acquire(GetParam(), 1);
     zone_.abandon(id(1));
     EXPECT_EQ(acquire(GetParam(), 1), then);
@@ -214,10 +213,10 @@ TEST_P(EveryPurpose, IsNotAbandonedByAnotherWorker)
 {
     acquire(GetParam(), 1);
     EXPECT_TRUE(await_worker(start_worker([&] { zone_.abandon(id(1)); })));
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::busy);
 }
 
-TEST_P(EveryPurpose, LastsWhileItsWorkerLives)
+TEST_P(EveryPurpose, IsHeldWhileItsWorkerLives)
 {
     int ready[2];
     ASSERT_EQ(pipe(ready), 0);
@@ -228,17 +227,17 @@ TEST_P(EveryPurpose, LastsWhileItsWorkerLives)
     });
     char byte;
     ASSERT_EQ(read(ready[0], &byte, 1), 1);
-    EXPECT_EQ(acquire(GetParam(), 1), Standing::busy);
+    EXPECT_EQ(acquire(GetParam(), 1), LockState::busy);
     EXPECT_TRUE(kill_worker(worker));
-    EXPECT_NE(acquire(GetParam(), 1), Standing::busy);
+    EXPECT_NE(acquire(GetParam(), 1), LockState::busy);
 }
 
-TEST_F(ZoneTest, ForgetsTheOldestLoginsWhenFull)
+TEST_F(ZoneTest, EvictsTheOldestLoginsWhenFull)
 {
     acquire(Purpose::login, 1);
     flood();
-    EXPECT_EQ(acquire(Purpose::login, 102'999), Standing::busy);
-    EXPECT_EQ(acquire(Purpose::login, 1), Standing::ours);
+    EXPECT_EQ(acquire(Purpose::login, 102'999), LockState::busy);
+    EXPECT_EQ(acquire(Purpose::login, 1), LockState::ours);
 }
 
 TEST_F(ZoneTest, KeepsRenewalsWhenLoginsFillIt)
@@ -248,37 +247,37 @@ TEST_F(ZoneTest, KeepsRenewalsWhenLoginsFillIt)
     acquire_and_finish(Purpose::logout, 3, "");
     flood();
     EXPECT_EQ(result(Purpose::renewal, 1), "result");
-    EXPECT_EQ(acquire(Purpose::renewal, 2), Standing::busy);
-    EXPECT_EQ(acquire(Purpose::logout, 3), Standing::ended);
+    EXPECT_EQ(acquire(Purpose::renewal, 2), LockState::busy);
+    EXPECT_EQ(acquire(Purpose::logout, 3), LockState::ended);
 }
 
-TEST_F(ZoneTest, TakesAnyLoginWhereRenewalsFillIt)
+TEST_F(ZoneTest, AcquiresLoginsWhereRenewalsFillIt)
 {
     for (std::size_t n = 0; n < 1000; n++) {
         acquire(Purpose::renewal, n);
     }
     flood();
-    EXPECT_EQ(acquire(Purpose::renewal, 0), Standing::busy);
+    EXPECT_EQ(acquire(Purpose::renewal, 0), LockState::busy);
 }
 
-TEST_F(ZoneTest, ForgetsEndedRenewalsForNewOnes)
+TEST_F(ZoneTest, EvictsEndedRenewalsForNewOnes)
 {
     acquire(Purpose::renewal, 1);
     for (std::size_t n = 2; n < 1000; n++) {
         acquire_and_finish(Purpose::renewal, n, std::string(3000, 'x'));
     }
-    EXPECT_EQ(acquire(Purpose::renewal, 1), Standing::busy);
+    EXPECT_EQ(acquire(Purpose::renewal, 1), LockState::busy);
     EXPECT_EQ(result(Purpose::renewal, 2), "");
     EXPECT_EQ(result(Purpose::renewal, 999), std::string(3000, 'x'));
 }
 
-TEST_F(ZoneTest, KnowsNoRevocationAtFirst)
+TEST_F(ZoneTest, HasNoRevocationAtFirst)
 {
     EXPECT_FALSE(zone_.has_revocations());
     EXPECT_EQ(revoked_at(1), TimeMs());
 }
 
-TEST_F(ZoneTest, TellsTheLatestRevocationOfSeveralKeys)
+TEST_F(ZoneTest, ReturnsTheLatestRevocationOfSeveralKeys)
 {
     revoke_of("", 1, at(1000));
     revoke_of("", 2, at(3000));
@@ -290,10 +289,10 @@ TEST_F(ZoneTest, TellsTheLatestRevocationOfSeveralKeys)
     EXPECT_EQ(revoked_at(3), TimeMs());
 }
 
-TEST_F(ZoneTest, MovesARevocationOnAndNeverBack)
+TEST_F(ZoneTest, MovesRevocationsLaterOnly)
 {
     revoke_of("", 1, at(2000));
-    ask_to_revoke(1, "", at(3000), noon + 1s);
+    revoke_unproven(1, "", at(3000), noon + 1s);
     EXPECT_EQ(revoked_at(1), at(3000));
     revoke_of("", 1, at(1000), noon + 1s);
     EXPECT_EQ(revoked_at(1), at(3000));
@@ -303,11 +302,11 @@ TEST_F(ZoneTest, MovesARevocationOnAndNeverBack)
     EXPECT_EQ(revoked_at(1), at(3000));
 }
 
-TEST_F(ZoneTest, ForgetsRevocationsAfterTheirTime)
+TEST_F(ZoneTest, RemovesExpiredRevocations)
 {
     revoke(1, noon + hour);
     for (std::size_t n = 2; n < 10; n += 2) {
-        ask_to_revoke(n, "", noon, noon + 1s);
+        revoke_unproven(n, "", noon, noon + 1s);
         revoke(n + 1, noon + 1s);
     }
     acquire(Purpose::login, 1, noon + 1s);
@@ -318,7 +317,7 @@ TEST_F(ZoneTest, ForgetsRevocationsAfterTheirTime)
     EXPECT_FALSE(zone_.has_revocations());
 }
 
-TEST_F(ZoneTest, SaysThatThereIsNoRoomForARevocation)
+TEST_F(ZoneTest, RefusesARevocationWithoutRoom)
 {
     std::size_t count = 0;
     while (revoke(count)) {
@@ -329,7 +328,7 @@ TEST_F(ZoneTest, SaysThatThereIsNoRoomForARevocation)
     EXPECT_EQ(revoked_at(count), TimeMs());
     EXPECT_TRUE(revoke(0)) << "it has its record";
     flood();
-    EXPECT_NE(revoked_at(0), TimeMs()) << "no login pushes it out";
+    EXPECT_NE(revoked_at(0), TimeMs()) << "no login evicts it";
     EXPECT_TRUE(revoke(count, noon + 2 * hour, noon + hour))
         << "the others have expired";
 }
@@ -372,7 +371,7 @@ TEST_F(ZoneTest, MakesOneRecordOfASubjectsFullShare)
     EXPECT_EQ(revoked_at(zone_, user), at(5000));
 }
 
-TEST_F(ZoneTest, CountsTheTimeOfTheOneThatFindsTheShareFull)
+TEST_F(ZoneTest, IncludesTheTimeOfTheRevocationThatFindsTheShareFull)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n++) {
@@ -395,7 +394,7 @@ TEST_F(ZoneTest, HasRoomForOthersHoweverOftenOneUserLogsOut)
     }
 }
 
-TEST_F(ZoneTest, KeepsSharesOfSubjectsApart)
+TEST_F(ZoneTest, SeparatesTheSharesOfSubjects)
 {
     auto user = key(900'001);
     auto other = key(900'002);
@@ -407,10 +406,10 @@ TEST_F(ZoneTest, KeepsSharesOfSubjectsApart)
     EXPECT_EQ(revoked_at(zone_, other), TimeMs());
 }
 
-TEST_F(ZoneTest, GivesAnEighthToRevocationsThatAnybodyCanAskFor)
+TEST_F(ZoneTest, LimitsUnprovenRevocationsToAnEighth)
 {
     revoke(1);
-    ask_for_many();
+    revoke_many_unproven();
     auto count = count_revoked(500'000, 506'000);
     EXPECT_GT(count, Zone::min_size / 8 / 100);
     EXPECT_LT(count, Zone::min_size / 8 / 80);
@@ -418,167 +417,169 @@ TEST_F(ZoneTest, GivesAnEighthToRevocationsThatAnybodyCanAskFor)
     EXPECT_NE(revoked_at(1), TimeMs());
 }
 
-TEST_F(ZoneTest, GivesAnAddressAShareOfThose)
+TEST_F(ZoneTest, LimitsUnprovenRevocationsOfAnAddress)
 {
-    ask_for_many("1234");
+    revoke_many_unproven("1234");
     EXPECT_EQ(count_revoked(500'000, 506'000), 16);
     EXPECT_EQ(count_revoked(506'000 - 16, 506'000), 16) << "the newest";
 }
 
-TEST_F(ZoneTest, PushesOutNobodyElseFromOneAddress)
+TEST_F(ZoneTest, EvictsNoRecordOfOthersForOneAddress)
 {
-    ask_to_revoke(1, "other");
-    ask_to_revoke(2);
-    ask_for_many("1234");
+    revoke_unproven(1, "other");
+    revoke_unproven(2);
+    revoke_many_unproven("1234");
     EXPECT_NE(revoked_at(1), TimeMs());
     EXPECT_NE(revoked_at(2), TimeMs());
 }
 
-TEST_F(ZoneTest, PushesOutNoAddressWithoutOne)
+TEST_F(ZoneTest, EvictsNoRecordOfAnAddressForOneWithoutAddress)
 {
     for (std::size_t n = 0; n < 60; n++) {
-        ask_to_revoke(n, "a" + std::to_string(n));
+        revoke_unproven(n, "a" + std::to_string(n));
     }
-    ask_for_many();
+    revoke_many_unproven();
     EXPECT_EQ(count_revoked(0, 60), 60);
     EXPECT_NE(revoked_at(505'999), TimeMs());
 }
 
-TEST_F(ZoneTest, PushesOutTheOldestAddressForANewOne)
+TEST_F(ZoneTest, EvictsTheOldestAddressForANewOne)
 {
     for (std::size_t n = 0; n < 1000; n++) {
-        EXPECT_TRUE(ask_to_revoke(n, "a" + std::to_string(n)));
+        EXPECT_TRUE(revoke_unproven(n, "a" + std::to_string(n)));
     }
     EXPECT_EQ(revoked_at(0), TimeMs());
     EXPECT_NE(revoked_at(999), TimeMs());
-    EXPECT_TRUE(ask_to_revoke(2000)) << "nor is one without refused";
+    EXPECT_TRUE(revoke_unproven(2000)) << "also without an address";
     EXPECT_NE(revoked_at(2000), TimeMs());
 }
 
-TEST_F(ZoneTest, TellsAddressesOfDifferentSizeApart)
+TEST_F(ZoneTest, DistinguishesAddressesOfDifferentSizes)
 {
     using namespace std::string_view_literals;
-    ask_to_revoke(1, "a\0"sv);
-    ask_for_many("a");
+    revoke_unproven(1, "a\0"sv);
+    revoke_many_unproven("a");
     EXPECT_NE(revoked_at(1), TimeMs());
 }
 
-TEST_F(ZoneTest, KeepsARevocationThatIsAskedForByMoreThanAnyone)
+TEST_F(ZoneTest, KeepsAnUnprovenRevocationThatIsProvenToo)
 {
-    ask_to_revoke(1);
+    revoke_unproven(1);
     revoke(1);
     revoke(2);
-    ask_to_revoke(2);
-    ask_to_revoke(3, "1234");
+    revoke_unproven(2);
+    revoke_unproven(3, "1234");
     revoke(3);
-    ask_for_many();
-    ask_for_many("1234");
+    revoke_many_unproven();
+    revoke_many_unproven("1234");
     EXPECT_EQ(count_revoked(1, 4), 3);
 }
 
 TEST_F(ZoneTest, KeepsARevocationThatHasMatchedASession)
 {
     auto user = key(900'001);
-    ask_to_revoke(1);
-    ask_to_revoke(2, "1234");
+    revoke_unproven(1);
+    revoke_unproven(2, "1234");
     pin(1, user);
     pin(2, user);
-    ask_for_many();
-    ask_for_many("1234");
+    revoke_many_unproven();
+    revoke_many_unproven("1234");
     EXPECT_EQ(count_revoked(1, 3), 2);
 }
 
-TEST_F(ZoneTest, CountsAMatchedRevocationAsItsSubjects)
+TEST_F(ZoneTest, CountsAMatchedRevocationForItsSubject)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n += 2) {
-        ask_to_revoke(n, "1234", at(1000 + n));
+        revoke_unproven(n, "1234", at(1000 + n));
         pin(n, user);
         revoke_of("", n + 1, at(1001 + n));
         pin(n + 1, user);
     }
     EXPECT_EQ(count_revoked(0, Zone::max_records), Zone::max_records);
-    ask_to_revoke(100, "1234", at(9000));
+    revoke_unproven(100, "1234", at(9000));
     pin(100, user);
     EXPECT_EQ(count_revoked(0, 101), 0);
     EXPECT_EQ(revoked_at(zone_, user), at(9000));
 }
 
-TEST_F(ZoneTest, PinsNothingThatIsNotThere)
+TEST_F(ZoneTest, PinsExistingRecordsOnly)
 {
     pin(1, key(900'001));
     EXPECT_FALSE(zone_.has_revocations());
 }
 
-TEST_F(ZoneTest, KeepsRenewalsWhenAnybodysRevocationsFillIt)
+TEST_F(ZoneTest, KeepsRenewalsWhenUnprovenRevocationsFillIt)
 {
     acquire_and_finish(Purpose::renewal, 1, "result");
-    ask_for_many();
+    revoke_many_unproven();
     EXPECT_EQ(result(Purpose::renewal, 1), "result");
 }
 
-TEST_F(ZoneTest, KnowsADocumentInAllWorkers)
+TEST_F(ZoneTest, SharesADocumentWithAllWorkers)
 {
     std::string body(20'000, 'k');
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::ours);
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::others);
-    EXPECT_TRUE(zone_.read(id(1), 0, noon).is_asked);
-    auto serial = zone_.answer(id(1), body, noon + hour);
+    EXPECT_EQ(
+        zone_.begin_fetch(id(1), {}, noon, noon + 10s), Zone::Fetcher::ours);
+    EXPECT_EQ(
+        zone_.begin_fetch(id(1), {}, noon, noon + 10s), Zone::Fetcher::others);
+    EXPECT_TRUE(zone_.read(id(1), 0, noon).is_fetching);
+    auto serial = zone_.succeed(id(1), body, noon + hour);
     auto snapshot = zone_.read(id(1), 0, noon);
     EXPECT_EQ(snapshot.body, body);
     EXPECT_EQ(snapshot.serial, serial);
-    EXPECT_FALSE(snapshot.is_asked);
+    EXPECT_FALSE(snapshot.is_fetching);
     EXPECT_EQ(zone_.read(id(1), serial, noon).body, "");
-    EXPECT_EQ(zone_.ask(id(1), {}, noon, noon + 10s), Zone::Asking::too_soon);
-    EXPECT_EQ(zone_.ask(id(1), oidc::Asker::known, noon, noon + 10s),
-        Zone::Asking::ours);
-    EXPECT_EQ(zone_.answer(id(1), body, noon + hour), serial) << "the same";
-    EXPECT_NE(zone_.answer(id(1), "other", noon + hour), serial);
+    EXPECT_EQ(zone_.begin_fetch(id(1), {}, noon, noon + 10s),
+        Zone::Fetcher::too_soon);
+    EXPECT_EQ(zone_.begin_fetch(id(1), oidc::Asker::known, noon, noon + 10s),
+        Zone::Fetcher::ours);
+    EXPECT_EQ(zone_.succeed(id(1), body, noon + hour), serial) << "the same";
+    EXPECT_NE(zone_.succeed(id(1), "other", noon + hour), serial);
     EXPECT_EQ(zone_.read(id(1), serial, noon).body, "other");
 }
 
-TEST_F(ZoneTest, KnowsWhyADocumentFailed)
+TEST_F(ZoneTest, KeepsTheFailureOfADocument)
 {
-    zone_.ask(id(1), {}, noon, noon + 10s);
+    zone_.begin_fetch(id(1), {}, noon, noon + 10s);
     zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon);
     auto snapshot = zone_.read(id(1), 0, noon);
     ASSERT_TRUE(snapshot.failure);
     EXPECT_EQ(snapshot.failure->code, oidc::Errc::upstream_timeout);
     EXPECT_EQ(snapshot.failure->detail, "too late");
-    EXPECT_FALSE(snapshot.is_asked);
-    zone_.ask(id(1), {}, noon, noon + 10s);
-    zone_.answer(id(1), "body", noon + hour);
+    EXPECT_FALSE(snapshot.is_fetching);
+    zone_.begin_fetch(id(1), {}, noon, noon + 10s);
+    zone_.succeed(id(1), "body", noon + hour);
     EXPECT_FALSE(zone_.read(id(1), 0, noon).failure);
 }
 
-TEST_F(ZoneTest, ReplacesADocumentThatHasNoRoomBesideItsSuccessor)
+TEST_F(ZoneTest, ReplacesABodyThatHasNoRoomBesideTheNewOne)
 {
-    zone_.ask(id(1), {}, noon, noon + 10s);
-    EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'a'), noon + hour), 0);
-    EXPECT_NE(zone_.answer(id(1), std::string(40'000, 'b'), noon + hour), 0);
+    zone_.begin_fetch(id(1), {}, noon, noon + 10s);
+    EXPECT_NE(zone_.succeed(id(1), std::string(40'000, 'a'), noon + hour), 0);
+    EXPECT_NE(zone_.succeed(id(1), std::string(40'000, 'b'), noon + hour), 0);
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, std::string(40'000, 'b'));
-    EXPECT_EQ(zone_.answer(id(1), std::string(80'000, 'c'), noon + hour), 0);
+    EXPECT_EQ(zone_.succeed(id(1), std::string(80'000, 'c'), noon + hour), 0);
     EXPECT_EQ(zone_.read(id(1), 0, noon).serial, 0);
 }
 
-TEST_F(ZoneTest, ForgetsTheDocumentsThatAreNotUsed)
+TEST_F(ZoneTest, EvictsTheDocumentsUsedLeastRecently)
 {
-    zone_.ask(id(1), {}, noon, noon + 10s);
-    zone_.answer(id(1), "body", noon + hour);
-    zone_.ask(id(2), {}, noon, noon + 10s);
-    zone_.answer(id(2), "body", noon + hour);
+    zone_.begin_fetch(id(1), {}, noon, noon + 10s);
+    zone_.succeed(id(1), "body", noon + hour);
+    zone_.begin_fetch(id(2), {}, noon, noon + 10s);
+    zone_.succeed(id(2), "body", noon + hour);
     zone_.read(id(1), 0, noon);
     for (std::size_t n = 3; n < 2 + 256; n++) {
-        zone_.ask(id(n), {}, noon, noon + 10s);
+        zone_.begin_fetch(id(n), {}, noon, noon + 10s);
     }
     EXPECT_EQ(zone_.read(id(1), 0, noon).body, "body");
     EXPECT_EQ(zone_.read(id(2), 0, noon).serial, 0);
 }
 
-// Who asks how often, and how much is left of ten a minute.
-
 constexpr oidc::Rate ten_a_minute{10, 60s};
 
+// Takes all tokens that are left.
 int tokens_left(Zone& zone, std::size_t client, Time now = noon)
 {
     int count = 0;
@@ -599,14 +600,14 @@ TEST_F(ZoneTest, HasABucketForEachClient)
     EXPECT_EQ(tokens_left(zone_, 1, noon + 600s), 10);
 }
 
-TEST_F(ZoneTest, TakesNothingFromWhoHasNoBucket)
+TEST_F(ZoneTest, RefundsNothingToAClientWithoutABucket)
 {
     zone_.refund_token(key(1), ten_a_minute.cost());
     EXPECT_EQ(tokens_left(zone_, 1), 10);
 }
 
-// Who goes on asking is not forgotten, however many others there are.
-TEST_F(ZoneTest, ForgetsTheClientsThatWereNotHereForLongest)
+// A client that goes on keeps its bucket, however many others there are.
+TEST_F(ZoneTest, EvictsTheBucketsUsedLeastRecently)
 {
     tokens_left(zone_, 1);
     tokens_left(zone_, 2);
@@ -617,16 +618,16 @@ TEST_F(ZoneTest, ForgetsTheClientsThatWereNotHereForLongest)
     EXPECT_EQ(tokens_left(zone_, 2), 10);
 }
 
-TEST_F(ZoneTest, KeepsAllElseHoweverManyClientsThereAre)
+TEST_F(ZoneTest, KeepsOtherRecordsWhenClientsFillIt)
 {
     acquire_and_finish(Purpose::renewal, 1, "result");
-    EXPECT_EQ(acquire(Purpose::login, 2), Standing::ours);
+    EXPECT_EQ(acquire(Purpose::login, 2), LockState::ours);
     revoke(1);
     for (std::size_t n = 1000; n < 6000; n++) {
         zone_.take_token(key(n), ten_a_minute, noon);
     }
     EXPECT_EQ(result(Purpose::renewal, 1), "result");
-    EXPECT_EQ(acquire(Purpose::login, 2), Standing::busy);
+    EXPECT_EQ(acquire(Purpose::login, 2), LockState::busy);
     EXPECT_NE(revoked_at(1), TimeMs());
 }
 
@@ -637,7 +638,7 @@ TEST_F(ZoneTest, TakesTokensWhereLoginsFillIt)
         EXPECT_EQ(tokens_left(zone_, n), 10);
     }
     for (std::size_t n = 1; n < 30; n++) {
-        EXPECT_EQ(tokens_left(zone_, n), 0) << "one client is not another's";
+        EXPECT_EQ(tokens_left(zone_, n), 0) << "no client evicts another one";
     }
 }
 
@@ -655,10 +656,10 @@ TEST_F(ZoneTest, OutlivesAReload)
         "result");
     EXPECT_NE(revoked_at(zone, key(1)), TimeMs());
     EXPECT_EQ(tokens_left(zone, 1), 0);
-    EXPECT_TRUE(revoke(2)) << "it is one zone";
+    EXPECT_TRUE(revoke(2)) << "both have the same zone";
 }
 
-// A worker is killed after each machine instruction of what it does.
+// A worker that is killed after each of its machine instructions.
 class KilledWorker : public ZoneTest {
 protected:
     void at_every_moment(
@@ -673,7 +674,7 @@ protected:
         }
     }
 
-    // A session of that subject which that record is about.
+    // For a session that has both keys.
     TimeMs revoked_at(std::size_t n, std::string_view subject)
     {
         auto text = key(n);
@@ -682,7 +683,7 @@ protected:
     }
 };
 
-TEST_F(KilledWorker, LeavesStandingAndResultTogether)
+TEST_F(KilledWorker, ChangesStateAndResultTogether)
 {
     for (auto purpose : {Purpose::login, Purpose::renewal}) {
         auto name = id(static_cast<std::size_t>(purpose));
@@ -691,26 +692,26 @@ TEST_F(KilledWorker, LeavesStandingAndResultTogether)
         std::size_t busy = 0;
         at_every_moment([&] { zone_.finish(name, "result", noon, 30s); },
             [&] {
-                auto [standing, left] =
+                auto [state, result] =
                     zone_.acquire(purpose, name, noon, noon + hour);
-                ended += standing == Standing::ended;
-                busy += standing == Standing::busy;
-                EXPECT_EQ(left, standing == Standing::ended ? "result" : "");
+                ended += state == LockState::ended;
+                busy += state == LockState::busy;
+                EXPECT_EQ(result, state == LockState::ended ? "result" : "");
             });
         EXPECT_GT(ended, 0);
         EXPECT_GT(busy, 10);
     }
 }
 
-TEST_F(KilledWorker, LeavesADocumentWithItsOwnBody)
+TEST_F(KilledWorker, KeepsADocumentWithItsOwnBody)
 {
     std::string first(300, 'a');
     std::string second(500, 'b');
-    zone_.ask(id(1), {}, noon, noon + 10s);
-    auto serial = zone_.answer(id(1), first, noon + 1s);
-    zone_.ask(id(1), {}, noon + 1s, noon + 10s);
+    zone_.begin_fetch(id(1), {}, noon, noon + 10s);
+    auto serial = zone_.succeed(id(1), first, noon + 1s);
+    zone_.begin_fetch(id(1), {}, noon + 1s, noon + 10s);
     zone_.fail(id(1), {oidc::Errc::upstream_timeout, "too late"}, noon + 1s);
-    at_every_moment([&] { zone_.answer(id(1), second, noon + hour); },
+    at_every_moment([&] { zone_.succeed(id(1), second, noon + hour); },
         [&] {
             auto snapshot = zone_.read(id(1), 0, noon + 1s);
             auto is_first = snapshot.serial == serial;
@@ -738,7 +739,7 @@ TEST_F(KilledWorker, HasTakenATokenOrNot)
         });
 }
 
-TEST_F(KilledWorker, LosesNoRevocationThatBecomesItsSubjects)
+TEST_F(KilledWorker, LosesNoRevocationThatIsCollapsed)
 {
     auto user = key(900'001);
     for (std::size_t n = 0; n < Zone::max_records; n++) {
@@ -758,8 +759,8 @@ TEST_F(KilledWorker, LosesNoRevocationThatBecomesItsSubjects)
 TEST_F(KilledWorker, LosesNoRevocationThatIsPinned)
 {
     auto user = key(900'001);
-    ask_to_revoke(1, "1234");
-    ask_to_revoke(2, "1234");
+    revoke_unproven(1, "1234");
+    revoke_unproven(2, "1234");
     at_every_moment(
         [&] { pin(1, user); }, [&] { EXPECT_EQ(count_revoked(1, 3), 2); });
 }
@@ -769,8 +770,8 @@ protected:
     LargeZone() : ZoneTest(16 * Zone::min_size) {}
 };
 
-// What is told without the lock holds while another worker moves records about.
-TEST_F(LargeZone, NeverMissesARevocationThatBecomesItsSubjects)
+// A read without the lock is right while another worker moves records.
+TEST_F(LargeZone, NeverMissesARevocationThatIsCollapsed)
 {
     auto user = [](std::int64_t n) {
         return key(900'000 + static_cast<std::size_t>(n) / 40);
@@ -792,13 +793,13 @@ TEST_F(LargeZone, NeverMissesARevocationThatBecomesItsSubjects)
         auto subject = user(n);
         std::array<std::string_view, 2> keys{subject, text};
         for (int i = 0; i < 100; i++) {
-            ASSERT_GE(zone_.revoked_at(keys), n);
+            ASSERT_GE(zone_.revoked_at(keys), at(n));
         }
     }
     EXPECT_TRUE(await_worker(worker));
 }
 
-// The zone of the next configuration, of that size.
+// The next configuration has a zone of another size.
 class ZoneOfAnotherSize : public ZoneTest {
 protected:
     explicit ZoneOfAnotherSize(std::size_t size = Zone::min_size) :
@@ -816,7 +817,7 @@ protected:
     Cycle next_;
 };
 
-TEST_F(ZoneOfAnotherSize, HasTheKeyOfTheOneBefore)
+TEST_F(ZoneOfAnotherSize, HasTheKeyOfTheOldZone)
 {
     auto& zone = reload(2 * Zone::min_size);
     EXPECT_EQ(zone.key().reveal(), zone_.key().reveal());
@@ -827,12 +828,12 @@ TEST_F(ZoneOfAnotherSize, HasItsRevocations)
     auto user = key(900'001);
     revoke_of(user, 1, at(1000));
     revoke_of("", 2, at(2000));
-    ask_to_revoke(3, "1234", at(3000));
-    ask_to_revoke(4, "", at(4000));
+    revoke_unproven(3, "1234", at(3000));
+    revoke_unproven(4, "", at(4000));
     auto& zone = reload(2 * Zone::min_size);
     zone.take_over();
     for (std::int64_t n = 1; n < 5; n++) {
-        EXPECT_EQ(revoked_at(zone, key(n)), n * 1000);
+        EXPECT_EQ(revoked_at(zone, key(n)), at(n * 1000));
     }
     EXPECT_EQ(revoked_at(zone, key(5)), TimeMs());
     for (std::size_t n = 10; n < 10 + Zone::max_records; n++) {
@@ -840,22 +841,22 @@ TEST_F(ZoneOfAnotherSize, HasItsRevocations)
         zone.revoke({text, user, true, at(1000), noon + hour}, noon);
     }
     EXPECT_EQ(revoked_at(zone, key(1)), TimeMs())
-        << "it counts as its subject's";
+        << "it counts for its subject";
     EXPECT_EQ(revoked_at(zone, user), at(1000));
     for (int i = 0; i < 9; i++) {
         zone.acquire(Purpose::login, id(i), noon + hour, noon + 2 * hour);
     }
-    EXPECT_FALSE(zone.has_revocations()) << "they end when they would have";
+    EXPECT_FALSE(zone.has_revocations()) << "they keep their expiry";
 }
 
-TEST_F(ZoneOfAnotherSize, ForbidsTheOneBeforeToRevoke)
+TEST_F(ZoneOfAnotherSize, StopsRevocationsInTheOldZone)
 {
     auto& zone = reload(2 * Zone::min_size);
-    EXPECT_TRUE(revoke(1)) << "the new configuration may yet be refused";
+    EXPECT_TRUE(revoke(1)) << "the new configuration can still be refused";
     zone.take_over();
     EXPECT_FALSE(revoke(2));
-    EXPECT_NE(revoked_at(1), TimeMs()) << "what is there holds";
-    EXPECT_EQ(acquire(Purpose::login, 1), Standing::ours);
+    EXPECT_NE(revoked_at(1), TimeMs()) << "existing records stay";
+    EXPECT_EQ(acquire(Purpose::login, 1), LockState::ours);
     EXPECT_NE(revoked_at(zone, key(1)), TimeMs());
     EXPECT_EQ(revoked_at(zone, key(2)), TimeMs());
 }
@@ -865,7 +866,7 @@ protected:
     SmallerZone() : ZoneOfAnotherSize(4 * Zone::min_size) {}
 };
 
-TEST_F(SmallerZone, RevokesAllThatBeganUntilTheLastOneLeftOut)
+TEST_F(SmallerZone, RevokesAllSessionsUntilTheLastRecordLeftOut)
 {
     for (std::size_t n = 0; n < 2000; n++) {
         EXPECT_TRUE(revoke_of("", n, at(1000 + n), noon + 1s + Seconds(n)));
@@ -884,10 +885,10 @@ TEST_F(SmallerZone, RevokesAllThatBeganUntilTheLastOneLeftOut)
     EXPECT_EQ(revoked_at(zone, key(100'000)), all);
     zone.acquire(Purpose::login, id(2), noon + 1s + left_out, noon + hour);
     EXPECT_EQ(revoked_at(zone, key(100'000)), TimeMs())
-        << "the last of those ended";
+        << "the last of them has expired";
 }
 
-TEST_F(SmallerZone, HandsThatTimeOnToTheNextOne)
+TEST_F(SmallerZone, PassesTheWatermarkToTheNextZone)
 {
     for (std::size_t n = 0; n < 2000; n++) {
         revoke_of("", n, at(1000 + n), noon + 1s + Seconds(n));
@@ -901,10 +902,10 @@ TEST_F(SmallerZone, HandsThatTimeOnToTheNextOne)
     EXPECT_EQ(revoked_at(larger, key(100'000)), revoked_at(zone, key(100'000)));
 }
 
-TEST_F(SmallerZone, IsNoWayForAnybodyToEndAllSessions)
+TEST_F(SmallerZone, SetsNoWatermarkForUnprovenRevocations)
 {
     for (std::size_t n = 0; n < 300; n++) {
-        ask_to_revoke(n, "a" + std::to_string(n));
+        revoke_unproven(n, "a" + std::to_string(n));
     }
     auto& zone = reload(Zone::min_size);
     zone.take_over();

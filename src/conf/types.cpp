@@ -1,0 +1,172 @@
+#include "conf/types.h"
+
+#include "conf/checks.h"
+#include "store/zone.h"
+
+#include <sstream>
+
+namespace ngx {
+namespace {
+
+// Reads the argument by a setter of nginx, which writes a T that is unset.
+template <class T>
+char* read_by(char* (*set)(ngx_conf_t*, ngx_command_t*, void*), ngx_conf_t* cf,
+    T unset, T& value)
+{
+    ngx_command_t command{};
+    command.name = argument(cf, 0);
+    value = unset;
+    return set(cf, &command, &value);
+}
+
+}
+
+char* ReadString::read(ngx_conf_t* cf, ngx_str_t& value)
+{
+    value = argument(cf, 1);
+    return good();
+}
+
+char* ReadString::read(ngx_conf_t* cf, std::string& value)
+{
+    value = text(argument(cf, 1));
+    return good();
+}
+
+char* ReadString::read(ngx_conf_t* cf, oidc::Secret& value)
+{
+    value = oidc::Secret(text(argument(cf, 1)));
+    return good();
+}
+
+char* ReadSize::read(ngx_conf_t* cf, ngx_str_t& value)
+{
+    return ReadString::read(cf, value);
+}
+
+char* ReadWords::read(ngx_conf_t* cf, std::vector<std::string>& value)
+{
+    for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+        value.push_back(text(argument(cf, i)));
+    }
+    return good();
+}
+
+char* ReadFlag::read(ngx_conf_t* cf, bool& value)
+{
+    ngx_flag_t flag;
+    auto rv =
+        read_by<ngx_flag_t>(ngx_conf_set_flag_slot, cf, NGX_CONF_UNSET, flag);
+    value = flag == 1;
+    return rv;
+}
+
+char* ReadNumber::read(ngx_conf_t* cf, ngx_uint_t& value)
+{
+    ngx_int_t number;
+    auto rv =
+        read_by<ngx_int_t>(ngx_conf_set_num_slot, cf, NGX_CONF_UNSET, number);
+    value = static_cast<ngx_uint_t>(number);
+    return rv;
+}
+
+char* ReadSeconds::read(ngx_conf_t* cf, Seconds& value)
+{
+    time_t count;
+    auto rv = read_by<time_t>(ngx_conf_set_sec_slot, cf, NGX_CONF_UNSET, count);
+    value = Seconds(count);
+    return rv;
+}
+
+char* ReadMilliseconds::read(ngx_conf_t* cf, ngx_msec_t& value)
+{
+    return read_by<ngx_msec_t>(
+        ngx_conf_set_msec_slot, cf, NGX_CONF_UNSET_MSEC, value);
+}
+
+char* ReadComplex::read(ngx_conf_t* cf, ngx_http_complex_value_t*& value)
+{
+    return read_by<ngx_http_complex_value_t*>(
+        ngx_http_set_complex_value_slot, cf, nullptr, value);
+}
+
+bool is_word(const ngx_str_t& argument, std::string_view word)
+{
+    return argument.len == word.size() &&
+        ngx_strncasecmp(argument.data,
+            reinterpret_cast<u_char*>(const_cast<char*>(word.data())),
+            word.size()) == 0;
+}
+
+char* refuse_word(ngx_conf_t* cf, const std::string& words)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+        "invalid \"%V\" value \"%V\", use one of: %s", &argument(cf, 0),
+        &argument(cf, 1), words.c_str());
+    return fail();
+}
+
+// RFC 6749, 3.3. NGINX Plus takes all scopes as one argument, too.
+char* ReadScope::read(ngx_conf_t* cf, std::string& value)
+{
+    value = "openid";
+    for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+        std::istringstream list(text(argument(cf, i)));
+        for (std::string word; list >> word;) {
+            check_scope(view(argument(cf, 0)), word);
+            value += word != "openid" ? " " + word : "";
+        }
+    }
+    return good();
+}
+
+char* ReadMaxLifetime::read(ngx_conf_t* cf, std::optional<Seconds>& value)
+{
+    auto& seconds = value.emplace(0);
+    if (view(argument(cf, 1)) == "off") {
+        return good();
+    }
+    auto rv = ReadSeconds::read(cf, seconds);
+    if (rv == NGX_CONF_OK && seconds == seconds.zero()) {
+        refuse_time(
+            view(argument(cf, 0)), "it must be longer than 0, or \"off\"");
+    }
+    return rv;
+}
+
+char* ReadTokenRefresh::read(ngx_conf_t* cf, std::optional<Seconds>& value)
+{
+    auto argument = ngx::argument(cf, 1);
+    if (view(argument) == "auto") {
+        return good();
+    }
+    auto& seconds = value.emplace(0);
+    if (view(argument) == "off") {
+        return good();
+    }
+    auto count = ngx_parse_time(&argument, 1);
+    if (count == NGX_ERROR) {
+        throw Invalid("invalid \"token_refresh\" value \"" + text(argument) +
+            "\", use a time, \"auto\" or \"off\"");
+    }
+    if (count == 0) {
+        refuse_time("token_refresh",
+            "it must be longer than 0, or \"auto\" or \"off\"");
+    }
+    seconds = Seconds(count);
+    return good();
+}
+
+char* ReadZoneSize::read(ngx_conf_t* cf, std::size_t& value)
+{
+    auto argument = ngx::argument(cf, 1);
+    auto size = ngx_parse_size(&argument);
+    if (size < static_cast<ssize_t>(Zone::min_size)) {
+        throw Invalid("invalid \"oidc_state_zone\" size \"" + text(argument) +
+            "\", it must be at least 64k");
+    }
+    value = static_cast<std::size_t>(size);
+    return good();
+}
+
+}
