@@ -1,4 +1,4 @@
-# The developer's door. `make help` lists what it opens.
+# The developer's entry point: `make help` lists the targets.
 #
 #   NGINX_SRC=dir   build against this nginx source tree, and nginx with it
 #   STATIC=1        with NGINX_SRC: link the module into nginx
@@ -8,8 +8,15 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS   += --no-builtin-rules --no-print-directory
 
-top     := $(CURDIR)
 jobs    := $(shell nproc)
+ccache  := $(shell command -v ccache)
+
+# Goals are made side by side; a make within shares the jobs of the outer one.
+ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
+MAKEFLAGS += -j$(jobs)
+endif
+
+top     := $(CURDIR)
 debian  := /usr/share/nginx/src
 sources := $(wildcard src/*/*.cpp)
 headers := $(wildcard src/*/*.h)
@@ -17,10 +24,13 @@ headers := $(wildcard src/*/*.h)
 optimize   := -O2 -g -fstack-protector-strong -Wformat -Werror=format-security
 sanitizers := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
               -fno-omit-frame-pointer
+# For the folders without nginx, whose own headers do not pass them.
+warnings   := -Wextra -Wunused-parameter -Wconversion -Wno-sign-conversion
 
+# Reports need lines, not variables; -O1 takes twice as long to compile as -Og.
 ifeq ($(BUILD),sanitize)
 flavour   := -sanitize
-cc_opt    := -g -O1
+cc_opt    := -g1 -Og
 ld_opt    :=
 cxx_flags := $(sanitizers)
 libs      := $(sanitizers)
@@ -42,6 +52,9 @@ endif
 module := $(if $(NGINX_SRC)$(BUILD),$(out)/,build/)ngx_http_oidc_module.so
 goal   := $(if $(STATIC),$(out)/objs/nginx,$(module))
 
+# Of the sanitized module for the installed nginx; tests link them, too.
+sanitized := build/debian-sanitize/objs
+
 .PHONY: build
 build: $(goal)    ## the module for the installed nginx, build/ngx_http_oidc_module.so
 
@@ -61,7 +74,7 @@ options = --with-compat --with-debug --with-threads --with-http_ssl_module \
           $(if $(wildcard $(tree)/src/http/v3),--with-http_v3_module) \
           --prefix=$(top)/$(out)/prefix
 
-# It is made anew for a file more or less, not for a change in one.
+# It changes when a file is added or removed, not when one is edited.
 $(out)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo $(sources) | cmp -s - $@ || echo $(sources) > $@
@@ -78,8 +91,9 @@ $(out)/configured: config config.make $(out)/sources Makefile | deps
 	[ -x configure ] || configure=auto/configure; \
 	if [ -e conf_flags ]; then . ./conf_flags; \
 	else NGX_CONF_FLAGS=($(options)); fi; \
-	OIDC_CXXFLAGS="$(cxx_flags)" OIDC_LIBS="$(libs)" $$configure \
-	    "$${NGX_CONF_FLAGS[@]}" \
+	OIDC_CXXFLAGS="$(cxx_flags)" OIDC_WARNINGS="$(warnings)" OIDC_LIBS="$(libs)" \
+	    OIDC_DEPFILES=yes $$configure "$${NGX_CONF_FLAGS[@]}" \
+	    $(if $(ccache),--with-cc="$(ccache) $(CC)") \
 	    --with-cc-opt="$(cc_opt)" --with-ld-opt="$(ld_opt)" \
 	    --add-$(if $(STATIC),,dynamic-)module=$(top) \
 	    --builddir=$(top)/$(out)/objs > ../configure.log 2>&1 || \
@@ -88,7 +102,7 @@ $(out)/configured: config config.make $(out)/sources Makefile | deps
 
 ifeq ($(STATIC),)
 $(out)/objs/ngx_http_oidc_module.so: $(out)/configured $(headers) $(sources)
-	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s modules
+	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -s modules
 
 $(module): $(out)/objs/ngx_http_oidc_module.so
 	@cp $< $@.new && mv $@.new $@ && echo "built $@"
@@ -96,20 +110,22 @@ endif
 
 ifneq ($(NGINX_SRC),)
 $(out)/objs/nginx: $(out)/configured $(headers) $(sources)
-	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -j$(jobs) -s binary
+	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -s binary
 	@[ -e $@ ] || ln -s angie $@    # that is its name there
 	@mkdir -p $(out)/prefix/logs && echo "built $@"
 endif
 
-# Tests, from the outside in.
+# Tests. Everything is compiled first, once. Then prove, which mostly waits,
+# runs beside the others, which compute.
 
 .PHONY: test
 test: deps-test   ## every test: checks, unit, replay, prove, the same sanitized, browser
-	@$(MAKE) check unit replay prove
-ifeq ($(BUILD)$(NGINX_SRC),)
+	@$(MAKE) $(goal) $(tested)
+	@$(MAKE) prove check unit replay $(if $(BUILD)$(NGINX_SRC),,prove-sanitized browser)
+
+.PHONY: prove-sanitized
+prove-sanitized: $(sanitized)/ngx_http_oidc_module.so
 	@$(MAKE) BUILD=sanitize prove
-	@$(MAKE) browser
-endif
 
 .PHONY: deps-test
 deps-test:
@@ -119,13 +135,16 @@ binary := $(if $(NGINX_SRC),$(top)/$(out)/objs/nginx,/usr/sbin/nginx)
 # Workers must be able to read lsan.supp wherever the checkout is.
 global := $(if $(STATIC),,load_module $(top)/$(module);) \
           $(if $(BUILD),$(if $(filter 0,$(shell id -u)),user root;))
-TESTS  := $(wildcard t/*/*.t)
+
+# The longest first, so that none is left alone at the end.
+longest := $(wildcard $(patsubst %,t/*/%.t,store keys id_token limit memory share revocation metadata redis token userinfo))
+TESTS   := $(longest) $(filter-out $(longest),$(wildcard t/*/*.t))
 
 .PHONY: prove
 prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*/*.t through real nginx (TESTS=t/login/login.t for one)
 	@echo "prove: $(words $(TESTS)) files, $(binary)$(if $(BUILD),$(comma) sanitized)"
 	@TEST_NGINX_BINARY=$(top)/$(out)/nginx TEST_NGINX_GLOBALS="$(global)" \
-	    prove -j$(jobs) $(TESTS)
+	    prove -j$$((2 * $(jobs))) $(TESTS)    # they wait half of the time
 
 comma := ,
 
@@ -140,45 +159,53 @@ $(out)/nginx: Makefile | $(goal)
 	   echo 'exec $(binary) "$$@"'; } > $@
 	@chmod +x $@
 
+# Unit tests and replay link the objects of the sanitized module. t/check/structure
+# sees to it that those of core, jose, oidc and flow include nothing of nginx.
+objects    = $(1:src/%.cpp=$(sanitized)/addon/%.o)
 pure      := $(wildcard $(addsuffix /*.cpp,$(addprefix src/,core jose oidc flow)))
 unit_cpp  := $(wildcard $(addsuffix /*.cpp,$(addprefix t/unit/,core jose oidc flow))) \
-             t/unit/support/play.cpp t/unit/support/signer.cpp
-unit_objs := $(pure:%.cpp=build/unit/%.o) $(unit_cpp:%.cpp=build/unit/%.o)
-unit_cxx  := $(CXX) -std=c++20 -g -O1 -W -Wall -Wextra -Wconversion \
-             -Wno-sign-conversion -Wno-unknown-warning-option -Wno-maybe-uninitialized \
+             t/unit/support/memory_store.cpp t/unit/support/play.cpp t/unit/support/signer.cpp
+unit_cxx  := $(ccache) $(CXX) -std=c++20 -g1 -O0 -W -Wall $(warnings) \
+             -Wno-unknown-warning-option -Wno-maybe-uninitialized \
              -Werror -Isrc -It/unit $(sanitizers)
 
-# No include path leads to nginx: the lower floors stand without it.
+ifneq ($(out),build/debian-sanitize)
+$(sanitized)/ngx_http_oidc_module.so: FORCE
+	@$(MAKE) NGINX_SRC= STATIC= BUILD=sanitize $@
+endif
+$(call objects,$(sources)): $(sanitized)/ngx_http_oidc_module.so ;
+
 build/unit/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
-	@$(unit_cxx) $(if $(filter t/%,$<),-O0) -MMD -MP -c $< -o $@
+	@$(unit_cxx) -MMD -MP -c $< -o $@
 
-build/unit/unit: $(unit_objs)
+build/unit/unit: $(unit_cpp:%.cpp=build/unit/%.o) $(call objects,$(pure))
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -lhiredis -o $@
 
+tested := build/unit/unit build/unit/shared build/unit/replay
+
 .PHONY: unit
-unit:             ## GoogleTest for the floors below nginx and the shared memory, sanitized
-	@$(MAKE) -j$(jobs) build/unit/unit build/unit/shared
+unit: build/unit/unit build/unit/shared ## GoogleTest for the folders without nginx and for shared memory, sanitized
 	@build/unit/unit --gtest_brief=1
 	@build/unit/shared --gtest_brief=1
 
 # Fuzzing. Any compiler's code gets the seeds of t/fuzz; with clang, libFuzzer
 # makes up more. One binary holds all targets.
 
-fuzz_cpp  := $(wildcard t/fuzz/*.cpp) $(pure) src/ngx/http_response.cpp \
-             t/unit/support/play.cpp t/unit/support/signer.cpp
-fuzz_cxx  := clang++ -std=c++20 -g -O1 -Isrc -It/unit -D_GLIBCXX_ASSERTIONS $(sanitizers)
+fuzz_cpp  := $(wildcard t/fuzz/*.cpp) t/unit/support/memory_store.cpp t/unit/support/play.cpp t/unit/support/signer.cpp
+fuzzed    := $(pure) src/ngx/http_response.cpp
+fuzz_cxx  := $(ccache) clang++ -std=c++20 -g -O1 -Isrc -It/unit -D_GLIBCXX_ASSERTIONS $(sanitizers)
 fuzz_libs := -lcjose -ljansson -lcrypto -lhiredis -Lbuild -lnginx -Wl,-rpath,$(top)/build
 
 # What reads HTTP answers are nginx's own parsers: those of the installed nginx,
 # whatever NGINX_SRC says. Its headers do not stand our warnings.
 nginx_dirs  := core event event/modules os/unix http http/modules http/v2
 nginx_cxx   := $(nginx_dirs:%=-isystem $(debian)/src/%) -isystem build/debian/objs
-reply_objs  := src/ngx/http_response.o t/fuzz/http_reply.o
+reply_objs  := build/unit/t/fuzz/http_reply.o build/fuzz/t/fuzz/http_reply.o build/fuzz/src/ngx/http_response.o
 
-$(reply_objs:%=build/unit/%): unit_cxx += $(nginx_cxx)
-$(reply_objs:%=build/fuzz/%): fuzz_cxx += $(nginx_cxx)
-$(reply_objs:%=build/unit/%) $(reply_objs:%=build/fuzz/%): | build/debian/configured
+$(reply_objs): unit_cxx += $(nginx_cxx)
+$(reply_objs): fuzz_cxx += $(nginx_cxx)
+$(reply_objs): | build/debian/configured
 
 ifneq ($(out),build/debian)
 build/debian/configured: FORCE
@@ -193,21 +220,21 @@ build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
 
 # Shared memory has the allocator and the locks of the same nginx. Its variables
 # are its own only for code that looks for them in their library.
-shared_cpp  := src/ngx/shm_table.cpp src/store/shm_sessions.cpp $(wildcard src/store/zone*.cpp t/unit/ngx/*.cpp t/unit/store/*.cpp) \
-               t/unit/support/cycle.cpp
+shared_cpp  := $(wildcard t/unit/ngx/*.cpp t/unit/store/*.cpp) t/unit/support/cycle.cpp
 shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
+shared_src  := src/ngx/shm_table.cpp src/store/shm_sessions.cpp $(wildcard src/store/zone*.cpp) \
+               $(patsubst %,src/%.cpp,core/bucket core/crypto core/encoding core/text oidc/refetch)
 $(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
 $(shared_objs): | build/debian/configured
 
-build/unit/shared: $(shared_objs) $(patsubst %,build/unit/src/%.o,core/bucket core/crypto core/encoding core/result oidc/refetch)
+build/unit/shared: $(shared_objs) $(call objects,$(shared_src))
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
 
-build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o
+build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o $(call objects,$(fuzzed))
 	@$(unit_cxx) $^ $(fuzz_libs) -o $@
 
 .PHONY: replay
-replay:           ## the seeds of t/fuzz through every fuzz target, sanitized
-	@$(MAKE) -j$(jobs) build/unit/replay
+replay: build/unit/replay ## the seeds of t/fuzz through every fuzz target, sanitized
 	@build/unit/replay t/fuzz/seeds
 
 build/fuzz/%.o: %.cpp Makefile
@@ -217,14 +244,14 @@ build/fuzz/%.o: %.cpp Makefile
 # The headers that each of these objects was made of.
 -include $(shell find build/unit build/fuzz -name '*.d' 2>/dev/null)
 
-build/fuzz/fuzz: $(fuzz_cpp:%.cpp=build/fuzz/%.o) build/fuzz/t/fuzz/entry/libfuzzer.o
+build/fuzz/fuzz: $(patsubst %.cpp,build/fuzz/%.o,$(fuzz_cpp) $(fuzzed)) build/fuzz/t/fuzz/entry/libfuzzer.o
 	@$(fuzz_cxx) -fsanitize=fuzzer $^ $(fuzz_libs) -o $@
 
 fuzz: SECONDS := 60
 .PHONY: fuzz
 fuzz:             ## libFuzzer on every parser of foreign bytes (SECONDS=600, TARGET=json)
 	@t/deps build test fuzz
-	@$(MAKE) -j$(jobs) build/fuzz/fuzz
+	@$(MAKE) build/fuzz/fuzz
 	@t/fuzz/run $(SECONDS) $(jobs) $(TARGET)
 
 .PHONY: browser
@@ -288,7 +315,7 @@ install: $(module) ## the module and its load_module line, where Debian's nginx 
 	@ln -sf /usr/share/nginx/modules-available/mod-http-oidc.conf \
 	    $(enabled)/50-mod-http-oidc.conf
 	@echo "installed; \"nginx -t\" checks, \"nginx -s reload\" does not load" \
-	    "modules anew: restart nginx"
+	    "modules again: restart nginx"
 
 .PHONY: clean
 clean:            ## removes build

@@ -1,4 +1,5 @@
 #include "conf/checks.h"
+#include "core/text.h"
 
 #include "conf/values.h"
 #include "core/encoding.h"
@@ -131,7 +132,7 @@ void check_port(std::string_view directive, ngx_uint_t value)
 
 void check_ascii(std::string_view directive, std::string_view value)
 {
-    if (!is_printable(value)) {
+    if (!oidc::is_printable(value)) {
         invalid(directive, value, "it must be ASCII");
     }
 }
@@ -146,7 +147,8 @@ void check_secret(std::string_view directive, std::string_view value)
 // RFC 6749, 3.3
 void check_scope(std::string_view directive, std::string_view value)
 {
-    if (!is_printable(value) || value.find_first_of("\"\\") != value.npos) {
+    if (!oidc::is_printable(value) ||
+        value.find_first_of("\"\\") != value.npos) {
         invalid(
             directive, value, "it contains a character not allowed in a scope");
     }
@@ -209,7 +211,7 @@ void check_cookie_domain(std::string_view directive, std::string_view value)
 
 void check_cookie_path(std::string_view directive, std::string_view value)
 {
-    if (!value.starts_with('/') || !is_printable(value) ||
+    if (!value.starts_with('/') || !oidc::is_printable(value) ||
         value.find(';') != value.npos) {
         invalid(
             directive, value, "it must begin with \"/\" and contain no \";\"");

@@ -1,7 +1,6 @@
 #include "conf/conf.h"
 
 #include "oidc/cookies.h"
-#include "store/local.h"
 
 #include <algorithm>
 
@@ -10,8 +9,7 @@ namespace {
 
 ServerConf* server_conf(const ngx_conf_t* cf)
 {
-    return static_cast<ServerConf*>(
-        ngx_http_conf_get_module_srv_conf(cf, ngx_http_oidc_module));
+    return &ngx::conf<ServerConf>(cf);
 }
 
 // Finds the provider that a constant auth_oidc names.
@@ -100,38 +98,6 @@ char* enlist(ngx_conf_t* cf, LocationConf& conf)
     return good();
 }
 
-bool is_same_client(const ProviderConf& one, const ProviderConf& other)
-{
-    const auto& client = one.provider.client();
-    const auto& others = other.provider.client();
-    return client.issuer == others.issuer &&
-        client.client_id == others.client_id;
-}
-
-void find_revoking(const MainConf& conf, ProviderConf& provider)
-{
-    std::vector<ProviderConf*> found{&provider};
-    for (auto other : conf.providers) {
-        auto is_known =
-            std::any_of(found.begin(), found.end(), [&](auto known) {
-                return known->store->backend() == other->store->backend();
-            });
-        if (is_same_client(provider, *other) && !is_known) {
-            found.push_back(other);
-        }
-    }
-    for (auto other : found) {
-        provider.revoking.push_back(other->store.get());
-    }
-}
-
-void open_stores(ProviderConf& conf)
-{
-    conf.node = make_cookie_store()(*conf.zone, 0s);
-    conf.store = conf.make_store(
-        *conf.zone, conf.provider.client().session_idle_timeout);
-}
-
 }
 
 ProviderConf* MainConf::find(std::string_view name) const
@@ -156,32 +122,22 @@ StoreConf* MainConf::find_store(std::string_view name) const
 
 MainConf* main_conf(const ngx_conf_t* cf)
 {
-    return static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    return &ngx::conf<MainConf>(cf);
 }
 
 MainConf* main_conf(const ngx_http_request_t* r)
 {
-    return static_cast<MainConf*>(
-        ngx_http_get_module_main_conf(r, ngx_http_oidc_module));
+    return &ngx::conf<MainConf>(r);
 }
 
 ServerConf* server_conf(const ngx_http_request_t* r)
 {
-    return static_cast<ServerConf*>(
-        ngx_http_get_module_srv_conf(r, ngx_http_oidc_module));
+    return &ngx::conf<ServerConf>(r);
 }
 
 LocationConf* location_conf(const ngx_http_request_t* r)
 {
-    return static_cast<LocationConf*>(
-        ngx_http_get_module_loc_conf(r, ngx_http_oidc_module));
-}
-
-void* create_main_conf(ngx_conf_t* cf)
-{
-    return guard(cf, static_cast<void*>(nullptr),
-        [cf] { return static_cast<void*>(make<MainConf>(cf->pool)); });
+    return &ngx::conf<LocationConf>(r);
 }
 
 char* init_main_conf(ngx_conf_t* cf, void* data)
@@ -205,13 +161,13 @@ char* init_main_conf(ngx_conf_t* cf, void* data)
 
 void* create_server_conf(ngx_conf_t* cf)
 {
-    return guard(cf, static_cast<void*>(nullptr),
+    return guard(cf, nullptr,
         [cf] { return static_cast<void*>(make<ServerConf>(cf->pool)); });
 }
 
 void* create_location_conf(ngx_conf_t* cf)
 {
-    return guard(cf, static_cast<void*>(nullptr),
+    return guard(cf, nullptr,
         [cf] { return static_cast<void*>(make<LocationConf>(cf->pool)); });
 }
 
@@ -235,31 +191,6 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
             warn_of_inherited_off(cf, conf);
         }
         return conf.on ? enlist(cf, conf) : good();
-    });
-}
-
-ngx_int_t init_module(ngx_cycle_t* cycle)
-{
-    auto conf = static_cast<MainConf*>(
-        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_oidc_module));
-    if (conf == nullptr || conf->zone == nullptr) {
-        return NGX_OK;
-    }
-    return guard(cycle, static_cast<ngx_int_t>(NGX_ERROR), [conf] {
-        conf->zone->take_over();
-        for (auto provider : conf->providers) {
-            auto keys = std::move(provider->session_keys);
-            if (keys.empty()) {
-                keys.push_back(conf->zone->key());
-            }
-            provider->zone = conf->zone;
-            provider->provider.configure(std::move(provider->client), keys);
-            open_stores(*provider);
-        }
-        for (auto provider : conf->providers) {
-            find_revoking(*conf, *provider);
-        }
-        return static_cast<ngx_int_t>(NGX_OK);
     });
 }
 

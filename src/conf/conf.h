@@ -4,11 +4,10 @@
 
 #include "conf/limit.h"
 #include "conf/rows.h"
-#include "module/documents.h"
 #include "ngx/exchange.h"
 #include "ngx/ngx.h"
 #include "ngx/resolver.h"
-#include "oidc/provider.h"
+#include "oidc/client.h"
 #include "store/store.h"
 #include "store/store_type.h"
 #include "store/zone.h"
@@ -52,35 +51,14 @@ struct StoreConf : StoreFields {
 
 struct ProviderConf {
     std::string name;
+    std::size_t index = 0; // in MainConf::providers
     Positions positions;
     ProviderSettings settings;
-    oidc::Client client; // moved into `provider` once the keys are known
+    oidc::Client client;
     std::vector<oidc::Secret> session_keys; // empty: the zone's
     std::string callback_path;
-
-    oidc::Provider provider;
     UpstreamServer upstream_server;
-    Zone* zone = nullptr;
     MakeStore make_store;
-    std::unique_ptr<Store> store;
-
-    // The store of this node, for logins, and for revocations that were
-    // recorded before a session_store was named.
-    std::unique_ptr<Store> node;
-
-    // The store of this provider first, then those of others with the same
-    // issuer and client: a logout that the provider sends is for the sessions
-    // of all.
-    std::vector<Store*> revoking;
-
-    Time refresh_from{}; // this worker; a moment after a failure
-    Lookup metadata{*this, oidc::Part::metadata};
-    Lookup keys{*this, oidc::Part::keys};
-
-    Lookup& lookup(oidc::Part part)
-    {
-        return part == oidc::Part::metadata ? metadata : keys;
-    }
 };
 
 // Rows of the block set members of the client and of the settings.
@@ -138,7 +116,22 @@ struct LocationConf {
     ProviderConf* provider = nullptr; // if its name has no variable
     bool is_set = false;              // auth_oidc, here or at an outer level
     bool on = false;
-    bool has_warned = false; // of a request it did not protect; this worker
+};
+
+template <>
+struct ConfRecord<MainConf> {
+    static constexpr ConfPlace place{&ngx_http_oidc_module, ConfPlace::main};
+};
+
+template <>
+struct ConfRecord<ServerConf> {
+    static constexpr ConfPlace place{&ngx_http_oidc_module, ConfPlace::server};
+};
+
+template <>
+struct ConfRecord<LocationConf> {
+    static constexpr ConfPlace place{
+        &ngx_http_oidc_module, ConfPlace::location};
 };
 
 MainConf* main_conf(const ngx_conf_t* cf);
@@ -146,7 +139,6 @@ MainConf* main_conf(const ngx_http_request_t* r);
 ServerConf* server_conf(const ngx_http_request_t* r);
 LocationConf* location_conf(const ngx_http_request_t* r);
 
-void* create_main_conf(ngx_conf_t* cf);
 char* init_main_conf(ngx_conf_t* cf, void* conf);
 void* create_server_conf(ngx_conf_t* cf);
 void* create_location_conf(ngx_conf_t* cf);
@@ -154,9 +146,6 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child);
 
 // After all of the configuration: what its sessions must contain. (needs.cpp)
 void find_needs(ngx_conf_t* cf, MainConf& conf);
-
-// After the zone is mapped: gives every provider its keys.
-ngx_int_t init_module(ngx_cycle_t* cycle);
 
 // Checks an oidc_provider at the end of its block and completes it. Throws
 // Invalid. (provider.cpp)

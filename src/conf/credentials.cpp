@@ -1,4 +1,5 @@
 #include "conf/credentials.h"
+#include "core/text.h"
 
 #include "core/encoding.h"
 #include "jose/algorithm.h"
@@ -17,8 +18,7 @@ constexpr std::size_t max_session_keys = 16;
 
 MainConf& main_conf(ngx_conf_t* cf)
 {
-    return *static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    return ngx::conf<MainConf>(cf);
 }
 
 [[noreturn]] void refuse(const ProviderConf& conf, const std::string& sentence)
@@ -149,44 +149,20 @@ void check_algorithms(const Client& client)
     }
 }
 
-int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = static_cast<char>(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Empty for anything else than pairs of hex digits.
-std::string bytes_of_hex(std::string_view digits)
-{
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-        auto high = hex_value(digits[i]);
-        auto low = hex_value(digits[i + 1]);
-        if (high < 0 || low < 0) {
-            return {};
-        }
-        bytes += static_cast<char>(high << 4 | low);
-    }
-    return bytes;
-}
-
 oidc::Secret parse_session_key(const ngx_str_t& file, std::string_view line)
 {
-    auto key = bytes_of_hex(line);
-    if (line.size() != 2 * oidc::KeyRing::master_size || key.empty()) {
+    auto key = oidc::hex_decode(line);
+    if (!key || key->size() != oidc::KeyRing::master_size) {
         invalid("session_key", view(file),
             "each line must be 64 hex digits, as \"openssl rand -hex 32\" "
             "prints them");
     }
-    if (key.find_first_not_of(key.front()) == key.npos) {
+    if (key->find_first_not_of(key->front()) == key->npos) {
         invalid("session_key", view(file),
             "a key of identical bytes is not secret, generate one with "
             "\"openssl rand -hex 32\"");
     }
-    return oidc::Secret(std::move(key));
+    return oidc::Secret(std::move(*key));
 }
 
 }

@@ -2,6 +2,7 @@
 // them for the tokens.
 
 #include "conf/conf.h"
+#include "core/text.h"
 
 #include "oidc/claims.h"
 #include "oidc/session.h"
@@ -25,8 +26,7 @@ void add_claim(std::vector<std::string>& claims, std::string_view name)
 oidc::Needs used_by_variables(ngx_conf_t* cf)
 {
     constexpr std::string_view prefix = "oidc_claim_";
-    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(cf);
     auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
     oidc::Needs needs;
 

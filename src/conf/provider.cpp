@@ -89,8 +89,7 @@ void complete_client(ngx_conf_t* cf, ProviderConf& conf)
 bool set_trust(
     ngx_conf_t* cf, UpstreamServer& server, ProviderSettings& settings)
 {
-    auto main = static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    auto main = &ngx::conf<MainConf>(cf);
     auto depth = settings.ssl_verify_depth;
     auto& certificates = settings.ssl_trusted_certificate;
 
@@ -107,8 +106,7 @@ bool set_trust(
 
 bool make_upstream_server(ngx_conf_t* cf, ProviderConf& conf)
 {
-    auto main = static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    auto main = &ngx::conf<MainConf>(cf);
     auto& settings = conf.settings;
     auto& server = conf.upstream_server;
     server.names = &main->names;

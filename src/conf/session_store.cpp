@@ -3,6 +3,7 @@
 
 #include "conf/conf.h"
 #include "conf/values.h"
+#include "core/text.h"
 #include "store/local.h"
 
 #include <algorithm>

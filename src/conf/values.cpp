@@ -144,10 +144,4 @@ void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
     }
 }
 
-bool is_printable(std::string_view text)
-{
-    return std::all_of(
-        text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
 }

@@ -41,6 +41,4 @@ void warn_of_readers(
 void check_pem(ngx_conf_t* cf, const char* directive, const ngx_str_t& file,
     const std::string& label);
 
-bool is_printable(std::string_view text);
-
 }

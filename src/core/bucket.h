@@ -1,4 +1,4 @@
-// A token bucket: so many at once, and then so many in a time.
+// A token bucket: a burst of up to the full count, then a constant rate.
 #pragma once
 
 #include "core/time.h"
@@ -15,15 +15,15 @@ struct Rate {
     constexpr Microseconds cost() const { return period / count; }
 };
 
-// Plain data, for memory that workers share. One bucket is only ever asked for
-// one rate. All zero is a full one.
+// Plain data for shared memory. Every call on one bucket passes the same rate.
+// All zero bytes are a full bucket.
 class Bucket {
 public:
-    // A clock that is set back keeps a bucket empty for
+    // False when empty. If the clock is set back, the bucket stays empty for
     // one period at most.
     bool take(Rate rate, TimeUs now);
 
-    // A token that was taken at that cost.
+    // Returns a token that was taken at that cost.
     void refund(Microseconds cost) { full_at_ -= cost; }
 
 private:

@@ -41,8 +41,8 @@ unsigned char* bytes(std::string& text)
     return reinterpret_cast<unsigned char*>(text.data());
 }
 
-// OpenSSL failing at what cannot fail: out of memory, or a broken build.
-void demand(bool done)
+// OpenSSL calls that fail only without memory or in a broken build.
+void ensure(bool done)
 {
     if (!done) {
         ERR_clear_error();
@@ -53,9 +53,9 @@ void demand(bool done)
 Cipher make_cipher(const EVP_CIPHER* type, const unsigned char* key)
 {
     Cipher context(EVP_CIPHER_CTX_new());
-    demand(context != nullptr);
-    demand(EVP_EncryptInit_ex(context.get(), type, nullptr, key, nullptr));
-    demand(EVP_CIPHER_CTX_set_padding(context.get(), 0));
+    ensure(context != nullptr);
+    ensure(EVP_EncryptInit_ex(context.get(), type, nullptr, key, nullptr));
+    ensure(EVP_CIPHER_CTX_set_padding(context.get(), 0));
     return context;
 }
 
@@ -98,8 +98,8 @@ public:
         update(nullptr, associated);
         update(out, plain);
         int size = 0;
-        demand(EVP_EncryptFinal_ex(gcm_.get(), out + plain.size(), &size));
-        demand(EVP_CIPHER_CTX_ctrl(
+        ensure(EVP_EncryptFinal_ex(gcm_.get(), out + plain.size(), &size));
+        ensure(EVP_CIPHER_CTX_ctrl(
             gcm_.get(), EVP_CTRL_AEAD_GET_TAG, tag_size, out + plain.size()));
     }
 
@@ -111,7 +111,7 @@ public:
         std::string plain(text.size(), '\0');
 
         start(nonce, 0);
-        demand(EVP_CIPHER_CTX_ctrl(
+        ensure(EVP_CIPHER_CTX_ctrl(
             gcm_.get(), EVP_CTRL_AEAD_SET_TAG, tag_size, bytes(tag)));
         update(nullptr, associated);
         update(bytes(plain), text);
@@ -129,7 +129,7 @@ private:
     void start(std::string_view nonce, int sealing)
     {
         auto key = derive(nonce.substr(0, gcm_nonce_size));
-        demand(EVP_CipherInit_ex(gcm_.get(), nullptr, nullptr, key.data(),
+        ensure(EVP_CipherInit_ex(gcm_.get(), nullptr, nullptr, key.data(),
             bytes(nonce.substr(gcm_nonce_size)), sealing));
         OPENSSL_cleanse(key.data(), key.size());
     }
@@ -156,14 +156,14 @@ private:
     void encrypt(unsigned char* out, const unsigned char* in, std::size_t size)
     {
         int written = 0;
-        demand(EVP_EncryptUpdate(
+        ensure(EVP_EncryptUpdate(
             ecb_.get(), out, &written, in, static_cast<int>(size)));
     }
 
     void update(unsigned char* out, std::string_view in)
     {
         int written = 0;
-        demand(EVP_CipherUpdate(
+        ensure(EVP_CipherUpdate(
             gcm_.get(), out, &written, bytes(in), static_cast<int>(in.size())));
     }
 
@@ -191,7 +191,7 @@ void Secret::wipe()
 std::string random_bytes(std::size_t size)
 {
     std::string random(size, '\0');
-    demand(RAND_bytes(bytes(random), static_cast<int>(size)) == 1);
+    ensure(RAND_bytes(bytes(random), static_cast<int>(size)) == 1);
     return random;
 }
 
@@ -199,7 +199,7 @@ std::string digest(Hash hash, std::string_view text)
 {
     std::string sum(EVP_MAX_MD_SIZE, '\0');
     unsigned size = 0;
-    demand(EVP_Digest(
+    ensure(EVP_Digest(
         text.data(), text.size(), bytes(sum), &size, md(hash), nullptr));
     sum.resize(size);
     return sum;
@@ -218,14 +218,14 @@ std::string hkdf(std::string_view key, std::string_view info, std::size_t size)
     auto ctx = context.get();
     std::string derived(size, '\0');
 
-    demand(ctx != nullptr);
-    demand(EVP_PKEY_derive_init(ctx) == 1);
-    demand(EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1);
-    demand(EVP_PKEY_CTX_set1_hkdf_key(
+    ensure(ctx != nullptr);
+    ensure(EVP_PKEY_derive_init(ctx) == 1);
+    ensure(EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1);
+    ensure(EVP_PKEY_CTX_set1_hkdf_key(
                ctx, bytes(key), static_cast<int>(key.size())) == 1);
-    demand(EVP_PKEY_CTX_add1_hkdf_info(
+    ensure(EVP_PKEY_CTX_add1_hkdf_info(
                ctx, bytes(info), static_cast<int>(info.size())) == 1);
-    demand(EVP_PKEY_derive(ctx, bytes(derived), &size) == 1);
+    ensure(EVP_PKEY_derive(ctx, bytes(derived), &size) == 1);
     return derived;
 }
 

@@ -1,5 +1,5 @@
-// The door to OpenSSL: random bytes, digests, key derivation, and the seal
-// that everything we give into a browser's hands is under.
+// The wrapper of OpenSSL: random bytes, digests, key derivation, and the seal
+// of all data that browsers store for the module.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ typedef struct evp_cipher_ctx_st EVP_CIPHER_CTX;
 
 namespace oidc {
 
-// A string that wipes itself and has no way into a log.
+// A string that is wiped on destruction. Only reveal() gives access to it.
 class Secret {
 public:
     Secret() = default;
@@ -32,8 +32,8 @@ private:
     std::string text_;
 };
 
-// `size` bytes of a cryptographic generator. Flows get the function as an
-// argument, so that a test can play it.
+// `size` bytes of a cryptographic generator. Flows receive the function as an
+// argument, so that tests can replace it.
 using Random = std::string (*)(std::size_t size);
 
 std::string random_bytes(std::size_t size);
@@ -42,18 +42,18 @@ enum class Hash { sha256, sha384, sha512 };
 
 std::string digest(Hash hash, std::string_view bytes);
 
-// Compares in a time that depends on the lengths alone.
+// Compares in a time that depends on the lengths only.
 bool equal(std::string_view a, std::string_view b);
 
 // RFC 5869 with SHA-256 and no salt.
 std::string hkdf(std::string_view key, std::string_view info, std::size_t size);
 
-// Concatenates with lengths, so that no two lists of fields give one string.
+// Concatenates with lengths: different lists of fields give different strings.
 std::string bind_fields(std::initializer_list<std::string_view> fields);
 
-// The keys of one purpose, derived from the operator's master keys; the first
-// seals, all open. The seal is XAES-256-GCM (C2SP, xaes-256-gcm.md): a random
-// 192-bit nonce never wears a key out. Not for use by two threads at once.
+// The keys of one purpose, derived from the operator's master keys. The first
+// key seals, all keys open. The seal is XAES-256-GCM (C2SP, xaes-256-gcm.md):
+// its random 192-bit nonce never wears a key out. Not thread-safe.
 class KeyRing {
 public:
     static constexpr std::size_t master_size = 32;
@@ -75,12 +75,12 @@ public:
     std::optional<Opened> open(
         std::string_view sealed, std::string_view associated) const;
 
-    // True for what is as long as a seal but names no key of the ring.
+    // True if the text is as long as a seal but names no key of the ring.
     bool is_foreign(std::string_view sealed) const;
 
     std::size_t size() const { return keys_.size(); }
 
-    // A value only the holder of that key can compute.
+    // A value that only a holder of that key can compute.
     std::string derive(
         std::size_t key, std::string_view info, std::size_t size) const;
 
@@ -90,7 +90,7 @@ private:
     std::vector<std::shared_ptr<const Key>> keys_;
 };
 
-// XAES-256-GCM with everything given; for the published test vectors.
+// XAES-256-GCM with key and nonce given, for the published test vectors.
 std::string xaes_seal(std::string_view key, std::string_view nonce,
     std::string_view plain, std::string_view associated);
 

@@ -1,5 +1,7 @@
 #include "core/encoding.h"
 
+#include "core/text.h"
+
 #include <array>
 #include <cstdint>
 
@@ -11,11 +13,11 @@ constexpr std::string_view standard_alphabet =
 constexpr std::string_view url_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-constexpr unsigned char foreign = 0xff; // the values are below 0x40
+constexpr unsigned char invalid = 0xff; // digit values are below 0x40
 
 constexpr auto url_values = [] {
     std::array<unsigned char, 256> table{};
-    table.fill(foreign);
+    table.fill(invalid);
     for (unsigned char i = 0; i < 64; i++) {
         table[static_cast<unsigned char>(url_alphabet[i])] = i;
     }
@@ -46,30 +48,8 @@ std::string encode64(std::string_view bytes, std::string_view alphabet)
 
 bool is_unreserved(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-        (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
-
-void append_hex(std::string& to, char c)
-{
-    constexpr std::string_view digits = "0123456789ABCDEF";
-    auto byte = static_cast<unsigned char>(c);
-    to += digits[byte >> 4];
-    to += digits[byte & 15];
+    return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' ||
+        c == '~';
 }
 
 std::string percent_encode(std::string_view text, bool (*is_plain)(char))
@@ -88,17 +68,14 @@ std::string percent_encode(std::string_view text, bool (*is_plain)(char))
     return encoded;
 }
 
+// %XX at the beginning of the text; NUL is refused.
 std::optional<char> unescape(std::string_view text)
 {
-    if (text.size() < 3) {
+    auto byte = hex_decode(text.substr(1, 2));
+    if (!byte || byte->empty() || byte->front() == '\0') {
         return {};
     }
-    auto high = hex_value(text[1]);
-    auto low = hex_value(text[2]);
-    if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-        return {};
-    }
-    return static_cast<char>(high << 4 | low);
+    return byte->front();
 }
 
 std::optional<std::string> form_decode(std::string_view text)
@@ -124,14 +101,6 @@ std::optional<std::string> form_decode(std::string_view text)
     return plain;
 }
 
-std::string_view cut(std::string_view& text, char separator)
-{
-    auto end = text.find(separator);
-    auto head = text.substr(0, end);
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
-    return head;
-}
-
 }
 
 std::string base64url(std::string_view bytes)
@@ -145,10 +114,10 @@ std::optional<std::string> base64url_decode(std::string_view text)
         return {};
     }
 
-    // On the path of every request: digits by fours, then what is left.
+    // Runs for every request: decodes four digits at a time, then the rest.
     std::string bytes(text.size() * 3 / 4, '\0');
     auto out = bytes.data();
-    unsigned seen = 0; // of all digits; a foreign one leaves it over 63
+    unsigned seen = 0; // OR of all digits; above 63 if one is invalid
 
     auto digit = [&](std::size_t i) -> std::uint32_t {
         auto value = url_values[static_cast<unsigned char>(text[i])];
@@ -193,41 +162,55 @@ std::string percent_encode(std::string_view text)
     return percent_encode(text, is_unreserved);
 }
 
-bool is_control(char c)
-{
-    auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-}
-
 std::string list_member(std::string_view text)
 {
     return percent_encode(
         text, [](char c) { return c != ',' && c != '%' && !is_control(c); });
 }
 
-Result<std::vector<Parameter>> parse_form(
-    std::string_view text, std::size_t most)
+std::optional<std::vector<Parameter>> parse_form(
+    std::string_view text, std::string& why)
 {
+    constexpr std::size_t max_parameters = 64;
     std::vector<Parameter> parameters;
 
     while (!text.empty()) {
-        auto pair = cut(text, '&');
+        auto pair = take_until(text, '&');
         if (pair.empty()) {
             continue;
         }
-        if (parameters.size() == most) {
-            return Error{
-                Errc::callback_malformed, "client sent too many parameters"};
+        if (parameters.size() == max_parameters) {
+            why = "too many parameters";
+            return {};
         }
-        auto name = form_decode(cut(pair, '='));
+        auto name = form_decode(take_until(pair, '='));
         auto value = form_decode(pair);
         if (!name || !value) {
-            return Error{Errc::callback_malformed,
-                "client sent a parameter that is not form-urlencoded"};
+            why = "a parameter that is not form-urlencoded";
+            return {};
         }
         parameters.push_back({std::move(*name), std::move(*value)});
     }
     return parameters;
+}
+
+std::string form_value(std::string_view form, std::string_view name)
+{
+    std::string value;
+    auto parameters = parse_form(form);
+    for (std::size_t i = 0, seen = 0; parameters && i < parameters->size();
+         i++) {
+        if ((*parameters)[i].name == name) {
+            value = seen++ == 0 ? (*parameters)[i].value : "";
+        }
+    }
+    return value;
+}
+
+std::optional<std::vector<Parameter>> parse_form(std::string_view text)
+{
+    std::string why;
+    return parse_form(text, why);
 }
 
 void append_parameter(
@@ -243,19 +226,19 @@ void append_parameter(
 
 std::string quoted(std::string_view text)
 {
-    constexpr std::size_t most = 128;
-    constexpr std::string_view risky = "\"\\<>"; // in a log, or in a page
+    constexpr std::size_t max_length = 128;
+    constexpr std::string_view risky = "\"\\<>"; // in a log or a page
     std::string safe = "\"";
 
-    for (char c : text.substr(0, most)) {
-        if (c < 0x20 || c > 0x7e || risky.find(c) != risky.npos) {
+    for (char c : text.substr(0, max_length)) {
+        if (!is_printable(c) || risky.find(c) != risky.npos) {
             safe += "\\x";
             append_hex(safe, c);
         } else {
             safe += c;
         }
     }
-    safe += text.size() > most ? "\"..." : "\"";
+    safe += text.size() > max_length ? "\"..." : "\"";
     return safe;
 }
 

@@ -1,5 +1,5 @@
-// The payload of a seal: a version byte and tagged binary fields, so that
-// reading one parses no JSON and copies nothing.
+// The payload of a seal: a version byte and tagged binary fields. Reading it
+// parses no JSON and copies nothing.
 #pragma once
 
 #include <cstdint>
@@ -55,14 +55,14 @@ public:
         }
     };
 
-    // Reads the versions from 1 to `newest`.
+    // Accepts versions from 1 to `newest`.
     explicit FieldReader(std::string_view bytes, char newest = 1) :
         rest_(bytes.substr(bytes.empty() ? 0 : 1)),
         good_(!bytes.empty() && bytes.front() >= 1 && bytes.front() <= newest)
     {
     }
 
-    // Nothing at the end, and at the first byte that is not as written.
+    // Nothing at the end, or at the first malformed field.
     std::optional<Field> next()
     {
         if (rest_.empty() || !good_) {

@@ -1,46 +1,19 @@
 #include "core/http.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace oidc {
 namespace {
 
-char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-bool same_ignoring_case(std::string_view a, std::string_view b)
-{
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-        [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trim(std::string_view text)
-{
-    auto start = text.find_first_not_of(" \t");
-    if (start == text.npos) {
-        return {};
-    }
-    return text.substr(start, text.find_last_not_of(" \t") - start + 1);
-}
-
-std::optional<Seconds> seconds_of(std::string_view directive)
+std::optional<Seconds> max_age_of(std::string_view directive)
 {
     constexpr std::string_view name = "max-age=";
-    std::int64_t seconds = 0;
-
-    if (!same_ignoring_case(directive.substr(0, name.size()), name)) {
+    if (!equal_ignoring_case(directive.substr(0, name.size()), name)) {
         return {};
     }
-    directive.remove_prefix(name.size());
-    auto end = directive.data() + directive.size();
-    auto [stop, failure] = std::from_chars(directive.data(), end, seconds);
-    if (failure != std::errc() || stop != end || seconds < 0) {
-        return {};
-    }
-    return Seconds(seconds);
+    auto seconds = parse_number<std::int64_t>(directive.substr(name.size()));
+    return seconds && *seconds >= 0 ? std::optional(Seconds(*seconds)) :
+                                      std::nullopt;
 }
 
 std::string chunk_name(std::string_view name, std::size_t number)
@@ -53,7 +26,7 @@ std::string chunk_name(std::string_view name, std::size_t number)
     return chunk;
 }
 
-// Of a chunk but the first; 0 for what is none of that cookie's.
+// The number of a chunk after the first; 0 if it is no chunk of that cookie.
 std::size_t chunk_number(std::string_view chunk, std::string_view name)
 {
     auto is_one = chunk.size() == name.size() + 2 && chunk.starts_with(name) &&
@@ -61,8 +34,8 @@ std::size_t chunk_number(std::string_view chunk, std::string_view name)
     return is_one ? static_cast<std::size_t>(chunk.back() - '0') : 0;
 }
 
-// The number of chunks that the first one announces: a single digit, so that
-// no client's number ever sizes a loop.
+// The number of chunks that the first one announces: a single digit, so that a
+// number from the client never bounds a loop.
 std::size_t announced_chunks(std::string_view head)
 {
     if (head.size() < 2 || head[1] != '.' || head[0] < '2' || head[0] > '9') {
@@ -88,26 +61,22 @@ void clear_from(std::size_t number, const CookieScope& scope, CookieLines lines,
 bool has_media_type(const HttpResponse& response, std::string_view type)
 {
     std::string_view value = response.content_type;
-    return same_ignoring_case(trim(value.substr(0, value.find(';'))), type);
+    return equal_ignoring_case(trim(value.substr(0, value.find(';'))), type);
 }
 
-Seconds cache_lifetime(std::string_view cache_control, Seconds least,
-    Seconds most, Seconds otherwise)
+Seconds cache_lifetime(std::string_view cache_control, Seconds min_lifetime,
+    Seconds max_lifetime, Seconds default_lifetime)
 {
-    auto lifetime = otherwise;
+    auto lifetime = default_lifetime;
 
     while (!cache_control.empty()) {
-        auto end = cache_control.find(',');
-        auto directive = trim(cache_control.substr(0, end));
-        cache_control.remove_prefix(
-            end == cache_control.npos ? cache_control.size() : end + 1);
-
-        if (same_ignoring_case(directive, "no-store") ||
-            same_ignoring_case(directive, "no-cache")) {
-            return least;
+        auto directive = trim(take_until(cache_control, ','));
+        if (equal_ignoring_case(directive, "no-store") ||
+            equal_ignoring_case(directive, "no-cache")) {
+            return min_lifetime;
         }
-        if (auto seconds = seconds_of(directive)) {
-            lifetime = std::clamp(*seconds, least, most);
+        if (auto max_age = max_age_of(directive)) {
+            lifetime = std::clamp(*max_age, min_lifetime, max_lifetime);
         }
     }
     return lifetime;

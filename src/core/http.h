@@ -1,7 +1,8 @@
-// HTTP as the flows speak it: a question and its answer, cookies in both
-// directions, and how long an answer may be kept.
+// HTTP as the flows use it: requests and responses, cookies in both directions,
+// and the cache lifetime of a response.
 #pragma once
 
+#include "core/text.h"
 #include "core/time.h"
 
 #include <array>
@@ -19,7 +20,7 @@ struct HttpRequest {
     std::string url;
     std::string body;              // non-empty: a POST of a form
     std::string authorization;     // value of that header, may be empty
-    std::size_t limit = 64 * 1024; // bytes of the answer's body
+    std::size_t limit = 64 * 1024; // bytes of the response body
     std::string_view accept = "application/json";
 };
 
@@ -33,16 +34,16 @@ struct HttpResponse {
 // True for `type` with or without parameters (RFC 9110, 8.3.1).
 bool has_media_type(const HttpResponse& response, std::string_view type);
 
-// How long an answer may be kept: its max-age, between `least` and `most`;
-// `otherwise` where it says nothing (RFC 9111, 5.2.2).
-Seconds cache_lifetime(std::string_view cache_control, Seconds least,
-    Seconds most, Seconds otherwise);
+// The cache lifetime of a response: its max-age, clamped to the limits, or the
+// default without one (RFC 9111, 5.2.2).
+Seconds cache_lifetime(std::string_view cache_control, Seconds min_lifetime,
+    Seconds max_lifetime, Seconds default_lifetime);
 
-// The Cookie header of a request, as its lines came.
+// The Cookie header lines of a request.
 using CookieLines = std::span<const std::string_view>;
 
-// Calls visit(name, value) for every pair until it returns true. A pair
-// without "=" is no cookie; quotes are part of the value (RFC 6265, 5.2).
+// Calls visit(name, value) for every pair until it returns true. A pair without
+// "=" is not a cookie; quotes are part of the value (RFC 6265, 5.2).
 template <class Visit>
 bool each_cookie(CookieLines lines, Visit visit);
 
@@ -51,42 +52,42 @@ std::optional<std::string_view> find_cookie(
 
 struct CookieScope {
     std::string name;
-    std::string domain; // empty: this host alone
+    std::string domain; // empty: this host only
     std::string path = "/";
     std::string_view same_site = "Lax";
     bool secure = false;
     bool partitioned = false; // CHIPS: a cookie jar for each top-level site
 };
 
-// A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. Without a max_age the
-// cookie ends with the browser.
+// A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. Without max_age it is a
+// cookie of the browser session.
 std::string set_cookie(const CookieScope& scope, std::string_view value,
     std::optional<Seconds> max_age = {});
 
-// Deletes: repeats every attribute, or a browser would keep the cookie.
+// Deletes the cookie. All attributes are repeated, or browsers would keep it.
 std::string clear_cookie(const CookieScope& scope);
 
-// A value too large for one cookie travels in up to nine, name, name.1 and so
-// on; the first then starts with their number and a dot.
+// A value too large for one cookie is split into up to nine: name, name.1 and
+// so on. The first then starts with their number and a dot.
 constexpr std::size_t cookie_chunk = 3800; // bytes of value
 constexpr std::size_t max_chunks = 9;
 
-// The Set-Cookie values for `value`, followed by deletions of the chunks that
-// the request's cookies hold beyond it.
+// The Set-Cookie values for `value`, followed by deletions of those chunks in
+// the request that are no longer used.
 std::vector<std::string> set_chunks(const CookieScope& scope,
     std::string_view value, CookieLines lines,
     std::optional<Seconds> max_age = {});
 
-// What a request's cookies hold of one such value, read in one pass: there may
-// be several cookies of its name.
+// The cookies of one chunked value in a request, read in one pass. Several
+// cookies may have its name.
 class ChunkedCookie {
 public:
     ChunkedCookie(CookieLines lines, std::string_view name);
 
-    // The first cookies, in their order.
+    // The first cookies, in the order of the request.
     const std::vector<std::string_view>& heads() const { return heads_; }
 
-    // The value that begins with this one; nothing when a chunk is missing.
+    // The value that begins with `head`; nothing if a chunk is missing.
     std::optional<std::string> join(std::string_view head) const;
 
 private:
@@ -94,7 +95,7 @@ private:
     std::array<std::optional<std::string_view>, max_chunks> chunks_;
 };
 
-// Deletions for every cookie of that name and every chunk seen.
+// Deletions for every cookie of that name and every chunk in the request.
 std::vector<std::string> clear_chunks(
     const CookieScope& scope, CookieLines lines);
 
@@ -103,17 +104,14 @@ bool each_cookie(CookieLines lines, Visit visit)
 {
     for (auto line : lines) {
         while (!line.empty()) {
-            auto end = line.find(';');
-            auto pair = line.substr(0, end);
-            line.remove_prefix(end == line.npos ? line.size() : end + 1);
-
+            auto pair = take_until(line, ';');
             auto start = pair.find_first_not_of(" \t");
-            auto mark = pair.find('=');
-            if (start == pair.npos || mark == pair.npos || mark < start) {
+            auto equals = pair.find('=');
+            if (start == pair.npos || equals == pair.npos || equals < start) {
                 continue;
             }
-            if (visit(
-                    pair.substr(start, mark - start), pair.substr(mark + 1))) {
+            if (visit(pair.substr(start, equals - start),
+                    pair.substr(equals + 1))) {
                 return true;
             }
         }

@@ -9,9 +9,9 @@
 namespace oidc {
 namespace {
 
-constexpr int deepest = 64;
+constexpr int max_depth = 64;
 
-// jansson itself goes 2048 levels deep, by recursion.
+// jansson itself recurses, down to 2048 levels.
 bool too_deep(std::string_view text)
 {
     int depth = 0;
@@ -34,15 +34,15 @@ bool too_deep(std::string_view text)
             depth -= !in_string;
             break;
         }
-        if (depth > deepest) {
+        if (depth > max_depth) {
             return true;
         }
     }
     return false;
 }
 
-// The shortest text that reads back as the same number: jansson would print
-// 0.1 with seventeen digits.
+// The shortest text that reads back as the same number: jansson would print 0.1
+// with seventeen digits.
 std::string number_text(double number)
 {
     char digits[32];
@@ -94,13 +94,13 @@ std::optional<bool> JsonValue::boolean() const
 
 std::optional<Seconds> JsonValue::seconds() const
 {
-    constexpr double last = 253402300799; // the year 9999
+    constexpr double max_seconds = 253402300799; // the year 9999
 
     if (!json_is_number(value_)) {
         return {};
     }
     auto seconds = std::floor(json_number_value(value_));
-    if (!(seconds >= 0 && seconds <= last)) {
+    if (!(seconds >= 0 && seconds <= max_seconds)) {
         return {};
     }
     return Seconds(static_cast<std::int64_t>(seconds));

@@ -1,5 +1,5 @@
-// The door to jansson: documents that are owned, values that are borrowed,
-// and a parser that refuses whatever two readers could read differently.
+// The wrapper of jansson: owned documents, borrowed values, and a parser that
+// refuses texts that two parsers could read differently.
 #pragma once
 
 #include "core/result.h"
@@ -19,8 +19,8 @@ struct json_t;
 
 namespace oidc {
 
-// A borrowed value, valid as long as its Json; may be absent. A getter gives
-// nothing when the value is absent or of another type.
+// A borrowed value, valid as long as its Json; may be absent. A getter returns
+// nothing if the value is absent or of another type.
 class JsonValue {
 public:
     JsonValue() = default;
@@ -35,7 +35,7 @@ public:
     std::optional<std::int64_t> integer() const;
     std::optional<bool> boolean() const;
 
-    // a NumericDate, its fraction cut off (RFC 7519, 2)
+    // a NumericDate, truncated to seconds (RFC 7519, 2)
     std::optional<Time> date() const;
 
     // such a number as a duration
@@ -49,7 +49,7 @@ public:
 
     bool has_string(std::string_view element) const; // in an array
 
-    // strings as they are; numbers, booleans and anything nested as JSON
+    // strings unchanged; numbers, booleans and nested values as JSON
     std::string text() const;
     std::string dump() const;
 
@@ -78,7 +78,7 @@ private:
     std::unique_ptr<json_t, Release> root_;
 };
 
-// One object as compact JSON. Its strings are UTF-8.
+// A member of json_object(), which returns compact JSON. Strings are UTF-8.
 struct JsonMember {
     const char* name;
     std::variant<std::string_view, Time> value;

@@ -31,8 +31,8 @@ std::string format(const RedisCommand& command)
     return {bytes, static_cast<std::size_t>(size)};
 }
 
-// What hiredis builds are our own values: an element is built where it stands
-// in its list. It is C that calls: no exception gets out, and null stops it.
+// hiredis builds RedisReply values through these callbacks, list elements in
+// place. hiredis is C: no exception may escape, and null stops it.
 template <class Fill>
 void* build(const redisReadTask* task, Fill fill) noexcept
 {
@@ -47,7 +47,7 @@ void* build(const redisReadTask* task, Fill fill) noexcept
     }
 }
 
-// hiredis does not look at the line's end behind a text.
+// hiredis does not check the line end after a text.
 void* build_text(const redisReadTask* task, char* bytes, std::size_t size)
 {
     return build(task, [&](RedisReply& reply) {
@@ -78,7 +78,7 @@ void* build_integer(const redisReadTask* task, long long number)
     });
 }
 
-// RESP3 has a nil of its own.
+// A nil of RESP3 is refused.
 void* build_nil(const redisReadTask* task)
 {
     return build(task, [&](RedisReply& reply) {
@@ -97,7 +97,7 @@ int depth(const redisReadTask* task)
     return lists;
 }
 
-// Its size is an int before hiredis 1.0, a size_t since.
+// `size` is an int before hiredis 1.0 and a size_t since.
 template <class Size>
 void* build_list(const redisReadTask* task, Size size)
 {
@@ -118,8 +118,7 @@ void* refuse(const redisReadTask*, auto...)
     return nullptr;
 }
 
-// hiredis 1.0 knows types of RESP3, and must not be left without a function
-// for them.
+// hiredis 1.0 parses types of RESP3 and needs a function for each of them.
 template <class Functions>
 Functions make_functions()
 {
@@ -184,7 +183,7 @@ bool RedisReader::feed(std::string_view bytes)
     return !is_broken_;
 }
 
-// False for what is no RESP2.
+// False if the bytes are not RESP2.
 bool RedisReader::read()
 {
     for (;;) {

@@ -1,5 +1,5 @@
-// The door to hiredis: commands out and replies in, in the Redis protocol
-// (RESP2). Bytes and values alone; the connection is somebody else's.
+// The wrapper of hiredis: formats commands and parses replies of the Redis
+// protocol (RESP2). It has no connection: it handles bytes and values only.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +16,10 @@ struct redisReader;
 
 namespace oidc {
 
-// A name and its arguments, of any bytes. Not to be empty.
+// A name and its arguments, of any bytes. Must not be empty.
 using RedisCommand = std::vector<std::string>;
 
-// All of them as they are sent, one behind the other.
+// The commands in wire format, concatenated.
 std::string format_redis(std::span<const RedisCommand> commands);
 
 struct RedisReply {
@@ -33,24 +33,24 @@ struct RedisReply {
     bool operator==(const RedisReply&) const = default;
 };
 
-// Replies as their bytes come in, cut anywhere.
+// Parses replies from bytes that arrive in pieces of any size.
 class RedisReader {
 public:
-    // Of all that is ever fed, in bytes.
+    // Of all bytes ever fed.
     static constexpr std::size_t default_limit = 256 * 1024;
 
     static constexpr std::size_t max_elements = 64; // of a list
-    static constexpr int max_lists = 7;             // one in another
+    static constexpr int max_lists = 7;             // nesting depth
 
     explicit RedisReader(std::size_t limit = default_limit);
 
-    // False for what is no RESP2 or out of bounds, and from then on.
+    // False if the bytes are not RESP2 or exceed a limit, and from then on.
     bool feed(std::string_view bytes);
 
-    // The next reply that has come in whole.
+    // The next complete reply.
     std::optional<RedisReply> next();
 
-    // True where no byte is left that next() has not given.
+    // True if next() has returned everything that was fed.
     bool is_empty() const { return ready_.empty() && unread_ == 0; }
 
 private:
@@ -61,10 +61,10 @@ private:
     bool read();
 
     std::size_t room_;
-    std::size_t unread_ = 0; // since the last reply that was whole
+    std::size_t unread_ = 0; // since the last complete reply
     bool is_broken_ = false;
     std::deque<RedisReply> ready_;
-    std::unique_ptr<RedisReply> root_; // under way; its address stays
+    std::unique_ptr<RedisReply> root_; // in progress; never moved
     std::unique_ptr<redisReader, Free> reader_;
 };
 

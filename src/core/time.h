@@ -1,6 +1,6 @@
-// Points in time and durations have types: a count of seconds cannot be passed
-// for milliseconds, nor a duration for a time. No clock is read here: only ngx/
-// reads one, and hands the time in.
+// Types for points in time and durations: seconds cannot be passed for
+// milliseconds, nor a duration for a time. Only ngx/ reads a clock and passes
+// the time to the other layers.
 #pragma once
 
 #include <chrono>
@@ -12,14 +12,14 @@ using Seconds = std::chrono::seconds;
 using Milliseconds = std::chrono::milliseconds;
 using Microseconds = std::chrono::microseconds;
 
-// Time() is the epoch, and stands for "none" where a declaration says so.
+// Time() is the epoch; it means "none" where a declaration says so.
 using Time = std::chrono::sys_time<Seconds>;
 using TimeMs = std::chrono::sys_time<Milliseconds>;
 using TimeUs = std::chrono::sys_time<Microseconds>;
 
 using namespace std::chrono_literals; // 30s, 24h
 
-// Since the epoch, as numbers in shared memory, in a seal and on the wire.
+// Counts since the epoch, for shared memory, seals and the wire.
 constexpr std::int64_t to_seconds(Time time)
 {
     return time.time_since_epoch().count();

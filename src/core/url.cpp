@@ -1,43 +1,26 @@
 #include "core/url.h"
 
+#include "core/text.h"
+
 #include <algorithm>
-#include <charconv>
 
 namespace oidc {
 namespace {
 
-constexpr std::string_view hex_digits = "0123456789ABCDEF";
-
-char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-std::string lower(std::string_view text)
-{
-    std::string low(text);
-    std::transform(
-        low.begin(), low.end(), low.begin(), [](char c) { return lower(c); });
-    return low;
-}
-
 bool is_url_char(char c)
 {
-    return c > 0x20 && c < 0x7f && c != '\\' && c != '"' && c != '<' &&
+    return is_printable(c) && c != ' ' && c != '\\' && c != '"' && c != '<' &&
         c != '>' && c != '#';
 }
 
 bool is_host_char(char c)
 {
-    c = lower(c);
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-        c == '.' || c == '_';
+    return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
 }
 
 bool is_address_char(char c)
 {
-    c = lower(c);
-    return (c >= 'a' && c <= 'f') || (c >= '0' && c <= '9') || c == ':' ||
+    return is_digit(c) || (is_letter(c) && lower_case(c) <= 'f') || c == ':' ||
         c == '.';
 }
 
@@ -53,13 +36,8 @@ bool is_host(std::string_view host)
 
 std::optional<std::uint16_t> parse_port(std::string_view text)
 {
-    std::uint16_t port = 0;
-    auto end = text.data() + text.size();
-    auto [stop, failure] = std::from_chars(text.data(), end, port);
-    if (failure != std::errc() || stop != end || port == 0) {
-        return {};
-    }
-    return port;
+    auto port = parse_number<std::uint16_t>(text);
+    return port != 0 ? port : std::nullopt;
 }
 
 std::uint16_t default_port(std::string_view scheme)
@@ -74,10 +52,10 @@ bool parse_authority(std::string_view text, Url& url)
     if (!is_host(host)) {
         return false;
     }
-    url.host = lower(host);
+    url.host = lower_case(host);
     url.port = default_port(url.scheme);
     if (rest.empty() || rest == ":") {
-        return true; // RFC 3986, 3.2.3: an empty port is the scheme's own
+        return true; // RFC 3986, 3.2.3: an empty port is the default one
     }
     auto port = parse_port(rest.substr(1));
     url.port = port.value_or(0);
@@ -112,7 +90,7 @@ std::optional<Url> parse_url(std::string_view text)
         !std::all_of(text.begin(), text.end(), is_url_char)) {
         return {};
     }
-    url.scheme = lower(text.substr(0, colon));
+    url.scheme = lower_case(text.substr(0, colon));
     if (url.scheme != "http" && url.scheme != "https") {
         return {};
     }
@@ -142,7 +120,7 @@ std::optional<std::string> parse_authority(std::string_view text)
     if (!parse_authority(text, url)) {
         return {};
     }
-    return lower(text);
+    return lower_case(text);
 }
 
 std::string_view host_of(std::string_view authority)
@@ -172,18 +150,16 @@ std::string return_target(std::string_view raw)
         return target;
     }
     for (char c : raw.substr(start)) {
-        auto byte = static_cast<unsigned char>(c);
-        if (byte > 0x20 && byte != 0x7f) {
+        if (!is_control(c) && c != ' ') {
             target += c;
             continue;
         }
-        // A parser of URLs drops tabs and line breaks: escape, never pass on.
+        // URL parsers drop tabs and line breaks: escape control characters.
         if (target.size() == 1) {
             return "/";
         }
         target += '%';
-        target += hex_digits[byte >> 4];
-        target += hex_digits[byte & 15];
+        append_hex(target, c);
     }
     return target;
 }

@@ -1,5 +1,5 @@
-// URLs as far as a Relying Party needs them: absolute http and https URLs,
-// their origin, and the one form in which a return target leaves us.
+// URLs as a Relying Party needs them: absolute http and https URLs, their
+// origin, and a safe form of return targets.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Url {
 
     bool secure() const { return scheme == "https"; }
 
-    // host, and ":port" unless it is the scheme's own
+    // host, and ":port" unless it is the default of the scheme
     std::string authority() const;
 
     // scheme "://" authority (RFC 6454, 6.2)
@@ -34,19 +34,19 @@ struct Url {
 // which browsers read as a slash.
 std::optional<Url> parse_url(std::string_view text);
 
-// The value of a Host header (RFC 9110, 7.2), lower case; nothing for what no
-// host name has.
+// The value of a Host header (RFC 9110, 7.2), lower case; nothing if it has
+// characters that host names cannot have.
 std::optional<std::string> parse_authority(std::string_view text);
 
-// Host without port of such a value.
+// The host of such a value, without port.
 std::string_view host_of(std::string_view authority);
 
 // True for localhost, 127.0.0.0/8 and [::1].
 bool is_loopback(std::string_view host);
 
-// A raw request target as a Location on our own origin: it begins with exactly
-// one slash, so that no browser reads another host into it, and holds nothing
-// that a header or a URL parser would drop or fold.
+// A raw request target as a Location on our own origin. It begins with exactly
+// one slash, so that no browser reads a host from it, and has no character that
+// a header or a URL parser would drop or fold.
 std::string return_target(std::string_view raw);
 
 }

@@ -7,9 +7,9 @@
 namespace oidc {
 namespace {
 
-// What proves that a callback is a copy of the one whose result it asks for:
-// who only knows the state, or planted its cookie, does not know the code.
-std::string proof_of_copy(const AuthorizationReply& reply)
+// Proves that a callback is a copy of the one whose result it gets: a client
+// that only knows the state, or planted the cookie, does not know the code.
+std::string proof_of_copy(const AuthorizationResponse& reply)
 {
     return base64url(
         digest(Hash::sha256, bind_fields({"copy", reply.code.value_or("")})));
@@ -19,13 +19,13 @@ std::string proof_of_copy(const AuthorizationReply& reply)
 
 bool Callback::is_for(const Provider& provider, std::string_view form)
 {
-    auto reply = parse_reply(form);
+    auto reply = parse_authorization_response(form);
     return reply && open_state(provider, reply->state);
 }
 
 Step Callback::start(const Environment& env)
 {
-    auto reply = parse_reply(view_.reply);
+    auto reply = parse_authorization_response(view_.reply);
     if (!takes_method(reply)) {
         return no_callback({Errc::callback_malformed,
             "client sent unsupported method " + quoted(view_.method)});
@@ -49,9 +49,9 @@ Step Callback::start(const Environment& env)
     return judge_state(env);
 }
 
-// A provider's page posts, or the browser is redirected here; what
-// test_cookies() redirects to has a state alone.
-bool Callback::takes_method(const Result<AuthorizationReply>& reply) const
+// The provider's page posts a form, or redirects. The redirect of
+// test_cookies() has a state alone.
+bool Callback::takes_method(const Result<AuthorizationResponse>& reply) const
 {
     auto posted = provider_.client().response_mode == ResponseMode::form_post;
     auto has_state_alone = reply && !reply->code && !reply->error;
@@ -60,7 +60,7 @@ bool Callback::takes_method(const Result<AuthorizationReply>& reply) const
         view_.method == "GET";
 }
 
-// A bookmark, a page that was restored: who is logged in goes on.
+// A bookmark or a restored page: a user with a session goes to "/".
 Step Callback::no_callback(Error error)
 {
     if (!session_) {
@@ -71,19 +71,19 @@ Step Callback::no_callback(Error error)
     return finish;
 }
 
-// A browser that began a login here may come back to other keys than it left,
-// after an upgrade or at another node.
+// The keys may have changed since this browser began its login, by an upgrade
+// or at another node.
 Step Callback::no_state(Error error)
 {
     auto login = Login::at(provider_, view_);
     if (session_ || !login || !login->knows_browser() ||
         !is_of_other_keys(provider_, reply_.state) ||
-        login->rounds() >= Login::max_rounds) {
+        login->login_count() >= Login::max_logins) {
         return no_callback(std::move(error));
     }
     Finish finish;
     finish.location = "/";
-    finish.cookies.push_back(login->set_rounds(login->rounds() + 1));
+    finish.cookies.push_back(login->set_login_count(login->login_count() + 1));
     return finish;
 }
 
@@ -97,31 +97,31 @@ Step Callback::judge_state(const Environment& env)
     auto is_others = login_cookie.bound == Bound::others;
 
     if (is_others && session_) {
-        return go_home({});
+        return return_to_page({});
     }
     if (is_late || login_cookie.bound == Bound::none ||
         (is_others && login_->has_moved_to_https(transaction))) {
-        return give_up();
+        return end_late();
     }
     if (is_others) {
         return refuse(
             {Errc::state_foreign, "client sent the state of another browser"});
     }
     derived_ = derive(provider_, state_, login_cookie.value);
-    return ask(Learn{Part::metadata}, &Callback::acquire);
+    return ask(NeedMetadata{}, &Callback::acquire);
 }
 
-// A login page from the day before, cookies cleared meanwhile, or a connection
-// lost in the middle: the browser goes to its page, which lets in who is logged
-// in by now, and else begins once more if nothing there is against it.
-Finish Callback::give_up()
+// A login page left open overnight, deleted cookies, or a lost connection: the
+// browser goes to its page. With a session by now it gets that page; otherwise
+// a new login begins there, subject to its limits.
+Finish Callback::end_late()
 {
     if (session_) {
-        return go_home({});
+        return return_to_page({});
     }
-    auto rounds = login_->rounds();
-    if (rounds >= Login::max_rounds) {
-        return failed(login_loop(rounds));
+    auto login_count = login_->login_count();
+    if (login_count >= Login::max_logins) {
+        return failed(login_loop(login_count));
     }
     if (!login_->has_cookie()) {
         return is_test() ? failed({Errc::state_cookie,
@@ -131,13 +131,13 @@ Finish Callback::give_up()
     Finish finish;
     finish.location = login_->return_location(state_.transaction);
     finish.cookies = login_->clear(state_.transaction);
-    if (!is_test()) { // which is of a round that was counted
-        finish.cookies.push_back(count_round());
+    if (!is_test()) { // that login has been counted
+        finish.cookies.push_back(count_login());
     }
     return finish;
 }
 
-// Who keeps no cookies would come back for ever.
+// A browser that keeps no cookies would loop for ever.
 Finish Callback::test_cookies()
 {
     std::string query;
@@ -145,30 +145,29 @@ Finish Callback::test_cookies()
 
     Finish finish;
     finish.location = "?" + query;
-    finish.cookies.push_back(count_round());
+    finish.cookies.push_back(count_login());
     return finish;
 }
 
-std::string Callback::count_round() const
+std::string Callback::count_login() const
 {
-    return login_->set_rounds(login_->rounds() + 1);
+    return login_->set_login_count(login_->login_count() + 1);
 }
 
-Step Callback::acquire(const Environment& env, Check learnt)
+Step Callback::acquire(const Environment&, MetadataReply metadata)
 {
-    auto metadata = provider_.metadata(env.now);
-    if (metadata == nullptr) {
-        return refuse_unknown(std::move(learnt));
+    if (!metadata) {
+        return refuse(std::move(metadata).error());
     }
+    metadata_ = std::move(*metadata);
     auto from_issuer = check_issuer(
-        reply_, provider_.client(), *metadata, view_.shares_callback);
+        reply_, provider_.client(), *metadata_, view_.shares_callback);
     if (!from_issuer) {
         return refuse(std::move(from_issuer).error());
     }
-    metadata_ = *metadata;
     auto outcome = check_outcome(reply_);
     if (!outcome && session_ && is_test()) {
-        return go_home({});
+        return return_to_page({});
     }
     if (!outcome) {
         return refuse(std::move(outcome).error());
@@ -206,7 +205,7 @@ Step Callback::acquired(const Environment&, Result<Acquired> acquired)
     }
     auto end = acquired->whose == Acquired::ended ?
         answer_copy(std::move(acquired->result)) :
-        give_up();
+        end_late();
     end.refund = receipt_;
     return end;
 }
@@ -217,17 +216,17 @@ Finish Callback::answer_copy(std::vector<std::string> result)
         !result.empty() && equal(result.front(), proof_of_copy(reply_));
     if (is_copy && !has_newer_session()) {
         result.erase(result.begin());
-        return go_home(std::move(result));
+        return return_to_page(std::move(result));
     }
     if (session_) {
-        return go_home({});
+        return return_to_page({});
     }
     return failed(
         {Errc::state_used, "client sent a state that was used before"});
 }
 
-// The session begins now: a logout that arrives while the provider answers ends
-// it, too.
+// The session begins now, so that a logout that arrives before the provider's
+// response ends it, too.
 Step Callback::redeem(const Environment& env, Result<TimeMs> arrived)
 {
     if (!arrived) {
@@ -235,18 +234,18 @@ Step Callback::redeem(const Environment& env, Result<TimeMs> arrived)
     }
     arrived_ = *arrived;
     const auto& client = provider_.client();
-    auto pkce = client.pkce && metadata_.s256;
-    auto request = code_request(metadata_, *reply_.code, login_->redirect_uri(),
-        pkce ? derived_.verifier : "");
-    auto proven = authenticate(request, client, metadata_, env.now, env.random);
+    auto pkce = client.pkce && metadata_->s256;
+    auto request = code_request(*metadata_, *reply_.code,
+        login_->redirect_uri(), pkce ? derived_.verifier : "");
+    auto proven =
+        authenticate(request, client, *metadata_, env.now, env.random);
     if (!proven) {
         return refuse(std::move(proven).error());
     }
     return ask(Fetch{std::move(request)}, &Callback::tokens);
 }
 
-// A session of a login that ended after this one began, not to be replaced by
-// this one's.
+// A session of a login that ended after this one began is not replaced.
 bool Callback::has_newer_session() const
 {
     return session_ && session_->started() >= state_.transaction.started;
@@ -259,24 +258,24 @@ Step Callback::tokens(const Environment&, Result<HttpResponse> response)
     }
     auto tokens = parse_tokens(*response);
     if (!tokens) {
-        // Used before, perhaps before an upgrade that forgot it.
+        // A code used before, perhaps before an upgrade lost its lock.
         auto is_old = tokens.error().code == Errc::provider_invalid_grant;
         return is_old && has_newer_session() ?
-            go_home({}) :
+            return_to_page({}) :
             refuse(std::move(tokens).error());
     }
     tokens_ = std::move(*tokens);
-    return ask(Learn{Part::keys}, &Callback::verify);
+    return ask(NeedKeys{}, &Callback::verify);
 }
 
-Step Callback::verify(const Environment& env, Check learnt)
+Step Callback::verify(const Environment& env, KeysReply keys)
 {
-    auto keys = provider_.keys(env.now);
-    if (keys == nullptr) {
-        return refuse_unknown(std::move(learnt));
+    if (!keys) {
+        return refuse(std::move(keys).error());
     }
-    auto token = IdToken::verify(tokens_.id_token,
-        {provider_.client(), *keys, derived_.nonce, tokens_.access_token,
+    keys_ = std::move(*keys);
+    auto token = IdToken::verify_login(tokens_.id_token,
+        {provider_.client(), *keys_, derived_.nonce, tokens_.access_token,
             env.now});
     if (!token) {
         return judge_error(std::move(token).error(), &Callback::verify);
@@ -285,7 +284,7 @@ Step Callback::verify(const Environment& env, Check learnt)
     if (!provider_.client().userinfo) {
         return finish(env);
     }
-    return ask(Fetch{userinfo_request(metadata_, tokens_.access_token)},
+    return ask(Fetch{userinfo_request(*metadata_, tokens_.access_token)},
         &Callback::take_userinfo);
 }
 
@@ -296,17 +295,17 @@ Step Callback::take_userinfo(
         return refuse(std::move(response).error());
     }
     response_ = std::move(*response);
-    return verify_userinfo(env, Ok{});
+    return verify_userinfo(env, keys_);
 }
 
-Step Callback::verify_userinfo(const Environment& env, Check learnt)
+Step Callback::verify_userinfo(const Environment& env, KeysReply keys)
 {
-    auto keys = provider_.keys(env.now);
-    if (keys == nullptr) {
-        return refuse_unknown(std::move(learnt));
+    if (!keys) {
+        return refuse(std::move(keys).error());
     }
+    keys_ = std::move(*keys);
     auto userinfo = UserInfo::verify(
-        response_, {provider_.client(), *keys, token_->subject()});
+        response_, {provider_.client(), *keys_, token_->subject()});
     if (!userinfo) {
         return judge_error(
             std::move(userinfo).error(), &Callback::verify_userinfo);
@@ -315,31 +314,18 @@ Step Callback::verify_userinfo(const Environment& env, Check learnt)
     return finish(env);
 }
 
-// The provider may have changed its keys since we last asked: ask again, once.
-Step Callback::judge_error(Error error, Next<Check> again)
+Step Callback::judge_error(Error error, Next<KeysReply> again)
 {
-    if (!wants_newer_keys(error) || renewed_keys_) {
-        return refuse(std::move(error));
-    }
-    renewed_keys_ = true;
-    doubt_ = std::move(error);
-    verify_again_ = again;
-    return ask(Learn{Part::keys, true}, &Callback::renewed);
-}
-
-Step Callback::renewed(const Environment& env, Check learnt)
-{
-    if (!learnt) {
-        return refuse(std::move(*doubt_));
-    }
-    return (this->*verify_again_)(env, std::move(learnt));
+    return may_retry(error) ? retry({keys_}, std::move(error), again) :
+                              refuse(std::move(error));
 }
 
 Step Callback::finish(const Environment& env)
 {
     begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
         arrived_, env.now, env.random);
-    auto kept = begun_->keep(provider_, view_.cookie_room, env.now, env.random);
+    auto kept = seal_session(
+        *begun_, provider_, view_.cookie_room, env.now, env.random);
     if (!kept) {
         return refuse(std::move(kept).error());
     }
@@ -354,7 +340,7 @@ Step Callback::finish(const Environment& env)
     return ask(std::move(*kept->save), &Callback::saved);
 }
 
-// The session that this one takes the place of would only lie about.
+// Delete the replaced session instead of leaving it to expire.
 Step Callback::saved(const Environment& env, Check saved)
 {
     if (!saved) {
@@ -369,9 +355,9 @@ Step Callback::saved(const Environment& env, Check saved)
 Step Callback::dropped(const Environment&, Check dropped)
 {
     if (!session_) {
-        cookies_.push_back(count_round());
+        cookies_.push_back(count_login());
     }
-    auto end = go_home(std::move(cookies_));
+    auto end = return_to_page(std::move(cookies_));
     end.session = std::move(begun_);
     end.refund = receipt_.empty() ? state_.transaction.receipt : receipt_;
     if (!dropped) {
@@ -380,13 +366,13 @@ Step Callback::dropped(const Environment&, Check dropped)
     return end;
 }
 
-Finish Callback::go_home(std::vector<std::string> cookies)
+Finish Callback::return_to_page(std::vector<std::string> cookies)
 {
     const auto& transaction = state_.transaction;
 
     Finish finish;
     finish.location = login_->return_location(transaction);
-    // A strict cookie stays away from a redirect that another site began.
+    // Browsers send no SameSite=Strict cookie on a redirect from another site.
     finish.page = provider_.client().cookie_same_site == "Strict" ?
         Page::logged_in :
         Page::none;

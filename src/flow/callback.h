@@ -1,6 +1,5 @@
-// The provider sends the browser back: code -> tokens -> IdToken, user info ->
-// Session.
-// Nothing is stored or set before all of it holds.
+// The callback: the provider sends the browser back. code -> tokens -> IdToken,
+// user info -> Session. Nothing is stored or set before all of it is verified.
 #pragma once
 
 #include "flow/login.h"
@@ -12,7 +11,7 @@ namespace oidc {
 
 class Callback : public Conversation<Callback> {
 public:
-    // `session` is the one the browser already has, if any.
+    // `session` is the browser's current one, if any.
     Callback(const Provider& provider, const RequestView& view,
         const std::optional<Session>& session) :
         provider_(provider),
@@ -20,8 +19,8 @@ public:
     {
     }
 
-    // True when the state is one that this provider's keys sealed: how the
-    // right one is found where several share a callback path.
+    // True when this provider's keys sealed the state: selects the provider
+    // where several share a callback path.
     static bool is_for(const Provider& provider, std::string_view form);
 
     Step start(const Environment& env) override;
@@ -31,12 +30,12 @@ private:
     Step no_callback(Error error);
     Step no_state(Error error);
     Step judge_state(const Environment& env);
-    bool takes_method(const Result<AuthorizationReply>& reply) const;
+    bool takes_method(const Result<AuthorizationResponse>& reply) const;
     bool is_test() const { return !reply_.code && !reply_.error; }
-    Finish give_up();
+    Finish end_late();
     Finish test_cookies();
-    std::string count_round() const;
-    Step acquire(const Environment& env, Check learnt);
+    std::string count_login() const;
+    Step acquire(const Environment& env, MetadataReply metadata);
     Step paid(const Environment& env, Result<std::string> receipt);
     Step acquire_state();
     Step acquired(const Environment& env, Result<Acquired> acquired);
@@ -44,37 +43,33 @@ private:
     bool has_newer_session() const;
     Step redeem(const Environment& env, Result<TimeMs> arrived);
     Step tokens(const Environment& env, Result<HttpResponse> response);
-    Step verify(const Environment& env, Check learnt);
+    Step verify(const Environment& env, KeysReply keys);
     Step take_userinfo(const Environment& env, Result<HttpResponse> response);
-    Step verify_userinfo(const Environment& env, Check learnt);
-    Step judge_error(Error error, Next<Check> again);
-    Step renewed(const Environment& env, Check learnt);
+    Step verify_userinfo(const Environment& env, KeysReply keys);
+    Step judge_error(Error error, Next<KeysReply> again);
     Step finish(const Environment& env);
     Step saved(const Environment& env, Check saved);
     Step dropped(const Environment& env, Check dropped);
-    Finish go_home(std::vector<std::string> cookies);
+    Finish return_to_page(std::vector<std::string> cookies);
 
     const Provider& provider_;
     const RequestView& view_;
     const std::optional<Session>& session_;
 
-    AuthorizationReply reply_;
+    AuthorizationResponse reply_;
     OpenedState state_;
     std::optional<Login> login_;
-    std::string receipt_; // of a token of the bucket
+    std::string receipt_; // of the charge
     Derived derived_;
-    Metadata metadata_; // as it was when the reply was judged
-    TimeMs arrived_;    // by the store's clock
+    std::shared_ptr<const Metadata> metadata_;
+    std::shared_ptr<const KeySet> keys_;
+    TimeMs arrived_; // by the store's clock
     Tokens tokens_;
     std::optional<IdToken> token_;
     HttpResponse response_; // with the user info
     std::optional<UserInfo> userinfo_;
     std::optional<Session> begun_;
     std::vector<std::string> cookies_; // that hold it
-
-    bool renewed_keys_ = false;
-    std::optional<Error> doubt_; // that newer keys may settle
-    Next<Check> verify_again_ = nullptr;
 };
 
 }

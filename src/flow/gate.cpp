@@ -7,50 +7,49 @@ namespace oidc {
 
 Step Gate::start(const Environment&)
 {
-    return ask(Learn{Part::metadata}, &Gate::challenge);
+    return ask(NeedMetadata{}, &Gate::challenge);
 }
 
-Step Gate::challenge(const Environment& env, Check learnt)
+Step Gate::challenge(const Environment& env, MetadataReply metadata)
 {
-    auto metadata = provider_.metadata(env.now);
-    if (metadata == nullptr) {
-        return refuse_unknown(std::move(learnt));
+    if (!metadata) {
+        return refuse(std::move(metadata).error());
     }
-    metadata_ = *metadata;
+    metadata_ = std::move(*metadata);
 
     auto login = Login::at(provider_, view_);
     if (!login) {
         return refuse(std::move(login).error());
     }
-    auto rounds = login->rounds();
-    if (rounds >= Login::max_rounds) {
-        return refuse(login_loop(rounds));
+    auto login_count = login->login_count();
+    if (login_count >= Login::max_logins) {
+        return refuse(login_loop(login_count));
     }
     login_ = std::move(*login);
-    if (!pushes_request(provider_.client(), metadata_)) {
+    if (!pushes_request(provider_.client(), *metadata_)) {
         return begin(env);
     }
-    auto unasked = unasked_by_person();
-    if (!unasked.empty()) {
+    auto cause = cause_of_request();
+    if (!cause.empty()) {
         return refuse(
-            {Errc::login_unasked, "client requested a login in " + unasked});
+            {Errc::login_unasked, "client requested a login in " + cause});
     }
     return ask(Charge{Work::push}, &Gate::paid);
 }
 
-// What other sites' pages make a browser load is not worth a question to the
-// provider.
-std::string Gate::unasked_by_person() const
+// A subresource that a page of another site loads is not worth a pushed
+// request.
+std::string Gate::cause_of_request() const
 {
-    auto unasked = unasked_by(view_);
+    auto cause = cause_other_than_user(view_);
     auto is_framed = is_in_foreign_frame(view_) &&
         provider_.client().cookie_same_site != "None";
-    return unasked.empty() && is_framed ? "a cross-site frame" : unasked;
+    return cause.empty() && is_framed ? "a cross-site frame" : cause;
 }
 
 Finish Gate::begin(const Environment& env)
 {
-    auto request = login_->begin(metadata_, "", env);
+    auto request = login_->begin(*metadata_, "", env);
     cookies_ = std::move(request.cookies);
     return send(request.parameters);
 }
@@ -60,14 +59,14 @@ Step Gate::paid(const Environment& env, Result<std::string> receipt)
     if (!receipt) {
         return refuse(std::move(receipt).error());
     }
-    auto begun = login_->begin(metadata_, *receipt, env);
+    auto begun = login_->begin(*metadata_, *receipt, env);
     cookies_ = std::move(begun.cookies);
-    auto request = pushed_request(metadata_, std::move(begun.parameters));
+    auto request = pushed_request(*metadata_, std::move(begun.parameters));
     if (!request) {
         return refuse(std::move(request).error());
     }
     auto proven = authenticate(
-        *request, provider_.client(), metadata_, env.now, env.random);
+        *request, provider_.client(), *metadata_, env.now, env.random);
     if (!proven) {
         return refuse(std::move(proven).error());
     }
@@ -89,7 +88,7 @@ Step Gate::pushed(const Environment&, Result<HttpResponse> response)
 Finish Gate::send(std::string_view parameters)
 {
     Finish finish;
-    finish.location = authorization_url(metadata_, parameters);
+    finish.location = authorization_url(*metadata_, parameters);
     finish.cookies = std::move(cookies_);
     return finish;
 }

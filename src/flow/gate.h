@@ -1,5 +1,4 @@
-// A browser without a session that asks for a protected place is sent to the
-// provider.
+// The gate: a request for a protected page without a session begins a login.
 #pragma once
 
 #include "flow/login.h"
@@ -23,8 +22,8 @@ public:
     std::string_view action() const override { return "beginning a login"; }
 
 private:
-    Step challenge(const Environment& env, Check learnt);
-    std::string unasked_by_person() const;
+    Step challenge(const Environment& env, MetadataReply metadata);
+    std::string cause_of_request() const;
     Finish begin(const Environment& env);
     Step paid(const Environment& env, Result<std::string> receipt);
     Step pushed(const Environment& env, Result<HttpResponse> response);
@@ -32,7 +31,7 @@ private:
 
     const Provider& provider_;
     const RequestView& view_;
-    Metadata metadata_; // as it was when the login began
+    std::shared_ptr<const Metadata> metadata_;
     std::optional<Login> login_;
     std::vector<std::string> cookies_;
 };

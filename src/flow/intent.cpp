@@ -16,7 +16,7 @@ bool is_navigation(const RequestView& view)
 
 }
 
-std::string unasked_by(const RequestView& view)
+std::string cause_other_than_user(const RequestView& view)
 {
     if (!view.purpose.empty()) {
         return "a prefetch";

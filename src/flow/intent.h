@@ -1,4 +1,4 @@
-// Whether a person wants what a browser asks for, as far as it says so.
+// Whether the user wanted a request, as far as the browser tells.
 #pragma once
 
 #include "flow/step.h"
@@ -7,12 +7,12 @@
 
 namespace oidc {
 
-// Empty where a person goes somewhere, or the browser says nothing; else how it
-// is asked, after "by" in a sentence (W3C Fetch Metadata, 2; Sec-Purpose of
+// Empty for a navigation, and where the browser tells nothing; else what caused
+// the request, after "in" in a sentence (W3C Fetch Metadata, 2; Sec-Purpose of
 // Fetch, and its older names).
-std::string unasked_by(const RequestView& view);
+std::string cause_other_than_user(const RequestView& view);
 
-// The same of a frame that another site shows.
+// True for a page in a frame of another site.
 bool is_in_foreign_frame(const RequestView& view);
 
 }

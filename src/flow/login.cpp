@@ -17,8 +17,8 @@ constexpr std::size_t browser_text = 4;
 constexpr std::size_t max_in_state = 1024;
 constexpr std::size_t max_target = 4096;
 constexpr std::size_t max_login_cookies = 20;
-constexpr std::size_t max_deletions = 25; // in one answer
-constexpr Seconds max_round = 20s;
+constexpr std::size_t max_deletions = 25; // in one response
+constexpr Seconds max_login_interval = 20s;
 
 bool is_login_cookie(std::string_view suffix, std::string_view value)
 {
@@ -28,10 +28,10 @@ bool is_login_cookie(std::string_view suffix, std::string_view value)
 
 }
 
-Error login_loop(unsigned rounds)
+Error login_loop(unsigned login_count)
 {
     return {Errc::login_loop,
-        "client made " + std::to_string(rounds) +
+        "client made " + std::to_string(login_count) +
             " login attempts without sending a session cookie"};
 }
 
@@ -40,8 +40,8 @@ Result<Login> Login::at(const Provider& provider, const RequestView& view)
     return at_origin(provider, view, view.origin);
 }
 
-// A login that was begun over http, for this browser perhaps by somebody else,
-// does not weaken what ends over https.
+// A login that began over http, perhaps by an attacker, does not weaken one
+// that ends over https.
 Result<Login> Login::of(const Provider& provider, const RequestView& view,
     const Transaction& transaction)
 {
@@ -70,8 +70,8 @@ Login::Request Login::begin(const Metadata& metadata,
     transaction.target = view_->target;
     transaction.receipt = receipt;
 
-    // A name of its own for every new browser, so that tabs that start at once
-    // do not overwrite each other's login_cookie.
+    // A random name for each new browser, so that tabs that start at once do
+    // not overwrite each other's login cookie.
     auto browser = known_browser();
     if (!browser) {
         browser = Browser{base64url(env.random(browser_size)),
@@ -134,9 +134,9 @@ std::vector<std::string> Login::clear(const Transaction& transaction) const
     return cookies;
 }
 
-// A browser that restored a hundred tabs at once has a hundred bindings, and
-// nginx takes a request's cookies in one line of 8 KB only. A login that loses
-// its own ends at its page once another one of this browser has ended.
+// A browser that restores a hundred tabs has a hundred login cookies, and nginx
+// accepts a Cookie line of 8 KB. A login that loses its cookie ends at its page
+// once another login of this browser has ended.
 void Login::clear_surplus(std::vector<std::string>& cookies) const
 {
     std::size_t seen = 0;
@@ -153,14 +153,14 @@ CookieScope Login::scope(std::string_view suffix) const
     return login_scope(client(), origins_.secure, suffix);
 }
 
-CookieScope Login::rounds_scope() const
+CookieScope Login::login_count_scope() const
 {
     return scope("rounds");
 }
 
-unsigned Login::rounds() const
+unsigned Login::login_count() const
 {
-    auto value = find_cookie(view_->cookies, rounds_scope().name);
+    auto value = find_cookie(view_->cookies, login_count_scope().name);
     if (!value || value->size() != 1 || (*value)[0] < '0' ||
         (*value)[0] > '9') {
         return 0;
@@ -168,15 +168,15 @@ unsigned Login::rounds() const
     return static_cast<unsigned>((*value)[0] - '0');
 }
 
-std::string Login::clear_rounds() const
+std::string Login::clear_login_count() const
 {
-    return clear_cookie(rounds_scope());
+    return clear_cookie(login_count_scope());
 }
 
-std::string Login::set_rounds(unsigned rounds) const
+std::string Login::set_login_count(unsigned login_count) const
 {
-    return set_cookie(rounds_scope(),
-        std::to_string(std::min(rounds, max_rounds)), max_round);
+    return set_cookie(login_count_scope(),
+        std::to_string(std::min(login_count, max_logins)), max_login_interval);
 }
 
 template <class Each>
@@ -194,8 +194,8 @@ void Login::each_login_cookie(Each each) const
         });
 }
 
-// The first binding that the browser sends: logins begun one after the other
-// share it.
+// The first login cookie of the browser: logins begun one after the other share
+// it.
 std::optional<Login::Browser> Login::known_browser() const
 {
     std::optional<Browser> browser;
@@ -206,7 +206,7 @@ std::optional<Login::Browser> Login::known_browser() const
     return browser;
 }
 
-// One for all logins, the last one's: two could fill nginx's header buffer.
+// One for all logins, the last one's: two could exceed nginx's header buffer.
 CookieScope Login::target_scope() const
 {
     return scope("target");
@@ -218,7 +218,7 @@ std::string Login::target_seal_context(const Transaction& transaction) const
         {provider_->state_seal_context(), "return target", transaction.id});
 }
 
-// Bytes of the cookies that come back with the next request in any case.
+// Bytes of the cookies that the next request has in any case.
 std::size_t Login::size_of_others(std::string_view name) const
 {
     std::size_t size = 0;
@@ -232,8 +232,8 @@ std::size_t Login::size_of_others(std::string_view name) const
     return size;
 }
 
-// Some providers bound the state: a long target travels in a cookie, and the
-// state keeps its path, for the day that the cookie is lost.
+// Some providers limit the length of the state: a long target is kept in a
+// cookie, and the state has its path in case the cookie is lost.
 std::vector<std::string> Login::seal_target(
     Transaction& transaction, const Environment& env) const
 {

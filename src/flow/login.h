@@ -1,5 +1,5 @@
-// How a login begins and how its callback finds the browser it belongs to:
-// what gate and callback share.
+// What gate and callback share: how a login begins, and how its callback
+// recognises the browser.
 #pragma once
 
 #include "flow/origins.h"
@@ -13,75 +13,74 @@
 
 namespace oidc {
 
-// After too many rounds.
-Error login_loop(unsigned rounds);
+// The error after too many logins in a row.
+Error login_loop(unsigned login_count);
 
-// A browser's binding as it stands to a transaction: the browser sent the one
-// that the transaction began with, only others, or none at all.
+// What a browser sent of login cookies: the one of the transaction, only those
+// of others, or none.
 enum class Bound { ours, others, none };
 
 struct LoginCookie {
     Bound bound;
-    std::string value; // of the one that is ours
+    std::string value; // of our own
 };
 
-// Logins with one provider as one request sees them. Provider and view
-// outlive it.
+// Logins at one provider as one request sees them. Provider and view outlive
+// it.
 class Login {
 public:
-    // For a page: request_host where the request's host is none, or one that
-    // shares no cookie with an absolute redirect_uri.
+    // For a page. Error: request_host where the request has no usable host, or
+    // one that shares no cookie with an absolute redirect_uri.
     static Result<Login> at(const Provider& provider, const RequestView& view);
 
-    // For a callback: as it was when the transaction began, whatever this
-    // request says of its host; but on https if this request is.
+    // For a callback: the origin is the transaction's, whatever host this
+    // request has; the scheme is https if this request's is.
     static Result<Login> of(const Provider& provider, const RequestView& view,
         const Transaction& transaction);
 
     const std::string& redirect_uri() const { return origins_.redirect_uri; }
 
-    // The browser is on https.
+    // True where the browser is on https.
     bool secure() const { return origins_.secure; }
 
-    // An authorization request, and what the browser is to keep meanwhile.
+    // An authorization request, and the cookies for the time of the login.
     struct Request {
         std::string parameters; // a form
         std::vector<std::string> cookies;
     };
 
-    // A login that returns to this request's target; the receipt is of a token
-    // that was taken for it.
+    // A login that returns to this request's target. The receipt is of the
+    // charge for it, if any.
     Request begin(const Metadata& metadata, const std::string& receipt,
         const Environment& env) const;
 
-    // Begun over http, and back over https.
+    // True for a login that began over http and returns over https.
     bool has_moved_to_https(const Transaction& transaction) const;
 
-    // True for a browser that has begun a login here.
+    // True for a browser with a login counter: it has begun a login here.
     bool knows_browser() const { return known_browser().has_value(); }
 
-    // True for one that sends any cookie of a login.
-    bool has_cookie() const { return knows_browser() || rounds() > 0; }
+    // True for a browser that sends any cookie of a login.
+    bool has_cookie() const { return knows_browser() || login_count() > 0; }
 
-    // How often this browser went round lately: a cookie counts the logins
-    // that ended without a session that comes back, as long as each follows
-    // the one before within seconds.
-    unsigned rounds() const;
-    std::string set_rounds(unsigned rounds) const;
-    std::string clear_rounds() const;
-    static constexpr unsigned max_rounds = 5;
+    // The login counter: how many logins in a row ended without a session that
+    // came back, each within seconds of the one before.
+    unsigned login_count() const;
+    std::string set_login_count(unsigned login_count) const;
+    std::string clear_login_count() const;
+    static constexpr unsigned max_logins = 5;
 
     LoginCookie find_login_cookie(const Transaction& transaction) const;
 
-    // Where a finished login goes: on our own origin, whatever the target.
+    // The URL that a finished login returns to: always on our own origin.
     std::string return_location(const Transaction& transaction) const;
 
-    // Deletes what a login that has ended leaves behind.
+    // Deletes the cookies of a login that has ended.
     std::vector<std::string> clear(const Transaction& transaction) const;
 
 private:
     struct Browser {
-        std::string name; // suffix of the binding cookie
+        std::string name; // suffix of the login cookie
         std::string value;
     };
 
@@ -99,7 +98,7 @@ private:
     void each_login_cookie(Each each) const;
     void clear_surplus(std::vector<std::string>& cookies) const;
 
-    CookieScope rounds_scope() const;
+    CookieScope login_count_scope() const;
     CookieScope target_scope() const;
     std::size_t size_of_others(std::string_view name) const;
     std::string target_seal_context(const Transaction& transaction) const;

@@ -2,6 +2,7 @@
 
 #include "core/encoding.h"
 #include "core/url.h"
+#include "oidc/errors.h"
 
 namespace oidc {
 namespace {
@@ -55,8 +56,8 @@ Result<Origins> Origins::of(const Client& client, std::string_view origin)
                 ", which shares no cookies with redirect_uri " +
                 quoted(client.redirect_uri)};
     }
-    // An absolute URI tells the browser's scheme, too, where a proxy before
-    // nginx has ended TLS.
+    // An absolute URI also has the browser's scheme where a proxy terminates
+    // TLS.
     origins.redirect_uri = client.redirect_uri;
     origins.callback = callback->origin();
     origins.secure = callback->secure();

@@ -1,4 +1,4 @@
-// Where the browser is: the origins of its page and of the provider's way back.
+// The origins of a login: of the browser's page, and of the redirect URI.
 #pragma once
 
 #include "core/result.h"
@@ -9,12 +9,13 @@
 
 namespace oidc {
 
-// The browser is on https, as an absolute redirect_uri says, else the origin.
+// True where the browser is on https: by the scheme of an absolute
+// redirect_uri, else of the origin.
 bool is_secure(const Client& client, std::string_view origin);
 
 struct Origins {
-    // request_host where the request's host is none, or one that shares no
-    // cookie with an absolute redirect_uri.
+    // Error: request_host where the request has no usable host, or one that
+    // shares no cookie with an absolute redirect_uri.
     static Result<Origins> of(const Client& client, std::string_view origin);
 
     std::string redirect_uri;

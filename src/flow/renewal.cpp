@@ -1,32 +1,32 @@
 #include "flow/renewal.h"
 
-#include "flow/logout.h"
 #include "flow/origins.h"
+#include "flow/revocation.h"
 #include "oidc/client_auth.h"
 #include "oidc/cookies.h"
 
 namespace oidc {
 namespace {
 
-// What a renewal leaves where the session came to its end, and where its store
-// has it: a cookie's value would be a session in the hands of who sees it.
+// The result of a renewal where the session ended, and where it is in a store:
+// the value of the cookie would give the session to anybody who reads it.
 constexpr std::string_view no_session = "-";
 constexpr std::string_view in_store = "+";
 
-// From before the configuration named a store.
+// The session is from before the configuration named a store.
 bool wants_store(const Client& client, const Session& session)
 {
     return client.session_store == SessionStore::named && !session.ticket();
 }
 
-// An answer that was refused says nothing of the provider's health.
+// A refused response says nothing of the provider's health.
 bool is_out_of_reach(const Error& error)
 {
     return error.code == Errc::upstream_unreachable ||
         error.code == Errc::upstream_timeout;
 }
 
-// RFC 6750, 3.1: the new access token is of no use there, or of less.
+// RFC 6750, 3.1: the new access token is invalid or lacks the scope.
 bool is_withdrawn(const HttpResponse& response)
 {
     return response.status == 401 || response.status == 403;
@@ -44,7 +44,7 @@ bool Renewal::is_due(
 
 Step Renewal::judge(const Environment& env)
 {
-    // What was left for this session is this session, wherever it was left.
+    // The result for this session must be this session, wherever it was kept.
     if (!session_ || (!id_.empty() && session_->id() != id_)) {
         return Finish{};
     }
@@ -65,7 +65,7 @@ Step Renewal::judge(const Environment& env)
     return pass();
 }
 
-// Another request may have done it for this one, or failed.
+// Another request may have refreshed for this one, or failed.
 Step Renewal::acquired(const Environment& env, Result<Acquired> acquired)
 {
     if (!acquired) {
@@ -73,24 +73,25 @@ Step Renewal::acquired(const Environment& env, Result<Acquired> acquired)
     }
     auto is_ours = acquired->whose == Acquired::ours;
     if (is_ours && refresh_ == Refresh::asked_for) {
-        return ask(Learn{Part::metadata}, &Renewal::learn_keys);
+        return ask(NeedMetadata{}, &Renewal::need_keys);
     }
     refresh_ = Refresh::never;
     keep_result_ = failure_backoff;
     if (acquired->result.empty()) {
         return judge(env);
     }
-    return pick_up(env, acquired->result.front());
+    return take_result(env, acquired->result.front());
 }
 
-Step Renewal::pick_up(const Environment& env, const std::string& result)
+Step Renewal::take_result(const Environment& env, const std::string& result)
 {
     auto old = *std::exchange(session_, std::nullopt);
     id_ = old.id();
     if (result == in_store && old.ticket()) {
-        restoration_.emplace(provider_, Opened{{}, old.ticket()});
+        restoration_.emplace(provider_, CookieContent{{}, old.ticket()});
     } else {
-        restoration_.emplace(provider_, Opened::from_value(result, provider_));
+        restoration_.emplace(
+            provider_, CookieContent::from_value(result, provider_));
         value_ = result;
     }
     return restore(env);
@@ -106,7 +107,7 @@ Step Renewal::restore(const Environment& env)
     }
     session_ = std::move(restoration_->session);
     if (session_ && session_->owes_userinfo()) {
-        refresh_ = wanted_; // good for nobody before that is made up for
+        refresh_ = wanted_; // unusable until its user info is fetched
     }
     return judge(env);
 }
@@ -126,25 +127,25 @@ Step Renewal::restored(const Environment& env, Result<Loaded> loaded)
     return restore(env);
 }
 
-// The keys first: once the refresh token is spent nothing may be missing.
-Step Renewal::learn_keys(const Environment& env, Check learnt)
+// The keys come first: nothing may be missing once the refresh token is spent.
+Step Renewal::need_keys(const Environment& env, MetadataReply metadata)
 {
-    if (provider_.metadata(env.now) == nullptr) {
-        return keep_old(env, unknown(std::move(learnt)));
+    if (!metadata) {
+        return keep_old(env, std::move(metadata).error());
     }
-    return ask(Learn{Part::keys}, &Renewal::refresh);
+    metadata_ = std::move(*metadata);
+    return ask(NeedKeys{}, &Renewal::refresh);
 }
 
-Step Renewal::refresh(const Environment& env, Check learnt)
+Step Renewal::refresh(const Environment& env, KeysReply keys)
 {
-    auto metadata = provider_.metadata(env.now);
-    if (metadata == nullptr || provider_.keys(env.now) == nullptr) {
-        return keep_old(env, unknown(std::move(learnt)));
+    if (!keys) {
+        return keep_old(env, std::move(keys).error());
     }
-    metadata_ = *metadata;
-    auto request = refresh_request(metadata_, *session_->refresh_token());
+    keys_ = std::move(*keys);
+    auto request = refresh_request(*metadata_, *session_->refresh_token());
     auto proven =
-        authenticate(request, client(), metadata_, env.now, env.random);
+        authenticate(request, client(), *metadata_, env.now, env.random);
     if (!proven) {
         return keep_old(env, std::move(proven).error());
     }
@@ -167,52 +168,47 @@ Step Renewal::tokens(const Environment& env, Result<HttpResponse> response)
     if (tokens_.id_token.empty()) {
         return ask_userinfo(env);
     }
-    return ask(Learn{Part::keys}, &Renewal::verify);
+    return ask(NeedKeys{}, &Renewal::verify);
 }
 
-// Core, 12.2: of the same user; a nonce is not demanded.
-Step Renewal::verify(const Environment& env, Check learnt)
+Step Renewal::verify(const Environment& env, KeysReply keys)
 {
-    auto keys = provider_.keys(env.now);
-    if (keys == nullptr) {
-        return keep_old(env, unknown(std::move(learnt)));
+    if (!keys) {
+        return keep_old(env, std::move(keys).error());
     }
-    auto token = IdToken::verify(tokens_.id_token,
-        {client(), *keys, std::nullopt, tokens_.access_token, env.now});
-    if (!token && wants_newer_keys(token.error()) && !renewed_keys_) {
-        return judge_error(std::move(token).error(), &Renewal::verify);
+    keys_ = std::move(*keys);
+    auto token = IdToken::verify_refresh(tokens_.id_token,
+        {client(), *keys_, session_->claim("sub").value_or(""),
+            tokens_.access_token, env.now});
+    if (!token && may_retry(token.error())) {
+        return retry({keys_}, std::move(token).error(), &Renewal::verify);
     }
     if (!token) {
         return end_session(env, std::move(token).error());
-    }
-    if (token->subject() != session_->claim("sub")) {
-        return end_session(env,
-            {Errc::id_token_subject,
-                "id token has a different sub than the session"});
     }
     token_ = std::move(*token);
     return ask_userinfo(env);
 }
 
-// What the provider says of the user now counts, not what it said at the login.
+// The current user info replaces that of the login.
 Step Renewal::ask_userinfo(const Environment& env)
 {
-    if (!client().userinfo || metadata_.userinfo_endpoint.empty()) {
+    if (!client().userinfo || metadata_->userinfo_endpoint.empty()) {
         return renew(env);
     }
-    return ask(Fetch{userinfo_request(metadata_, tokens_.access_token), true},
+    return ask(Fetch{userinfo_request(*metadata_, tokens_.access_token), true},
         &Renewal::take_userinfo);
 }
 
-// The tokens are spent: a user info that is not to be had waits for the next
-// renewal, one that is refused or of somebody else ends the session.
+// The old tokens are spent: user info that cannot be fetched waits for the next
+// renewal; a refusal, or another subject, ends the session.
 Step Renewal::take_userinfo(
     const Environment& env, Result<HttpResponse> response)
 {
     if (!response) {
-        // Who leaves before it is asked for keeps no claims by that.
+        // A client that leaves early must not keep withdrawn claims.
         owes_userinfo_ = response.error().code == Errc::request_aborted;
-        put_off(std::move(response).error());
+        postpone(std::move(response).error());
         return renew(env);
     }
     if (is_withdrawn(*response)) {
@@ -222,21 +218,21 @@ Step Renewal::take_userinfo(
                     std::to_string(response->status)});
     }
     response_ = std::move(*response);
-    return verify_userinfo(env, Ok{});
+    return verify_userinfo(env, keys_);
 }
 
-Step Renewal::verify_userinfo(const Environment& env, Check learnt)
+Step Renewal::verify_userinfo(const Environment& env, KeysReply keys)
 {
-    auto keys = provider_.keys(env.now);
-    if (keys == nullptr) {
-        put_off(unknown(std::move(learnt)));
+    if (!keys) {
+        postpone(std::move(keys).error());
         return renew(env);
     }
+    keys_ = std::move(*keys);
     auto userinfo = UserInfo::verify(
-        response_, {client(), *keys, session_->claim("sub").value_or("")});
-    if (!userinfo && wants_newer_keys(userinfo.error()) && !renewed_keys_) {
-        return judge_error(
-            std::move(userinfo).error(), &Renewal::verify_userinfo);
+        response_, {client(), *keys_, session_->claim("sub").value_or("")});
+    if (!userinfo && may_retry(userinfo.error())) {
+        return retry(
+            {keys_}, std::move(userinfo).error(), &Renewal::verify_userinfo);
     }
     if (!userinfo && userinfo.error().code == Errc::userinfo_subject) {
         return end_session(env, std::move(userinfo).error());
@@ -244,30 +240,9 @@ Step Renewal::verify_userinfo(const Environment& env, Check learnt)
     if (userinfo) {
         userinfo_ = std::move(*userinfo);
     } else {
-        put_off(std::move(userinfo).error());
+        postpone(std::move(userinfo).error());
     }
     return renew(env);
-}
-
-// The provider may have changed its keys since we last asked: ask again, once.
-Step Renewal::judge_error(Error error, Next<Check> again)
-{
-    renewed_keys_ = true;
-    doubt_ = std::move(error);
-    verify_again_ = again;
-    return ask(Learn{Part::keys, true}, &Renewal::renewed_keys);
-}
-
-Step Renewal::renewed_keys(const Environment& env, Check learnt)
-{
-    if (learnt) {
-        return (this->*verify_again_)(env, std::move(learnt));
-    }
-    if (token_ || tokens_.id_token.empty()) {
-        put_off(std::move(*doubt_)); // of the user info alone
-        return renew(env);
-    }
-    return keep_old(env, std::move(*doubt_));
 }
 
 Step Renewal::renew(const Environment& env)
@@ -283,8 +258,8 @@ Step Renewal::renew(const Environment& env)
 Step Renewal::keep(const Environment& env)
 {
     auto is_stored = session_->ticket().has_value();
-    auto kept =
-        session_->keep(provider_, view_.cookie_room, env.now, env.random);
+    auto kept = seal_session(
+        *session_, provider_, view_.cookie_room, env.now, env.random);
     if (!kept) {
         return end_session(env, std::move(kept).error());
     }
@@ -296,29 +271,29 @@ Step Renewal::keep(const Environment& env)
     return ask(std::move(*kept->save), &Renewal::saved);
 }
 
-// The tokens are spent: without the new ones there is nothing to go on with.
+// The old tokens are spent: without the new ones the session is useless.
 Step Renewal::saved(const Environment&, Check saved)
 {
     return saved ? Step(pass()) : refuse(std::move(saved).error());
 }
 
-// The session is good until its own end; a request tries again later.
+// The session is valid until it expires; a later request tries again.
 Step Renewal::keep_old(const Environment& env, Error why)
 {
-    put_off(std::move(why));
+    postpone(std::move(why));
     refresh_ = Refresh::never;
     return judge(env);
 }
 
-void Renewal::put_off(Error why)
+void Renewal::postpone(Error why)
 {
     if (is_out_of_reach(why)) {
-        back_off_ = failure_backoff;
+        backoff_ = failure_backoff;
     }
     failure_ = std::move(why);
 }
 
-// Copies of its cookie end with it.
+// Copies of its cookie are revoked, too.
 Step Renewal::end_session(const Environment& env, Error why)
 {
     end_.warning = std::move(why);
@@ -358,7 +333,7 @@ Finish Renewal::pass()
     finish.session = std::move(session_);
     finish.warning = std::move(failure_);
     finish.keep_result = keep_result_;
-    finish.back_off = back_off_;
+    finish.failure_backoff = backoff_;
     if (!value_.empty()) {
         finish.cookies = session_cookies(
             client(), value_, view_.cookies, is_secure(client(), view_.origin));

@@ -1,7 +1,7 @@
-// What a session needs that comes back, before a page may have it: a place in
-// the store that the configuration names by now, new tokens before the old ones
-// end, a cookie that says when it was seen. The end has the session, or none
-// where there is none any more.
+// The renewal of an existing session, before a page gets it: a place in the
+// store that the configuration now names, new tokens before the old ones
+// expire, a cookie that says when the session was last used. Ends with the
+// session, or with none where it has ended.
 #pragma once
 
 #include "flow/restore.h"
@@ -14,9 +14,9 @@ namespace oidc {
 
 class Renewal : public Conversation<Renewal> {
 public:
-    // What becomes of tokens that end soon: they stay, for a request that does
-    // not need them; get what another request got for them, while the provider
-    // is left in peace; or the provider is asked.
+    // What to do with tokens that expire soon: keep them, for a request that
+    // does not need new ones; take those that another request has got, during a
+    // failure backoff; or request new ones.
     enum class Refresh { never, by_others, asked_for };
 
     // Provider and view outlive the renewal.
@@ -38,31 +38,30 @@ public:
         return refreshing_ ? "renewing a session" : "extending a session";
     }
 
-    // How long a renewal's result stays for requests that still come with what
-    // it replaced, and a failed one keeps others from trying.
+    // How long the result of a renewal is kept for requests that still have the
+    // old cookie, and how long a failed one keeps this session from the next
+    // attempt.
     static constexpr Seconds grace = 300s;
     static constexpr Seconds retry_after = 30s;
 
-    // How long a provider that was not reached for one session is not asked for
-    // others.
+    // How long a provider that could not be reached for one session is not
+    // asked for others.
     static constexpr Seconds failure_backoff = 10s;
 
 private:
     Step judge(const Environment& env);
     Step acquired(const Environment& env, Result<Acquired> acquired);
-    Step pick_up(const Environment& env, const std::string& result);
+    Step take_result(const Environment& env, const std::string& result);
     Step restore(const Environment& env);
     Step restored(const Environment& env, Result<Loaded> loaded);
     Step pinned(const Environment& env, Check pinned);
-    Step learn_keys(const Environment& env, Check learnt);
-    Step refresh(const Environment& env, Check learnt);
+    Step need_keys(const Environment& env, MetadataReply metadata);
+    Step refresh(const Environment& env, KeysReply keys);
     Step tokens(const Environment& env, Result<HttpResponse> response);
-    Step verify(const Environment& env, Check learnt);
+    Step verify(const Environment& env, KeysReply keys);
     Step ask_userinfo(const Environment& env);
     Step take_userinfo(const Environment& env, Result<HttpResponse> response);
-    Step verify_userinfo(const Environment& env, Check learnt);
-    Step judge_error(Error error, Next<Check> again);
-    Step renewed_keys(const Environment& env, Check learnt);
+    Step verify_userinfo(const Environment& env, KeysReply keys);
     Step renew(const Environment& env);
     Step keep(const Environment& env);
     Step saved(const Environment& env, Check saved);
@@ -70,7 +69,7 @@ private:
     Step dropped(const Environment& env, Check dropped);
 
     void note(Check done);
-    void put_off(Error why);
+    void postpone(Error why);
     Finish pass();
     Step keep_old(const Environment& env, Error why);
     Step end_session(const Environment& env, Error why);
@@ -82,26 +81,24 @@ private:
     std::optional<Session> session_;
     Refresh refresh_;
     Refresh wanted_;
-    std::optional<Restoration> restoration_; // of what another request left
-    std::string id_;                         // of the session that it renewed
+    std::optional<Restoration> restoration_; // of another request's result
+    std::string id_;                         // of the session being restored
 
     bool refreshing_ = false;
     bool has_renewed_ = false;
     bool owes_userinfo_ = false;
-    Metadata metadata_; // as it was when the tokens were asked for
+    std::shared_ptr<const Metadata> metadata_;
+    std::shared_ptr<const KeySet> keys_;
     Tokens tokens_;
     std::optional<IdToken> token_;
     std::optional<UserInfo> userinfo_;
     HttpResponse response_; // with the user info
-    bool renewed_keys_ = false;
-    std::optional<Error> doubt_; // that newer keys may settle
-    Next<Check> verify_again_ = nullptr;
 
-    std::string value_;  // of the cookie that holds what came of it
-    std::string result_; // for other requests with the old one
+    std::string value_;  // of the cookie with the result
+    std::string result_; // for requests with the old cookie
     std::optional<Error> failure_;
     Seconds keep_result_ = retry_after;
-    Seconds back_off_{};
+    Seconds backoff_{};
     Finish end_;
 };
 

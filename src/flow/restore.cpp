@@ -4,21 +4,23 @@
 
 namespace oidc {
 
-Restoration::Restoration(const Provider& provider, std::vector<Opened> held) :
-    provider_(&provider), others_(std::move(held))
+Restoration::Restoration(
+    const Provider& provider, std::vector<CookieContent> contents) :
+    provider_(&provider),
+    others_(std::move(contents))
 {
     std::reverse(others_.begin(), others_.end());
-    go_on();
+    advance();
 }
 
-Restoration::Restoration(const Provider& provider, Opened opened) :
+Restoration::Restoration(const Provider& provider, CookieContent opened) :
     provider_(&provider), opened_(std::move(opened))
 {
 }
 
-void Restoration::go_on()
+void Restoration::advance()
 {
-    opened_ = Opened();
+    opened_ = CookieContent();
     if (!session && !others_.empty()) {
         opened_ = std::move(others_.back());
         others_.pop_back();
@@ -42,18 +44,18 @@ void Restoration::take(const Loaded& loaded, Time now)
     if (opened_.session || open(loaded)) {
         take_as_it_is(now);
     } else if (!opened_.session) {
-        go_on();
+        advance();
     }
 }
 
 void Restoration::take_as_it_is(Time now)
 {
     accept(now);
-    go_on();
+    advance();
 }
 
-// True when its revocations are known, too: the ticket may be older than the
-// session's keys.
+// True when its revocations are known, too: the session may have other
+// revocation keys than the ticket.
 bool Restoration::open(const Loaded& loaded)
 {
     auto ticket = *std::exchange(opened_.ticket, std::nullopt);
@@ -98,7 +100,7 @@ Step Restore::loaded(const Environment& env, Result<Loaded> loaded)
     return start(env);
 }
 
-// What was pinned has ended either way.
+// The session has ended whether or not the pin succeeded.
 // NOLINTNEXTLINE(performance-unnecessary-value-param): so answers come
 Step Restore::pinned(const Environment&, Check)
 {

@@ -1,34 +1,35 @@
-// From what the browser's cookie holds to the session that it stands for: the
-// store is asked for it and for its revocations, then it is accepted or not.
+// From the content of the browser's cookies to the session: load it and its
+// revocations from the store, then accept it or not.
 #pragma once
 
 #include "flow/step.h"
+#include "oidc/cookie_content.h"
 
 #include <optional>
 #include <vector>
 
 namespace oidc {
 
-// The restoring itself, for whoever asks the store: ask for what next() names
-// and take() the answer, until there is nothing more to ask. The provider
+// The steps of a restoration, for a caller that has the store: load what next()
+// returns and take() the result, until next() returns nothing. The provider
 // outlives it.
 class Restoration {
 public:
-    // The first of them that is good counts.
-    Restoration(const Provider& provider, std::vector<Opened> held);
-    Restoration(const Provider& provider, Opened opened);
+    // The first good session wins.
+    Restoration(const Provider& provider, std::vector<CookieContent> contents);
+    Restoration(const Provider& provider, CookieContent opened);
 
-    // At most twice for each.
+    // At most two loads for each of them.
     std::optional<Load> next() const;
     void take(const Loaded& loaded, Time now);
 
-    // For a session at hand, in a node where nothing is revoked: nothing to
-    // ask.
+    // For a session in a cookie, in a node without revocation records: needs no
+    // load.
     void take_as_it_is(Time now);
     bool is_at_hand() const { return opened_.session.has_value(); }
 
-    // What came of it; the session, or none, and what the first was refused for
-    // that had been revoked.
+    // The result: the session, or none; and the records to pin, of the first
+    // session that was revoked.
     std::optional<Session> session;
     std::optional<Pin> pin;
 
@@ -37,18 +38,18 @@ private:
     bool open(const Loaded& loaded);
     void accept(Time now);
 
-    void go_on();
+    void advance();
 
     const Provider* provider_;
-    std::vector<Opened> others_; // the next one is the last
-    Opened opened_;
+    std::vector<CookieContent> others_; // the last one is next
+    CookieContent opened_;
 };
 
-// The same as a flow. Its end has the session, or none.
+// The same as a flow. Ends with the session, or with none.
 class Restore : public Conversation<Restore> {
 public:
-    Restore(const Provider& provider, std::vector<Opened> held) :
-        restoration_(provider, std::move(held))
+    Restore(const Provider& provider, std::vector<CookieContent> contents) :
+        restoration_(provider, std::move(contents))
     {
     }
 

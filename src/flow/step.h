@@ -1,14 +1,19 @@
-// What a flow may ask of its environment and what it is told. A flow is a
+// What a flow may ask of its environment, and the answers. A flow is a
 // conversation that decides and never does: start() and resume() return the
-// next Step, and whoever drives it performs that and resumes with the answer.
+// next Step; a driver performs it and resumes the flow with the answer.
 #pragma once
 
 #include "core/http.h"
 #include "core/result.h"
+#include "oidc/document.h"
+#include "oidc/errors.h"
+#include "oidc/id_token.h"
 #include "oidc/provider.h"
-#include "oidc/session.h"
+#include "oidc/refetch.h"
+#include "oidc/session_seal.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,24 +32,24 @@ struct Environment {
 struct RequestView {
     std::string_view method;
     std::string_view target; // raw request target: path and query
-    std::string_view reply;  // a form: of the provider, in a callback
+    std::string_view reply;  // a form: the query or the body
     std::string origin;      // scheme://authority, as the browser sees it
     std::vector<std::string_view> cookies;
     std::string_view fetch_site; // the Sec-Fetch-Site of W3C Fetch Metadata
     std::string_view fetch_mode;
     std::string_view fetch_dest;
-    std::string_view purpose; // what the browser says it may ask in advance for
-    std::string_view source;  // Origin, else Referer: the page that leads here
-    std::string address;      // of the client, an IPv6 one's first 8 bytes
-    std::string extra_args;   // of the authorization request, a form
+    std::string_view purpose;     // Sec-Purpose: prefetch and the like
+    std::string_view source;      // Origin, else Referer
+    std::string address;          // of the client; of IPv6 the first 8 bytes
+    std::string extra_args;       // of the authorization request, a form
     bool shares_callback = false; // with another issuer, in the same server
-    std::size_t cookie_room = 0;  // bytes that our cookies may take
+    std::size_t cookie_room = 0;  // bytes left for our cookies
 };
 
-// Each step that wants an answer names its type, with which to resume.
+// Each step that has an answer names its type as Reply.
 
-// Ask this. What can be done without fails at once where the client has gone,
-// and the flow goes on.
+// Send this request. An optional one fails at once where the client has gone,
+// and the flow continues.
 struct Fetch {
     using Reply = Result<HttpResponse>;
 
@@ -52,49 +57,52 @@ struct Fetch {
     bool is_optional = false;
 };
 
-// See to it that the provider's part is known, by one question for all who
-// need it meanwhile. With `anew`, that it is newer than it was: an error where
-// it cannot be had, or was asked for too often by askers of that kind.
-struct Learn {
-    using Reply = Check;
+// The provider's metadata, in one request for all flows that need them at the
+// same time.
+struct NeedMetadata {
+    using Reply = Result<std::shared_ptr<const Metadata>>;
+};
 
-    Part part;
-    bool anew = false;
+// The same of the provider's keys. Where keys that are known cannot verify a
+// token, newer ones than these: an error where the provider has none, or where
+// requests of this kind have fetched them too often.
+struct NeedKeys {
+    using Reply = Result<std::shared_ptr<const KeySet>>;
+
+    std::shared_ptr<const KeySet> newer_than = {};
     Asker asker = Asker::known;
 };
 
-// Work that anybody can cause, past all that limits requests to pages: tokens
-// of a code; a pushed request; the decryption and proof of a logout token.
+// Work that any client can cause, past all limits of requests for pages: the
+// tokens of a code, a pushed request, the verification of a logout token.
 enum class Work { login, push, logout };
 
-// Take a token of this client's bucket for it: login_limit or logout_limit
-// where none is left. The answer is a receipt, against which the token is given
-// back; empty where there is no limit.
+// Charge the client for it. Errors: login_limit, logout_limit. The answer is a
+// receipt that a refund needs; empty where there is no limit.
 struct Charge {
     using Reply = Result<std::string>;
 
     Work work;
 };
 
-// What is done once, however many requests in however many workers are about
-// to do it: a state serves one callback, a refresh token one renewal, a logout
-// token one logout.
+// What may run once only, in all workers: a state serves one callback, a
+// refresh token one renewal, a logout token one logout.
 enum class Purpose { login, renewal, logout };
 
-// Whose such a thing is: this flow's, or another one's, which has come to an
-// end and may have left a result for copies of itself, a callback its session's
-// cookies, a renewal its session; or which vanished without an end.
+// Whose the lock is: this flow's; another one's that has ended, with its result
+// for copies of it, of a callback the session's cookies, of a renewal the
+// session; or another one's that vanished without an end.
 struct Acquired {
     enum Whose { ours, ended, vanished } whose;
     std::vector<std::string> result; // lines
 };
 
-// Acquire its id, for this flow alone.
+// Acquire the lock of this id.
 struct Acquire {
     using Reply = Result<Acquired>;
 
     std::string id;
-    Time until; // when the thing expires by itself
+    Time until; // when the lock expires
     Purpose purpose = Purpose::login;
 };
 
@@ -103,11 +111,9 @@ struct Loaded {
     TimeMs revoked_at{}; // TimeMs(): never
 };
 
-// Keep something in the client's store: Save, of oidc/session. Then:
-//
-// Get what the store keeps under a key, whose time to live then
-// begins anew where sessions end by idleness; and when the latest of these
-// revocation keys was revoked.
+// Save, of oidc/session, saves something in the store. Load gets what the store
+// has under a key, which restarts its time to live where sessions have an idle
+// timeout; and when the latest of these revocation keys was revoked.
 struct Load {
     using Reply = Result<Loaded>;
 
@@ -121,74 +127,75 @@ struct Drop {
     std::string key;
 };
 
-// The time now by the clock that the store stamps revocations by.
+// Read the clock that the store stamps revocation records with.
 struct ReadClock {
     using Reply = Result<TimeMs>;
 };
 
-// End, before their time, all sessions with one of these keys that have begun
-// until now, or until then if that is later: a clock may have been set back.
+// Revoke all sessions with one of these keys that began until now, or until
+// `least` if that is later: a clock may have been set back.
 struct Revoke {
     using Reply = Check;
 
     std::vector<std::string> keys;
-    std::string subject;   // the subject_key() of their user, where it is known
-    Time until;            // no such session lives longer
-    bool is_proven = true; // else anybody could have asked for it
-    TimeMs least{};        // when the session began that is meant for sure
-    std::string address = {}; // whose share it takes that is not proven
+    std::string subject;      // subject_key() of the user, where known
+    Time until;               // no such session lasts longer
+    bool is_proven = true;    // false: any client can cause it
+    TimeMs least{};           // start of a session that must be included
+    std::string address = {}; // whose share an unproven one takes
 };
 
-// A session was refused since one of these keys, its own the first, was
-// revoked: that is kept, whoever asked for it. Where copies of it do not know
-// all of the keys, it is also revoked by its own, until they have ended.
+// A session was refused because one of these keys, its own the first, was
+// revoked: keep the record, whatever caused it. Where copies of the session do
+// not know all keys, also revoke its own key until those copies have expired.
 struct Pin {
     using Reply = Check;
 
     std::vector<std::string> keys;
     std::string subject;
     TimeMs started{};    // when it began
-    Time copies_until{}; // Time(): there are none of that kind
+    Time copies_until{}; // Time(): there are no such copies
 };
 
-// What a Finish shows instead of going to its location.
+// The page that a Finish shows instead of a redirect to its location.
 enum class Page {
     none,
-    logged_in, // and goes there from this page, not by a redirect
+    logged_in, // the page goes to the location
     logged_out,
-    logged_out_here, // copies elsewhere may live on
+    logged_out_here, // copies elsewhere may still be valid
     logging_out,     // and goes there from this page, not by a redirect
     confirm_logout,
-    done, // for the provider's own eyes
+    done, // for the provider alone
 };
 
-// The end: an error, where the browser goes, or what it sees. Cookies and a
-// page may go with an error, too.
+// The end: an error, a redirect, or a page. An error may have cookies and a
+// page, too.
 struct Finish {
     std::optional<Error> error;
     std::string location;
     std::vector<std::string> cookies; // Set-Cookie values
     std::optional<Session> session;
     Page page = Page::none;
-    std::string confirmation;     // what the page to confirm a logout posts
-    std::optional<Error> warning; // went wrong, but is not in the way
+    std::string confirmation;     // that the confirmation page posts
+    std::optional<Error> warning; // a failure that did not stop the flow
 
-    // For copies of the flow that come to acquire what it had, and for how
-    // long; a renewal is not tried again before.
+    // For copies of the flow that try to acquire its lock, and for how many
+    // seconds; a renewal is not tried again before that.
     std::vector<std::string> result;
     Seconds keep_result = 30s;
 
-    // For how long no other session of this provider is renewed.
-    Seconds back_off{};
+    // Failure backoff: for how many seconds no other session of this provider
+    // is renewed.
+    Seconds failure_backoff{};
 
-    // The receipt of a token that goes back to its bucket; empty: none does.
+    // The receipt of the charge to refund; empty: none.
     std::string refund;
 };
 
-using Step = std::variant<Fetch, Learn, Charge, Acquire, Load, Save, Drop,
-    ReadClock, Revoke, Pin, Finish>;
-using Answer = std::variant<Result<HttpResponse>, Check, Result<Acquired>,
-    Result<Loaded>, Result<TimeMs>, Result<std::string>>;
+using Step = std::variant<Fetch, NeedMetadata, NeedKeys, Charge, Acquire, Load,
+    Save, Drop, ReadClock, Revoke, Pin, Finish>;
+using Answer = std::variant<Fetch::Reply, NeedMetadata::Reply, NeedKeys::Reply,
+    Check, Acquire::Reply, Load::Reply, ReadClock::Reply, Charge::Reply>;
 
 class Flow {
 public:
@@ -196,50 +203,53 @@ public:
     virtual Step start(const Environment& env) = 0;
     virtual Step resume(const Environment& env, Answer answer) = 0;
 
-    // What it is doing, after "while" in a log sentence.
+    // Its action, after "while" in a log sentence.
     virtual std::string_view action() const = 0;
 };
 
-// Remembers where a flow goes on: ask() with the member function that takes
-// that step's answer, as nginx keeps a `process` pointer.
+// Remembers where a flow resumes: ask() takes the member function that gets
+// the step's answer, as nginx keeps a `process` pointer.
 template <class Self>
 class Conversation : public Flow {
 public:
     Step resume(const Environment& env, Answer answer) override
     {
-        auto self = static_cast<Self*>(this);
-        switch (answer.index()) {
-        case 0:
-            return (self->*std::get<0>(next_))(
-                env, std::get<0>(std::move(answer)));
-        case 1:
-            return (self->*std::get<1>(next_))(
-                env, std::get<1>(std::move(answer)));
-        case 2:
-            return (self->*std::get<2>(next_))(
-                env, std::get<2>(std::move(answer)));
-        case 3:
-            return (self->*std::get<3>(next_))(
-                env, std::get<3>(std::move(answer)));
-        case 4:
-            return (self->*std::get<4>(next_))(
-                env, std::get<4>(std::move(answer)));
-        default:
-            return (self->*std::get<5>(next_))(
-                env, std::get<5>(std::move(answer)));
-        }
+        return std::visit(
+            [&]<class A>(A&& reply) {
+                auto next = std::get<Next<std::decay_t<A>>>(next_);
+                return (self().*next)(env, std::forward<A>(reply));
+            },
+            std::move(answer));
     }
 
 protected:
-    template <class A>
-    using Next = Step (Self::*)(const Environment&, A);
+    template <class Reply>
+    using Next = Step (Self::*)(const Environment&, Reply);
 
-    // With the member function that takes this kind of step's answer.
+    using MetadataReply = NeedMetadata::Reply;
+    using KeysReply = NeedKeys::Reply;
+
     template <class Asked>
     Step ask(Asked step, Next<typename Asked::Reply> next)
     {
         next_ = next;
         return step;
+    }
+
+    // The provider may have replaced its keys: true where newer ones may verify
+    // what failed with this error. Once in a flow.
+    bool may_retry(const Error& error) const
+    {
+        return !again_ && wants_newer_keys(error);
+    }
+
+    // Resumes `again` with newer keys than these, or with `error` where there
+    // are none.
+    Step retry(NeedKeys newer, Error error, Next<KeysReply> again)
+    {
+        retried_error_ = std::move(error);
+        again_ = again;
+        return ask(std::move(newer), &Conversation::retried);
     }
 
     static Finish failed(Error error)
@@ -251,25 +261,22 @@ protected:
 
     static Step refuse(Error error) { return failed(std::move(error)); }
 
-    // For a part that is not known: what was learnt says why, unless time has
-    // run over it meanwhile.
-    static Error unknown(Check learnt)
-    {
-        return learnt ?
-            Error{Errc::upstream_timeout, "provider did not respond in time"} :
-            std::move(learnt).error();
-    }
-
-    static Step refuse_unknown(Check learnt)
-    {
-        return refuse(unknown(std::move(learnt)));
-    }
-
 private:
-    std::variant<Next<Result<HttpResponse>>, Next<Check>,
-        Next<Result<Acquired>>, Next<Result<Loaded>>, Next<Result<TimeMs>>,
-        Next<Result<std::string>>>
+    Self& self() { return *static_cast<Self*>(this); }
+
+    Step retried(const Environment& env, KeysReply keys)
+    {
+        return (self().*again_)(
+            env, keys ? std::move(keys) : KeysReply(std::move(retried_error_)));
+    }
+
+    std::variant<Next<Fetch::Reply>, Next<MetadataReply>, Next<KeysReply>,
+        Next<Check>, Next<Acquire::Reply>, Next<Load::Reply>,
+        Next<ReadClock::Reply>, Next<Charge::Reply>>
         next_;
+
+    Next<KeysReply> again_ = nullptr;
+    Error retried_error_{};
 };
 
 }

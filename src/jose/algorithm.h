@@ -1,5 +1,5 @@
-// The signature algorithms we know (RFC 7518, 3.1; RFC 8037, 3.1), one row
-// each: what key an algorithm takes and what its signature looks like.
+// The supported signature algorithms (RFC 7518, 3.1; RFC 8037, 3.1), one row
+// each: the key type and the signature format of each.
 #pragma once
 
 #include "core/crypto.h"
@@ -15,12 +15,12 @@ struct Algorithm {
     std::string_view name;
     Kty kty;
     std::string_view crv;   // for ec and okp
-    Hash hash;              // also the one of at_hash
-    std::size_t signature;  // exact size in bytes; 0: the key decides
+    Hash hash;              // also for at_hash
+    std::size_t signature;  // exact size in bytes; 0: that of the key
     std::size_t min_secret; // bytes, for oct (RFC 7518, 3.2)
 };
 
-// Null for names not in the table, "none" among them.
+// Null for names not in the table, including "none".
 const Algorithm* find_algorithm(std::string_view name);
 
 }

@@ -29,7 +29,7 @@ const Curve* find_curve(std::string_view name)
 void Assembly::add(const char* name, const Secret& number)
 {
     auto text = number.reveal();
-    // A secure number makes a parameter that OpenSSL wipes.
+    // OpenSSL wipes a parameter that is made from a secure BIGNUM.
     auto& secure = numbers_.emplace_back(BN_secure_new());
     good_ = good_ && secure != nullptr &&
         BN_bin2bn(bytes(text), static_cast<int>(text.size()), secure.get()) !=

@@ -1,5 +1,5 @@
-// Keys in OpenSSL's hands: put together of the parts that a JWK has, taken
-// apart into them, and a signature made and verified without cjose.
+// OpenSSL keys: built from the members of a JWK and split into them, with
+// signing and verification that do not need cjose.
 #pragma once
 
 #include "core/crypto.h"
@@ -20,14 +20,14 @@ namespace oidc {
 // RFC 7518, 6.2.1.1
 struct Curve {
     const char* name;
-    const char* group; // for OpenSSL
-    std::size_t size;  // of a coordinate, and of the private key
+    const char* group; // OpenSSL's name
+    std::size_t size;  // bytes of a coordinate and of the private key
 };
 
-// P-256, P-384 and P-521 by a JWK's "crv"; null for another.
+// Finds P-256, P-384 or P-521 by the "crv" of a JWK; null for others.
 const Curve* find_curve(std::string_view name);
 
-// Of the parts of a key, the names in a JWK and in OpenSSL.
+// The names of a key parameter in a JWK and in OpenSSL.
 struct KeyPart {
     const char* jwk;
     const char* openssl;
@@ -45,7 +45,7 @@ inline constexpr std::array rsa_parts{
     KeyPart{"qi", OSSL_PKEY_PARAM_RSA_COEFFICIENT1},
 };
 
-inline constexpr std::size_t rsa_parts_least = 3;
+inline constexpr std::size_t min_rsa_parts = 3;
 
 inline constexpr std::array ec_parts{
     KeyPart{"x", OSSL_PKEY_PARAM_EC_PUB_X},
@@ -53,7 +53,7 @@ inline constexpr std::array ec_parts{
     KeyPart{"d", OSSL_PKEY_PARAM_PRIV_KEY},
 };
 
-// Makes a key of parameters.
+// Builds a key from parameters.
 class Assembly {
 public:
     void add(const char* name, const Secret& number);
@@ -63,7 +63,7 @@ public:
 
     void add_name(const char* name, const char* value);
 
-    // Null if anything failed on the way. `type` is RSA or EC, `selection`
+    // Null if any call failed. `type` is RSA or EC, `selection`
     // EVP_PKEY_KEYPAIR or EVP_PKEY_PUBLIC_KEY.
     Handled<EVP_PKEY> make(const char* type, int selection);
 
@@ -76,15 +76,15 @@ private:
 // RSA, EC or Ed25519; nothing for another type.
 std::optional<Kty> kty_of(EVP_PKEY* key);
 
-// Of an EC key; null for a curve that find_curve() does not know.
+// The curve of an EC key; null if find_curve() does not know it.
 const Curve* curve_of(EVP_PKEY* key);
 
-// Null for a part that the key has not got.
+// Null if the key does not have this parameter.
 Handled<BIGNUM> number_of(EVP_PKEY* key, const char* openssl_name);
 
-// A null `hash` is for Ed25519, which brings its own (RFC 8032, 5.1); with any
-// other an RSA key makes an RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). What fails
-// leaves its errors in OpenSSL's queue.
+// `hash` is null for Ed25519, which has its own (RFC 8032, 5.1). With a hash,
+// RSA keys use RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). Failures leave errors in
+// OpenSSL's queue.
 std::optional<std::string> sign_by_openssl(
     EVP_PKEY* key, const EVP_MD* hash, std::string_view text);
 bool verify_by_openssl(EVP_PKEY* key, const EVP_MD* hash,

@@ -1,5 +1,5 @@
-// What OpenSSL and cjose hand out, owned: released, and wiped where it is
-// secret, at the end of its scope. For the sources of jose/ alone.
+// Owning pointers to objects of OpenSSL and cjose: released, and wiped where
+// secret, at the end of the scope. For the sources of jose/ only.
 #pragma once
 
 #include <cjose/cjose.h>
@@ -38,7 +38,7 @@ struct Release {
 template <class T>
 using Handled = std::unique_ptr<T, Release>;
 
-// The form in which both libraries want them.
+// Both libraries take bytes as unsigned char.
 inline const unsigned char* bytes(std::string_view text)
 {
     return reinterpret_cast<const unsigned char*>(text.data());

@@ -1,6 +1,7 @@
 #include "jose/jwe.h"
 
 #include "core/encoding.h"
+#include "core/text.h"
 #include "jose/handled.h"
 
 #include <openssl/core_names.h>
@@ -45,7 +46,7 @@ const Encryption* find_encryption(std::string_view name)
     return nullptr;
 }
 
-// A compact JWE, as text, and decoded what has a size to check.
+// A compact JWE as text, and decoded where a size is checked.
 struct Parts {
     std::string_view compact;
     std::string_view header;
@@ -70,9 +71,7 @@ std::optional<Parts> split(std::string_view compact, std::string& why)
     std::string header;
     auto rest = compact;
     for (std::size_t i = 0; i < part_count; i++) {
-        auto dot = rest.find('.');
-        texts[i] = rest.substr(0, dot);
-        rest.remove_prefix(std::min(rest.size(), texts[i].size() + 1));
+        texts[i] = take_until(rest, '.');
         auto decoded = base64url_decode(texts[i]);
         if (!decoded) {
             why = "is not base64url";
@@ -91,7 +90,7 @@ std::optional<Parts> split(std::string_view compact, std::string& why)
         std::move(header), sizes[1], sizes[2], sizes[4]};
 }
 
-// Takes the plaintext out of the library's hands, and wipes it there.
+// Copies the plaintext and wipes the library's buffer.
 std::optional<std::string> finish(cjose_jwe_t* jwe, const cjose_jwk_t* key)
 {
     if (jwe == nullptr) {
@@ -109,9 +108,9 @@ std::optional<std::string> finish(cjose_jwe_t* jwe, const cjose_jwk_t* key)
     return plain;
 }
 
-// cjose does not hold the content's key against the size that "enc" needs. It
-// reads one that is short out of a buffer as long as the modulus, so nothing
-// worse comes of it than a weak key of the sender's own choice.
+// cjose does not compare the size of the content encryption key with the one
+// that "enc" requires. It reads a short key from a buffer as long as the
+// modulus, so the only effect is a weak key chosen by the sender.
 std::optional<std::string> open_by_rsa(
     const Parts& parts, const cjose_jwk_t* key)
 {
@@ -121,10 +120,10 @@ std::optional<std::string> open_by_rsa(
     return finish(jwe.get(), key);
 }
 
-// With the content's key itself. The header is authenticated as it came, but
-// cjose shall read "dir" where it says ECDH-ES, whose decryption leaks memory
-// in cjose 0.6.2: it prefers the "alg" of a recipient's own header, which the
-// JSON serialization has.
+// Decrypts with the content encryption key itself. The header is authenticated
+// unchanged, but cjose must use "dir" for ECDH-ES, whose decryption leaks
+// memory in cjose 0.6.2. It prefers the "alg" of a recipient's header, which
+// the JSON serialization has.
 std::optional<std::string> open_directly(const Parts& parts, const Secret& key)
 {
     auto text = R"({"protected":")" + std::string(parts.header) +
@@ -140,8 +139,8 @@ std::optional<std::string> open_directly(const Parts& parts, const Secret& key)
     return jwk != nullptr ? finish(jwe.get(), jwk.get()) : std::nullopt;
 }
 
-// OpenID Connect Core, 10.2: the left part of the shortest SHA-2 that is long
-// enough.
+// OpenID Connect Core, 10.2: the left part of the shortest SHA-2 hash that is
+// long enough.
 Secret key_of_secret(std::string_view secret, std::size_t size)
 {
     auto hash = size <= 32 ? Hash::sha256 :
@@ -173,7 +172,7 @@ Secret concat_kdf(
     Handled<EVP_KDF_CTX> context(
         kdf != nullptr ? EVP_KDF_CTX_new(kdf.get()) : nullptr);
     std::string z(shared.reveal());
-    auto other_info = info; // OpenSSL asks for what it could write to
+    auto other_info = info; // OpenSSL takes non-const pointers
     char hash[] = "SHA256";
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, hash, 0),
@@ -190,7 +189,7 @@ Secret concat_kdf(
     return done ? Secret(std::move(derived)) : Secret();
 }
 
-// An absent one is as good as an empty one.
+// An absent member equals an empty one.
 std::optional<std::string> party_info(JsonValue header, const char* name)
 {
     auto text = header[name].string();
@@ -285,7 +284,7 @@ bool has_key(std::string_view alg, const DecryptionKeys& keys, std::string& why)
     return true;
 }
 
-// `why` stays empty where it is the ciphertext that does not open.
+// `why` stays empty if the ciphertext does not decrypt.
 std::optional<std::string> open(const Parts& parts, JsonValue header,
     const DecryptionKeys& keys, const Encryption& encryption, std::string& why)
 {

@@ -1,5 +1,5 @@
-// JSON Web Encryption in compact serialization (RFC 7516, 7.1): open a token
-// that is encrypted to us.
+// JSON Web Encryption in compact serialization (RFC 7516, 7.1): decrypts tokens
+// that are encrypted to the client.
 #pragma once
 
 #include "jose/private_key.h"
@@ -12,11 +12,11 @@
 
 namespace oidc {
 
-// Of a client_secret that "dir" makes a key of, in bytes (OpenID Connect Core,
-// 10.2 and 16.19).
+// The minimum size of a client_secret used for "dir", in bytes (OpenID Connect
+// Core, 10.2 and 16.19).
 constexpr std::size_t min_dir_secret = 32;
 
-// What we can open tokens with; both are borrowed, and either may be absent.
+// The keys to decrypt tokens with. Both are borrowed; either may be absent.
 struct DecryptionKeys {
     const PrivateKey* key = nullptr;
     std::string_view client_secret; // for "dir"
@@ -25,14 +25,14 @@ struct DecryptionKeys {
 // RSA-OAEP, ECDH-ES, dir.
 bool is_known_encryption_alg(std::string_view name);
 
-// Five parts, where a JWS has three.
+// A JWE has five parts, a JWS three.
 bool is_jwe(std::string_view compact);
 
-// The plaintext (RFC 7516, 5.2). Nothing for anything but strict base64url
-// parts of exact sizes, up to 65536 bytes of ciphertext, with a JSON header
-// without "zip" and "crit", for an algorithm that is not `allowed` or that no
-// key of ours is for, and for what does not decrypt, which is one answer
-// whatever step failed. `why` then completes "id token ...".
+// The plaintext (RFC 7516, 5.2). Nothing unless the parts are strict base64url
+// of exact sizes, with up to 65536 bytes of ciphertext, the header is JSON
+// without "zip" and "crit", and the algorithm is `allowed` and has a key.
+// Failures to decrypt are all reported alike, whatever step failed. `why` then
+// completes "id token ...".
 std::optional<std::string> decrypt(std::string_view compact,
     const DecryptionKeys& keys, std::span<const std::string> allowed,
     std::string& why);

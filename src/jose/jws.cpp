@@ -1,6 +1,7 @@
 #include "jose/jws.h"
 
 #include "core/encoding.h"
+#include "core/text.h"
 
 #include <algorithm>
 
@@ -22,10 +23,7 @@ std::optional<std::string> read_typ(JsonValue value)
     if (!value.exists()) {
         return {};
     }
-    auto typ = value.text();
-    for (auto& c : typ) {
-        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-    }
+    auto typ = lower_case(value.text());
     if (typ.starts_with(prefix)) {
         typ.erase(0, prefix.size());
     }
@@ -72,7 +70,7 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
     if ((*header)["crit"].exists()) {
         return error_of(kind, &TokenKind::crit, "has a critical extension");
     }
-    // RFC 7797: without "crit" it would be ignored, but nobody means that.
+    // RFC 7797: "b64" without "crit" would be ignored; nobody means that.
     if ((*header)["b64"].exists() || (*header)["enc"].exists()) {
         return malformed("has a header of another kind of token");
     }

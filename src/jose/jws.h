@@ -1,5 +1,5 @@
-// JSON Web Signature in compact serialization (RFC 7515, 7.1): read a token,
-// and verify it against a key set and a list of allowed algorithms.
+// JSON Web Signature in compact serialization (RFC 7515, 7.1): parses a token
+// and verifies it with a key set and a list of allowed algorithms.
 #pragma once
 
 #include "core/json.h"
@@ -13,7 +13,7 @@
 
 namespace oidc {
 
-// What a token is: the name and the codes of what can be wrong with one.
+// A kind of token: its name and its error codes.
 struct TokenKind {
     std::string_view name;
     Errc malformed;
@@ -23,27 +23,27 @@ struct TokenKind {
     Errc signature;
 };
 
-// A token as it came. Its payload has no way out but verify().
+// A parsed token. Only verify() gives access to its payload.
 class Jws {
 public:
-    // Malformed is anything but three strict base64url parts with a JSON
-    // header; alg an algorithm that is not `allowed`, "none" always among
-    // those; crit any critical extension, since we understand none (RFC 7515,
-    // 4.1.11). Keys and URLs in the header (jwk, jku, x5u, x5c) are not read
-    // at all. The kind must be a constant.
+    // Errors: malformed unless there are three strict base64url parts with a
+    // JSON header; alg for an algorithm that is not `allowed`, always including
+    // "none"; crit for any critical extension, since none is supported (RFC
+    // 7515, 4.1.11). Keys and URLs in the header (jwk, jku, x5u, x5c) are not
+    // read. `kind` must be a constant.
     static Result<Jws> parse(const TokenKind& kind, std::string_view compact,
         std::span<const std::string> allowed);
 
     const Algorithm& algorithm() const { return *algorithm_; }
     const std::optional<std::string>& kid() const { return kid_; }
 
-    // What the token says it is (RFC 7515, 4.1.9): a media type in lower case
-    // without "application/", at most 64 bytes of it; nothing where it is
-    // silent. What is no string stands here as JSON, and so is no type.
+    // The "typ" of the token (RFC 7515, 4.1.9): a media type in lower case
+    // without "application/", at most 64 bytes of it; nothing if absent. A
+    // value that is not a string is kept as JSON, which matches no type.
     const std::optional<std::string>& typ() const { return typ_; }
 
-    // The payload, if a key of `keys`, or for the HS algorithms the secret,
-    // made the signature; else the kind's key or signature.
+    // The payload, if a key of `keys`, or the secret for HS algorithms, made
+    // the signature; otherwise the kind's error key or signature.
     Result<std::string> verify(
         const KeySet& keys, std::string_view secret) const;
 

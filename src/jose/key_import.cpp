@@ -13,18 +13,18 @@ namespace {
 
 constexpr std::size_t max_string = 1024;
 
-constexpr std::string_view discordant =
+constexpr std::string_view mismatch =
     "whose public and private parts do not match";
 
-// A key with more than two primes has "oth".
+// A key with more than two primes has "oth", and is refused.
 Handled<EVP_PKEY> read_rsa(JsonValue jwk)
 {
     Assembly assembly;
     auto any_prime = [&] {
-        return std::any_of(rsa_parts.begin() + rsa_parts_least, rsa_parts.end(),
+        return std::any_of(rsa_parts.begin() + min_rsa_parts, rsa_parts.end(),
             [&](const KeyPart& part) { return jwk[part.jwk].exists(); });
     };
-    auto count = any_prime() ? rsa_parts.size() : rsa_parts_least;
+    auto count = any_prime() ? rsa_parts.size() : min_rsa_parts;
     if (jwk["oth"].exists()) {
         return nullptr;
     }
@@ -38,7 +38,7 @@ Handled<EVP_PKEY> read_rsa(JsonValue jwk)
     return assembly.make("RSA", EVP_PKEY_KEYPAIR);
 }
 
-// With `d` or, if that is nothing, the public key.
+// With `d`, or the public key if `d` is nothing.
 Handled<EVP_PKEY> read_ec(
     JsonValue jwk, const Curve& curve, const std::optional<Secret>& d)
 {
@@ -65,7 +65,7 @@ Handled<EVP_PKEY> read_ec(JsonValue jwk)
     return d ? read_ec(jwk, *curve, d) : nullptr;
 }
 
-// RFC 8037, 2: OpenSSL derives the public key, which must be what "x" says.
+// RFC 8037, 2: OpenSSL derives the public key, which must equal "x".
 Handled<EVP_PKEY> read_ed25519(JsonValue jwk, std::string& why)
 {
     auto x = octets(jwk, "x", ed25519_size);
@@ -82,13 +82,13 @@ Handled<EVP_PKEY> read_ed25519(JsonValue jwk, std::string& why)
         return nullptr;
     }
     if (derived != x->reveal()) {
-        why = discordant;
+        why = mismatch;
         return nullptr;
     }
     return key;
 }
 
-// "kid", where it is, goes into the header of what is signed.
+// "kid" is copied into the header of signed tokens.
 bool has_sane_strings(JsonValue jwk)
 {
     for (auto name : {"kid", "alg", "use"}) {
@@ -120,10 +120,10 @@ Handled<EVP_PKEY> read_jwk(JsonValue jwk, std::string& why)
                              read_ed25519(jwk, why);
 }
 
-// A password would be asked for on a terminal.
-int refuse_password(char*, int, int, void* asked)
+// OpenSSL would otherwise ask for a password on the terminal.
+int refuse_password(char*, int, int, void* was_called)
 {
-    *static_cast<bool*>(asked) = true;
+    *static_cast<bool*>(was_called) = true;
     return -1;
 }
 
@@ -131,29 +131,29 @@ Handled<EVP_PKEY> read_pem(std::string_view text, std::string& why)
 {
     Handled<BIO> bio(
         BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-    bool asked = false;
+    bool was_called = false;
     Handled<EVP_PKEY> key(bio == nullptr ?
             nullptr :
             PEM_read_bio_PrivateKey(
-                bio.get(), nullptr, refuse_password, &asked));
+                bio.get(), nullptr, refuse_password, &was_called));
     if (key == nullptr) {
-        why = asked ? "that is encrypted" :
-                      "that is neither a JWK nor a private key in PEM";
+        why = was_called ? "that is encrypted" :
+                           "that is neither a JWK nor a private key in PEM";
     }
     return key;
 }
 
-// Its public half verifies what it signs.
-bool signs_truly(EVP_PKEY* key)
+// The public key verifies a signature of the private key.
+bool can_sign(EVP_PKEY* key)
 {
     constexpr std::string_view text = "a text";
     auto signature = sign_by_openssl(key, EVP_sha256(), text);
     return signature && verify_by_openssl(key, EVP_sha256(), *signature, text);
 }
 
-// The primes are those of the modulus, and what is derived from them is so
+// The primes are the factors of the modulus, and the derived values match them
 // (RFC 8017, 3.2). OpenSSL hides a wrong one: it falls back to the exponent.
-bool has_true_primes(EVP_PKEY* key)
+bool has_matching_primes(EVP_PKEY* key)
 {
     auto n = number_of(key, OSSL_PKEY_PARAM_RSA_N);
     auto d = number_of(key, OSSL_PKEY_PARAM_RSA_D);
@@ -181,10 +181,10 @@ bool has_true_primes(EVP_PKEY* key)
         BN_is_one(a.get());
 }
 
-// EVP_PKEY_check() would look for divisors of primes, for seconds where RSA has
-// 8192 bits. An Ed25519 key has no way to be wrong after import: no secret
-// leads to a point of small order (RFC 8032, 5.1.5).
-bool belongs_together(EVP_PKEY* key, Kty kty)
+// EVP_PKEY_check() would test the primes, for seconds if RSA has 8192 bits. An
+// Ed25519 key cannot be wrong after import: no secret leads to a point of small
+// order (RFC 8032, 5.1.5).
+bool is_consistent(EVP_PKEY* key, Kty kty)
 {
     if (kty == Kty::okp) {
         return true;
@@ -192,14 +192,14 @@ bool belongs_together(EVP_PKEY* key, Kty kty)
     if (kty == Kty::rsa) {
         auto has_primes =
             number_of(key, OSSL_PKEY_PARAM_RSA_FACTOR1) != nullptr;
-        return (!has_primes || has_true_primes(key)) && signs_truly(key);
+        return (!has_primes || has_matching_primes(key)) && can_sign(key);
     }
     Handled<EVP_PKEY_CTX> context(
         EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
     return context != nullptr && EVP_PKEY_check(context.get()) == 1;
 }
 
-// The phrase for why not; empty if the key is one that we take.
+// The phrase that says why a key is refused; empty if it is accepted.
 std::string weakness(EVP_PKEY* key)
 {
     auto known = kty_of(key);
@@ -217,7 +217,7 @@ std::string weakness(EVP_PKEY* key)
     if (kty == Kty::ec && curve_of(key) == nullptr) {
         return "on an unknown curve";
     }
-    return std::string(belongs_together(key, kty) ? "" : discordant);
+    return std::string(is_consistent(key, kty) ? "" : mismatch);
 }
 
 bool is_jwk(std::string_view text)

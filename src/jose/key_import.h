@@ -1,5 +1,5 @@
-// The client's own key out of the text that the operator gave: read, and
-// checked to be strong enough and one key in all its parts.
+// Imports the client's private key from the operator's text, and checks that it
+// is strong enough and that its parts match.
 #pragma once
 
 #include "core/json.h"
@@ -15,17 +15,17 @@ struct ImportedKey {
     Handled<EVP_PKEY> evp;
     std::optional<Json> document; // of a JWK; nothing for PEM
 
-    // Absent for PEM: no member restricts such a key.
+    // Absent for PEM, where no member restricts the key.
     JsonValue jwk() const { return document ? document->root() : JsonValue(); }
 };
 
-// PEM (PKCS #8 or the older forms of RSA and EC, not encrypted) or a JWK with
-// its private parts (RFC 7517; RFC 7518, 6.2.2 and 6.3.2; RFC 8037, 2): RSA
-// without a weakness (jose/weakness), EC on P-256, P-384 or P-521, Ed25519.
-// Nothing for what else it is, for an RSA key of more than two primes, for
-// "kid", "alg" or "use" that are no strings of at most 1024 bytes, or for parts
-// that do not belong together; `why` then completes "a key ...". OpenSSL's
-// queue of errors is empty afterwards.
+// Accepts PEM (PKCS #8 or the older forms of RSA and EC, not encrypted) or a
+// JWK with its private parts (RFC 7517; RFC 7518, 6.2.2 and 6.3.2; RFC 8037,
+// 2): RSA without a weakness (jose/weakness), EC on P-256, P-384 or P-521,
+// Ed25519. Nothing for other texts, for RSA keys of more than two primes, if
+// "kid", "alg" or "use" are not strings of at most 1024 bytes, or if parts do
+// not match; `why` then completes "a key ...". OpenSSL's error queue is empty
+// afterwards.
 std::optional<ImportedKey> import_private_key(
     std::string_view text, std::string& why);
 

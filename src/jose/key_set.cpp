@@ -43,7 +43,7 @@ Handled<BIGNUM> number(JsonValue jwk, const char* name)
     return value;
 }
 
-// cjose ends the process, by an assertion, at some texts that are no base64url.
+// cjose aborts the process, by an assertion, on some invalid base64url.
 bool is_strict(JsonValue jwk, Kty kty)
 {
     for (auto name :
@@ -56,8 +56,8 @@ bool is_strict(JsonValue jwk, Kty kty)
     return true;
 }
 
-// cjose knows no Ed25519, and would take a coordinate that is not below the
-// prime.
+// cjose does not support Ed25519, and accepts coordinates that are not below
+// the prime.
 Handled<cjose_jwk_t> import_by_cjose(JsonValue jwk, Kty kty)
 {
     auto curve = find_curve(jwk["crv"].string().value_or(""));
@@ -92,7 +92,7 @@ bool verify_ed25519(EVP_PKEY* key, std::string_view compact)
         verify_by_openssl(key, nullptr, *signature, compact.substr(0, dot));
 }
 
-// The phrase for why a well-formed key is not taken; empty for a good one.
+// The phrase that says why a well-formed key is refused; empty if accepted.
 std::string weakness(JsonValue jwk, Kty kty)
 {
     if (kty == Kty::rsa) {
@@ -192,8 +192,8 @@ bool VerifyingKey::fits(const Algorithm& algorithm) const
 bool VerifyingKey::verify(
     const Algorithm& algorithm, std::string_view compact) const
 {
-    // RFC 8017, 8.1.2: as long as the modulus. OpenSSL would take one that
-    // lacks its leading zero bytes, too.
+    // RFC 8017, 8.1.2: as long as the modulus. OpenSSL would accept one without
+    // its leading zero bytes, too.
     auto signature = (compact.size() - compact.rfind('.') - 1) * 3 / 4;
     if (kty_ == Kty::rsa && signature != (size_ + 7) / 8) {
         return false;
@@ -205,18 +205,17 @@ bool VerifyingKey::verify(
     return good;
 }
 
-Result<KeySet> KeySet::parse(std::string_view json)
+std::optional<KeySet> KeySet::parse(std::string_view json, std::string& why)
 {
-    std::string why;
     auto document = Json::parse(json, why);
     if (!document) {
-        return Error{
-            Errc::upstream_keys, "provider sent a key set that is " + why};
+        why = "a key set that is " + why;
+        return {};
     }
     auto list = (*document)["keys"];
     if (!list.is_array()) {
-        return Error{
-            Errc::upstream_keys, "provider sent a key set without \"keys\""};
+        why = "a key set without \"keys\"";
+        return {};
     }
 
     KeySet set;
@@ -229,12 +228,17 @@ Result<KeySet> KeySet::parse(std::string_view json)
         }
     }
     if (set.keys_.empty()) {
-        return Error{Errc::upstream_keys,
-            list.size() == 0 ?
-                "provider sent an empty key set" :
-                "provider sent no usable key, the last was a key " + why};
+        why = list.size() == 0 ? "an empty key set" :
+                                 "no usable key, the last was a key " + why;
+        return {};
     }
     return set;
+}
+
+std::optional<KeySet> KeySet::parse(std::string_view json)
+{
+    std::string why;
+    return parse(json, why);
 }
 
 std::vector<const VerifyingKey*> KeySet::choose(const Algorithm& algorithm,

@@ -11,8 +11,8 @@
 namespace oidc {
 namespace {
 
-// Appends ,"name":"base64url" of at least `size` bytes; a part that the key
-// has not got is left out.
+// Appends ,"name":"base64url" of at least `size` bytes; omits parts that the
+// key does not have.
 void append(
     std::string& jwk, EVP_PKEY* key, const KeyPart& part, std::size_t size)
 {
@@ -34,7 +34,7 @@ void append(
 Secret to_jwk(EVP_PKEY* key, Kty kty)
 {
     std::string text;
-    text.reserve(16384); // else growing it leaves copies behind
+    text.reserve(16384); // growing it would leave copies behind
     if (kty == Kty::rsa) {
         text = R"({"kty":"RSA")";
         for (const auto& part : rsa_parts) {
@@ -51,7 +51,7 @@ Secret to_jwk(EVP_PKEY* key, Kty kty)
     return Secret(std::move(text));
 }
 
-// cjose, which knows no PEM and forgives too much in a JWK, gets one of ours.
+// cjose cannot read PEM and accepts malformed JWKs: it gets a JWK made here.
 Handled<cjose_jwk_t> to_cjose(EVP_PKEY* key, Kty kty)
 {
     auto jwk = to_jwk(key, kty);
@@ -67,7 +67,7 @@ std::string_view crv_of(EVP_PKEY* key, Kty kty)
                              curve_of(key)->name;
 }
 
-// The usual first: a provider without a list takes that.
+// The default first: it is used with a provider that announces no list.
 constexpr std::string_view preference[] = {"RS256", "PS256", "RS384", "RS512",
     "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"};
 
@@ -138,7 +138,7 @@ std::optional<std::string> sign_by_ed25519(
         std::nullopt;
 }
 
-// ECDH: what both sides come to, each by its own private key.
+// ECDH: the shared secret of a private and a public key.
 std::optional<Secret> derive(EVP_PKEY* own, EVP_PKEY* peer)
 {
     Handled<EVP_PKEY_CTX> context(

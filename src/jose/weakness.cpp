@@ -10,10 +10,10 @@ namespace {
 constexpr int max_exponent_bits = 256;
 
 // RFC 8017, 3.1: odd, and at least 3. To the power of 1 a padded digest is its
-// own signature, and an even power has no inverse. FIPS 186-5, A.1.1, and NIST
-// SP 800-56B, 6.2, want more than 2^16, but 3 and 17 are in use, and hold with
-// paddings that are verified whole; the bound above is theirs, and keeps a
-// verification short.
+// own signature, and an even exponent has no inverse. FIPS 186-5, A.1.1, and
+// NIST SP 800-56B, 6.2, require more than 2^16, but 3 and 17 are in use, and
+// are safe with paddings that are verified completely. The upper bound is from
+// there, and keeps verification fast.
 bool is_good_exponent(const BIGNUM* exponent)
 {
     return BN_is_odd(exponent) && !BN_is_one(exponent) &&
@@ -24,9 +24,9 @@ constexpr std::size_t point_size = 32;
 constexpr unsigned char sign_bit = 0x80; // of the last byte: which of two x
 
 // The y of all eight points whose order divides the cofactor, little-endian;
-// and those of them again that fit into 255 bits with the prime added, which
-// OpenSSL decodes although RFC 8032, 5.1.3, does not. Without its sign bit an
-// encoding stands for a point and its negative, which has the same order.
+// and those plus the prime that fit into 255 bits, which OpenSSL decodes
+// although RFC 8032, 5.1.3, does not allow it. Without its sign bit an encoding
+// stands for a point and its negative, which has the same order.
 constexpr unsigned char small_orders[][point_size] = {
     // 0: order 4
     {},
@@ -44,11 +44,11 @@ constexpr unsigned char small_orders[][point_size] = {
     {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-    // 0 and the prime
+    // 0 plus the prime
     {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-    // 1 and the prime
+    // 1 plus the prime
     {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
@@ -70,9 +70,9 @@ std::string rsa_weakness(const BIGNUM* modulus, const BIGNUM* exponent)
         "with an RSA exponent that is not an odd number from 3 to 2^256";
 }
 
-// A verifier asks whether [S]B = R + [k]A (RFC 8032, 5.1.7). Where A has an
-// order of 8 or less, [k]A is the neutral point for one text in eight or more,
-// and any S with R = [S]B is a signature that took no secret.
+// Verification checks [S]B = R + [k]A (RFC 8032, 5.1.7). If A has an order of 8
+// or less, [k]A is the neutral point for at least one text in eight, and any S
+// with R = [S]B is a signature made without a secret.
 bool has_small_order(std::string_view point)
 {
     std::string y(point);

@@ -1,6 +1,6 @@
-// Keys that are well-formed and no secret: anybody can make what they verify,
-// and OpenSSL verifies it. A modulus that is prime, or easy to factor, is not
-// looked for: that costs more than a key of a provider's is worth.
+// Detects well-formed keys that need no secret: anybody can make signatures
+// that OpenSSL verifies with them. Prime or easily factored moduli are not
+// detected: that would cost more than it is worth for a provider's key.
 #pragma once
 
 #include "jose/handled.h"
@@ -10,11 +10,11 @@
 
 namespace oidc {
 
-// The phrase for why no RSA key of these numbers is taken, after "a key"; empty
-// for a good one.
+// The phrase that says why an RSA key of these numbers is refused, after "a
+// key"; empty if it is accepted.
 std::string rsa_weakness(const BIGNUM* modulus, const BIGNUM* exponent);
 
-// Of a point of Ed25519, as the 32 bytes that encode it (RFC 8032, 5.1.2).
+// Of an Ed25519 point in its 32-byte encoding (RFC 8032, 5.1.2).
 bool has_small_order(std::string_view point);
 
 }

@@ -2,9 +2,8 @@
 
 #include "conf/conf.h"
 #include "core/crypto.h"
+#include "core/text.h"
 #include "module/request.h"
-
-#include <charconv>
 
 namespace ngx {
 namespace {
@@ -23,7 +22,7 @@ const char* name_of(oidc::Work work)
 
 }
 
-// The bucket's name, and what the token costs there.
+// A receipt is the name of the bucket, and the cost of the charge.
 std::optional<std::string> ClientLimit::take(oidc::Work work)
 {
     const auto& limit = *location_conf(r_)->limit;
@@ -41,15 +40,14 @@ void ClientLimit::refund(std::string_view receipt)
 {
     auto bucket = receipt.substr(0, Zone::key_size);
     receipt.remove_prefix(bucket.size());
-    std::int64_t cost = 0;
-    std::from_chars(receipt.data(), receipt.data() + receipt.size(), cost);
+    auto cost = oidc::parse_number<std::int64_t>(receipt);
     if (cost > 0) {
-        zone_.refund_token(bucket, Microseconds(cost));
+        zone_.refund_token(bucket, Microseconds(*cost));
     }
 }
 
-// A bucket is for one rate alone. Nothing for who has no key: no limit is meant
-// for that client, as a Unix socket's has none.
+// A bucket has one rate. Nothing for a client without a key, such as one of a
+// Unix socket: it has no limit.
 std::optional<std::string> ClientLimit::bucket_of(
     const Limit& limit, oidc::Work work)
 {

@@ -16,7 +16,8 @@ class ClientLimit {
 public:
     ClientLimit(ngx_http_request_t* r, Zone& zone) : r_(r), zone_(zone) {}
 
-    // A receipt, empty where there is no limit; nothing where no token is left.
+    // A receipt, empty where there is no limit; nothing where the limit is
+    // reached.
     std::optional<std::string> take(oidc::Work work);
     void refund(std::string_view receipt);
 

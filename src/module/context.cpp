@@ -1,13 +1,16 @@
 #include "module/context.h"
 
 #include "core/encoding.h"
+#include "flow/backchannel_logout.h"
 #include "flow/callback.h"
+#include "flow/frontchannel_logout.h"
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/restore.h"
-#include "module/handler.h"
+#include "module/protection.h"
 #include "module/request.h"
 #include "module/response.h"
+#include "oidc/errors.h"
 
 #include <algorithm>
 
@@ -19,53 +22,37 @@ ngx_uint_t log_level(oidc::Level level)
     return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
 }
 
-// It may end there: the log then finds it in the server that it came to, in no
-// location yet.
+// A request may end there: it is then logged in its server, without a location.
 bool is_in_post_read_phase(const ngx_http_request_t* r)
 {
-    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_get_module_main_conf(r, ngx_http_core_module));
+    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(r);
     auto next = cmcf->phase_engine.server_rewrite_index;
     return next != static_cast<ngx_uint_t>(-1) &&
         static_cast<ngx_uint_t>(r->phase_handler) < next;
 }
 
-// A session in cookies may be older than the session_store of its provider.
-// What was revoked before is recorded in this node alone.
-TimeMs revoked_here(ProviderConf& provider, const oidc::Opened& opened)
+// For a session from before the configuration named a store in Redis, which
+// lacks the older revocation records.
+oidc::TimeMs revoked_here(
+    ProviderState& state, const oidc::CookieContent& opened)
 {
-    if (!opened.session || !provider.node->may_have_revocations()) {
+    if (!opened.session || !state.node->may_have_revocations()) {
         return {};
     }
-    const auto& client = provider.provider.client();
-    oidc::Load step{"", opened.session->revocation_keys(client)};
-    return provider.node->load_now(step)->revoked_at;
+    return state.node
+        ->load_now({"", opened.session->revocation_keys(state.client())})
+        ->revoked_at;
 }
 
-// Another issuer may answer at the same path of this server.
+// True where another issuer has the same callback path in this server.
 bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
 {
     const auto& providers = server_conf(r)->providers;
     return std::any_of(
         providers.begin(), providers.end(), [&](const auto* other) {
             return other->callback_path == provider.callback_path &&
-                other->provider.client().issuer !=
-                provider.provider.client().issuer;
+                other->client.issuer != provider.client.issuer;
         });
-}
-
-std::string_view action(EndpointKind kind)
-{
-    switch (kind) {
-    case EndpointKind::callback:
-        return "handling the callback";
-    case EndpointKind::logout:
-        return "logging out";
-    case EndpointKind::frontchannel_logout:
-        return "handling a front-channel logout";
-    default:
-        return "handling a back-channel logout";
-    }
 }
 
 }
@@ -75,8 +62,8 @@ Context::Context(ngx_http_request_t* r) : r_(r)
     view_.cookies = cookies_of(r);
 }
 
-// An internal redirect forgets the contexts of modules, and a subrequest has
-// its own; the pool is the same for all of them.
+// An internal redirect clears the contexts of modules, and a subrequest has its
+// own; all share the pool.
 Context* Context::find(ngx_http_request_t* r)
 {
     auto main = r->main;
@@ -106,8 +93,8 @@ Context& Context::get(ngx_http_request_t* r)
 const Slot* Context::shown(ngx_http_request_t* r)
 {
     auto context = find(r);
-    if (context != nullptr && context->has_entered() && !r->main->internal) {
-        return context->entered_;
+    if (context != nullptr && context->is_at_endpoint() && !r->main->internal) {
+        return context->endpoint_slot_;
     }
     if (is_in_post_read_phase(r->main)) {
         return nullptr;
@@ -117,48 +104,48 @@ const Slot* Context::shown(ngx_http_request_t* r)
     }
     bool unknown;
     auto provider = protecting_provider(r, unknown);
-    return provider != nullptr ? &get(r).look(*provider) : nullptr;
+    return provider != nullptr ? &get(r).read_slot(*provider) : nullptr;
 }
 
 Slot& Context::slot(ProviderConf& provider)
 {
     for (auto& slot : slots_) {
-        if (&slot.provider == &provider) {
+        if (&slot.state.conf == &provider) {
             return slot;
         }
     }
-    return slots_.emplace_back(provider);
+    return slots_.emplace_back(state_of(r_, provider));
 }
 
-// A session of this node is loaded when it is first needed; one of a remote
-// store is there once restore() has loaded it.
-Slot& Context::look(ProviderConf& provider)
+// A session in this node is opened when it is read; one in Redis is known after
+// restore().
+Slot& Context::read_slot(ProviderConf& provider)
 {
     auto& slot = this->slot(provider);
-    if (provider.store->is_immediate()) {
+    if (slot.state.store->is_immediate()) {
         restore(slot);
     }
-    slot.was_missed |= !slot.is_restored;
+    slot.was_read_early |= !slot.is_restored;
     return slot;
 }
 
 ngx_int_t Context::restore(const std::vector<ProviderConf*>& providers)
 {
-    hush();
+    silence_log();
     for (auto provider : providers) {
-        if (!provider->store->is_immediate() &&
-            restore(slot(*provider)) == NGX_AGAIN) {
+        auto& slot = this->slot(*provider);
+        if (!slot.state.store->is_immediate() && restore(slot) == NGX_AGAIN) {
             return NGX_AGAIN;
         }
     }
-    unhush();
+    restore_log();
     return NGX_OK;
 }
 
-// A store that is down is no concern of a request that needs no session: what
-// nginx says of its connections stays out of the log, but for debugging. The
-// gate says it where it matters.
-void Context::hush()
+// A request that needs no session is not affected by a failed store: nginx's
+// lines about its connections stay out of the log, except when debugging. The
+// gate reports the failure where a session is needed.
+void Context::silence_log()
 {
     auto& level = r_->connection->log->log_level;
     if (!log_level_ && level > NGX_LOG_CRIT && level <= NGX_LOG_DEBUG) {
@@ -166,7 +153,7 @@ void Context::hush()
     }
 }
 
-void Context::unhush()
+void Context::restore_log()
 {
     if (log_level_) {
         r_->connection->log->log_level =
@@ -174,7 +161,7 @@ void Context::unhush()
     }
 }
 
-// NGX_AGAIN while its store is being asked.
+// NGX_AGAIN while the store loads it.
 ngx_int_t Context::restore(Slot& slot)
 {
     if (slot.is_restored) {
@@ -200,48 +187,47 @@ ngx_int_t Context::restore(Slot& slot)
 
 void Context::begin_restoring(Slot& slot)
 {
-    auto& provider = slot.provider;
-    auto held = oidc::Opened::all_from(view_.cookies, provider.provider,
-        is_secure(r_, provider.provider.client()));
+    auto& state = slot.state;
+    auto held = oidc::CookieContent::all_from(
+        view_.cookies, state.provider, is_secure(r_, state.client()));
     if (held.empty()) {
         return;
     }
     slot.may_be_plain = held.back().is_plain;
-    if (provider.store->is_immediate()) {
+    if (state.store->is_immediate()) {
         restore_here(slot, std::move(held));
     } else if (!has_failed_before(slot)) {
         for (auto& opened : held) {
-            opened.revoked_at = revoked_here(provider, opened);
+            opened.revoked_at = revoked_here(state, opened);
         }
-        slot.driver.emplace(r_, provider,
-            std::make_unique<oidc::Restore>(
-                provider.provider, std::move(held)));
+        slot.driver.emplace(r_, state,
+            std::make_unique<oidc::Restore>(state.provider, std::move(held)));
     }
 }
 
-void Context::restore_here(Slot& slot, std::vector<oidc::Opened> held)
+void Context::restore_here(Slot& slot, std::vector<oidc::CookieContent> held)
 {
-    auto& provider = slot.provider;
+    auto& state = slot.state;
     auto now = ngx::now();
-    oidc::Restoration restoration(provider.provider, std::move(held));
+    oidc::Restoration restoration(state.provider, std::move(held));
 
-    // Where nothing is revoked that costs no digest.
-    if (restoration.is_at_hand() && !provider.store->may_have_revocations()) {
+    // Saves the digests of revocation keys where there are no records.
+    if (restoration.is_at_hand() && !state.store->may_have_revocations()) {
         restoration.take_as_it_is(now);
     }
     while (auto load = restoration.next()) {
-        restoration.take(*provider.store->load_now(*load), now);
+        restoration.take(*state.store->load_now(*load), now);
     }
     slot.session = std::move(restoration.session);
     slot.pin = std::move(restoration.pin);
 }
 
-// A store that has kept this request waiting once does so no second time.
+// A store that has failed once for this request is not waited for again.
 bool Context::has_failed_before(Slot& slot)
 {
     for (const auto& other : slots_) {
         if (other.failure &&
-            other.provider.store->backend() == slot.provider.store->backend()) {
+            other.state.store->backend() == slot.state.store->backend()) {
             slot.failure = other.failure;
             slot.failed_while = other.failed_while;
             return true;
@@ -250,9 +236,8 @@ bool Context::has_failed_before(Slot& slot)
     return false;
 }
 
-// NGX_OK once the slot's session is all that is to be known of it, and good to
-// be used; or its failure.
-ngx_int_t Context::settle(Slot& slot)
+// NGX_OK once the slot's session, or its failure, is final.
+ngx_int_t Context::resolve_session(Slot& slot)
 {
     auto rc = restore(slot);
     if (rc == NGX_OK && is_planted(slot)) {
@@ -262,38 +247,38 @@ ngx_int_t Context::settle(Slot& slot)
         slot.is_restored = slot.may_be_plain = false;
         rc = restore(slot);
     }
-    if (rc != NGX_OK || slot.is_settled) {
+    if (rc != NGX_OK || slot.is_resolved) {
         return rc;
     }
     if (auto pin = std::exchange(slot.pin, std::nullopt)) {
-        slot.provider.store->pin(*pin);
+        slot.state.store->pin(*pin);
     }
     rc = renew(slot);
-    slot.is_settled = rc == NGX_OK;
+    slot.is_resolved = rc == NGX_OK;
     return rc;
 }
 
-// Only the location may know that the browser is on https: what was found
-// before under a name that http can plant is not to be believed there.
+// Only the location may tell that the browser is on https. A session found
+// before under a name that can be planted over http does not count there.
 bool Context::is_planted(const Slot& slot) const
 {
-    return slot.may_be_plain && is_secure(r_, slot.provider.provider.client());
+    return slot.may_be_plain && is_secure(r_, slot.state.client());
 }
 
 ngx_int_t Context::renew(Slot& slot)
 {
-    auto& provider = slot.provider;
+    auto& state = slot.state;
     if (!slot.driver) {
-        auto wanted = refresh(provider);
+        auto wanted = refresh(state);
         if (!slot.session ||
             !oidc::Renewal::is_due(
-                provider.provider.client(), *slot.session, wanted, now())) {
+                state.client(), *slot.session, wanted, now())) {
             return NGX_OK;
         }
         prepare();
-        slot.driver.emplace(r_, provider,
+        slot.driver.emplace(r_, state,
             std::make_unique<oidc::Renewal>(
-                provider.provider, view_, *slot.session, wanted));
+                state.provider, view_, *slot.session, wanted));
     }
     auto end = drive(slot.driver);
     if (!end) {
@@ -303,14 +288,14 @@ ngx_int_t Context::renew(Slot& slot)
     return NGX_OK;
 }
 
-// No token goes out to where an endpoint leads.
-oidc::Renewal::Refresh Context::refresh(const ProviderConf& provider) const
+// No refresh at an endpoint.
+oidc::Renewal::Refresh Context::refresh(const ProviderState& state) const
 {
     using enum oidc::Renewal::Refresh;
-    if (entered_ != nullptr) {
+    if (endpoint_slot_ != nullptr) {
         return never;
     }
-    return now() < provider.refresh_from ? by_others : asked_for;
+    return now() < state.refresh_not_before ? by_others : asked_for;
 }
 
 void Context::take_renewed(Slot& slot, oidc::Finish end)
@@ -319,10 +304,10 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
     slot.failure = std::move(end.error);
     slot.failed_while = action_;
     if (end.warning) {
-        log(slot.provider.name, *end.warning);
+        log(slot.state.name(), *end.warning);
     }
-    if (end.back_off > 0s) {
-        slot.provider.refresh_from = now() + end.back_off;
+    if (end.failure_backoff > oidc::Seconds()) {
+        slot.state.refresh_not_before = now() + end.failure_backoff;
     }
     add_cookies(r_, end.cookies);
 }
@@ -330,8 +315,8 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
 bool Context::has_checked(
     const LocationConf& place, const ProviderConf& provider) const
 {
-    return checked_ == &place || entered_ != nullptr || error_ ||
-        (passed_ != nullptr && &passed_->provider == &provider);
+    return checked_ == &place || endpoint_slot_ != nullptr || error_ ||
+        (passed_ != nullptr && &passed_->state.conf == &provider);
 }
 
 ngx_int_t Context::pass_gate(ProviderConf& provider, bool is_required)
@@ -339,17 +324,17 @@ ngx_int_t Context::pass_gate(ProviderConf& provider, bool is_required)
     checked_ = location_conf(r_);
     gate_ = &slot(provider);
     is_required_ = is_required;
-    return go_on_at_gate();
+    return resume_at_gate();
 }
 
-ngx_int_t Context::go_on_at_gate()
+ngx_int_t Context::resume_at_gate()
 {
     return in_flow([this] { return try_gate(); });
 }
 
-// An exception leaves nothing behind for the place that the request is in next.
-// Any other end sees to that itself: once the request is answered it may be
-// gone, and this context with it.
+// After an exception the next location of the request must find no flow in
+// progress. Every other end resets this itself, since the request and this
+// context may be gone once it is answered.
 template <class Call>
 ngx_int_t Context::in_flow(Call call)
 {
@@ -365,13 +350,13 @@ ngx_int_t Context::in_flow(Call call)
 ngx_int_t Context::try_gate()
 {
     auto& slot = *gate_;
-    auto rc = settle(slot);
+    auto rc = resolve_session(slot);
     if (rc != NGX_OK) {
         return rc;
     }
-    // A malformed request that an error_page has sent here came past the phase
-    // that loads sessions: what `if` and `map` have found was nobody.
-    if (slot.session && slot.was_missed) {
+    // A malformed request that an error_page has sent here skipped the phase
+    // that loads sessions: `if` and `map` have seen no session.
+    if (slot.session && slot.was_read_early) {
         slot.failure = oidc::Error{oidc::Errc::request_malformed,
             "malformed request read session variables before the session was "
             "available"};
@@ -383,10 +368,10 @@ ngx_int_t Context::try_gate()
     if (slot.failure && is_required_) {
         oidc::Finish end;
         end.error = slot.failure;
-        return fail(slot.provider.name, std::move(end));
+        return fail(slot.state.name(), std::move(end));
     }
     if (slot.failure) {
-        log(slot.provider.name, *slot.failure);
+        log(slot.state.name(), *slot.failure);
     }
     if (slot.session) {
         passed_ = &slot;
@@ -402,9 +387,9 @@ ngx_int_t Context::begin_login(Slot& slot)
 {
     if (!driver_) {
         prepare();
-        evaluate_arguments(slot.provider);
-        driver_.emplace(r_, slot.provider,
-            std::make_unique<oidc::Gate>(slot.provider.provider, view_));
+        evaluate_arguments(slot.state.conf);
+        driver_.emplace(r_, slot.state,
+            std::make_unique<oidc::Gate>(slot.state.provider, view_));
     }
     return run(slot);
 }
@@ -412,11 +397,11 @@ ngx_int_t Context::begin_login(Slot& slot)
 ngx_int_t Context::enter(
     ProviderConf& provider, EndpointKind kind, std::string_view form)
 {
-    entered_ = &slot(provider);
+    endpoint_slot_ = &slot(provider);
     endpoint_ = kind;
     form_ = form;
     view_.reply = form_;
-    return go_on();
+    return resume();
 }
 
 const std::string& Context::take_query()
@@ -428,36 +413,36 @@ const std::string& Context::take_query()
     return *query_;
 }
 
-ngx_int_t Context::go_on()
+ngx_int_t Context::resume()
 {
-    return in_flow([this] { return go_on_entered(); });
+    return in_flow([this] { return resume_endpoint_flow(); });
 }
 
-ngx_int_t Context::go_on_entered()
+ngx_int_t Context::resume_endpoint_flow()
 {
-    auto& slot = *entered_;
+    auto& slot = *endpoint_slot_;
     if (!driver_ && endpoint_ != EndpointKind::backchannel_logout) {
-        auto rc = settle(slot);
+        auto rc = resolve_session(slot);
         if (rc != NGX_OK) {
             return rc;
         }
         if (slot.failure && endpoint_ == EndpointKind::callback) {
             action_ = slot.failed_while;
-            log(slot.provider.name, *slot.failure);
+            log(slot.state.name(), *slot.failure);
         }
     }
     if (!driver_) {
         prepare();
         view_.shares_callback = endpoint_ == EndpointKind::callback &&
-            shares_callback(r_, slot.provider);
-        driver_.emplace(r_, slot.provider, endpoint_flow(slot));
+            shares_callback(r_, slot.state.conf);
+        driver_.emplace(r_, slot.state, endpoint_flow(slot));
     }
     return run(slot);
 }
 
 std::unique_ptr<oidc::Flow> Context::endpoint_flow(const Slot& slot) const
 {
-    const auto& provider = slot.provider.provider;
+    const auto& provider = slot.state.provider;
     switch (endpoint_) {
     case EndpointKind::callback:
         return std::make_unique<oidc::Callback>(provider, view_, slot.session);
@@ -481,7 +466,8 @@ ngx_int_t Context::refuse_endpoint(
     return fail(provider.name, std::move(end));
 }
 
-// What a flow needs to know of the request; a session needs the cookies alone.
+// What a flow needs of the request. Sessions need the cookies alone, which are
+// set already.
 void Context::prepare()
 {
     view_.method = view(r_->method_name);
@@ -497,8 +483,8 @@ void Context::prepare()
     view_.cookie_room = cookie_room(r_);
 }
 
-// Once, before the first step of the flow that they are for: what the operator
-// writes may name the session of that flow's provider.
+// Evaluated once, before the first step of the flow: the operator's values may
+// have variables of that provider's session.
 void Context::evaluate_arguments(const ProviderConf& provider)
 {
     view_.extra_args = provider.settings.extra_auth_args != nullptr ?
@@ -506,7 +492,7 @@ void Context::evaluate_arguments(const ProviderConf& provider)
         "";
 }
 
-// Nothing while something is waited for. The driver is gone at the end.
+// Nothing while the flow waits. Destroys the driver at the end.
 std::optional<oidc::Finish> Context::drive(std::optional<Driver>& driver)
 {
     std::optional<oidc::Finish> end;
@@ -534,17 +520,17 @@ ngx_int_t Context::finish(Slot& slot, oidc::Finish finish)
 {
     gate_ = nullptr;
     if (finish.error) {
-        return fail(slot.provider.name, std::move(finish));
+        return fail(slot.state.name(), std::move(finish));
     }
     if (finish.warning) {
-        log(slot.provider.name, *finish.warning);
+        log(slot.state.name(), *finish.warning);
     }
     if (finish.session) {
         slot.session = std::move(finish.session);
         passed_ = &slot;
     }
     return answer(
-        r_, finish, entered_ != nullptr && r_->method == NGX_HTTP_POST);
+        r_, finish, endpoint_slot_ != nullptr && r_->method == NGX_HTTP_POST);
 }
 
 ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
@@ -558,7 +544,7 @@ ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
 void Context::log(const std::string& provider, const oidc::Error& error) const
 {
     auto log = r_->connection->log;
-    // What nginx did last, in an upstream perhaps, is not what we do.
+    // nginx's last action, of an upstream perhaps, does not describe ours.
     auto action = std::exchange(log->action, nullptr);
     ngx_log_error(log_level(oidc::fault(error.code).level), log, 0,
         "oidc: %s while %*s, provider %s", error.detail.c_str(), action_.size(),

@@ -1,10 +1,10 @@
-// What the module knows of one request: a slot for each provider, whose session
-// its browser may hold, and the flow that it is in.
+// The state of one request: a slot for each provider, and the flow in progress.
 #pragma once
 
 #include "conf/conf.h"
 #include "flow/renewal.h"
 #include "module/driver.h"
+#include "module/endpoint.h"
 #include "ngx/ngx.h"
 
 #include <list>
@@ -16,33 +16,26 @@
 
 namespace ngx {
 
-// What the paths of a provider are for, which are no page of the application.
-enum class EndpointKind {
-    callback,
-    logout,
-    frontchannel_logout,
-    backchannel_logout
-};
-
-// The session that the browser holds for one provider, as far as it is known.
-// Nothing of one provider's slot ever comes from, or goes to, another's.
+// The browser's session at one provider, as far as it is known. Slots of
+// different providers never exchange anything.
 struct Slot {
-    explicit Slot(ProviderConf& provider) : provider(provider) {}
+    explicit Slot(ProviderState& state) : state(state) {}
 
-    ProviderConf& provider;
+    ProviderState& state;
     std::optional<oidc::Session> session;
-    std::optional<oidc::Error> failure; // why its store did not tell
+    std::optional<oidc::Error> failure; // why its store could not load it
     std::string_view failed_while;
-    bool is_restored = false;  // the store has told, or nobody need ask it
-    bool was_missed = false;   // somebody has asked for it before
-    bool is_settled = false;   // and what was due has been renewed
-    bool may_be_plain = false; // a cookie had the name that http can plant
+    bool is_restored = false;    // loaded, or there is nothing to load
+    bool was_read_early = false; // it was read before that
+    bool is_resolved = false;    // and renewed where due
+    bool may_be_plain =
+        false; // a cookie had the name that can be planted over http
 
-    std::optional<oidc::Pin> pin; // what it was refused for, not pinned yet
+    std::optional<oidc::Pin> pin; // records that revoked it, not pinned yet
     std::optional<Driver> driver; // restores or renews it
 };
 
-// The request's pool owns it.
+// Owned by the request's pool.
 class Context {
 public:
     explicit Context(ngx_http_request_t* r);
@@ -50,74 +43,74 @@ public:
     static Context* find(ngx_http_request_t* r);
     static Context& get(ngx_http_request_t* r);
 
-    // The slot whose session variables show where this request or subrequest
-    // is; null for none. The slot of a provider's own path, else of the
-    // provider that the location names, else of the gate that was passed.
-    // Reading starts nothing and changes no other slot.
+    // The slot whose session the variables show in the current location of this
+    // request or subrequest; null for none. At a provider's endpoint the slot
+    // of that provider, else of the provider that the location names, else of
+    // the gate that was passed. Reading starts no flow and changes no other
+    // slot.
     static const Slot* shown(ngx_http_request_t* r);
 
     const std::optional<oidc::Error>& error() const { return error_; }
 
-    // It came to a path of a provider, whatever became of it.
+    // True for a request to an endpoint of a provider, whatever its result.
     bool is_endpoint() const { return query_.has_value(); }
 
-    // The module had its say about this request where it is now: at the gate
-    // of this place, at another one of the same provider which let it through,
-    // or at an endpoint.
+    // True where the module has checked this request for this location: its
+    // gate was run, a gate of the same provider let the request through, or an
+    // endpoint handled it.
     bool has_checked(
         const LocationConf& place, const ProviderConf& provider) const;
 
-    // Phase handlers: they run flows to their ends, over as many calls as it
-    // takes, and return what the phase returns.
+    // Phase handlers: each runs a flow to its end, over several calls if it
+    // waits, and returns what the phase returns.
 
-    // Loads the browser's sessions from remote stores; NGX_OK when what
-    // there is to know of them is known. Failures wait for the gate.
+    // Loads the browser's sessions from stores that have to be waited for.
+    // NGX_OK once all are loaded or have failed; the gate reports failures.
     ngx_int_t restore(const std::vector<ProviderConf*>& providers);
 
-    // The gate: NGX_OK where there is a session, NGX_DECLINED where none is
-    // required.
+    // The gate: NGX_OK with a session, NGX_DECLINED where none is required.
     ngx_int_t pass_gate(ProviderConf& provider, bool is_required);
 
-    // The query of a request to an endpoint, which nothing else sees from then
-    // on.
+    // Takes the query of a request to an endpoint: nothing else sees it any
+    // more.
     const std::string& take_query();
 
     ngx_int_t enter(
         ProviderConf& provider, EndpointKind kind, std::string_view form);
 
-    // Where a flow of the gate, or of enter(), is under way: goes on with it,
-    // whatever the request shows of itself by now.
+    // Resumes the flow of the gate, or of enter(), whatever URI the request has
+    // by now.
     bool is_at_gate() const { return gate_ != nullptr; }
-    ngx_int_t go_on_at_gate();
-    bool has_entered() const { return entered_ != nullptr; }
-    ngx_int_t go_on();
+    ngx_int_t resume_at_gate();
+    bool is_at_endpoint() const { return endpoint_slot_ != nullptr; }
+    ngx_int_t resume();
 
-    // Ends an endpoint before it began, or any request, with what an error
-    // gets, and logs it.
+    // Ends a request with the response for an error, and logs it: at an
+    // endpoint before its flow has begun, or anywhere.
     ngx_int_t refuse_endpoint(
         const ProviderConf& provider, EndpointKind kind, oidc::Error error);
     ngx_int_t fail(const std::string& provider, oidc::Finish end);
 
 private:
     Slot& slot(ProviderConf& provider);
-    Slot& look(ProviderConf& provider);
+    Slot& read_slot(ProviderConf& provider);
 
     ngx_int_t restore(Slot& slot);
     void begin_restoring(Slot& slot);
-    void hush();
-    void unhush();
-    void restore_here(Slot& slot, std::vector<oidc::Opened> held);
+    void silence_log();
+    void restore_log();
+    void restore_here(Slot& slot, std::vector<oidc::CookieContent> held);
     bool has_failed_before(Slot& slot);
-    ngx_int_t settle(Slot& slot);
+    ngx_int_t resolve_session(Slot& slot);
     bool is_planted(const Slot& slot) const;
     ngx_int_t renew(Slot& slot);
-    oidc::Renewal::Refresh refresh(const ProviderConf& provider) const;
+    oidc::Renewal::Refresh refresh(const ProviderState& state) const;
     void take_renewed(Slot& slot, oidc::Finish end);
 
     template <class Call>
     ngx_int_t in_flow(Call call);
     ngx_int_t try_gate();
-    ngx_int_t go_on_entered();
+    ngx_int_t resume_endpoint_flow();
     ngx_int_t begin_login(Slot& slot);
     void prepare();
     void evaluate_arguments(const ProviderConf& provider);
@@ -130,21 +123,20 @@ private:
     ngx_http_request_t* r_;
     oidc::RequestView view_;
     std::optional<std::string> query_; // of an endpoint
-    std::string form_; // of an endpoint, which nothing else may see
+    std::string form_; // of an endpoint; hidden from everything else
 
-    std::list<Slot> slots_;  // their addresses stay
+    std::list<Slot> slots_;  // with stable addresses
     Slot* passed_ = nullptr; // the last gate that let the request through
 
-    const LocationConf* checked_ = nullptr; // the last gate that was asked
-    Slot* gate_ = nullptr;                  // where the request waits
+    const LocationConf* checked_ = nullptr; // the last gate that was run
+    Slot* gate_ = nullptr;                  // the gate in progress
     bool is_required_ = true;
-    Slot* entered_ = nullptr;
+    Slot* endpoint_slot_ = nullptr;
     EndpointKind endpoint_ = EndpointKind::callback;
-    std::optional<Driver>
-        driver_; // of the flow of the gate, or of the endpoint
+    std::optional<Driver> driver_; // of the gate or the endpoint
 
     std::string_view action_ = "choosing a provider";
-    std::optional<ngx_uint_t> log_level_; // of the connection, while hushed
+    std::optional<ngx_uint_t> log_level_; // of the connection, while silenced
     std::optional<oidc::Error> error_;
 };
 

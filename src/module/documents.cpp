@@ -1,201 +1,229 @@
 #include "module/documents.h"
 
-#include "conf/conf.h"
-#include "module/driver.h"
 #include "ngx/http_client.h"
+#include "oidc/errors.h"
 
 #include <stdexcept>
 
 namespace ngx {
-namespace {
 
 using oidc::Check;
 using oidc::Errc;
 using oidc::Error;
 
-const char* name_of(oidc::Part part)
-{
-    return part == oidc::Part::metadata ? "metadata" : "keys";
-}
-
-}
-
-// One question for all who wait. It goes along with the request that was the
-// first to need it, whose pool owns it, but not in its way.
-class Inquiry {
+// One fetch for all waiters, in the background of the first request that needed
+// the document. Owned by that request's pool.
+class DocumentFetch {
 public:
-    Inquiry(Lookup& lookup, std::string id) :
-        lookup_(&lookup), id_(std::move(id))
+    DocumentFetch(SharedDocument& document, std::string id) :
+        document_(&document), id_(std::move(id))
     {
-        lookup.inquiry_ = this;
+        document.fetch_ = this;
     }
 
-    // The request was torn down: the waiting ask anew, the first of them for
-    // the others.
-    ~Inquiry() { release(); }
+    // The request was torn down: the waiters try again, and the first of them
+    // fetches.
+    ~DocumentFetch() { release(); }
 
     void release()
     {
-        if (lookup_ != nullptr) {
-            lookup_->conf_.zone->release(id_);
+        if (document_ != nullptr) {
+            document_->zone_.release(id_);
             end(nullptr);
         }
     }
 
-    void answer(oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
+    void receive(oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
     {
-        auto learnt = lookup_->learn(id_, std::move(response), log);
-        end(&learnt);
+        auto received = document_->receive(id_, std::move(response), log);
+        auto error = received ? nullptr : &received.error();
+        end(error);
     }
 
 private:
-    void end(const Check* learnt)
+    void end(const Error* error)
     {
-        auto lookup = std::exchange(lookup_, nullptr);
-        lookup->inquiry_ = nullptr;
-        lookup->wake(learnt);
+        auto document = std::exchange(document_, nullptr);
+        document->fetch_ = nullptr;
+        document->wake(error);
     }
 
-    Lookup* lookup_; // null once it has ended
+    SharedDocument* document_; // null once it has ended
     std::string id_;
 };
 
-std::optional<Check> Lookup::consult(
-    ngx_http_request_t* r, const oidc::Learn& step, ngx_uint_t known)
+Zone::Snapshot SharedDocument::read_zone()
 {
-    const auto& provider = conf_.provider;
-    if (provider.is_configured(part_)) {
-        return Check(oidc::Ok{});
+    auto snapshot = zone_.read(id(), serial_, now());
+    if (snapshot.serial == 0) {
+        return snapshot;
     }
-    auto now = ngx::now();
-    auto id = this->id();
-    auto sight = conf_.zone->read(id, serial_, now);
-    adopt(sight);
-
-    if (!step.anew && provider.knows(part_, now)) {
-        if (sight.schedule.due(now) && !sight.is_fetching && !is_asking() &&
-            ask(r, id, {}) == Zone::Fetcher::ours) {
-            // The client's next request need not wait for that answer.
-            r->keepalive = 0;
+    auto usable_until = snapshot.schedule.usable_until();
+    if (snapshot.serial == serial_) {
+        if (!rejected_) {
+            prolong(usable_until);
         }
-        return Check(oidc::Ok{});
+        return snapshot;
     }
-    if (step.anew && count_ != known) {
-        return Check(oidc::Ok{});
+    serial_ = snapshot.serial;
+    rejected_.reset();
+    if (auto adopted = adopt(snapshot.body, usable_until); !adopted) {
+        rejected_ = std::move(adopted).error();
     }
-    auto is_for_newer = step.anew || unfit_.has_value();
-    auto anew = is_for_newer ? std::optional(step.asker) : std::nullopt;
-    if (is_asking() || ask(r, id, anew) != Zone::Fetcher::too_soon) {
-        return {};
-    }
-    if (unfit_) {
-        return Check(*unfit_);
-    }
-    return Check(sight.failure.value_or(Error{Errc::upstream_unreachable,
-        "provider failed recently and is not retried yet"}));
+    return snapshot;
 }
 
-// Of what is asked for where; it changes with the configuration.
-std::string Lookup::id() const
+void SharedDocument::renew(
+    ngx_http_request_t* r, const Zone::Snapshot& snapshot)
+{
+    if (snapshot.schedule.due(now()) && !snapshot.is_fetching &&
+        !is_being_fetched() && fetch(r, {}) == Zone::Fetcher::ours) {
+        // The client's next request does not wait for this response.
+        r->keepalive = 0;
+    }
+}
+
+std::optional<Error> SharedDocument::fetch_or_wait(ngx_http_request_t* r,
+    const Zone::Snapshot& snapshot, std::optional<oidc::Asker> newer)
+{
+    if (!newer && rejected_) {
+        newer = oidc::Asker::known;
+    }
+    if (is_being_fetched() || fetch(r, newer) != Zone::Fetcher::too_soon) {
+        return {};
+    }
+    if (rejected_) {
+        return rejected_;
+    }
+    return snapshot.failure.value_or(Error{Errc::upstream_unreachable,
+        "provider failed recently and is not retried yet"});
+}
+
+// A digest of the kind of document and its URL: it changes with the
+// configuration.
+std::string SharedDocument::id() const
 {
     return oidc::digest(oidc::Hash::sha256,
-        oidc::bind_fields({name_of(part_), conf_.name,
-            conf_.provider.client().issuer, conf_.provider.request(part_).url}))
+        oidc::bind_fields(
+            {name_, conf_.name, conf_.client.issuer, request().url}))
         .substr(0, Zone::document_id_size);
 }
 
-// What another worker has received since.
-void Lookup::adopt(const Zone::Snapshot& sight)
+Zone::Fetcher SharedDocument::fetch(
+    ngx_http_request_t* r, std::optional<oidc::Asker> newer)
 {
-    if (sight.serial == 0) {
-        return;
-    }
-    auto usable_until = sight.schedule.usable_until();
-    if (sight.serial == serial_) {
-        if (!unfit_) {
-            conf_.provider.prolong(part_, usable_until);
-        }
-        return;
-    }
-    serial_ = sight.serial;
-    unfit_.reset();
-    auto adopted = conf_.provider.adopt(part_, sight.body, usable_until);
-    if (adopted) {
-        count_++;
-    } else {
-        unfit_ = std::move(adopted).error();
-    }
-}
-
-Zone::Fetcher Lookup::ask(ngx_http_request_t* r, const std::string& id,
-    std::optional<oidc::Asker> anew)
-{
+    constexpr oidc::Seconds margin{2};
     auto now = ngx::now();
-    auto patience = std::chrono::floor<Seconds>(
-        Milliseconds(conf_.upstream_server.total_timeout()) + 2s);
-    auto asking = conf_.zone->begin_fetch(id, anew, now, now + patience);
+    auto timeout = std::chrono::floor<oidc::Seconds>(
+        oidc::Milliseconds(conf_.upstream_server.total_timeout()));
+    auto id = this->id();
+    auto asking = zone_.begin_fetch(id, newer, now, now + timeout + margin);
     if (asking != Zone::Fetcher::ours) {
         return asking;
     }
-    auto inquiry = make<Inquiry>(r->pool, *this, id);
-    auto rc = fetch(r, conf_.upstream_server, conf_.provider.request(part_),
-        Exchange::Manner::background,
-        [inquiry, r](oidc::Result<oidc::HttpResponse> response) {
-            inquiry->answer(std::move(response), r->connection->log);
+    auto fetch = make<DocumentFetch>(r->pool, *this, id);
+    auto rc = ngx::fetch(r, conf_.upstream_server, request(),
+        Exchange::Manner::background, oidc::provider_failures,
+        [fetch, r](oidc::Result<oidc::HttpResponse> response) {
+            fetch->receive(std::move(response), r->connection->log);
         });
     if (rc != NGX_OK) {
-        inquiry->release();
+        fetch->release();
         throw std::runtime_error("could not start a subrequest");
     }
     return asking;
 }
 
-Check Lookup::learn(const std::string& id,
+Check SharedDocument::receive(const std::string& id,
     oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
 {
-    auto now = ngx::now();
-    auto learnt = take(id, std::move(response));
-    if (!learnt) {
-        conf_.zone->fail(id, learnt.error(), now);
-        // What was known serves on, and no flow will complain.
-        if (conf_.provider.knows(part_, now)) {
+    auto taken = take(id, std::move(response));
+    if (!taken) {
+        zone_.fail(id, taken.error(), now());
+        // The known document serves on, and no flow reports the failure.
+        if (is_usable()) {
             ngx_log_error(NGX_LOG_ERR, log, 0,
                 "oidc: %s while updating %s, provider \"%s\"",
-                learnt.error().detail.c_str(), name_of(part_),
-                conf_.name.c_str());
+                taken.error().detail.c_str(), name_, conf_.name.c_str());
         }
     }
-    return learnt;
+    return taken;
 }
 
-Check Lookup::take(
+Check SharedDocument::take(
     const std::string& id, oidc::Result<oidc::HttpResponse> response)
 {
     if (!response) {
         return std::move(response).error();
     }
-    auto document = oidc::Provider::judge(*response, now());
+    auto document = oidc::read_document(*response, now());
     if (!document) {
         return std::move(document).error();
     }
     oidc::Schedule schedule;
     schedule.succeed(document->fresh_until);
-    auto adopted =
-        conf_.provider.adopt(part_, document->body, schedule.usable_until());
+    auto adopted = adopt(document->body, schedule.usable_until());
     if (adopted) {
-        unfit_.reset();
-        count_++;
-        serial_ =
-            conf_.zone->succeed(id, document->body, document->fresh_until);
+        rejected_.reset();
+        serial_ = zone_.succeed(id, document->body, document->fresh_until);
     }
     return adopted;
 }
 
-void Lookup::wake(const Check* learnt)
+void SharedDocument::wake(const Error* error)
 {
-    for (auto driver : std::exchange(waiting, {})) {
-        driver->wake_from_lookup(learnt);
+    for (auto waiter : std::exchange(waiters_, {})) {
+        waiter->fetch_ended(error);
     }
+}
+
+MetadataDocument::MetadataDocument(ProviderConf& conf, Zone& zone) :
+    ParsedDocument(conf, zone, "metadata")
+{
+    if (auto configured = oidc::configured_metadata(conf.client)) {
+        known_.set(std::move(*configured), oidc::Time::max());
+        is_configured_ = true;
+    }
+}
+
+std::optional<MetadataDocument::Reply> MetadataDocument::get(
+    ngx_http_request_t* r)
+{
+    return is_configured_ ? Reply(known_.get(now())) :
+                            ParsedDocument::get(r, {}, oidc::Asker::known);
+}
+
+oidc::HttpRequest MetadataDocument::request() const
+{
+    return oidc::metadata_request(conf().client);
+}
+
+oidc::Result<oidc::Metadata> MetadataDocument::parse(
+    std::string_view body) const
+{
+    return oidc::parse_metadata(body, conf().client);
+}
+
+// Keys from another URL are no longer this provider's.
+std::optional<KeysDocument::Reply> KeysDocument::get(ngx_http_request_t* r,
+    const std::shared_ptr<const oidc::KeySet>& newer_than, oidc::Asker asker)
+{
+    auto url = request().url;
+    if (url != url_) {
+        known_.reset();
+        url_ = std::move(url);
+    }
+    return ParsedDocument::get(r, newer_than, asker);
+}
+
+oidc::HttpRequest KeysDocument::request() const
+{
+    return oidc::keys_request(*metadata_.last());
+}
+
+oidc::Result<oidc::KeySet> KeysDocument::parse(std::string_view body) const
+{
+    return oidc::parse_keys(body);
 }
 
 }

@@ -2,7 +2,8 @@
 
 #include "module/client_limit.h"
 #include "ngx/http_client.h"
-#include "store/store.h"
+#include "oidc/errors.h"
+#include "store/zone.h"
 
 namespace ngx {
 namespace {
@@ -12,7 +13,7 @@ using oidc::Error;
 
 constexpr ngx_msec_t interval = 50; // ms between reads of the zone
 
-// No flow has as many; one that does goes round in circles.
+// More than any flow has: a flow that reaches it is in a loop.
 constexpr int max_steps = 50;
 
 oidc::Environment env()
@@ -20,7 +21,7 @@ oidc::Environment env()
     return {now(), oidc::random_bytes};
 }
 
-// Set-Cookie values hold no line break.
+// Set-Cookie values have no line breaks.
 std::string join(const std::vector<std::string>& lines)
 {
     std::string text;
@@ -47,7 +48,7 @@ bool has_passed(ngx_msec_t time)
 
 }
 
-Driver::Driver(ngx_http_request_t* r, ProviderConf& provider,
+Driver::Driver(ngx_http_request_t* r, ProviderState& provider,
     std::unique_ptr<oidc::Flow> flow) :
     r_(r),
     provider_(provider), flow_(std::move(flow))
@@ -57,8 +58,8 @@ Driver::Driver(ngx_http_request_t* r, ProviderConf& provider,
     event_.log = r->connection->log;
 }
 
-// The request ends, perhaps because its client has gone: nobody may wait for
-// it, and nothing may wake it.
+// The request ends, perhaps because its client has gone: other requests must
+// not wait for it, and nothing may wake it.
 Driver::~Driver()
 {
     if (event_.timer_set) {
@@ -68,7 +69,7 @@ Driver::~Driver()
         ngx_delete_posted_event(&event_);
     }
     if (awaited_ != nullptr) {
-        awaited_->waiting.remove(this);
+        awaited_->remove(*this);
     }
     if (ours_) {
         store_of(*ours_).abandon(nullptr, *ours_);
@@ -115,13 +116,13 @@ std::optional<oidc::Finish> Driver::drive()
 
 bool Driver::perform(oidc::Finish&)
 {
-    return false; // drive() has seen to it
+    return false; // handled by drive()
 }
 
 bool Driver::perform(oidc::Fetch& step)
 {
-    auto rc = fetch(r_, provider_.upstream_server, std::move(step.request),
-        Exchange::Manner::waited,
+    auto rc = fetch(r_, provider_.conf.upstream_server, std::move(step.request),
+        Exchange::Manner::waited, oidc::provider_failures,
         [this](oidc::Result<oidc::HttpResponse> response) {
             answer_fetch(std::move(response));
         });
@@ -132,8 +133,9 @@ bool Driver::perform(oidc::Fetch& step)
     return false;
 }
 
-// Over HTTP/2 a request ends with its subrequest when the client has gone. A
-// refresh token is spent all the same: what came for it is left to others.
+// Over HTTP/2 a request whose client has gone ends with its subrequest. The
+// refresh token is spent all the same, so the flow continues within it and
+// leaves its result to other requests.
 void Driver::answer_fetch(oidc::Result<oidc::HttpResponse> response)
 {
     wait_ = Wait::none;
@@ -143,18 +145,20 @@ void Driver::answer_fetch(oidc::Result<oidc::HttpResponse> response)
     }
 }
 
-// Where the client has gone nothing can be waited for.
+// A request whose client has gone cannot wait.
 bool Driver::needs_client(const oidc::Step& step) const
 {
-    auto learn = std::get_if<oidc::Learn>(&step);
-    if (learn != nullptr) {
-        return learn->anew || !provider_.provider.knows(learn->part, now());
+    if (std::holds_alternative<oidc::NeedMetadata>(step)) {
+        return !provider_.metadata.is_usable();
+    }
+    if (auto need = std::get_if<oidc::NeedKeys>(&step)) {
+        return need->newer_than || !provider_.keys.is_usable();
     }
     return !provider_.store->is_immediate() ||
         std::holds_alternative<oidc::Fetch>(step);
 }
 
-// What the flow can do without is answered, and it goes on.
+// An optional step is answered with an error, and the flow continues.
 bool Driver::give_up(const oidc::Step& step)
 {
     auto fetch = std::get_if<oidc::Fetch>(&step);
@@ -166,28 +170,38 @@ bool Driver::give_up(const oidc::Step& step)
     return true;
 }
 
-bool Driver::perform(oidc::Learn& step)
+bool Driver::perform(oidc::NeedMetadata&)
 {
-    auto& lookup = provider_.lookup(step.part);
-    auto is_first = deadline_ == 0;
-    if (is_first) {
-        known_ = lookup.count();
-    }
-    answer_ = lookup.consult(r_, step, known_);
-    if (answer_) {
+    auto& metadata = provider_.metadata;
+    return take_document(metadata, metadata.get(r_));
+}
+
+bool Driver::perform(oidc::NeedKeys& step)
+{
+    auto& keys = provider_.keys;
+    return take_document(keys, keys.get(r_, step.newer_than, step.asker));
+}
+
+// Without a reply the request waits: for a request of this worker that fetches
+// the document, or for another worker.
+template <class T>
+bool Driver::take_document(SharedDocument& document, std::optional<T> reply)
+{
+    if (reply) {
+        answer_ = std::move(*reply);
         return true;
     }
     if (!has_time_left()) {
-        answer_ = oidc::Check(Error{Errc::upstream_timeout,
+        answer_ = T(Error{Errc::upstream_timeout,
             "provider did not respond to another request in time"});
         return true;
     }
-    if (lookup.is_asking()) {
-        lookup.waiting.push_back(this);
-        awaited_ = &lookup;
+    if (document.is_being_fetched()) {
+        document.add(*this);
+        awaited_ = &document;
         park(deadline_ - ngx_current_msec);
     } else {
-        park(interval); // another worker asks
+        park(interval);
     }
     return false;
 }
@@ -196,7 +210,7 @@ bool Driver::perform(oidc::Charge& step)
 {
     using Answer = oidc::Result<std::string>;
 
-    if (auto receipt = ClientLimit(r_, *provider_.zone).take(step.work)) {
+    if (auto receipt = ClientLimit(r_, provider_.zone).take(step.work)) {
         answer_ = Answer(std::move(*receipt));
     } else {
         answer_ = Answer(step.work == oidc::Work::logout ?
@@ -206,22 +220,24 @@ bool Driver::perform(oidc::Charge& step)
     return true;
 }
 
-void Driver::wake_from_lookup(const oidc::Check* learnt)
+void Driver::fetch_ended(const oidc::Error* error)
 {
-    if (learnt != nullptr) {
-        answer_ = *learnt;
+    if (error != nullptr && std::holds_alternative<oidc::NeedKeys>(*step_)) {
+        answer_ = oidc::NeedKeys::Reply(*error);
+    } else if (error != nullptr) {
+        answer_ = oidc::NeedMetadata::Reply(*error);
     }
     awaited_ = nullptr;
     ngx_post_event(&event_, &ngx_posted_events);
 }
 
-// Whoever asks is bound by the upstream_server's patience; so are those who
-// wait for two of them, one after the other.
+// A fetch takes at most the total timeout of the server; a wait may be for two,
+// one after the other.
 bool Driver::has_time_left()
 {
     if (deadline_ == 0) {
-        deadline_ =
-            ngx_current_msec + 2 * provider_.upstream_server.total_timeout();
+        deadline_ = ngx_current_msec +
+            2 * provider_.conf.upstream_server.total_timeout();
     }
     return !has_passed(deadline_);
 }
@@ -275,8 +291,8 @@ bool Driver::judge(const oidc::Acquire& step, Store::Acquisition acquisition)
         answer_ = Answer(Acquired{Acquired::ended, split(acquisition->result)});
         return true;
     case LockState::busy:
-        // A copy of this flow is under way, maybe in another worker, which may
-        // have died.
+        // A copy of this flow has the lock, perhaps in another worker, which
+        // may have died.
         if (has_time_left()) {
             park(next_pause(step));
             return false;
@@ -298,7 +314,7 @@ Store::Done<T> Driver::done()
     };
 }
 
-// What a store knows at once, or will tell done().
+// A store answers at once, or later by done().
 template <class T>
 bool Driver::take_answer(std::optional<T> answer)
 {
@@ -338,8 +354,8 @@ bool Driver::perform(oidc::Pin& step)
     return true;
 }
 
-// In every store where sessions of this client may be, one after the other. One
-// session alone, by its own key, is in the provider's own.
+// In every store that may have sessions of this client, one after the other. A
+// single session, by its own key, is in the provider's own store.
 bool Driver::perform(oidc::Revoke& step)
 {
     auto is_one = step.least > TimeMs() && step.keys.size() == 1;
@@ -369,11 +385,11 @@ bool Driver::perform(oidc::Revoke& step)
     return true;
 }
 
-// A login that failed has used up its state all the same.
+// A failed login has used its state all the same.
 void Driver::finish(const oidc::Finish& end)
 {
     if (!end.refund.empty()) {
-        ClientLimit(r_, *provider_.zone).refund(end.refund);
+        ClientLimit(r_, provider_.zone).refund(end.refund);
     }
     if (!ours_) {
         return;
@@ -387,7 +403,8 @@ void Driver::finish(const oidc::Finish& end)
     }
 }
 
-// As limit_req parks a request: the client's leaving is noticed meanwhile.
+// As limit_req delays a request: nginx notices meanwhile when the client
+// leaves.
 void Driver::park(ngx_msec_t timeout)
 {
     if (ngx_handle_read_event(r_->connection->read, 0) != NGX_OK) {
@@ -409,7 +426,7 @@ void Driver::wake(ngx_event_t* event)
     }
     event->timedout = 0;
     if (self->awaited_ != nullptr) {
-        self->awaited_->waiting.remove(self);
+        self->awaited_->remove(*self);
         self->awaited_ = nullptr;
     }
     self->wait_ = Wait::none;

@@ -1,9 +1,9 @@
 // Performs the steps of a flow for one request and resumes the flow with the
-// answers. It knows nginx and nothing of OpenID Connect.
+// answers. It knows no rule of OpenID Connect.
 #pragma once
 
-#include "conf/conf.h"
 #include "flow/step.h"
+#include "module/worker.h"
 #include "ngx/ngx.h"
 
 #include <memory>
@@ -11,29 +11,27 @@
 
 namespace ngx {
 
-class Driver {
+class Driver : private Waiter {
 public:
-    Driver(ngx_http_request_t* r, ProviderConf& provider,
+    Driver(ngx_http_request_t* r, ProviderState& provider,
         std::unique_ptr<oidc::Flow> flow);
     ~Driver();
     Driver(const Driver&) = delete;
     Driver& operator=(const Driver&) = delete;
 
-    // Goes on as far as it can; nothing while something is waited for, after
-    // which nginx runs the request's phases again.
+    // Runs the flow as far as it can. Nothing: the flow waits, and nginx will
+    // run the request's phases again.
     std::optional<oidc::Finish> drive();
 
     std::string_view action() const { return flow_->action(); }
 
-    // What a lookup waits for has come, or whoever asked has gone.
-    void wake_from_lookup(const oidc::Check* learnt);
-
 private:
     enum class Wait { none, subrequest, event };
 
-    // Each performs a step: true when `answer_` is there at once.
+    // Each performs a step: true when `answer_` is set at once.
     bool perform(oidc::Fetch& step);
-    bool perform(oidc::Learn& step);
+    bool perform(oidc::NeedMetadata& step);
+    bool perform(oidc::NeedKeys& step);
     bool perform(oidc::Charge& step);
     bool perform(oidc::Acquire& step);
     bool perform(oidc::Load& step);
@@ -43,6 +41,10 @@ private:
     bool perform(oidc::Revoke& step);
     bool perform(oidc::Pin& step);
     bool perform(oidc::Finish& step);
+
+    template <class T>
+    bool take_document(SharedDocument& document, std::optional<T> reply);
+    void fetch_ended(const oidc::Error* error) override;
 
     Store& store_of(const oidc::Acquire& step);
     bool judge(const oidc::Acquire& step, Store::Acquisition acquisition);
@@ -63,7 +65,7 @@ private:
     static void wake(ngx_event_t* event);
 
     ngx_http_request_t* r_;
-    ProviderConf& provider_;
+    ProviderState& provider_;
     std::unique_ptr<oidc::Flow> flow_;
 
     std::optional<oidc::Step> step_;
@@ -73,14 +75,14 @@ private:
     Wait wait_ = Wait::none;
 
     ngx_event_t event_{};
-    ngx_msec_t deadline_ = 0; // of a wait for others; 0: none yet
-    ngx_msec_t pause_ = 0;    // before the next attempt to acquire; 0: none yet
-    Lookup* awaited_ = nullptr;
-    ngx_uint_t known_ = 0; // documents, when a newer one was asked for
-    std::optional<Store::Acquisition> acquisition_; // that a store has told
-    std::optional<oidc::Check> revoked_;            // the same of a revocation
-    std::size_t revoked_in_ = 0;        // so many of the provider's stores
-    std::optional<oidc::Acquire> ours_; // that was acquired and has not ended
+    ngx_msec_t deadline_ = 0; // of a wait for other requests; 0: not set
+    ngx_msec_t pause_ = 0;    // before the next attempt to acquire; 0: not set
+    SharedDocument* awaited_ = nullptr;
+    std::optional<Store::Acquisition> acquisition_; // that a store has answered
+    std::optional<oidc::Check> revoked_; // answer of a store to a revocation
+    std::size_t revoked_in_ = 0;         // number of stores done
+    std::optional<oidc::Acquire>
+        ours_; // the acquired lock, until it is finished
 };
 
 }

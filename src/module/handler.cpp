@@ -1,8 +1,11 @@
 #include "module/handler.h"
 
-#include "flow/callback.h"
-#include "flow/logout.h"
+#include "module/context.h"
+#include "module/endpoint.h"
+#include "module/protection.h"
 #include "module/request.h"
+#include "module/worker.h"
+#include "oidc/errors.h"
 
 #include <algorithm>
 #include <vector>
@@ -10,84 +13,7 @@
 namespace ngx {
 namespace {
 
-// One of a provider's paths.
-struct Endpoint {
-    ProviderConf* provider;
-    EndpointKind kind;
-};
-
-bool leads_to(const Endpoint& endpoint, std::string_view path)
-{
-    const auto& client = endpoint.provider->provider.client();
-    switch (endpoint.kind) {
-    case EndpointKind::callback:
-        return endpoint.provider->callback_path == path;
-    case EndpointKind::logout:
-        return client.logout_uri == path;
-    case EndpointKind::frontchannel_logout:
-        return client.frontchannel_logout_uri == path;
-    default:
-        return client.backchannel_logout_uri == path;
-    }
-}
-
-// Of providers that share a path, the one whose own this request is.
-bool is_meant(
-    ngx_http_request_t* r, const Endpoint& endpoint, std::string_view form)
-{
-    const auto& provider = endpoint.provider->provider;
-    switch (endpoint.kind) {
-    case EndpointKind::callback:
-        return oidc::Callback::is_for(provider, form);
-    case EndpointKind::frontchannel_logout:
-        return oidc::FrontChannelLogout::is_for(provider, form);
-    case EndpointKind::backchannel_logout:
-        return oidc::BackChannelLogout::is_for(provider, form);
-    default:
-        return !oidc::Opened::all_from(
-            cookies_of(r), provider, is_secure(r, provider.client()))
-                    .empty();
-    }
-}
-
-std::vector<Endpoint> endpoints_at(
-    const std::vector<ProviderConf*>& providers, std::string_view path)
-{
-    std::vector<Endpoint> endpoints;
-    for (auto provider : providers) {
-        for (auto kind : {EndpointKind::callback, EndpointKind::logout,
-                 EndpointKind::frontchannel_logout,
-                 EndpointKind::backchannel_logout}) {
-            Endpoint endpoint{provider, kind};
-            if (leads_to(endpoint, path)) {
-                endpoints.push_back(endpoint);
-            }
-        }
-    }
-    return endpoints;
-}
-
-bool takes_form(const Endpoint& endpoint)
-{
-    return endpoint.kind == EndpointKind::logout ||
-        endpoint.kind == EndpointKind::backchannel_logout ||
-        (endpoint.kind == EndpointKind::callback &&
-            endpoint.provider->provider.client().response_mode ==
-                oidc::ResponseMode::form_post);
-}
-
-Endpoint choose(ngx_http_request_t* r, const std::vector<Endpoint>& endpoints,
-    std::string_view form)
-{
-    for (const auto& endpoint : endpoints) {
-        if (endpoints.size() > 1 && is_meant(r, endpoint, form)) {
-            return endpoint;
-        }
-    }
-    return endpoints.front();
-}
-
-// One of unknown length has been read by then.
+// A body of unknown length has been read by then.
 ngx_int_t refuse_large_form(ngx_http_request_t* r, const Endpoint& endpoint)
 {
     hide_body(r);
@@ -107,13 +33,15 @@ ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
         evaluate(r, location_conf(r)->auth_oidc), std::move(end));
 }
 
-// Sessions in remote stores are there before any `if`, `map` or `limit_req`
-// asks.
+// Loads sessions from remote stores before any `if`, `map` or `limit_req` reads
+// them.
 ngx_int_t restore_sessions(ngx_http_request_t* r)
 {
     const auto& providers = server_conf(r)->providers;
-    auto has_remote = std::any_of(providers.begin(), providers.end(),
-        [](const auto* provider) { return !provider->store->is_immediate(); });
+    auto has_remote =
+        std::any_of(providers.begin(), providers.end(), [&](const auto* conf) {
+            return !state_of(r, *conf).store->is_immediate();
+        });
     if (!has_remote || cookies_of(r).empty()) {
         return NGX_OK;
     }
@@ -122,42 +50,16 @@ ngx_int_t restore_sessions(ngx_http_request_t* r)
 
 }
 
-ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
-{
-    const auto& conf = *location_conf(r);
-    unknown = false;
-
-    if (!conf.on || conf.has(Mode::off)) {
-        return nullptr;
-    }
-    if (conf.provider != nullptr) {
-        return conf.provider;
-    }
-    auto name = evaluate(r, conf.auth_oidc);
-    if (name == "off") {
-        return nullptr;
-    }
-    auto provider = main_conf(r)->find(name);
-    unknown = provider == nullptr;
-    return provider;
-}
-
-bool is_path_of_any_provider(const ngx_http_request_t* r, std::string_view path)
-{
-    return !path.empty() &&
-        !endpoints_at(main_conf(r)->providers, path).empty();
-}
-
 ngx_int_t post_read_handler(ngx_http_request_t* r)
 {
     mark_post_read_phase(r);
     if (server_conf(r)->providers.empty()) {
         return NGX_DECLINED;
     }
-    // Once under way it shows no query any more to be found by.
+    // The query of a flow in progress is hidden, so the path alone is no match.
     auto context = Context::find(r);
-    if (context != nullptr && context->has_entered()) {
-        return context->go_on();
+    if (context != nullptr && context->is_at_endpoint()) {
+        return context->resume();
     }
     auto endpoints = endpoints_at(server_conf(r)->providers, view(r->uri));
     auto form = endpoints.empty() ? "" : Context::get(r).take_query();
@@ -197,7 +99,7 @@ ngx_int_t access_handler(ngx_http_request_t* r)
 {
     auto context = Context::find(r);
     if (context != nullptr && context->is_at_gate()) {
-        return context->go_on_at_gate();
+        return context->resume_at_gate();
     }
     bool unknown;
     auto provider = protecting_provider(r, unknown);

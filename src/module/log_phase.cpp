@@ -1,7 +1,10 @@
 #include "module/log_phase.h"
 
-#include "module/handler.h"
+#include "module/context.h"
+#include "module/endpoint.h"
+#include "module/protection.h"
 #include "module/request.h"
+#include "module/worker.h"
 
 #include <utility>
 
@@ -10,11 +13,10 @@ namespace {
 
 ngx_http_core_loc_conf_t& core_conf(ngx_http_request_t* r)
 {
-    return *static_cast<ngx_http_core_loc_conf_t*>(
-        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    return ngx::conf<ngx_http_core_loc_conf_t>(r);
 }
 
-// Its virtual server may not be known, so it may be any provider's.
+// Its virtual server may be unknown, so it may be for any provider.
 bool is_at_endpoint(const ngx_http_request_t* r)
 {
     auto target = target_of(r);
@@ -30,7 +32,7 @@ void hide_missed_query(ngx_http_request_t* r)
     }
 }
 
-// A form that the client broke off, or that nobody asked for.
+// A form that the client did not complete, or that no flow read.
 void hide_missed_body(ngx_http_request_t* r)
 {
     if (r != r->main) {
@@ -59,12 +61,11 @@ bool is_let_in(const ngx_http_request_t* r)
 
 bool is_in_no_location(ngx_http_request_t* r)
 {
-    auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
-        ngx_http_get_module_srv_conf(r, ngx_http_core_module));
+    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
     return r->loc_conf == cscf->ctx->loc_conf;
 }
 
-// By nginx, to the location's own name.
+// By nginx, to the location's name.
 bool was_sent_to_slash(ngx_http_request_t* r)
 {
     auto name = view(core_conf(r).name);
@@ -90,15 +91,15 @@ bool was_led_on(const ngx_http_request_t* r)
     return r->uri_changes <= NGX_HTTP_MAX_URI_CHANGES;
 }
 
-// By an error_page with "=200", since what locations answer does not set this.
+// By an error_page with "=200": responses of locations do not set this.
 bool has_status_of_error_page(const ngx_http_request_t* r)
 {
     return r->err_status >= NGX_HTTP_OK &&
         r->err_status < NGX_HTTP_SPECIAL_RESPONSE;
 }
 
-// nginx marks a request where it looks for an error_page, found or not, but
-// under recursive_error_pages.
+// nginx sets this where it looks for an error_page, found or not, except under
+// recursive_error_pages.
 bool may_have_looked_for_error_page(ngx_http_request_t* r)
 {
     return r->error_page || core_conf(r).recursive_error_pages ||
@@ -111,9 +112,9 @@ bool may_be_error_page(ngx_http_request_t* r)
         (was_led_on(r) || (is_redirect(r) && has_error_page_elsewhere(r)));
 }
 
-// What shows nothing of a location: a server that sends all requests to https,
-// a slash that is added; a preflight of CORS, which browsers send without
-// cookies; the page for an error; what post_action does after the answer.
+// Responses without content of a location: a redirect of all requests to https,
+// an added slash; a CORS preflight, which browsers send without cookies; the
+// page for an error; post_action after the response.
 bool is_harmless(ngx_http_request_t* r)
 {
     return r->method == NGX_HTTP_OPTIONS || r->post_action ||
@@ -121,7 +122,7 @@ bool is_harmless(ngx_http_request_t* r)
         (is_redirect(r) && (is_in_no_location(r) || was_sent_to_slash(r)));
 }
 
-// Under "satisfy any" nginx does not ask the gate where an address is allowed.
+// Under "satisfy any" nginx does not run the gate where an address is allowed.
 bool must_be_checked(ngx_http_request_t* r, const LocationConf& conf)
 {
     return r == r->main && conf.on && conf.has(Mode::require) && is_let_in(r) &&
@@ -142,10 +143,12 @@ bool was_checked(ngx_http_request_t* r, const LocationConf& conf)
 void warn_of_unchecked(ngx_http_request_t* r)
 {
     auto& conf = *location_conf(r);
-    if (conf.has_warned || !must_be_checked(r, conf) || was_checked(r, conf)) {
+    auto& has_warned = worker(r).has_warned;
+    if (has_warned.contains(&conf) || !must_be_checked(r, conf) ||
+        was_checked(r, conf)) {
         return;
     }
-    conf.has_warned = true;
+    has_warned.insert(&conf);
     auto log = r->connection->log;
     auto action = std::exchange(log->action, nullptr);
     ngx_log_error(NGX_LOG_WARN, log, 0,

@@ -1,9 +1,10 @@
-// ngx_http_oidc_module: the table of contents. What nginx calls, and when.
+// ngx_http_oidc_module: what nginx calls, and when.
 
 #include "conf/conf.h"
 #include "module/handler.h"
 #include "module/log_phase.h"
 #include "module/variables.h"
+#include "module/worker.h"
 #include "ngx/ngx.h"
 
 #include <algorithm>
@@ -14,14 +15,12 @@ namespace {
 
 ngx_int_t preconfiguration(ngx_conf_t* cf)
 {
-    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR),
-        [cf] { return add_variables(cf); });
+    return guard(cf, NGX_ERROR, [cf] { return add_variables(cf); });
 }
 
 ngx_array_t& handlers_of(ngx_conf_t* cf, ngx_http_phases phase)
 {
-    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(cf);
     return cmcf->phases[phase].handlers;
 }
 
@@ -37,8 +36,8 @@ ngx_int_t add_handler(
     return NGX_OK;
 }
 
-// The handlers of this phase run from the first to the last, and the access log
-// is one of nginx's own modules, which come before all others.
+// Handlers of this phase run from the first to the last, and the access log is
+// registered before all other modules.
 ngx_int_t add_log_handler(ngx_conf_t* cf)
 {
     if (add_handler(cf, NGX_HTTP_LOG_PHASE, guarded<log_handler>) != NGX_OK) {
@@ -75,15 +74,14 @@ ngx_int_t add_handlers(ngx_conf_t* cf)
 
 ngx_int_t postconfiguration(ngx_conf_t* cf)
 {
-    auto& main = *static_cast<MainConf*>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_oidc_module));
+    auto& main = ngx::conf<MainConf>(cf);
     if (main.providers.empty()) {
         return NGX_OK;
     }
     if (add_handlers(cf) != NGX_OK) {
         return NGX_ERROR;
     }
-    return guard(cf, static_cast<ngx_int_t>(NGX_ERROR), [&] {
+    return guard(cf, NGX_ERROR, [&] {
         find_needs(cf, main);
         return static_cast<ngx_int_t>(NGX_OK);
     });
@@ -105,8 +103,8 @@ void put_ours_first(ngx_http_phase_handler_t* first)
     }
 }
 
-// The rewrite module adds its handlers after ours, so that nginx asks them
-// before. Slots of one phase have nothing of their own but the handler.
+// The rewrite module registers its handlers after ours, so that nginx runs them
+// first. Entries of one phase differ in the handler alone.
 void precede_rewrite(const ngx_http_phase_engine_t& engine)
 {
     put_ours_first(engine.handlers + engine.server_rewrite_index);
@@ -115,20 +113,18 @@ void precede_rewrite(const ngx_http_phase_engine_t& engine)
 
 ngx_int_t start(ngx_cycle_t* cycle)
 {
-    auto conf = static_cast<MainConf*>(
-        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_oidc_module));
-    auto core = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module));
+    auto conf = ngx::conf<MainConf>(cycle);
+    auto core = ngx::conf<ngx_http_core_main_conf_t>(cycle);
     if (core != nullptr && conf != nullptr && !conf->providers.empty()) {
         precede_rewrite(core->phase_engine);
     }
-    return init_module(cycle);
+    return start_worker(cycle);
 }
 
 ngx_http_module_t context = {
     preconfiguration,
     postconfiguration,
-    create_main_conf,
+    create_worker,
     init_main_conf,
     create_server_conf,
     nullptr, // nothing of a server is inherited

@@ -1,5 +1,6 @@
 #include "module/request.h"
 
+#include "core/text.h"
 #include "flow/origins.h"
 
 #include <algorithm>
@@ -11,24 +12,21 @@ constexpr std::size_t room_for_others = 2048;
 constexpr std::size_t min_room = 1024;
 constexpr std::size_t max_form = 32 * 1024;
 
-// Before nginx 1.29.4 the host of a request line ends where its port begins,
-// which is kept nowhere else.
+// Before nginx 1.29.4 the host of a request line ends before its port, which
+// nginx does not keep.
 const u_char* end_of_authority(const ngx_http_request_t* r)
 {
     const u_char* end = r->host_end;
-    auto is_of_port = [](u_char c) {
-        return c == ':' || (c >= '0' && c <= '9');
-    };
     while (r->http_version < NGX_HTTP_VERSION_20 && end < r->request_end &&
-        is_of_port(*end)) {
+        (*end == ':' || oidc::is_digit(static_cast<char>(*end)))) {
         end++;
     }
     return end;
 }
 
-// What nginx chose the server by. A request line in absolute form, and the
-// :authority of HTTP/2 and HTTP/3, go before a Host header (RFC 9112, 3.2.2;
-// RFC 9113, 8.3.1), which need not be there.
+// The authority by which nginx chose the server. An absolute request line, and
+// the :authority of HTTP/2 and HTTP/3, override a Host header (RFC 9112, 3.2.2;
+// RFC 9113, 8.3.1), which may be absent.
 std::string own_authority(ngx_http_request_t* r)
 {
     if (r->host_start != nullptr && r->host_end > r->host_start) {
@@ -38,9 +36,8 @@ std::string own_authority(ngx_http_request_t* r)
     if (r->headers_in.host != nullptr) {
         return text(r->headers_in.host->value);
     }
-    // HTTP/1.0 may have none: then what nginx's own redirects would say.
-    auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
-        ngx_http_get_module_srv_conf(r, ngx_http_core_module));
+    // HTTP/1.0 may have none: then the name that nginx's own redirects have.
+    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
     auto authority = text(r->headers_in.server.len > 0 ? r->headers_in.server :
                                                          cscf->server_name);
     if (ngx_connection_local_sockaddr(r->connection, nullptr, 0) == NGX_OK) {
@@ -52,7 +49,7 @@ std::string own_authority(ngx_http_request_t* r)
     return authority;
 }
 
-// As nginx shows it: where it was not understood, what has come of it.
+// As nginx logs it: where it could not be parsed, as far as it was received.
 std::string_view line_of(const ngx_http_request_t* r)
 {
     if (r->request_line.data != nullptr || r->request_start == nullptr) {
@@ -82,12 +79,11 @@ bool shows_query(std::string_view variable)
         variable.starts_with("arg_");
 }
 
-// nginx keeps the value that a variable had when it was asked for, by a page
-// for an error perhaps.
+// nginx caches the value of a variable that was read before, for example by an
+// error page.
 void forget_query(ngx_http_request_t* r)
 {
-    auto cmcf = static_cast<ngx_http_core_main_conf_t*>(
-        ngx_http_get_module_main_conf(r, ngx_http_core_module));
+    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(r);
     auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
     for (ngx_uint_t i = 0; i < cmcf->variables.nelts; i++) {
         if (shows_query(view(variables[i].name))) {
@@ -97,31 +93,27 @@ void forget_query(ngx_http_request_t* r)
     }
 }
 
-// As the mirror module does it.
+// As the mirror module does.
 void body_was_read(ngx_http_request_t* r)
 {
     r->write_event_handler = ngx_http_core_run_phases;
     ngx_http_core_run_phases(r);
 }
 
-// A mark in the request's pool, which internal redirects leave alone.
+// A cleanup in the request's pool, which internal redirects do not clear.
 void passed_post_read_phase(void*) {}
 
 bool is_form(ngx_http_request_t* r)
 {
     constexpr std::string_view type = "application/x-www-form-urlencoded";
     auto header = r->headers_in.content_type;
-    return header != nullptr && header->value.len >= type.size() &&
-        ngx_strncasecmp(header->value.data,
-            reinterpret_cast<u_char*>(const_cast<char*>(type.data())),
-            type.size()) == 0 &&
-        (header->value.len == type.size() ||
-            header->value.data[type.size()] == ';' ||
-            header->value.data[type.size()] == ' ');
+    auto value = header != nullptr ? view(header->value) : std::string_view();
+    return oidc::equal_ignoring_case(
+        value.substr(0, value.find_first_of("; ")), type);
 }
 
-// False for what cannot be read. The last buffer of a body may be one that only
-// marks its end, with neither memory nor a file behind it.
+// False where a read fails. The last buffer of a body may only mark its end,
+// without memory and without a file.
 bool append_buffer(std::string& text, ngx_buf_t* buffer)
 {
     if (ngx_buf_special(buffer)) {
@@ -180,8 +172,7 @@ bool is_secure(ngx_http_request_t* r, const oidc::Client& client)
 
 std::size_t cookie_room(ngx_http_request_t* r)
 {
-    auto cscf = static_cast<ngx_http_core_srv_conf_t*>(
-        ngx_http_get_module_srv_conf(r, ngx_http_core_module));
+    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
     auto size = cscf->large_client_header_buffers.size;
     return size > room_for_others + min_room ? size - room_for_others :
                                                min_room;
@@ -291,8 +282,8 @@ void hide_query(ngx_http_request_t* r)
     forget_query(r);
 }
 
-// The header itself stays where it is: modules that pass headers on know by its
-// hash that this one is not to be passed on.
+// The header stays in its list: by its hash of 0 modules know not to pass it
+// on.
 void hide_body(ngx_http_request_t* r)
 {
     if (r->request_body == nullptr) {

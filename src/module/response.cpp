@@ -1,5 +1,7 @@
 #include "module/response.h"
 
+#include "oidc/errors.h"
+
 namespace ngx {
 namespace {
 
@@ -25,7 +27,7 @@ void add_answer_headers(ngx_http_request_t* r)
     add_header(r, "Cache-Control", "no-store");
     add_header(r, "Referrer-Policy", "no-referrer");
 
-    // auth_basic under "satisfy any" may have asked for a password before us.
+    // auth_basic under "satisfy any" may have requested a password before us.
     if (r->headers_out.www_authenticate != nullptr) {
         r->headers_out.www_authenticate->hash = 0;
     }
@@ -56,9 +58,9 @@ std::string in_attribute(std::string_view text)
     return escaped;
 }
 
-// Not through headers_out.location, which nginx would make absolute with a
-// scheme and port that are not the browser's. RFC 9700, 4.12: a form is not to
-// be posted on.
+// Not by headers_out.location, which nginx makes absolute with a scheme and
+// port that may not be the browser's. RFC 9700, 4.12: 303, so that a form is
+// not posted again.
 ngx_int_t redirect(
     ngx_http_request_t* r, std::string_view location, bool from_form)
 {
@@ -69,7 +71,7 @@ ngx_int_t redirect(
 constexpr std::string_view logged_in_page =
     "<!DOCTYPE html><title>Logged in</title>\n";
 
-// What the link leads to is what the browser goes to by itself.
+// The browser follows the link by itself.
 constexpr std::string_view logging_out_page[] = {
     "<!DOCTYPE html>\n"
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
@@ -86,8 +88,8 @@ constexpr std::string_view logged_out_page =
     "<h1>You are logged out</h1>\n"
     "</html>\n";
 
-// The page stands at the path of the logout: without a session that leads to
-// the provider's.
+// The link leads to the logout path again: without a session it redirects to
+// the provider.
 constexpr std::string_view logged_out_here_page =
     "<!DOCTYPE html>\n"
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
@@ -100,7 +102,7 @@ constexpr std::string_view logged_out_here_page =
 
 constexpr std::string_view done_page = "<!DOCTYPE html><title>Done</title>\n";
 
-// The form goes to where this page is.
+// The form is posted to the URL of this page.
 constexpr std::string_view confirm_page[] = {
     "<!DOCTYPE html>\n"
     "<html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\">"
@@ -129,11 +131,10 @@ bool is_for_later(ngx_int_t status)
         (status >= NGX_HTTP_BAD_GATEWAY && status <= NGX_HTTP_GATEWAY_TIME_OUT);
 }
 
-// The operator's own page goes before ours.
+// The operator's own page comes first.
 bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
 {
-    auto clcf = static_cast<ngx_http_core_loc_conf_t*>(
-        ngx_http_get_module_loc_conf(r, ngx_http_core_module));
+    auto clcf = &ngx::conf<ngx_http_core_loc_conf_t>(r);
     auto pages = clcf->error_pages;
     for (ngx_uint_t i = 0; pages != nullptr && i < pages->nelts; i++) {
         if (static_cast<ngx_http_err_page_t*>(pages->elts)[i].status ==

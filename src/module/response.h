@@ -1,4 +1,4 @@
-// The answers that a flow may give a request.
+// The responses that a flow may give.
 #pragma once
 
 #include "flow/step.h"
@@ -9,17 +9,17 @@
 
 namespace ngx {
 
-// On a request that goes on: no cache may give these cookies to others.
+// For a request that continues: no cache may give these cookies to others.
 void add_cookies(
     ngx_http_request_t* r, const std::vector<std::string>& cookies);
 
-// What to return from a phase for an end that is no pass; `from_form` where the
-// request was one that was posted to us.
+// What to return from a phase for an end that does not let the request through;
+// `from_form` where the request was a form posted to us.
 ngx_int_t answer(
     ngx_http_request_t* r, const oidc::Finish& finish, bool from_form);
 
-// The same for an end with an error, which an error_page of the operator may
-// show instead of our page.
+// The same for an error, for which an error_page of the operator replaces our
+// page.
 ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end);
 
 }

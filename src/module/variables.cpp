@@ -1,6 +1,6 @@
 #include "module/variables.h"
 
-#include "module/handler.h"
+#include "module/context.h"
 
 namespace ngx {
 namespace {
@@ -15,7 +15,7 @@ const Session* session_of(ngx_http_request_t* r)
     return slot != nullptr && slot->session ? &*slot->session : nullptr;
 }
 
-// A value that nginx may keep: views live as long as the request's session.
+// nginx may keep the value: views live as long as the request's session.
 ngx_int_t set(ngx_http_variable_value_t* v, std::string_view value)
 {
     v->len = static_cast<unsigned>(value.size());
@@ -56,13 +56,13 @@ ngx_int_t set_time(
 using Get = ngx_int_t (*)(
     ngx_http_request_t*, ngx_http_variable_value_t*, uintptr_t);
 
-// A getter for what only a session has.
+// A getter for a value of the session.
 template <ngx_int_t (*of_session)(
     ngx_http_request_t*, ngx_http_variable_value_t*, const Session&, uintptr_t)>
 ngx_int_t get(
     ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t data)
 {
-    return guard(r, static_cast<ngx_int_t>(NGX_ERROR), [&] {
+    return guard(r, NGX_ERROR, [&] {
         auto session = session_of(r);
         return session != nullptr ? of_session(r, v, *session, data) :
                                     set_none(v);
@@ -73,8 +73,7 @@ template <ngx_int_t (*of_request)(
     ngx_http_request_t*, ngx_http_variable_value_t*)>
 ngx_int_t get(ngx_http_request_t* r, ngx_http_variable_value_t* v, uintptr_t)
 {
-    return guard(
-        r, static_cast<ngx_int_t>(NGX_ERROR), [&] { return of_request(r, v); });
+    return guard(r, NGX_ERROR, [&] { return of_request(r, v); });
 }
 
 ngx_int_t claim(ngx_http_request_t* r, ngx_http_variable_value_t* v,
@@ -134,7 +133,7 @@ ngx_int_t authenticated(ngx_http_request_t* r, ngx_http_variable_value_t* v)
 ngx_int_t provider(ngx_http_request_t* r, ngx_http_variable_value_t* v)
 {
     auto slot = Context::shown(r);
-    return slot != nullptr ? set(v, slot->provider.name) : set_none(v);
+    return slot != nullptr ? set(v, slot->state.name()) : set_none(v);
 }
 
 ngx_int_t error(ngx_http_request_t* r, ngx_http_variable_value_t* v)
@@ -161,7 +160,7 @@ struct Variable {
     ngx_uint_t flags = 0;
 };
 
-// What a request may learn only later is asked for anew each time.
+// Not cached: a request may have its session only later.
 constexpr ngx_uint_t later = NGX_HTTP_VAR_NOCACHEABLE;
 
 // clang-format off

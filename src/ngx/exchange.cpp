@@ -8,7 +8,7 @@ constexpr ngx_uint_t max_addresses = 3;
 
 ngx_str_t subrequest_uri = ngx_string("/oidc");
 
-// Asked by its function, since Angie keeps its list of servers in another form.
+// Calls the resolver, since Angie keeps the list of servers in another form.
 bool has_servers(ngx_resolver_t* resolver)
 {
     auto ctx = ngx_resolve_start(resolver, nullptr);
@@ -26,7 +26,7 @@ void configure_upstream_server(ngx_conf_t* cf, UpstreamServer& upstream_server)
     auto& u = upstream_server.upstream;
     u.send_timeout = u.read_timeout;
     u.buffer_size = head_size;
-    u.ignore_client_abort = 1; // a code that was redeemed is not wasted
+    u.ignore_client_abort = 1; // or a redeemed code would be wasted
     u.next_upstream = NGX_HTTP_UPSTREAM_FT_ERROR | NGX_HTTP_UPSTREAM_FT_TIMEOUT;
     u.next_upstream_tries = max_addresses;
     u.next_upstream_timeout = upstream_server.total_timeout();
@@ -117,25 +117,25 @@ ngx_int_t Exchange::begin(ngx_http_request_t* r, Manner manner)
         NGX_OK) {
         return NGX_ERROR;
     }
-    // A body of its own, empty: the client's, and its limits, are not ours.
+    // An empty body of its own, instead of the client's body and its limits.
     sr->request_body = allocate<ngx_http_request_body_t>(r->pool);
     sr->header_only = 0;
     if (is_post()) {
-        sr->method = NGX_HTTP_POST; // not to be sent twice
+        sr->method = NGX_HTTP_POST; // which nginx does not send twice
     }
     set_location(sr, r);
     ngx_http_set_ctx(sr, this, ngx_http_oidc_module);
 
-    // In place of ngx_http_handler: no phase runs.
+    // Replaces ngx_http_handler, so that no phase runs.
     sr->write_event_handler = start;
-    deadline_.handler = give_up;
+    deadline_.handler = time_out;
     deadline_.data = sr;
     deadline_.log = r->connection->log;
     return NGX_OK;
 }
 
-// The location's settings with three of our own, the resolver, how long it may
-// take and that no access log has it, in copies for this subrequest alone.
+// Gives the subrequest a copy of the location's settings with three changes:
+// the resolver, its timeout, and no entry in the access log.
 void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
 {
     auto size = ngx_http_max_module * sizeof(void*);
@@ -146,8 +146,7 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     ngx_memcpy(confs, parent->loc_conf, size);
 
     auto clcf = allocate<ngx_http_core_loc_conf_t>(sr->pool);
-    *clcf = *static_cast<ngx_http_core_loc_conf_t*>(
-        ngx_http_get_module_loc_conf(parent, ngx_http_core_module));
+    *clcf = conf<ngx_http_core_loc_conf_t>(parent);
     // nginx puts an empty resolver where none is configured.
     if (!has_servers(clcf->resolver) && upstream_server_.names != nullptr &&
         upstream_server_.names->resolver() != nullptr) {
@@ -156,7 +155,7 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     clcf->resolver_timeout = ngx_min(
         clcf->resolver_timeout, upstream_server_.upstream.connect_timeout);
 
-    clcf->log_subrequest = 0; // it is none of the operator's requests
+    clcf->log_subrequest = 0; // it is no client's request
 
     confs[ngx_http_core_module.ctx_index] = clcf;
     sr->loc_conf = confs;
@@ -164,16 +163,15 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
 
 void Exchange::start(ngx_http_request_t* sr)
 {
-    // Disarmed first: the posted request must not start a second time.
+    // Reset first: the posted request would start it a second time.
     sr->write_event_handler = ngx_http_request_empty_handler;
 
-    auto rc = guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
-        [sr] { return of(sr)->set_upstream(sr); });
+    auto rc = guard(sr, NGX_ERROR, [sr] { return of(sr)->set_upstream(sr); });
     if (rc != NGX_OK) {
         ngx_http_finalize_request(sr, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
-    // nginx's own timers start anew with every address and every byte.
+    // nginx's own timers restart with every address and every byte.
     auto self = of(sr);
     ngx_add_timer(&self->deadline_, self->upstream_server_.total_timeout());
     sr->main->count++;
@@ -181,9 +179,9 @@ void Exchange::start(ngx_http_request_t* sr)
     ngx_http_finalize_request(sr, NGX_DONE);
 }
 
-// As nginx itself ends an upstream whose request is torn down; the subrequest
-// then ends by a count of its own.
-void Exchange::give_up(ngx_event_t* event)
+// Ends the upstream as nginx does when a request is torn down, by its cleanup.
+// That does not end the subrequest, which takes a count of its own for it.
+void Exchange::time_out(ngx_event_t* event)
 {
     auto sr = static_cast<ngx_http_request_t*>(event->data);
     auto c = sr->connection;
@@ -191,7 +189,7 @@ void Exchange::give_up(ngx_event_t* event)
     if (u == nullptr || u->cleanup == nullptr) {
         return;
     }
-    of(sr)->late_ = true;
+    of(sr)->has_timed_out_ = true;
     ngx_http_set_log_request(c->log, sr);
     sr->main->count++;
     (*u->cleanup)(sr);
@@ -205,7 +203,7 @@ ngx_int_t Exchange::set_upstream(ngx_http_request_t* sr)
         return NGX_ERROR;
     }
     auto u = sr->upstream;
-    // nginx reads the configuration, it does not write it.
+    // nginx only reads the configuration.
     u->conf = const_cast<ngx_http_upstream_conf_t*>(&upstream_server_.upstream);
     u->output.tag = reinterpret_cast<ngx_buf_tag_t>(&ngx_http_oidc_module);
     u->buffering = 0;
@@ -243,28 +241,27 @@ void Exchange::set_peer(ngx_http_request_t* sr)
 
 ngx_int_t Exchange::create_request(ngx_http_request_t* sr)
 {
-    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR), [sr] {
-        auto question = of(sr)->question();
+    return guard(sr, NGX_ERROR, [sr] {
+        auto bytes = of(sr)->request_bytes();
         auto link = ngx_alloc_chain_link(sr->pool);
-        auto buffer = ngx_create_temp_buf(sr->pool, question.size());
+        auto buffer = ngx_create_temp_buf(sr->pool, bytes.size());
         if (buffer == nullptr || link == nullptr) {
-            return static_cast<ngx_int_t>(NGX_ERROR);
+            return NGX_ERROR;
         }
-        buffer->last =
-            ngx_cpymem(buffer->last, question.data(), question.size());
-        buffer->flush = 1; // or TLS waits for more to fill a record
+        buffer->last = ngx_cpymem(buffer->last, bytes.data(), bytes.size());
+        buffer->flush = 1; // or TLS would wait for more to fill a record
         link->buf = buffer;
         link->next = nullptr;
         sr->upstream->request_bufs = link;
-        return static_cast<ngx_int_t>(NGX_OK);
+        return NGX_OK;
     });
 }
 
 ngx_int_t Exchange::reinit_request(ngx_http_request_t* sr)
 {
-    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR), [sr] {
+    return guard(sr, NGX_ERROR, [sr] {
         of(sr)->restart();
-        return static_cast<ngx_int_t>(NGX_OK);
+        return NGX_OK;
     });
 }
 
@@ -274,13 +271,12 @@ ngx_int_t Exchange::process_header(ngx_http_request_t* sr)
     if (!self->is_protected(sr)) {
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
-    self->heard_ = true;
-    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
-        [self, sr] { return self->read_head(sr); });
+    self->has_received_ = true;
+    return guard(sr, NGX_ERROR, [&] { return self->read_head(sr); });
 }
 
-// Some versions of nginx read what comes before the TLS handshake as if it were
-// the answer (CVE-2026-1642).
+// Some versions of nginx take bytes from before the TLS handshake for the
+// response (CVE-2026-1642).
 bool Exchange::is_protected(ngx_http_request_t* sr) const
 {
     auto c = sr->upstream->peer.connection;
@@ -290,7 +286,7 @@ bool Exchange::is_protected(ngx_http_request_t* sr) const
 ngx_int_t Exchange::input_filter_init(void* data)
 {
     auto sr = static_cast<ngx_http_request_t*>(data);
-    sr->upstream->length = -1; // read_body() and the connection's end tell
+    sr->upstream->length = -1; // until read_body() or the connection ends it
     return NGX_OK;
 }
 
@@ -298,21 +294,20 @@ ngx_int_t Exchange::input_filter(void* data, ssize_t size)
 {
     auto sr = static_cast<ngx_http_request_t*>(data);
     auto self = of(sr);
-    // The bytes stand behind buffer.last, which stays: none is kept there.
+    // The bytes follow buffer.last, which must not move: none is kept there.
     std::string_view bytes(
         reinterpret_cast<const char*>(sr->upstream->buffer.last),
         static_cast<std::size_t>(size));
-    return guard(sr, static_cast<ngx_int_t>(NGX_ERROR),
-        [&] { return self->read_body(sr, bytes); });
+    return guard(sr, NGX_ERROR, [&] { return self->read_body(sr, bytes); });
 }
 
 void Exchange::abort_request(ngx_http_request_t*) {}
 
-// The one place that learns how an answer ended: the subrequest itself ends
-// well even when its answer was cut short.
+// The only place that is told how a response ended: the subrequest succeeds
+// even if its response was truncated.
 void Exchange::finalize_request(ngx_http_request_t* sr, ngx_int_t rc)
 {
-    of(sr)->verdict_ = rc;
+    of(sr)->result_ = rc;
 }
 
 ngx_int_t Exchange::post_subrequest(
@@ -322,12 +317,12 @@ ngx_int_t Exchange::post_subrequest(
     if (self->deadline_.timer_set) {
         ngx_del_timer(&self->deadline_);
     }
-    guard(sr, 0, [&] {
+    guard(sr, NGX_OK, [&] {
         self->ended(self->end_of(rc));
-        return 0;
+        return NGX_OK;
     });
-    // Anything but OK closes the client's connection without an answer, which
-    // is right only where the client has gone.
+    // Anything but NGX_OK closes the client's connection without a response,
+    // which is right only if the client has gone.
     if (sr->connection->error || rc == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
         return rc;
     }
@@ -336,14 +331,14 @@ ngx_int_t Exchange::post_subrequest(
 
 Exchange::End Exchange::end_of(ngx_int_t rc) const
 {
-    if (late_ || verdict_ == NGX_HTTP_GATEWAY_TIME_OUT ||
-        verdict_ == NGX_ETIMEDOUT || rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (has_timed_out_ || result_ == NGX_HTTP_GATEWAY_TIME_OUT ||
+        result_ == NGX_ETIMEDOUT || rc == NGX_HTTP_GATEWAY_TIME_OUT) {
         return End::timeout;
     }
-    if (!heard_) {
+    if (!has_received_) {
         return End::unreachable;
     }
-    return verdict_ == NGX_OK ? End::complete : End::broken;
+    return result_ == NGX_OK ? End::complete : End::broken;
 }
 
 }

@@ -1,6 +1,7 @@
-// One question to a server and its answer, over ngx_http_upstream but without
-// a location: no phase runs for it and nothing of the user's takes part, yet
-// resolver, TLS, timeouts and log context are nginx's.
+// One request to a server and its response, over ngx_http_upstream in a
+// subrequest without a location: no phase runs and no configuration for
+// clients' requests applies, but resolver, TLS, timeouts and log context are
+// nginx's.
 #pragma once
 
 #include "core/url.h"
@@ -11,7 +12,7 @@
 
 namespace ngx {
 
-// How a server is reached; lives with the configuration.
+// How to reach a server; lives as long as the configuration.
 struct UpstreamServer {
     ngx_http_upstream_conf_t upstream{};
     const Names* names = nullptr;
@@ -22,10 +23,11 @@ struct UpstreamServer {
     }
 };
 
-// Prepares an upstream_server whose timeouts are set: TLS is always verified.
+// Prepares an UpstreamServer whose timeouts are set. TLS always verifies the
+// server's certificate.
 void configure_upstream_server(ngx_conf_t* cf, UpstreamServer& upstream_server);
 
-// The system's certificates, read once for all who trust them.
+// The system's trusted certificates, read once and shared.
 class SystemTrust {
 public:
     ~SystemTrust() { X509_STORE_free(store_); }
@@ -39,17 +41,16 @@ private:
 void trust_system(
     UpstreamServer& upstream_server, SystemTrust& system, ngx_uint_t depth);
 
-// Trusts the certificates of a file; false for one that has none, which nginx
-// has logged.
+// Trusts the certificates of a file; false if it has none, which nginx logs.
 bool trust_file(ngx_conf_t* cf, UpstreamServer& upstream_server,
     ngx_str_t certificates, ngx_uint_t depth);
 
-// Checks for revocation with the lists of a file. Trust comes first: the lists
-// become part of it.
+// Checks for revocation with the CRLs of a file. Call it after trust_file():
+// the lists are added to the trusted certificates.
 bool set_revocations(
     ngx_conf_t* cf, UpstreamServer& upstream_server, ngx_str_t lists);
 
-// Shows a certificate of our own to the server (RFC 8705, 2).
+// Presents the client's own certificate to the server (RFC 8705, 2).
 bool present_certificate(ngx_conf_t* cf, UpstreamServer& upstream_server,
     ngx_str_t certificate, ngx_str_t key);
 
@@ -66,14 +67,13 @@ public:
     Exchange& operator=(const Exchange&) = delete;
 
     enum class Manner {
-        waited,    // the request then runs its phases again
-        background // the request goes on, and may end before
+        waited,    // the request runs its phases again afterwards
+        background // the request continues, and may end earlier
     };
 
-    // Starts. The exchange must live in the request's pool. NGX_OK means that
-    // ended() will be called, in the end of a subrequest, no later than the
-    // upstream_server's patience allows, unless the request is torn down
-    // before.
+    // Starts the subrequest. The exchange must live in the request's pool.
+    // After NGX_OK, ended() is called when the subrequest ends, within the
+    // server's total_timeout(), unless the request is torn down before.
     ngx_int_t begin(ngx_http_request_t* r, Manner manner);
 
     const oidc::Url& url() const { return url_; }
@@ -81,22 +81,22 @@ public:
 protected:
     static Exchange* of(ngx_http_request_t* sr);
 
-    // Where to: the host of the URL, unless it is said otherwise.
+    // The server to connect to: by default the host of the URL.
     virtual bool is_secure() const { return url_.secure(); }
     virtual void set_peer(ngx_http_request_t* sr);
 
     virtual bool is_post() const = 0;
-    virtual std::string question() const = 0;
+    virtual std::string request_bytes() const = 0;
 
-    // An nginx process_header: NGX_OK at the end of the head, NGX_AGAIN,
+    // nginx's process_header: NGX_OK at the end of the head, NGX_AGAIN,
     // NGX_HTTP_UPSTREAM_INVALID_HEADER.
     virtual ngx_int_t read_head(ngx_http_request_t* sr) = 0;
 
-    // Another address is tried: forget what was read.
+    // Discards what was read, as another address is tried.
     virtual void restart() = 0;
 
-    // Bytes that follow the head; sets u->length, which is -1 before, to 0 at
-    // the end of the answer where it knows it.
+    // Takes bytes after the head. Sets u->length, which is -1 before, to 0 at
+    // the end of a response that tells where it ends.
     virtual ngx_int_t read_body(
         ngx_http_request_t* sr, std::string_view bytes) = 0;
 
@@ -106,7 +106,7 @@ protected:
 
 private:
     static void start(ngx_http_request_t* sr);
-    static void give_up(ngx_event_t* event);
+    static void time_out(ngx_event_t* event);
     static ngx_int_t create_request(ngx_http_request_t* sr);
     static ngx_int_t reinit_request(ngx_http_request_t* sr);
     static ngx_int_t process_header(ngx_http_request_t* sr);
@@ -125,9 +125,9 @@ private:
     const UpstreamServer& upstream_server_;
     oidc::Url url_;
     ngx_event_t deadline_{};
-    ngx_int_t verdict_ = NGX_ERROR;
-    bool late_ = false;  // the deadline has passed
-    bool heard_ = false; // any byte at all
+    ngx_int_t result_ = NGX_ERROR; // of the upstream
+    bool has_timed_out_ = false;   // the deadline has passed
+    bool has_received_ = false;    // any byte at all
 };
 
 }

@@ -6,22 +6,22 @@
 namespace ngx {
 namespace {
 
-using oidc::Errc;
 using oidc::Error;
+using oidc::ExchangeCodes;
 
 class HttpExchange : public Exchange {
 public:
     HttpExchange(const UpstreamServer& upstream_server, oidc::Url url,
-        oidc::HttpRequest request, Done done) :
+        oidc::HttpRequest request, const ExchangeCodes& codes, Done done) :
         Exchange(upstream_server, std::move(url)),
-        request_(std::move(request)), reply_(request_.limit),
+        request_(std::move(request)), codes_(codes), reader_(request_.limit),
         done_(std::move(done))
     {
     }
 
 protected:
     bool is_post() const override { return !request_.body.empty(); }
-    std::string question() const override;
+    std::string request_bytes() const override;
     ngx_int_t read_head(ngx_http_request_t* sr) override;
     void restart() override;
     ngx_int_t read_body(
@@ -32,11 +32,12 @@ private:
     Error failure(End end) const;
 
     oidc::HttpRequest request_;
-    Reply reply_;
+    ExchangeCodes codes_;
+    HttpResponseReader reader_;
     Done done_;
 };
 
-std::string HttpExchange::question() const
+std::string HttpExchange::request_bytes() const
 {
     std::string text = is_post() ? "POST " : "GET ";
     text += url().target() + " HTTP/1.1\r\n";
@@ -58,25 +59,25 @@ std::string HttpExchange::question() const
 
 ngx_int_t HttpExchange::read_head(ngx_http_request_t* sr)
 {
-    auto rc = reply_.read_head(sr, &sr->upstream->buffer);
+    auto rc = reader_.read_head(sr, &sr->upstream->buffer);
     if (rc == NGX_OK) {
-        // The length stays out of u->headers_in, where the in-memory path
-        // would hold it against subrequest_output_buffer_size.
+        // The length stays out of u->headers_in: nginx would compare it with
+        // subrequest_output_buffer_size when it reads into memory.
         sr->upstream->headers_in.status_n =
-            static_cast<ngx_uint_t>(reply_.status());
+            static_cast<ngx_uint_t>(reader_.status());
     }
     return rc;
 }
 
 void HttpExchange::restart()
 {
-    reply_ = Reply(request_.limit);
+    reader_ = HttpResponseReader(request_.limit);
 }
 
 ngx_int_t HttpExchange::read_body(
     ngx_http_request_t* sr, std::string_view bytes)
 {
-    auto rc = reply_.read_body(sr, bytes);
+    auto rc = reader_.read_body(sr, bytes);
     if (rc == NGX_DONE) {
         sr->upstream->length = 0;
         return NGX_OK;
@@ -89,27 +90,24 @@ Error HttpExchange::failure(End end) const
     auto where = " at " + oidc::quoted(url().origin() + url().path);
 
     if (end == End::timeout) {
-        return {
-            Errc::upstream_timeout, "provider did not respond in time" + where};
+        return {codes_.timeout, "provider did not respond in time" + where};
     }
-    if (reply_.complaint() != nullptr) {
-        return {Errc::upstream_answer,
-            std::string("provider ") + reply_.complaint() + where};
+    if (reader_.failure() != nullptr) {
+        return {codes_.malformed,
+            std::string("provider ") + reader_.failure() + where};
     }
     if (end == End::unreachable) {
-        return {Errc::upstream_unreachable,
-            "provider could not be reached" + where};
+        return {codes_.unreachable, "provider could not be reached" + where};
     }
-    return {
-        Errc::upstream_answer, "provider sent an incomplete response" + where};
+    return {codes_.malformed, "provider sent an incomplete response" + where};
 }
 
 void HttpExchange::ended(End end)
 {
     auto done = std::move(done_);
-    if (end == End::complete && reply_.complaint() == nullptr &&
-        reply_.is_complete()) {
-        done(reply_.take());
+    if (end == End::complete && reader_.failure() == nullptr &&
+        reader_.is_complete()) {
+        done(reader_.take());
     } else {
         done(failure(end));
     }
@@ -118,14 +116,15 @@ void HttpExchange::ended(End end)
 }
 
 ngx_int_t fetch(ngx_http_request_t* r, const UpstreamServer& upstream_server,
-    oidc::HttpRequest request, Exchange::Manner manner, Done done)
+    oidc::HttpRequest request, Exchange::Manner manner,
+    const ExchangeCodes& codes, Done done)
 {
     auto url = oidc::parse_url(request.url);
     if (!url) {
         return NGX_ERROR;
     }
     auto exchange = make<HttpExchange>(r->pool, upstream_server,
-        std::move(*url), std::move(request), std::move(done));
+        std::move(*url), std::move(request), codes, std::move(done));
     return exchange->begin(r, manner);
 }
 

@@ -1,5 +1,5 @@
-// HTTP/1.1 spoken over an exchange: a flow's HttpRequest out, a bounded
-// HttpResponse in.
+// HTTP/1.1 over an exchange: sends a flow's HttpRequest, returns a bounded
+// HttpResponse.
 #pragma once
 
 #include "core/http.h"
@@ -12,10 +12,11 @@ namespace ngx {
 
 using Done = std::function<void(oidc::Result<oidc::HttpResponse>)>;
 
-// Asks, and calls `done` at most once, while the request lives; it fails,
-// rather than to call, with NGX_ERROR. upstream_unreachable, upstream_timeout,
-// upstream_answer for what is no bounded and complete HTTP answer.
+// Sends the request and calls `done` at most once, while the request `r` lives.
+// Returns NGX_ERROR, without a call, if it cannot start. Errors are from
+// `codes`: malformed if the response is not HTTP, incomplete, or too large.
 ngx_int_t fetch(ngx_http_request_t* r, const UpstreamServer& upstream_server,
-    oidc::HttpRequest request, Exchange::Manner manner, Done done);
+    oidc::HttpRequest request, Exchange::Manner manner,
+    const oidc::ExchangeCodes& codes, Done done);
 
 }

@@ -1,17 +1,11 @@
 #include "ngx/http_response.h"
 
+#include "core/text.h"
+
 namespace ngx {
 namespace {
 
-bool same_ignoring_case(std::string_view a, std::string_view b)
-{
-    return a.size() == b.size() &&
-        ngx_strncasecmp(reinterpret_cast<u_char*>(const_cast<char*>(a.data())),
-            reinterpret_cast<u_char*>(const_cast<char*>(b.data())),
-            a.size()) == 0;
-}
-
-// Since 1.27.2 the parser can keep trailers, which we do not want.
+// Since 1.27.2 the parser can keep trailers, which are not needed here.
 ngx_int_t parse_chunked(
     ngx_http_request_t* r, ngx_buf_t* b, ngx_http_chunked_t* chunked)
 {
@@ -24,7 +18,7 @@ ngx_int_t parse_chunked(
 
 }
 
-ngx_int_t Reply::read_head(ngx_http_request_t* r, ngx_buf_t* head)
+ngx_int_t HttpResponseReader::read_head(ngx_http_request_t* r, ngx_buf_t* head)
 {
     for (;;) {
         auto rc =
@@ -35,21 +29,23 @@ ngx_int_t Reply::read_head(ngx_http_request_t* r, ngx_buf_t* head)
     }
 }
 
-ngx_int_t Reply::read_status(ngx_http_request_t* r, ngx_buf_t* head)
+ngx_int_t HttpResponseReader::read_status(
+    ngx_http_request_t* r, ngx_buf_t* head)
 {
     auto rc = ngx_http_parse_status_line(r, head, &head_.status);
     if (rc == NGX_AGAIN) {
         return rc;
     }
     if (rc != NGX_OK) {
-        return malformed("sent no HTTP response");
+        return fail("sent no HTTP response");
     }
     response_.status = static_cast<int>(head_.status.code);
     head_.has_status = true;
     return NGX_DECLINED;
 }
 
-ngx_int_t Reply::read_header(ngx_http_request_t* r, ngx_buf_t* head)
+ngx_int_t HttpResponseReader::read_header(
+    ngx_http_request_t* r, ngx_buf_t* head)
 {
     auto rc = ngx_http_parse_header_line(r, head, 1);
     if (rc == NGX_AGAIN) {
@@ -59,7 +55,7 @@ ngx_int_t Reply::read_header(ngx_http_request_t* r, ngx_buf_t* head)
         return end_of_head();
     }
     if (rc != NGX_OK) {
-        return malformed("sent a malformed header");
+        return fail("sent a malformed header");
     }
     auto part = [](u_char* start, u_char* end) {
         return std::string_view(reinterpret_cast<char*>(start),
@@ -67,58 +63,60 @@ ngx_int_t Reply::read_header(ngx_http_request_t* r, ngx_buf_t* head)
     };
     auto name = part(r->header_name_start, r->header_name_end);
     auto value = part(r->header_start, r->header_end);
-    return take_header(name, value) ? NGX_DECLINED :
-                                      NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    return process_header(name, value) ? NGX_DECLINED :
+                                         NGX_HTTP_UPSTREAM_INVALID_HEADER;
 }
 
-bool Reply::take_header(std::string_view name, std::string_view value)
+bool HttpResponseReader::process_header(
+    std::string_view name, std::string_view value)
 {
-    if (same_ignoring_case(name, "Content-Type")) {
+    if (oidc::equal_ignoring_case(name, "Content-Type")) {
         response_.content_type = value;
-    } else if (same_ignoring_case(name, "Cache-Control")) {
+    } else if (oidc::equal_ignoring_case(name, "Cache-Control")) {
         response_.cache_control = value;
-    } else if (same_ignoring_case(name, "Content-Length")) {
+    } else if (oidc::equal_ignoring_case(name, "Content-Length")) {
         auto length = ngx_atoof(
             reinterpret_cast<u_char*>(const_cast<char*>(value.data())),
             value.size());
         if (length == NGX_ERROR || head_.length != until_close) {
-            malformed("sent a malformed Content-Length");
+            fail("sent a malformed Content-Length");
             return false;
         }
         head_.length = length;
-    } else if (same_ignoring_case(name, "Transfer-Encoding")) {
-        head_.is_chunked = same_ignoring_case(value, "chunked");
+    } else if (oidc::equal_ignoring_case(name, "Transfer-Encoding")) {
+        head_.is_chunked = oidc::equal_ignoring_case(value, "chunked");
         if (!head_.is_chunked) {
-            malformed("sent an unknown Transfer-Encoding");
+            fail("sent an unknown Transfer-Encoding");
             return false;
         }
-    } else if (same_ignoring_case(name, "Content-Encoding")) {
-        if (!same_ignoring_case(value, "identity")) {
-            malformed("sent an unsupported Content-Encoding");
+    } else if (oidc::equal_ignoring_case(name, "Content-Encoding")) {
+        if (!oidc::equal_ignoring_case(value, "identity")) {
+            fail("sent an unsupported Content-Encoding");
             return false;
         }
     }
     return true;
 }
 
-ngx_int_t Reply::end_of_head()
+ngx_int_t HttpResponseReader::end_of_head()
 {
-    // RFC 9110, 15.2: an interim answer comes before the real one.
+    // RFC 9110, 15.2: an interim response precedes the final one.
     if (response_.status >= 100 && response_.status < 200) {
         response_ = {};
         head_ = {};
         return NGX_DECLINED;
     }
     if (head_.is_chunked && head_.length != until_close) {
-        return malformed("sent both Content-Length and Transfer-Encoding");
+        return fail("sent both Content-Length and Transfer-Encoding");
     }
     if (head_.length > static_cast<off_t>(limit_)) {
-        return malformed("sent an oversized response");
+        return fail("sent an oversized response");
     }
     return NGX_OK;
 }
 
-ngx_int_t Reply::read_body(ngx_http_request_t* r, std::string_view bytes)
+ngx_int_t HttpResponseReader::read_body(
+    ngx_http_request_t* r, std::string_view bytes)
 {
     if (head_.is_chunked) {
         return read_chunks(r, bytes);
@@ -126,7 +124,7 @@ ngx_int_t Reply::read_body(ngx_http_request_t* r, std::string_view bytes)
     if (head_.length == until_close) {
         return append(bytes) ? NGX_OK : NGX_ERROR;
     }
-    // What follows the announced length is not part of the answer.
+    // Bytes beyond Content-Length are not part of the response.
     auto missing =
         static_cast<std::size_t>(head_.length) - response_.body.size();
     if (!append(bytes.substr(0, missing))) {
@@ -135,7 +133,8 @@ ngx_int_t Reply::read_body(ngx_http_request_t* r, std::string_view bytes)
     return is_complete() ? NGX_DONE : NGX_OK;
 }
 
-ngx_int_t Reply::read_chunks(ngx_http_request_t* r, std::string_view bytes)
+ngx_int_t HttpResponseReader::read_chunks(
+    ngx_http_request_t* r, std::string_view bytes)
 {
     ngx_buf_t b{};
     b.pos = reinterpret_cast<u_char*>(const_cast<char*>(bytes.data()));
@@ -161,28 +160,28 @@ ngx_int_t Reply::read_chunks(ngx_http_request_t* r, std::string_view bytes)
         if (rc == NGX_AGAIN) {
             return NGX_OK;
         }
-        malformed("sent malformed chunks");
+        fail("sent malformed chunks");
         return NGX_ERROR;
     }
 }
 
-bool Reply::append(std::string_view bytes)
+bool HttpResponseReader::append(std::string_view bytes)
 {
     if (response_.body.size() + bytes.size() > limit_) {
-        malformed("sent an oversized response");
+        fail("sent an oversized response");
         return false;
     }
     response_.body += bytes;
     return true;
 }
 
-ngx_int_t Reply::malformed(const char* what)
+ngx_int_t HttpResponseReader::fail(const char* what)
 {
-    complaint_ = what;
+    failure_ = what;
     return NGX_HTTP_UPSTREAM_INVALID_HEADER;
 }
 
-bool Reply::is_complete() const
+bool HttpResponseReader::is_complete() const
 {
     if (head_.is_chunked) {
         return last_chunk_;

@@ -1,5 +1,6 @@
-// The door to nginx: its headers, its strings as views, objects that its pools
-// own, and the boundary that no exception crosses.
+// Wrapper of nginx: its headers, its strings as views, objects in its pools,
+// its clock, its records of configuration, and the boundary that no exception
+// crosses.
 #pragma once
 
 extern "C" {
@@ -18,6 +19,7 @@ extern "C" {
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 extern ngx_module_t ngx_http_oidc_module;
@@ -42,7 +44,7 @@ using oidc::TimeMs;
 using oidc::TimeUs;
 using namespace std::chrono_literals;
 
-// nginx's cached time. No other code reads a clock.
+// nginx's cached time. This is the only access to a clock.
 inline TimeMs now_ms()
 {
     auto time = ngx_timeofday();
@@ -54,7 +56,7 @@ inline Time now()
     return oidc::from_seconds(ngx_time());
 }
 
-// A copy that lives as long as the pool.
+// Copies a string into the pool.
 inline ngx_str_t copy(ngx_pool_t* pool, std::string_view s)
 {
     auto data = static_cast<u_char*>(ngx_pnalloc(pool, s.size() + 1));
@@ -65,14 +67,14 @@ inline ngx_str_t copy(ngx_pool_t* pool, std::string_view s)
     return {s.size(), data};
 }
 
-// The cleanup of a T that make() placed in a pool.
+// The cleanup of a T that make() put into a pool.
 template <class T>
 void destroy(void* data)
 {
     static_cast<T*>(data)->~T();
 }
 
-// An object that the pool destroys. nginx aligns its memory to NGX_ALIGNMENT.
+// An object owned by the pool. nginx aligns pool memory to NGX_ALIGNMENT.
 template <class T, class... Args>
 T* make(ngx_pool_t* pool, Args&&... args)
 {
@@ -98,6 +100,69 @@ T* allocate(ngx_pool_t* pool)
     return static_cast<T*>(memory);
 }
 
+// Where nginx keeps a record of configuration: the module that it belongs to,
+// and whether there is one for all of http, for each server or for each
+// location.
+struct ConfPlace {
+    enum Level { main, server, location };
+
+    const ngx_module_t* module;
+    Level level;
+};
+
+// Specialized beside each type of record.
+template <class T>
+struct ConfRecord;
+
+template <>
+struct ConfRecord<ngx_http_core_main_conf_t> {
+    static constexpr ConfPlace place{&ngx_http_core_module, ConfPlace::main};
+};
+
+template <>
+struct ConfRecord<ngx_http_core_srv_conf_t> {
+    static constexpr ConfPlace place{&ngx_http_core_module, ConfPlace::server};
+};
+
+template <>
+struct ConfRecord<ngx_http_core_loc_conf_t> {
+    static constexpr ConfPlace place{
+        &ngx_http_core_module, ConfPlace::location};
+};
+
+// The record of that type that applies to a request, or to what is being
+// configured. `owner` has the lists of records for the three levels.
+template <class T, class Owner>
+T& conf_in(const Owner& owner)
+{
+    constexpr auto place = ConfRecord<T>::place;
+    auto records = place.level == ConfPlace::main ? owner.main_conf :
+        place.level == ConfPlace::server          ? owner.srv_conf :
+                                                    owner.loc_conf;
+    return *static_cast<T*>(records[place.module->ctx_index]);
+}
+
+template <class T>
+T& conf(const ngx_http_request_t* r)
+{
+    return conf_in<T>(*r);
+}
+
+template <class T>
+T& conf(const ngx_conf_t* cf)
+{
+    return conf_in<T>(*static_cast<const ngx_http_conf_ctx_t*>(cf->ctx));
+}
+
+// Null without an http block.
+template <class T>
+T* conf(const ngx_cycle_t* cycle)
+{
+    auto http = reinterpret_cast<const ngx_http_conf_ctx_t*>(
+        cycle->conf_ctx[ngx_http_module.index]);
+    return http != nullptr ? &conf_in<T>(*http) : nullptr;
+}
+
 void log_exception(ngx_log_t* log, const char* what) noexcept;
 
 inline ngx_log_t* log_of(const ngx_http_request_t* r)
@@ -115,9 +180,11 @@ inline ngx_log_t* log_of(const ngx_cycle_t* cycle)
     return cycle->log;
 }
 
-// Calls what may throw from where nginx expects C; gives `otherwise` instead.
-template <class Where, class T, class Call>
-T guard(Where* where, T otherwise, Call call) noexcept
+// Calls what may throw from where nginx expects C. Logs an exception and
+// returns `otherwise` then.
+template <class Where, class Call>
+auto guard(Where* where, std::invoke_result_t<Call&> otherwise,
+    Call call) noexcept -> decltype(otherwise)
 {
     try {
         return call();
@@ -129,13 +196,12 @@ T guard(Where* where, T otherwise, Call call) noexcept
     return otherwise;
 }
 
-// A phase or upstream handler with that boundary. It fails closed: an
-// exception is a 500, never a way on.
+// A phase handler with that boundary. It fails closed: an exception is a 500,
+// and the request does not continue.
 template <ngx_int_t (*handler)(ngx_http_request_t*)>
 ngx_int_t guarded(ngx_http_request_t* r) noexcept
 {
-    return guard(r, static_cast<ngx_int_t>(NGX_HTTP_INTERNAL_SERVER_ERROR),
-        [r] { return handler(r); });
+    return guard(r, NGX_HTTP_INTERNAL_SERVER_ERROR, [r] { return handler(r); });
 }
 
 }

@@ -7,14 +7,14 @@
 namespace ngx {
 namespace {
 
-using oidc::Errc;
 using oidc::Error;
+using oidc::ExchangeCodes;
 using oidc::RedisCommand;
 using oidc::RedisReply;
 
-constexpr ngx_msec_t max_idleness = 60 * 1000;
+constexpr ngx_msec_t idle_timeout = 60 * 1000;
 
-// However busy it is: a name in front of several servers may have moved on.
+// Also of a busy connection: the host name may lead to another server by now.
 constexpr ngx_msec_t max_age = 3600 * 1000;
 
 void close(ngx_connection_t* c)
@@ -22,14 +22,14 @@ void close(ngx_connection_t* c)
     if (c->ssl != nullptr) {
         c->ssl->no_wait_shutdown = 1;
         c->ssl->no_send_shutdown = 1;
-        (void)ngx_ssl_shutdown(c); // never waits, having nothing to say
+        (void)ngx_ssl_shutdown(c); // does not wait, as nothing is sent
     }
     ngx_destroy_pool(c->pool);
     ngx_close_connection(c);
 }
 
-// Nothing has come in that nobody asked for, its end among it.
-bool is_quiet(ngx_connection_t* c)
+// No unsolicited data or EOF is pending.
+bool is_idle(ngx_connection_t* c)
 {
     if (c->ssl != nullptr && SSL_pending(c->ssl->connection) > 0) {
         return false;
@@ -56,7 +56,7 @@ std::optional<IdleConnections::Idle> IdleConnections::take(
         auto idle = idle_.back();
         auto c = idle.connection;
         idle_.pop_back();
-        if (!is_quiet(c)) {
+        if (!is_idle(c)) {
             close(c);
             continue;
         }
@@ -74,7 +74,7 @@ std::optional<IdleConnections::Idle> IdleConnections::take(
 void IdleConnections::keep(
     ngx_connection_t* c, const ngx_addr_t* address) noexcept
 {
-    if (idle_.size() == most) {
+    if (idle_.size() == max_idle) {
         close(idle_.front().connection);
         idle_.erase(idle_.begin());
     }
@@ -83,11 +83,11 @@ void IdleConnections::keep(
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
     }
-    ngx_add_timer(c->read, max_idleness);
+    ngx_add_timer(c->read, idle_timeout);
     c->data = this;
     c->write->handler = ignore;
     c->read->handler = watch;
-    c->idle = 1; // nginx has it closed when the worker quits
+    c->idle = 1; // nginx closes it when the worker quits
     set_log(c, ngx_cycle->log);
 
     if (c->read->ready) {
@@ -102,7 +102,7 @@ void IdleConnections::watch(ngx_event_t* event)
     auto c = static_cast<ngx_connection_t*>(event->data);
     auto& idle = static_cast<IdleConnections*>(c->data)->idle_;
 
-    if (!c->close && !event->timedout && is_quiet(c)) {
+    if (!c->close && !event->timedout && is_idle(c)) {
         event->ready = 0;
         if (ngx_handle_read_event(event, 0) == NGX_OK) {
             return;
@@ -117,9 +117,10 @@ namespace {
 class RedisExchange : public Exchange {
 public:
     RedisExchange(RedisServer& server, std::vector<RedisCommand> commands,
-        RedisDone done) :
+        const ExchangeCodes& codes, RedisDone done) :
         Exchange(server.upstream_server),
-        server_(server), commands_(std::move(commands)), done_(std::move(done))
+        server_(server), commands_(std::move(commands)), codes_(codes),
+        done_(std::move(done))
     {
     }
 
@@ -130,7 +131,7 @@ protected:
     bool is_secure() const override { return server_.tls; }
     void set_peer(ngx_http_request_t* sr) override;
     bool is_post() const override { return false; }
-    std::string question() const override;
+    std::string request_bytes() const override;
     ngx_int_t read_head(ngx_http_request_t* sr) override;
     void restart() override;
     ngx_int_t read_body(
@@ -146,38 +147,39 @@ private:
     const ngx_addr_t* next_address();
     void set_request(bool is_new);
     bool may_be_kept(const ngx_connection_t* c) const;
-    bool take(RedisReply reply);
+    bool take_reply(RedisReply reply);
     bool is_complete() const;
     Error failure(End end) const;
 
     RedisServer& server_;
     std::vector<RedisCommand> commands_;
+    ExchangeCodes codes_;
     RedisDone done_;
 
     ngx_http_upstream_t* upstream_ = nullptr;
-    ngx_chain_t* question_ = nullptr;
-    ngx_buf_t greeting_{};
-    ngx_chain_t greeted_question_{};
+    ngx_chain_t* request_ = nullptr;
+    ngx_buf_t setup_{};
+    ngx_chain_t request_with_setup_{};
 
-    bool has_begun_ = false;        // with a connection
-    std::optional<std::size_t> at_; // of the addresses
+    bool has_begun_ = false;        // a connection was tried
+    std::optional<std::size_t> at_; // index of the address
     const ngx_addr_t* address_ = nullptr;
 
     oidc::RedisReader reader_;
-    std::size_t greetings_ = 0; // yet to be answered
+    std::size_t setup_replies_ = 0; // still to come
     std::vector<RedisReply> replies_;
     std::string refusal_;
 };
 
-// The name has been resolved with the configuration. The servers come from
-// init_peer(), and only there can nginx be told.
+// The name was resolved with the configuration. init_peer() sets the addresses,
+// the only place where nginx takes them.
 void RedisExchange::set_peer(ngx_http_request_t* sr)
 {
     sr->upstream->schema =
         copy(sr->pool, server_.tls ? "rediss://" : "redis://");
 }
 
-std::string RedisExchange::question() const
+std::string RedisExchange::request_bytes() const
 {
     return oidc::format_redis(commands_);
 }
@@ -188,7 +190,7 @@ ngx_int_t RedisExchange::init_peer(
     auto self = static_cast<RedisExchange*>(of(sr));
     auto u = sr->upstream;
     self->upstream_ = u;
-    self->question_ = u->request_bufs;
+    self->request_ = u->request_bufs;
 
     u->peer.data = self;
     u->peer.get = get_peer;
@@ -203,8 +205,8 @@ ngx_int_t RedisExchange::get_peer(ngx_peer_connection_t* pc, void* data)
     return pc->cached ? NGX_DONE : NGX_OK;
 }
 
-// A kept connection is tried once. Should it fail, then because it is stale,
-// and so may the others be.
+// One idle connection is tried at most: if it fails, the server has closed it,
+// and perhaps the others, too.
 void RedisExchange::connect(ngx_peer_connection_t& pc)
 {
     std::optional<IdleConnections::Idle> kept;
@@ -228,22 +230,22 @@ const ngx_addr_t* RedisExchange::next_address()
     return &server_.addresses[*at_];
 }
 
-// Only now is it known what the connection has to be told. nginx sends what it
-// finds here after it has chosen the peer, from the beginning.
+// Puts the setup before the request for a new connection. nginx sends
+// request_bufs from the beginning after it has chosen the peer.
 void RedisExchange::set_request(bool is_new)
 {
-    greetings_ = is_new ? server_.greetings : 0;
-    if (greetings_ == 0) {
-        upstream_->request_bufs = question_;
+    setup_replies_ = is_new ? server_.setup_replies : 0;
+    if (setup_replies_ == 0) {
+        upstream_->request_bufs = request_;
         return;
     }
-    auto text = server_.greeting.reveal();
+    auto text = server_.setup.reveal();
     auto bytes = reinterpret_cast<const u_char*>(text.data());
-    greeting_.memory = 1; // which is not written to
-    greeting_.start = greeting_.pos = const_cast<u_char*>(bytes);
-    greeting_.end = greeting_.last = greeting_.start + text.size();
-    greeted_question_ = {&greeting_, question_};
-    upstream_->request_bufs = &greeted_question_;
+    setup_.memory = 1; // read-only
+    setup_.start = setup_.pos = const_cast<u_char*>(bytes);
+    setup_.end = setup_.last = setup_.start + text.size();
+    request_with_setup_ = {&setup_, request_};
+    upstream_->request_bufs = &request_with_setup_;
 }
 
 void RedisExchange::free_peer(
@@ -268,8 +270,8 @@ void RedisExchange::free_peer(
     }
 }
 
-// A server that answers with an error may be the wrong one by now, or about to
-// close: the next question is better put to a new connection.
+// A server that responds with an error may be the wrong one by now, or about to
+// close the connection: the next request gets a new one.
 bool RedisExchange::may_be_kept(const ngx_connection_t* c) const
 {
     auto is_error = [](const RedisReply& reply) {
@@ -283,7 +285,7 @@ bool RedisExchange::may_be_kept(const ngx_connection_t* c) const
         !ngx_terminate;
 }
 
-// There is none: all of the answer is its body.
+// A Redis response has no head.
 ngx_int_t RedisExchange::read_head(ngx_http_request_t* sr)
 {
     sr->upstream->headers_in.status_n = NGX_HTTP_OK;
@@ -299,13 +301,13 @@ void RedisExchange::restart()
 ngx_int_t RedisExchange::read_body(
     ngx_http_request_t* sr, std::string_view bytes)
 {
-    auto is_sound = reader_.feed(bytes);
+    auto is_valid = reader_.feed(bytes);
     while (auto reply = reader_.next()) {
-        if (!take(std::move(*reply))) {
+        if (!take_reply(std::move(*reply))) {
             return NGX_ERROR;
         }
     }
-    if (!is_sound) {
+    if (!is_valid) {
         return NGX_ERROR;
     }
     if (replies_.size() == commands_.size()) {
@@ -317,16 +319,16 @@ ngx_int_t RedisExchange::read_body(
     return NGX_OK;
 }
 
-// False for one that ends the conversation.
-bool RedisExchange::take(RedisReply reply)
+// False for a reply that ends the exchange.
+bool RedisExchange::take_reply(RedisReply reply)
 {
-    if (greetings_ == 0) {
+    if (setup_replies_ == 0) {
         replies_.push_back(std::move(reply));
         return replies_.size() <= commands_.size();
     }
-    greetings_--;
+    setup_replies_--;
     if (reply.kind == RedisReply::Kind::error) {
-        // The rest of it may name the user.
+        // The rest may contain the user's name.
         refusal_ = reply.text.substr(0, reply.text.find(' '));
     }
     return reply.kind == RedisReply::Kind::status;
@@ -352,29 +354,28 @@ Error RedisExchange::failure(End end) const
     auto name = oidc::quoted(server_.name);
 
     if (!refusal_.empty()) {
-        return {Errc::store_answer,
+        return {codes_.malformed,
             "store " + name + " refused the connection, " +
                 oidc::quoted(refusal_)};
     }
     if (end == End::timeout) {
-        return {
-            Errc::store_timeout, "store did not respond in time at " + name};
+        return {codes_.timeout, "store did not respond in time at " + name};
     }
     if (end == End::unreachable) {
-        return {
-            Errc::store_unreachable, "store could not be reached at " + name};
+        return {codes_.unreachable, "store could not be reached at " + name};
     }
-    return {Errc::store_answer, "store sent an invalid response at " + name};
+    return {codes_.malformed, "store sent an invalid response at " + name};
 }
 
-std::string join(const std::string& host, in_port_t port)
+std::string authority_of(const std::string& host, in_port_t port)
 {
-    auto is_bare = host.find(':') != host.npos && !host.starts_with('[');
-    return (is_bare ? "[" + host + "]" : host) + ":" + std::to_string(port);
+    auto needs_brackets = host.find(':') != host.npos && !host.starts_with('[');
+    return (needs_brackets ? "[" + host + "]" : host) + ":" +
+        std::to_string(port);
 }
 
-// A user without a password is one that any password will do for.
-std::vector<RedisCommand> greeting_of(const RedisServer& server)
+// Redis `nopass` users accept any password, so an empty one is sent.
+std::vector<RedisCommand> setup_of(const RedisServer& server)
 {
     std::vector<RedisCommand> commands;
     std::string password(server.password.reveal());
@@ -408,13 +409,13 @@ bool resolve(ngx_conf_t* cf, RedisServer& server)
 
 bool configure_redis(ngx_conf_t* cf, RedisServer& server)
 {
-    auto greeting = greeting_of(server);
-    server.greeting = oidc::Secret(oidc::format_redis(greeting));
-    server.greetings = greeting.size();
-    server.name = join(server.host, server.port);
+    auto setup = setup_of(server);
+    server.setup = oidc::Secret(oidc::format_redis(setup));
+    server.setup_replies = setup.size();
+    server.name = authority_of(server.host, server.port);
 
-    // nginx asks it for the peer and for the name of the certificate. It is no
-    // upstream that anything else could name.
+    // nginx takes the peer and the name in the certificate from it. It is not
+    // in the list of upstreams, where the configuration could refer to it.
     auto upstream = allocate<ngx_http_upstream_srv_conf_t>(cf->pool);
     upstream->host = copy(cf->pool, server.host);
     upstream->port = server.port;
@@ -425,14 +426,15 @@ bool configure_redis(ngx_conf_t* cf, RedisServer& server)
     return resolve(cf, server);
 }
 
-ngx_int_t ask_redis(ngx_http_request_t* r, RedisServer& server,
-    std::vector<RedisCommand> commands, Exchange::Manner manner, RedisDone done)
+ngx_int_t send_redis(ngx_http_request_t* r, RedisServer& server,
+    std::vector<RedisCommand> commands, Exchange::Manner manner,
+    const ExchangeCodes& codes, RedisDone done)
 {
     if (commands.empty()) {
         return NGX_ERROR;
     }
     auto exchange = make<RedisExchange>(
-        r->pool, server, std::move(commands), std::move(done));
+        r->pool, server, std::move(commands), codes, std::move(done));
     return exchange->begin(r, manner);
 }
 

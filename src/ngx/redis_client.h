@@ -1,6 +1,6 @@
-// Redis spoken over an exchange: commands out in one go, as many replies back.
-// A connection greets once (AUTH, SELECT) and then serves one question after
-// another.
+// Redis over an exchange: sends pipelined commands and receives as many
+// replies. A new connection is set up once (AUTH, SELECT) and then reused for
+// one request after another.
 #pragma once
 
 #include "core/crypto.h"
@@ -16,25 +16,25 @@
 
 namespace ngx {
 
-// Connections of this worker that have answered and wait for the next question.
+// Idle connections of this worker, kept for the next requests.
 class IdleConnections {
 public:
-    static constexpr std::size_t most = 32;
+    static constexpr std::size_t max_idle = 32;
 
     struct Idle {
         ngx_connection_t* connection;
         const ngx_addr_t* address;
     };
 
-    IdleConnections() { idle_.reserve(most); }
+    IdleConnections() { idle_.reserve(max_idle); }
     IdleConnections(const IdleConnections&) = delete;
     IdleConnections& operator=(const IdleConnections&) = delete;
 
-    // The one that was kept last, unless its server has closed it meanwhile.
+    // The last one kept that its server has not closed since.
     std::optional<Idle> take(ngx_log_t* log) noexcept;
 
-    // The address outlives the connection. Where there are too many the oldest
-    // one goes.
+    // The address outlives the connection. Beyond max_idle the oldest one is
+    // closed.
     void keep(ngx_connection_t* c, const ngx_addr_t* address) noexcept;
 
 private:
@@ -44,42 +44,43 @@ private:
     std::vector<Idle> idle_;
 };
 
-// A server and how it is spoken to; lives with the configuration.
+// A server and how to connect to it; lives as long as the configuration.
 struct RedisServer {
-    // What the operator says. Of the upstream_server: its connect_timeout and
-    // its read_timeout, and after configure_redis() whom it trusts, if `tls`.
+    // From the configuration. Of upstream_server: connect_timeout and
+    // read_timeout and, for `tls` after configure_redis(), the trusted
+    // certificates.
     UpstreamServer upstream_server;
-    std::string host; // which the certificate must name, too
+    std::string host; // also checked against the certificate
     in_port_t port = 6379;
     bool tls = false;
     std::string username;
     oidc::Secret password;
     ngx_uint_t database = 0;
 
-    // What configure_redis() makes of it.
-    std::string name; // host:port, for sentences in the log
+    // Set by configure_redis().
+    std::string name; // host:port, for log lines
     std::span<ngx_addr_t> addresses;
-    oidc::Secret greeting; // what a new connection begins with
-    std::size_t greetings = 0;
+    oidc::Secret setup; // commands that a new connection sends first
+    std::size_t setup_replies = 0;
 
-    // This worker's.
+    // State of this worker.
     IdleConnections idle;
-    std::size_t first = 0; // of the addresses, to be tried first
+    std::size_t first = 0; // index of the address to try first
 };
 
-// Resolves its name. False where that fails, which is logged.
+// Resolves the host name. False if that fails, which is logged.
 bool configure_redis(ngx_conf_t* cf, RedisServer& server);
 
 using RedisDone =
     std::function<void(oidc::Result<std::vector<oidc::RedisReply>>)>;
 
-// Sends the commands, at least one, all of which may be repeated; and calls
-// `done` at most once, while the request lives, with as many replies. A reply
-// of kind error is one of them. It fails, rather than to call, with NGX_ERROR.
-// store_unreachable, store_timeout; store_answer for a refused greeting, and
-// for what is no bounded and complete answer.
-ngx_int_t ask_redis(ngx_http_request_t* r, RedisServer& server,
+// Sends the commands, one or more, all of which may be repeated, and calls
+// `done` at most once, while `r` lives, with as many replies, also of kind
+// error. NGX_ERROR if it cannot start; `done` is not called then. Fails with
+// one of `codes`: malformed for a refused setup, and for a response that is not
+// RESP2, incomplete, or too large.
+ngx_int_t send_redis(ngx_http_request_t* r, RedisServer& server,
     std::vector<oidc::RedisCommand> commands, Exchange::Manner manner,
-    RedisDone done);
+    const oidc::ExchangeCodes& codes, RedisDone done);
 
 }

@@ -8,7 +8,7 @@ namespace ngx {
 namespace {
 
 constexpr std::size_t max_hosts = 10000;
-constexpr std::size_t max_servers = 3; // as resolv.conf(5) has it
+constexpr std::size_t max_servers = 3; // as in resolv.conf(5)
 
 bool is_address(ngx_pool_t* pool, std::string_view text)
 {
@@ -22,7 +22,7 @@ bool is_ipv4(std::string_view address)
     return address.find(':') == address.npos;
 }
 
-// Words of the lines of a configuration file, comments left out.
+// Calls visit(words) for each line of a file, without comments.
 template <class Visit>
 void each_line(const char* path, Visit visit)
 {
@@ -44,7 +44,7 @@ std::vector<ngx_str_t> read_servers(ngx_conf_t* cf)
 {
     std::vector<ngx_str_t> servers;
     each_line("/etc/resolv.conf", [&](const std::vector<std::string>& line) {
-        // A link-local address with a zone has no form in nginx.
+        // nginx has no form for a link-local address with a zone.
         if (line[0] != "nameserver" || servers.size() == max_servers ||
             !is_address(cf->temp_pool, line[1])) {
             return;

@@ -1,5 +1,5 @@
-// Names of provider hosts that need no resolver directive: those of /etc/hosts,
-// and a resolver made from /etc/resolv.conf for all others.
+// Resolves names of provider hosts without a resolver directive: from
+// /etc/hosts, and all others with a resolver made from /etc/resolv.conf.
 #pragma once
 
 #include "ngx/ngx.h"
@@ -13,7 +13,7 @@ namespace ngx {
 
 class Names {
 public:
-    // Reads both files once, with the configuration.
+    // Reads both files once, when the configuration is read.
     void read(ngx_conf_t* cf);
 
     // A socket address for an IP literal (in brackets where it is IPv6), a
@@ -22,7 +22,7 @@ public:
     ngx_addr_t* address(
         ngx_pool_t* pool, std::string_view host, in_port_t port) const;
 
-    // Null where /etc/resolv.conf names no server.
+    // Null if /etc/resolv.conf names no server.
     ngx_resolver_t* resolver() const { return resolver_; }
 
 private:

@@ -14,7 +14,7 @@ inline bool is_alive(ngx_pid_t pid)
     return pid == ngx_pid || kill(pid, 0) == 0 || errno != ESRCH;
 }
 
-// A child that has died but was not waited for yet: kill() still finds it.
+// True for a child that died and was not reaped: kill() still finds it.
 inline bool has_died(ngx_pid_t child)
 {
     siginfo_t info{};

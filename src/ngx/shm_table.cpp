@@ -9,7 +9,7 @@
 namespace ngx {
 namespace {
 
-constexpr int max_swept = 4; // records of a sweep, from each of its two starts
+constexpr int max_swept = 4; // records per sweep, from each of two starts
 
 static_assert(ShmTable::Link::is_always_lock_free);
 
@@ -17,8 +17,8 @@ constexpr std::size_t link_size = sizeof(ShmTable::Link);
 
 }
 
-// The journal. Other processes see what a killed worker has written: only the
-// compiler must not change the order.
+// The journal. Other processes see all writes of a killed worker: only the
+// compiler must be kept from reordering them.
 
 void ShmTable::Change::record(void* where, std::size_t size)
 {
@@ -33,8 +33,8 @@ void ShmTable::Change::record(void* where, std::size_t size)
     set_written(count + 1);
 }
 
-// The last one first: a place may have been changed twice. After a kill in here
-// the next holder of the lock starts again.
+// In reverse order: a place may have been changed twice. If the worker is
+// killed in here, the next holder of the lock starts again.
 void ShmTable::Change::undo()
 {
     auto count = shared_.written.load(std::memory_order_relaxed);
@@ -62,7 +62,7 @@ void ShmTable::create(ngx_slab_pool_t* pool, void* memory, std::size_t size,
 {
     auto random = oidc::random_bytes(sizeof(Shared::multipliers));
     auto kinds = has_other_spaces ? 3u : 2u;
-    auto room = size - sizeof(Shared) - block_size; // for its alignment
+    auto room = size - sizeof(Shared) - block_size; // for alignment
     auto pairs = room / (2 * block_size + kinds * link_size);
     pairs = std::min<std::size_t>(pairs, std::numeric_limits<Index>::max() / 2);
 
@@ -89,8 +89,8 @@ void ShmTable::attach(ngx_slab_pool_t* pool, void* memory)
     shared_ = static_cast<Shared*>(memory);
 }
 
-// Reads all buckets twice: between the reads of two, a record of the one key
-// may have been replaced by a record of the other.
+// Reads all buckets twice: between two reads, a record of one key may have been
+// replaced by a record of the other.
 bool ShmTable::may_have(
     std::uint8_t space, std::span<const std::string_view> keys) const
 {
@@ -118,7 +118,7 @@ ShmTable::Index ShmTable::capacity() const
 }
 
 // Multilinear hashing is strongly universal: without the multipliers nobody can
-// choose keys of the same bucket. (Lemire and Kaser, 2014)
+// choose keys of the same bucket (Lemire and Kaser, 2014).
 std::uint32_t ShmTable::hash(const char* key, std::uint32_t seed) const
 {
     std::array<std::uint64_t, 2> words;
@@ -207,7 +207,7 @@ std::size_t ShmTable::room() const
     return shared_->free_count + (shared_->end - shared_->fresh);
 }
 
-// Calls with the address and the size of each piece of a blob.
+// Calls call(address, size) for each piece of a blob.
 template <class Call>
 void ShmTable::for_each_piece(Index index, std::size_t size, Call call) const
 {
@@ -311,8 +311,8 @@ void ShmTable::touch(Change& change, Index index)
     }
 }
 
-// The new count grows first: a reader of both counts, the old one first, never
-// misses the record.
+// The new count grows first: a reader of both counts that reads the old one
+// first never misses the record.
 void ShmTable::move(
     Change& change, Index index, std::uint8_t queue, std::string_view owner)
 {
@@ -417,8 +417,8 @@ void ShmTable::leave_siblings(Change& change, Index index)
     change.set(*link, record.sibling);
 }
 
-// Free blocks first, then blocks that were never used, which have no page of
-// memory yet. Blocks that this change has released are not used: an undo needs
+// Takes free blocks first, then blocks that were never used, whose pages are
+// not allocated yet. Blocks released by this change are not used: an undo needs
 // their content.
 ShmTable::Index ShmTable::allocate(Change& change, Index count)
 {

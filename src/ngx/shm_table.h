@@ -1,6 +1,5 @@
-// Records in shared memory: found by a key, kept in queues by age, and counted
-// by the owner whose share they take. The sessions and all records of
-// oidc_state_zone are in such tables.
+// Records in shared memory: found by key, queued by age, and counted per owner.
+// The sessions and all records of oidc_state_zone are in such tables.
 //
 // A worker may be killed at any machine instruction, and nginx then releases
 // its lock. Every table therefore has an undo journal: a change saves each
@@ -23,8 +22,8 @@
 namespace ngx {
 
 // A record is a chain of blocks of one size, so that any record can use the
-// blocks of any other. No call allocates memory of the system, and the cost of
-// a call does not depend on the number of records.
+// blocks of any other. No call allocates system memory, and its cost does not
+// depend on the number of records.
 class ShmTable {
 public:
     using Index = std::uint32_t; // of a block; 0: none
@@ -38,7 +37,7 @@ public:
     struct Record {
         Link next;    // block of the record, or free block
         Link chain;   // in the bucket of its key
-        Link sibling; // the next older one in the bucket of its owner
+        Link sibling; // next older one in the bucket of its owner
         Link newer;   // in its queue
         Link older;
         std::uint32_t size; // of the blob
@@ -47,7 +46,7 @@ public:
         char owner[key_size];
         std::uint8_t space; // of keys
         std::uint8_t queue;
-        std::uint8_t owner_size; // 0: it has no owner
+        std::uint8_t owner_size; // 0: no owner
         std::uint8_t state;      // for the table's user
         std::uint32_t number;    // for the table's user
         char data[8];
@@ -62,8 +61,8 @@ public:
 
     static constexpr std::size_t head_size = offsetof(Record, data);
 
-    // A record to insert. Keys are unique in their space. The keys of space 0
-    // have their own buckets.
+    // A record to insert. Keys are unique within their space. The keys of space
+    // 0 have their own buckets.
     struct Entry {
         std::uint8_t space = 0;
         std::uint8_t queue = 0;
@@ -77,15 +76,14 @@ public:
 
     class Change;
 
-    // Creates a table that takes all of this memory, or attaches to the one
-    // that was created there. Block sizes are multiples of 8. create() may
-    // throw.
+    // Creates a table in all of this memory, or attaches to an existing one.
+    // Block sizes are multiples of 8. create() may throw.
     void create(ngx_slab_pool_t* pool, void* memory, std::size_t size,
         std::size_t block_size, bool has_other_spaces);
     void attach(ngx_slab_pool_t* pool, void* memory);
 
     // These three need no Change; all other calls need one, since it holds the
-    // lock. False where the table has none of the keys.
+    // lock. may_have() is false if the table has none of the keys.
     bool may_have(
         std::uint8_t space, std::span<const std::string_view> keys) const;
     Index count(std::uint8_t queue) const;
@@ -93,25 +91,24 @@ public:
 
     Index find(std::uint8_t space, std::string_view key) const;
     Record& operator[](Index index) const;
-    Index oldest(std::uint8_t queue) const; // the next ones are by `newer`
+    Index oldest(std::uint8_t queue) const; // follow `newer` for the next ones
 
-    // The records of an owner in a queue, the newest first; 0 after the last.
+    // The records of an owner in a queue, newest first; 0 after the last.
     Index first_of(std::uint8_t queue, std::string_view owner) const;
     Index next_of(Index index) const;
 
     std::size_t blocks_of(std::size_t blob_size) const;
     std::size_t room() const; // blocks
 
-    // Copies the blob where the capacity of the string is enough for it, and
-    // returns its size.
+    // Copies the blob if the string's capacity suffices, and returns its size.
     std::size_t copy(Index index, std::string& blob) const;
 
-    // Inserts it as the newest one. There must be room for it without the
-    // blocks that this change has released.
+    // Inserts a record as the newest. There must be room without the blocks
+    // that this change has released.
     Index insert(Change& change, const Entry& entry);
     void remove(Change& change, Index index);
 
-    void touch(Change& change, Index index); // makes it the newest one
+    void touch(Change& change, Index index); // makes it the newest
     void move(Change& change, Index index, std::uint8_t queue,
         std::string_view owner);
 
@@ -125,8 +122,8 @@ public:
     void set(Change& change, Index index, const T& value);
 
     // Removes a few expired records: from the oldest on, and from where the
-    // last sweep stopped, so that a record that lives long does not hide
-    // expired ones behind it. Commits.
+    // last sweep stopped, so that a long-lived record does not hide expired
+    // ones behind it. Commits.
     void sweep(Change& change, std::uint8_t queue, Time now);
 
 private:
@@ -170,9 +167,9 @@ struct ShmTable::Shared {
         std::size_t size;
     };
 
-    // The longest change, a document with its body, has some 40.
+    // The longest change, a document with its body, has about 40 writes.
     std::array<Write, 64> writes;
-    std::atomic<std::uint32_t> written; // how many of them to undo
+    std::atomic<std::uint32_t> written; // number of writes to undo
 
     Link free;
     Link free_count;
@@ -190,8 +187,8 @@ struct ShmTable::Shared {
     std::size_t block_size;
 };
 
-// Holds the lock of a table's zone. What was not committed is undone in the
-// end, or by the next Change where the worker is killed before.
+// Holds the lock of a table's zone. The destructor undoes uncommitted writes;
+// if the worker is killed before, the next Change does.
 class ShmTable::Change {
 public:
     explicit Change(const ShmTable& table) :
@@ -238,10 +235,10 @@ private:
 
     Lock lock_;
     Shared& shared_;
-    bool has_released_ = false; // blocks that undo() may need unchanged
+    bool has_released_ = false; // undo() needs them unchanged
 };
 
-// The bytes of a value, as a blob.
+// The bytes of a value, used as a blob.
 template <class T>
 std::string_view bytes_of(const T& value)
 {

@@ -1,6 +1,7 @@
 #include "oidc/claims.h"
 
 #include "core/encoding.h"
+#include "core/text.h"
 
 #include <algorithm>
 
@@ -34,8 +35,8 @@ std::string joined(JsonValue list)
     return text;
 }
 
-// JSON in which a comma only separates: one within a string, or the name of a
-// member, is written as its escape (RFC 8259, 7).
+// JSON in which every comma is a separator: a comma in a string, or in the name
+// of a member, is escaped (RFC 8259, 7).
 std::string with_escaped_commas(std::string_view json)
 {
     std::string text;
@@ -63,17 +64,6 @@ std::string with_escaped_commas(std::string_view json)
 
 }
 
-std::string lower_case(std::string_view name)
-{
-    std::string low(name);
-    for (char& c : low) {
-        if (c >= 'A' && c <= 'Z') {
-            c = static_cast<char>(c | 0x20);
-        }
-    }
-    return low;
-}
-
 ClaimsByName claims_by_name(JsonValue claims)
 {
     ClaimsByName all;
@@ -82,7 +72,7 @@ ClaimsByName claims_by_name(JsonValue claims)
         auto exact = claims[low.c_str()];
         auto [entry, is_first] = all.emplace(low, claims[name.c_str()]);
         if (!is_first || exact.exists()) {
-            entry->second = exact; // absent where two differ in case alone
+            entry->second = exact; // absent if two names differ only in case
         }
     }
     return all;

@@ -10,18 +10,16 @@
 
 namespace oidc {
 
-std::string lower_case(std::string_view name);
-
 // Claims by their names in lower case, as nginx keeps the names of variables:
-// the member of exactly that name, else the only one that differs in case
-// alone.
+// the member of exactly that name, else the only one that differs in nothing
+// but case.
 using ClaimsByName = std::map<std::string, JsonValue, std::less<>>;
 
 ClaimsByName claims_by_name(JsonValue claims);
 
 // Strings as they are, numbers and booleans as written, arrays of scalars
 // joined by commas, each a list_member(), anything else as JSON. A comma in a
-// list or in JSON is never part of a value: who looks for ",admin," finds that
+// list or in JSON is never part of a value: a search for ",admin," finds that
 // member and no part of another. Nothing for null, and for a string or JSON
 // with control characters, which must not reach a header.
 std::optional<std::string> claim_text(JsonValue value);

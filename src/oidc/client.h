@@ -1,9 +1,10 @@
-// What the operator configured about one provider and our registration there.
+// The configuration of one provider and of our registration there.
 #pragma once
 
 #include "core/crypto.h"
 #include "core/time.h"
 #include "jose/private_key.h"
+#include "oidc/needs.h"
 
 #include <optional>
 #include <string>
@@ -11,18 +12,7 @@
 
 namespace oidc {
 
-// Which of a session's possible contents the configuration uses. Claim names
-// are in lower case, as nginx keeps the names of variables, and sorted.
-struct Needs {
-    std::vector<std::string> claims;
-    bool all_claims = false;
-    bool id_token = false;
-    bool access_token = false;
-    bool refresh_token = false;
-    bool userinfo = false;
-};
-
-// How the client names itself (OpenID Connect Core, 9; RFC 8705, 2).
+// How the client authenticates (OpenID Connect Core, 9; RFC 8705, 2).
 enum class ClientAuth {
     automatic,
     client_secret_basic,
@@ -36,13 +26,13 @@ enum class ClientAuth {
 
 enum class ResponseMode { query, form_post };
 
-// Where a session is kept: in the browser's cookies, there unless it is large,
-// or in a store that the configuration names.
+// Where a session is kept: in cookies unless it is large, in cookies, or in a
+// store that the configuration names.
 enum class SessionStore { automatic, cookie, named };
 
 enum class PushedAuthorization { automatic, on, off };
 
-// Where a provider is asked; empty: not known.
+// URLs of a provider; empty: not known.
 struct Endpoints {
     std::string authorization_endpoint;
     std::string token_endpoint;
@@ -63,7 +53,7 @@ struct Client {
     bool has_certificate = false; // for TLS
 
     std::string config_url; // empty: derived from the issuer
-    Endpoints endpoints;    // set by hand, before what the metadata say
+    Endpoints endpoints;    // set by hand, used instead of the metadata's
 
     std::string redirect_uri; // a path, or an absolute URL
     std::string scope;
@@ -73,7 +63,7 @@ struct Client {
     bool userinfo = false;
     std::vector<std::string> id_token_algs;
     std::vector<std::string> id_token_encrypted_algs;
-    std::vector<std::string> audiences; // that are trusted beside client_id
+    std::vector<std::string> audiences; // trusted in addition to client_id
 
     std::string logout_uri;      // a path; empty: none, here and below
     std::string post_logout_uri; // a path, or an absolute URL
@@ -92,33 +82,33 @@ struct Client {
     Seconds session_timeout{};
     Seconds session_idle_timeout{}; // 0: none
     Seconds session_max_lifetime{}; // since the login; 0: none
-    // Of all configured providers with this issuer and client id: how long a
-    // session may live without a renewal. Their sessions share revocations.
+    // The longest session_timeout of all providers with this issuer and client
+    // id, whose sessions share revocation records.
     Seconds max_session_timeout{};
     Seconds token_refresh{}; // ahead of the token's end; 0: none
     Seconds pre_auth_timeout{};
     Seconds clock_skew{};
 
     Needs needs;
-    std::string needs_digest; // of these needs, see session.h
+    std::string needs_digest; // of these needs
 };
 
-// Associated data of a seal: one made for a purpose, provider, registration
-// and cookie name opens for no other.
+// The seal context: a seal made for one purpose, provider, registration and
+// cookie name opens for no other.
 inline std::string seal_context(const Client& client, std::string_view purpose)
 {
     return bind_fields({purpose, client.name, client.issuer, client.client_id,
         client.cookie_name});
 }
 
-// RFC 8705, 2: the certificate of the TLS connection is the proof.
+// RFC 8705, 2: authentication by the certificate of the TLS connection.
 inline bool is_tls(ClientAuth auth)
 {
     return auth == ClientAuth::tls_client_auth ||
         auth == ClientAuth::self_signed_tls_client_auth;
 }
 
-// The same where nothing else than a certificate is there to be chosen.
+// The same, or a certificate is all that "automatic" can choose.
 inline bool proves_by_tls(const Client& client)
 {
     return is_tls(client.client_auth) ||

@@ -2,6 +2,7 @@
 
 #include "core/encoding.h"
 #include "core/json.h"
+#include "oidc/errors.h"
 
 #include <algorithm>
 
@@ -27,7 +28,7 @@ bool can_use(const Client& client, ClientAuth method)
         find_algorithm("HS256")->min_secret;
 }
 
-// A method for a client that configured none, by what it has.
+// The method of a client without a configured one, by its credentials.
 ClientAuth choose(const Client& client, const Metadata& metadata)
 {
     constexpr struct {
@@ -54,7 +55,7 @@ ClientAuth choose(const Client& client, const Metadata& metadata)
                                     ClientAuth::none;
 }
 
-// A pushed authorization request has named it already.
+// A pushed authorization request already has a client_id.
 void name_client(HttpRequest& request, const Client& client)
 {
     auto parameters = parse_form(request.body);
@@ -74,8 +75,8 @@ std::string basic(const Client& client)
             percent_encode(client.client_secret.reveal()));
 }
 
-// RFC 7523, 3. Its audience is the endpoint itself, which every method of a
-// provider must accept, and which no other provider can pass on.
+// RFC 7523, 3. The audience is the endpoint itself: every provider must accept
+// it, and no other provider can replay the assertion there.
 std::string claims_of_assertion(
     const Client& client, std::string_view audience, Time now, Random random)
 {

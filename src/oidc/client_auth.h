@@ -1,5 +1,5 @@
-// How the client proves to the provider's endpoints that a request is its own
-// (OpenID Connect Core, 9; RFC 6749, 2.3; RFC 7523, 2.2; RFC 8705, 2).
+// Client authentication at the provider's endpoints (OpenID Connect Core, 9;
+// RFC 6749, 2.3; RFC 7523, 2.2; RFC 8705, 2).
 #pragma once
 
 #include "core/crypto.h"
@@ -12,9 +12,9 @@
 
 namespace oidc {
 
-// Adds the proof to a request of a form: by exactly one method, the configured
-// one or the first that the provider takes. config_unusable where there is
-// none.
+// Authenticates a request whose body is a form, by exactly one method: the
+// configured one, or the first that the provider supports. config_unusable if
+// there is none.
 Check authenticate(HttpRequest& request, const Client& client,
     const Metadata& metadata, Time now, Random random);
 

@@ -79,8 +79,8 @@ std::string_view bare_cookie_name(std::string_view name)
     return name;
 }
 
-// A form that the provider's page posts is a cross-site POST, to which browsers
-// give None cookies alone, and those only if they are Secure.
+// A form that the provider's page posts is a cross-site POST: browsers send
+// only SameSite=None cookies with it, and accept those only if they are Secure.
 CookieScope login_scope(
     const Client& client, bool secure, std::string_view suffix)
 {

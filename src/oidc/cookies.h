@@ -1,5 +1,5 @@
-// The names and attributes of the cookies that we set: the session's, and those
-// of a login under way.
+// The names and attributes of the cookies that we set: the session cookie and
+// the login cookies.
 #pragma once
 
 #include "core/http.h"
@@ -11,28 +11,29 @@
 
 namespace oidc {
 
-// What `secure` says below: the browser is on https. Then no other host and no
-// http can plant a cookie that we read (RFC 6265bis, 4.1.3): the name begins
-// with __Host- where a path of "/" and no domain allow it, else with __Secure-.
-// A cookie_name that has a prefix of its own stays as it is for the session.
+// `secure`, here and below: the browser is on https. Then no other host and no
+// http page can plant a cookie that we read (RFC 6265bis, 4.1.3): the name
+// begins with __Host- if the path is "/" and there is no domain, else with
+// __Secure-. A cookie_name that has one of the prefixes is not changed.
 std::string session_cookie_name(const Client& client, bool secure);
 
-// The same name for all that a browser takes for one cookie, on http or https.
+// The name without its prefix, the same on http and https.
 std::string_view bare_cookie_name(std::string_view name);
 
-// A cookie of logins; the suffix tells them apart.
+// A login cookie. The suffix distinguishes logins.
 CookieScope login_scope(
     const Client& client, bool secure, std::string_view suffix);
 
-// The Set-Cookie values of a session's cookie, and those that end it. Both
-// delete what the request holds of it beside that, under any of its names.
+// The Set-Cookie values that set the session cookie, and those that delete it.
+// Both delete its other cookies in the request, under any of its names.
 std::vector<std::string> session_cookies(const Client& client,
     std::string_view value, CookieLines cookies, bool secure);
 std::vector<std::string> clear_session(
     const Client& client, CookieLines cookies, bool secure);
 
-// With cookie_partitioned, a session of before: browsers keep both. What sets
-// one comes after it, for browsers that know nothing of partitions.
+// Deletes a session cookie from before cookie_partitioned was on: browsers keep
+// both. Must precede the cookie that is set, for browsers that do not support
+// partitions.
 std::vector<std::string> clear_unpartitioned(
     const Client& client, CookieLines cookies, bool secure);
 

@@ -1,35 +1,46 @@
-// The ID token (OpenID Connect Core, 2 and 3.1.3.7). To hold an IdToken is to
-// have verified it: verify() is its only maker.
+// The ID token (OpenID Connect Core, 2, 3.1.3.7 and 12.2). To hold an IdToken
+// is to have verified it: verify_login() and verify_refresh() are its only
+// makers.
 #pragma once
 
 #include "core/json.h"
 #include "core/result.h"
+#include "core/time.h"
 #include "jose/key_set.h"
 #include "oidc/client.h"
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace oidc {
 
-// What a token is held against. No member has a default that would let a rule
-// be forgotten.
-struct Expectation {
+// What a token is checked against. No member has a default that would let a
+// rule be forgotten.
+struct LoginExpectation {
     const Client& client;
     const KeySet& keys;
-    std::optional<std::string_view> nonce; // of this very login; of no refresh
-    std::string_view access_token;         // that came with it, for at_hash
+    std::string_view nonce;        // of this login
+    std::string_view access_token; // of the same token response, for at_hash
+    Time now;
+};
+
+struct RefreshExpectation {
+    const Client& client;
+    const KeySet& keys;
+    std::string_view subject; // of the session
+    std::string_view access_token;
     Time now;
 };
 
 class IdToken {
 public:
-    // Every rule, decryption and signature first; an id_token_* error names the
-    // one that failed.
-    static Result<IdToken> verify(
-        std::string_view compact, const Expectation& expected);
+    // Decryption and signature first, then every rule; an id_token_* error
+    // names the one that failed.
+    static Result<IdToken> verify_login(
+        std::string_view compact, const LoginExpectation& expected);
+    static Result<IdToken> verify_refresh(
+        std::string_view compact, const RefreshExpectation& expected);
 
     JsonValue claims() const { return claims_.root(); }
     const std::string& compact() const { return compact_; }
@@ -45,11 +56,8 @@ private:
     {
     }
 
-    std::string compact_;
+    std::string compact_; // signed, no longer encrypted
     Json claims_;
 };
-
-// True when a token was refused because the key set may be out of date.
-bool wants_newer_keys(const Error& error);
 
 }

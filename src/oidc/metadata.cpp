@@ -3,6 +3,7 @@
 #include "core/encoding.h"
 #include "core/json.h"
 #include "core/url.h"
+#include "oidc/errors.h"
 
 namespace oidc {
 namespace {
@@ -14,7 +15,7 @@ constexpr std::size_t max_listed = 32;
 struct Endpoint {
     const char* name;
     std::string Endpoints::*url;
-    bool proves_client; // a client is asked to prove who it is there
+    bool proves_client; // clients authenticate there
     bool (*is_needed)(const Client& client);
 };
 
@@ -49,7 +50,7 @@ Error refuse(const std::string& what)
     return {Errc::upstream_metadata, "provider sent metadata " + what};
 }
 
-// RFC 8705, 5: a client with a certificate asks where one is asked for.
+// RFC 8705, 5: a client with a certificate uses the alias that requests one.
 JsonValue find_endpoint(
     const Endpoint& endpoint, const Json& document, const Client& client)
 {

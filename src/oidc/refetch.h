@@ -1,5 +1,5 @@
-// When a document of a provider is asked for again: plain data, so that all
-// workers can share it in memory, and the policy about it.
+// When a document is fetched again: the policy, over plain data that all
+// workers share in memory.
 #pragma once
 
 #include "core/bucket.h"
@@ -8,31 +8,30 @@
 
 namespace oidc {
 
-// Who asks: a request that carries a state or a session of ours, or one that
-// anybody can make.
+// Who causes a fetch of newer keys: a request with a state or a session of
+// ours, or one that any client can send.
 enum class Asker { known, anybody };
 
 class Schedule {
 public:
-    // A good document may be used until it is a day past its freshness: who
-    // keeps a provider from us does not keep its withdrawn keys alive for ever.
+    // A document is usable until a day past its freshness: an attacker who
+    // blocks the provider cannot keep withdrawn keys in use for ever.
     bool usable(Time now) const;
     Time usable_until() const;
 
-    // No fresh document, and no failure so recent that asking is in vain.
+    // True without a fresh document, and without a failure backoff.
     bool due(Time now) const;
 
     void succeed(Time fresh_until);
 
-    // The first failure is no reason to wait; after further ones the wait
-    // doubles from a second on, up to five where nothing usable is at hand and
-    // up to a minute where something is.
+    // Failure backoff: none after the first failure; then it doubles from 1 s,
+    // up to 5 s without a usable document and up to 60 s with one.
     void fail(Time now);
 
-    // An unknown key was named: may the key set be asked for before it is due?
-    // Four times at once and then once in 15 seconds, so that a rotation is
-    // followed at once and nobody can make us hammer the provider. What anybody
-    // uses up is not missing to the others.
+    // A token names an unknown key: may the key set be fetched before it is
+    // due? Four times at once, then once in 15 seconds: a rotation is followed
+    // at once, and no client can make us flood the provider. The two kinds of
+    // asker have a bucket each.
     bool take_renewal(Asker asker, Time now);
 
 private:

@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t id_size = 16;
 constexpr std::size_t max_revocation_keys = 3;
 
-// None of a session's, so that neither is taken for the other.
+// Different from all tags of a session, so that neither is read as the other.
 enum Tag : unsigned char { tag_id = 64, tag_secret, tag_revocation_key };
 
 }
@@ -45,7 +45,7 @@ std::optional<Ticket> Ticket::read(std::string_view text)
             ticket.revocation_keys_.emplace_back(field->bytes);
             break;
         default:
-            return {}; // a session, as a rule
+            return {}; // usually a session
         }
     }
     if (!fields.complete() || ticket.id_.size() != id_size ||
@@ -74,15 +74,15 @@ std::string Ticket::key() const
 }
 
 std::string Ticket::seal(
-    std::string_view plain, std::string_view associated, Random random) const
+    std::string_view plain, std::string_view seal_context, Random random) const
 {
-    return ring().seal(plain, associated, random);
+    return ring().seal(plain, seal_context, random);
 }
 
 std::optional<std::string> Ticket::open(
-    std::string_view blob, std::string_view associated) const
+    std::string_view blob, std::string_view seal_context) const
 {
-    auto opened = ring().open(blob, associated);
+    auto opened = ring().open(blob, seal_context);
     return opened ? std::optional(std::move(opened->plain)) : std::nullopt;
 }
 

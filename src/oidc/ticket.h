@@ -1,5 +1,5 @@
-// A ticket: what the browser holds of a session that lies in a store. The
-// store learns neither who asks nor what it keeps.
+// A ticket: what the session cookie holds of a session in a store. The store
+// can read neither the session nor whose it is.
 #pragma once
 
 #include "core/crypto.h"
@@ -15,18 +15,17 @@ class Ticket {
 public:
     static constexpr std::size_t key_size = 16;
 
-    // For a new session. The keys are what it can be revoked by, see
-    // revocation_key().
+    // For a new session with these revocation keys.
     static Ticket make(std::vector<std::string> revocation_keys, Random random);
 
-    // The same ticket for a session that can be revoked by other keys.
+    // The same ticket with other revocation keys.
     Ticket with(std::vector<std::string> revocation_keys) const;
 
-    // As fields() wrote it; nothing for anything else.
+    // As fields() wrote it; nothing for other bytes.
     static std::optional<Ticket> read(std::string_view fields);
     std::string fields() const;
 
-    // Under which the store keeps the session: a digest of the ticket's id.
+    // The key of the session in the store: a digest of the ticket's id.
     std::string key() const;
 
     const std::vector<std::string>& revocation_keys() const
@@ -34,11 +33,11 @@ public:
         return revocation_keys_;
     }
 
-    // The session as the store keeps it, under a key of this ticket's own.
-    std::string seal(std::string_view plain, std::string_view associated,
+    // The session as the store keeps it, sealed by a key of this ticket.
+    std::string seal(std::string_view plain, std::string_view seal_context,
         Random random) const;
     std::optional<std::string> open(
-        std::string_view blob, std::string_view associated) const;
+        std::string_view blob, std::string_view seal_context) const;
 
 private:
     Ticket() = default;

@@ -2,6 +2,8 @@
 
 #include "core/encoding.h"
 #include "core/json.h"
+#include "core/text.h"
+#include "oidc/errors.h"
 
 #include <algorithm>
 
@@ -12,18 +14,14 @@ constexpr Seconds max_life = 10 * 365 * 24h;
 
 // RFC 6749, A.12 and A.17. An access token may go into a header of a request to
 // the application.
-bool is_printable(std::string_view token)
+bool is_token(std::string_view token)
 {
-    return !token.empty() &&
-        std::all_of(token.begin(), token.end(),
-            [](char c) { return c >= 0x20 && c < 0x7f; });
+    return !token.empty() && is_printable(token);
 }
 
 bool is_bearer(std::string_view type)
 {
-    constexpr std::string_view bearer = "bearer";
-    return std::equal(type.begin(), type.end(), bearer.begin(), bearer.end(),
-        [](char a, char b) { return (a | 0x20) == b; });
+    return equal_ignoring_case(type, "bearer");
 }
 
 Error incomplete(const char* what)
@@ -59,7 +57,7 @@ HttpRequest refresh_request(
     return request;
 }
 
-// JSON with 400, or 401 for the client itself.
+// 400, or 401 for failed client authentication.
 bool is_refusal(const HttpResponse& response)
 {
     return response.status == 400 || response.status == 401;
@@ -96,7 +94,7 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     }
 
     auto access_token = (*document)["access_token"].string();
-    if (!is_printable(access_token.value_or(""))) {
+    if (!is_token(access_token.value_or(""))) {
         return incomplete("without a valid access token");
     }
     if (!is_bearer((*document)["token_type"].string().value_or(""))) {
@@ -106,7 +104,7 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     auto life = (*document)["expires_in"].seconds().value_or(0s);
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
-        std::string(is_printable(refresh_token) ? refresh_token : ""),
+        std::string(is_token(refresh_token) ? refresh_token : ""),
         std::min(life, max_life)};
 }
 

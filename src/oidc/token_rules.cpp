@@ -1,6 +1,7 @@
 #include "oidc/token_rules.h"
 
 #include "core/encoding.h"
+#include "core/text.h"
 #include "jose/jwe.h"
 
 #include <algorithm>
@@ -8,15 +9,12 @@
 namespace oidc {
 namespace {
 
-using Rule = Check (*)(const TokenRules& rules, const Json& claims,
-    const Client& client, Time now);
-
-Error error_of(const TokenRules& rules, Errc code, const std::string& what)
+Error error_of(const TokenCodes& codes, Errc code, const std::string& what)
 {
-    return {code, std::string(rules.kind.name) + " " + what};
+    return {code, std::string(codes.kind.name) + " " + what};
 }
 
-// Where none are configured: what the client's key opens.
+// Without a configured list, the algorithm of the client's key.
 std::vector<std::string> encryption_algs(const Client& client)
 {
     if (client.id_token_encrypted_algs.empty() && client.key &&
@@ -26,17 +24,17 @@ std::vector<std::string> encryption_algs(const Client& client)
     return client.id_token_encrypted_algs;
 }
 
-// 3.1.3.7, 1. The signed token within, or the token itself where encryption
+// 3.1.3.7, 1. The signed token inside, or the token itself where encryption
 // was not agreed on.
 Result<std::string> decrypt(
-    const TokenRules& rules, std::string_view compact, const Client& client)
+    const TokenCodes& codes, std::string_view compact, const Client& client)
 {
     auto algs = encryption_algs(client);
     if (!is_jwe(compact) || algs.empty()) {
         if (client.id_token_encrypted_algs.empty()) {
             return std::string(compact);
         }
-        return error_of(rules, rules.encryption,
+        return error_of(codes, codes.encryption,
             "is not encrypted, although id_token_encrypted_alg requires it");
     }
     std::string why;
@@ -44,13 +42,13 @@ Result<std::string> decrypt(
         {client.key ? &*client.key : nullptr, client.client_secret.reveal()},
         algs, why);
     if (!plain) {
-        return error_of(rules, rules.encryption, why);
+        return error_of(codes, codes.encryption, why);
     }
     return std::move(*plain);
 }
 
 // 3.1.3.7, 6 to 8. The claims, if the signature holds.
-Result<Json> read_claims(const TokenRules& rules, const Jws& jws,
+Result<Json> read_claims(const TokenCodes& codes, const Jws& jws,
     const Client& client, const KeySet& keys)
 {
     auto payload = jws.verify(keys, client.client_secret.reveal());
@@ -61,15 +59,9 @@ Result<Json> read_claims(const TokenRules& rules, const Jws& jws,
     auto claims = Json::parse(*payload, why);
     if (!claims) {
         return error_of(
-            rules, rules.kind.malformed, "has " + why + " in its claims");
+            codes, codes.kind.malformed, "has " + why + " in its claims");
     }
     return std::move(*claims);
-}
-
-Check check_origin(
-    const TokenRules& rules, const Json& claims, const Client& client, Time)
-{
-    return oidc::check_origin(rules.kind.name, rules.origin, claims, client);
 }
 
 bool is_trusted(std::optional<std::string_view> aud, const Client& client)
@@ -79,14 +71,56 @@ bool is_trusted(std::optional<std::string_view> aud, const Client& client)
         (aud && std::find(others.begin(), others.end(), *aud) != others.end());
 }
 
-// 3.1.3.7, 3: of the audiences we must be one and trust all.
-Check check_further_audiences(
-    const TokenRules& rules, const Json& claims, const Client& client, Time)
+std::string in_seconds(Seconds duration)
 {
-    auto aud = claims["aud"];
+    return std::to_string(duration.count()) + " seconds";
+}
+
+}
+
+Result<SignedToken> open_token(const TokenCodes& codes,
+    std::string_view compact, const Client& client, const KeySet& keys)
+{
+    auto signed_token = decrypt(codes, compact, client);
+    if (!signed_token) {
+        return std::move(signed_token).error();
+    }
+    auto jws = Jws::parse(codes.kind, *signed_token, client.id_token_algs);
+    if (!jws) {
+        return std::move(jws).error();
+    }
+    auto claims = read_claims(codes, *jws, client, keys);
+    if (!claims) {
+        return std::move(claims).error();
+    }
+    return SignedToken{
+        std::move(*signed_token), std::move(*jws), std::move(*claims)};
+}
+
+Error TokenRules::error_of(Errc code, const std::string& what) const
+{
+    return oidc::error_of(codes_, code, what);
+}
+
+// 3.1.3.7, 2
+Check TokenRules::issuer() const
+{
+    return check_iss(codes_.kind.name, codes_.issuer, token_.claims, client_);
+}
+
+// 3.1.3.7, 3: we must be one of the audiences ...
+Check TokenRules::audience() const
+{
+    return check_aud(codes_.kind.name, codes_.audience, token_.claims, client_);
+}
+
+// ... and trust the others.
+Check TokenRules::other_audiences() const
+{
+    auto aud = claim("aud");
     for (std::size_t i = 0; i < aud.size(); i++) {
-        if (!is_trusted(aud.at(i).string(), client)) {
-            return error_of(rules, rules.origin.audience,
+        if (!is_trusted(aud.at(i).string(), client_)) {
+            return error_of(codes_.audience,
                 "is also for an untrusted audience, " + quoted(aud.dump()));
         }
     }
@@ -94,120 +128,82 @@ Check check_further_audiences(
 }
 
 // 3.1.3.7, 9
-Check check_expiry(
-    const TokenRules& rules, const Json& claims, const Client& client, Time now)
+Check TokenRules::expiry() const
 {
-    auto exp = claims["exp"].date();
+    auto exp = claim("exp").date();
     if (!exp) {
-        return error_of(rules, rules.expired, "has no exp");
+        return error_of(codes_.expired, "has no exp");
     }
-    if (now >= *exp + client.clock_skew) {
-        return error_of(rules, rules.expired,
-            "expired " + std::to_string((now - *exp).count()) + " seconds ago");
+    if (now_ >= *exp + client_.clock_skew) {
+        return error_of(
+            codes_.expired, "expired " + in_seconds(now_ - *exp) + " ago");
     }
     return Ok{};
 }
 
 // RFC 7519, 4.1.5
-Check check_not_before(
-    const TokenRules& rules, const Json& claims, const Client& client, Time now)
+Check TokenRules::not_before() const
 {
-    auto nbf = claims["nbf"];
+    auto nbf = claim("nbf");
     if (!nbf.exists()) {
         return Ok{};
     }
     auto start = nbf.date();
-    if (!start || *start > now + client.clock_skew) {
-        return error_of(rules, rules.not_yet_valid, "is not valid yet");
+    if (!start || *start > now_ + client_.clock_skew) {
+        return error_of(codes_.not_yet_valid, "is not valid yet");
     }
     return Ok{};
 }
 
-// 3.1.3.7, 10: a token is used within minutes of its making; one that is an
-// hour old was not made for this occasion.
-Check check_issued_at(
-    const TokenRules& rules, const Json& claims, const Client& client, Time now)
+// 3.1.3.7, 10: a token is used within minutes after it was issued. One that is
+// an hour old was issued for another occasion.
+Check TokenRules::issued_at() const
 {
-    auto iat = claims["iat"].date();
-    auto refuse = [&](const std::string& what) {
-        return error_of(rules, rules.issued_at, what);
-    };
-
+    auto iat = claim("iat").date();
     if (!iat) {
-        return refuse("has no iat");
+        return error_of(codes_.issued_at, "has no iat");
     }
-    if (*iat > now + client.clock_skew) {
-        return refuse("was issued " + std::to_string((*iat - now).count()) +
-            " seconds in the future");
+    if (*iat > now_ + client_.clock_skew) {
+        return error_of(codes_.issued_at,
+            "was issued " + in_seconds(*iat - now_) + " in the future");
     }
-    if (*iat < now - oldest_token - client.clock_skew) {
-        return refuse("was issued " + std::to_string((now - *iat).count()) +
-            " seconds ago");
+    if (*iat < now_ - max_token_age - client_.clock_skew) {
+        return error_of(
+            codes_.issued_at, "was issued " + in_seconds(now_ - *iat) + " ago");
     }
     return Ok{};
 }
 
-constexpr Rule shared[] = {
-    check_origin,
-    check_further_audiences,
-    check_expiry,
-    check_not_before,
-    check_issued_at,
-};
-
-}
-
-Result<VerifiedToken> verify_token(const TokenRules& rules,
-    std::string_view compact, const Client& client, const KeySet& keys,
-    Time now)
+Check check_iss(
+    std::string_view name, Errc code, const Json& claims, const Client& client)
 {
-    auto signed_token = decrypt(rules, compact, client);
-    if (!signed_token) {
-        return std::move(signed_token).error();
-    }
-    auto jws = Jws::parse(rules.kind, *signed_token, client.id_token_algs);
-    if (!jws) {
-        return std::move(jws).error();
-    }
-    auto claims = read_claims(rules, *jws, client, keys);
-    if (!claims) {
-        return std::move(claims).error();
-    }
-    for (auto rule : shared) {
-        if (auto checked = rule(rules, *claims, client, now); !checked) {
-            return std::move(checked).error();
-        }
-    }
-    return VerifiedToken{
-        std::move(*signed_token), std::move(*jws), std::move(*claims)};
-}
-
-// 3.1.3.7, 2 and 3
-Check check_origin(std::string_view message, const OriginCodes& codes,
-    const Json& claims, const Client& client)
-{
-    std::string what(message);
     auto iss = claims["iss"].string();
     if (iss != client.issuer) {
-        return Error{codes.issuer,
-            what + " has a wrong issuer " + quoted(iss.value_or(""))};
+        return Error{code,
+            std::string(name) + " has a wrong issuer " +
+                quoted(iss.value_or(""))};
     }
-    // RFC 7519, 4.1.3: one audience may be a string.
+    return Ok{};
+}
+
+// RFC 7519, 4.1.3: one audience may be a string.
+Check check_aud(
+    std::string_view name, Errc code, const Json& claims, const Client& client)
+{
     auto aud = claims["aud"];
     if (aud.string() != client.client_id && !aud.has_string(client.client_id)) {
-        return Error{codes.audience,
-            what + " is for another audience, " + quoted(aud.dump())};
+        return Error{code,
+            std::string(name) + " is for another audience, " +
+                quoted(aud.dump())};
     }
     return Ok{};
 }
 
 bool is_identifier(std::optional<std::string_view> text)
 {
-    constexpr std::size_t longest = 255;
-    auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
-
-    return text && !text->empty() && text->size() <= longest &&
-        std::all_of(text->begin(), text->end(), printable);
+    constexpr std::size_t max_size = 255;
+    return text && !text->empty() && text->size() <= max_size &&
+        is_printable(*text);
 }
 
 }

@@ -2,25 +2,24 @@
 
 #include "core/encoding.h"
 #include "jose/jws.h"
+#include "oidc/errors.h"
 #include "oidc/token_rules.h"
 
 namespace oidc {
 namespace {
 
-constexpr std::size_t answer_limit = 256 * 1024;
+constexpr std::size_t max_response = 256 * 1024;
 
 constexpr TokenKind kind{"user info", Errc::userinfo_malformed,
     Errc::userinfo_alg, Errc::userinfo_crit, Errc::userinfo_key,
     Errc::userinfo_signature};
-
-constexpr OriginCodes origin{Errc::userinfo_issuer, Errc::userinfo_audience};
 
 bool is_signed(const HttpResponse& response)
 {
     return has_media_type(response, "application/jwt");
 }
 
-// The JSON of an answer, once its signature holds where it has one.
+// The JSON of a response. The signature of a signed one holds.
 Result<std::string> open(
     const HttpResponse& response, const UserInfoExpectation& expected)
 {
@@ -43,6 +42,15 @@ Result<std::string> open(
     return jws->verify(expected.keys, client.client_secret.reveal());
 }
 
+// 5.3.2: signed user info names its issuer and its audience.
+Check check_origin(const Json& claims, const Client& client)
+{
+    auto checked = check_iss(kind.name, Errc::userinfo_issuer, claims, client);
+    return checked ?
+        check_aud(kind.name, Errc::userinfo_audience, claims, client) :
+        checked;
+}
+
 }
 
 HttpRequest userinfo_request(
@@ -51,7 +59,7 @@ HttpRequest userinfo_request(
     HttpRequest request;
     request.url = metadata.userinfo_endpoint;
     request.authorization = "Bearer " + std::string(access_token);
-    request.limit = answer_limit;
+    request.limit = max_response;
     request.accept = "application/json, application/jwt";
     return request;
 }
@@ -68,15 +76,13 @@ Result<UserInfo> UserInfo::verify(
     if (!claims) {
         return Error{Errc::userinfo_malformed, "user info is " + why};
     }
-    // 5.3.2: what is signed says by whom and for whom.
     if (is_signed(response)) {
-        auto checked =
-            check_origin(kind.name, origin, *claims, expected.client);
+        auto checked = check_origin(*claims, expected.client);
         if (!checked) {
             return std::move(checked).error();
         }
     }
-    // 5.3.2: else somebody else's, and not to be used.
+    // 5.3.2: user info of another sub must not be used.
     if ((*claims)["sub"].string() != expected.subject) {
         return Error{Errc::userinfo_subject,
             "user info has a different sub, " +

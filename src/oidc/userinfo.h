@@ -1,5 +1,5 @@
-// User info (OpenID Connect Core, 5.3): the request, and the judgement of the
-// answer. To hold a UserInfo is to have verified it.
+// User info (OpenID Connect Core, 5.3): the request, and the checks of its
+// response. To hold a UserInfo is to have verified it.
 #pragma once
 
 #include "core/http.h"
@@ -26,8 +26,8 @@ struct UserInfoExpectation {
 
 class UserInfo {
 public:
-    // JSON, or a signed JWT where the provider was registered to sign; its sub
-    // must be the ID token's (5.3.2). upstream_status, userinfo_*.
+    // JSON, or a signed JWT if our registration says so; its sub must be the ID
+    // token's (5.3.2). upstream_status, userinfo_*.
     static Result<UserInfo> verify(
         const HttpResponse& response, const UserInfoExpectation& expected);
 

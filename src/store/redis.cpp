@@ -158,7 +158,8 @@ void RedisStore::send(ngx_http_request_t* r,
     const std::vector<RedisCommand>& commands,
     std::function<void(Replies)> done)
 {
-    auto rc = ask_redis(r, server_, commands, Exchange::Manner::waited,
+    auto rc = send_redis(r, server_, commands, Exchange::Manner::waited,
+        oidc::store_failures,
         [this, commands, done = std::move(done)](Replies replies) {
             if (replies) {
                 replies = check(commands, std::move(*replies));
@@ -296,8 +297,8 @@ void RedisStore::finish(ngx_http_request_t* r, const oidc::Acquire& step,
 void RedisStore::send_in_background(ngx_http_request_t* r, RedisCommand command)
 {
     r->keepalive = 0;
-    ask_redis(r, server_, {std::move(command)}, Exchange::Manner::background,
-        [](const Replies&) {});
+    send_redis(r, server_, {std::move(command)}, Exchange::Manner::background,
+        oidc::store_failures, [](const Replies&) {});
 }
 
 // Where the request is being destroyed, the lock expires by itself.

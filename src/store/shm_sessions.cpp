@@ -49,8 +49,8 @@ ngx_int_t MemoryStore::init(ngx_shm_zone_t* zone, void* data)
         }
         ngx_slab_init(self->pool_);
     }
-    return guard(const_cast<ngx_cycle_t*>(ngx_cycle),
-        static_cast<ngx_int_t>(NGX_ERROR), [self] { return self->create(); });
+    return guard(const_cast<ngx_cycle_t*>(ngx_cycle), NGX_ERROR,
+        [self] { return self->create(); });
 }
 
 // Takes all of the zone.

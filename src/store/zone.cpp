@@ -53,8 +53,8 @@ ngx_int_t Zone::init(ngx_shm_zone_t* zone, void* data)
         }
         ngx_slab_init(self->pool_);
     }
-    return guard(const_cast<ngx_cycle_t*>(ngx_cycle),
-        static_cast<ngx_int_t>(NGX_ERROR), [=] { return self->create(zone); });
+    return guard(const_cast<ngx_cycle_t*>(ngx_cycle), NGX_ERROR,
+        [=] { return self->create(zone); });
 }
 
 // Takes all of the zone. A zone of another size than before is new memory: the

@@ -3,10 +3,10 @@
 
 namespace oidc::test {
 
-// The query, or the body, that the provider has the browser send.
+// The query or the form with which the browser returns from the provider.
 FUZZ(authorization_reply)
 {
-    auto reply = parse_reply(input);
+    auto reply = parse_authorization_response(input);
     if (!succeeds(reply)) {
         return;
     }

@@ -38,7 +38,7 @@ std::string lower(std::string_view text)
     return low;
 }
 
-// Takes "scheme:" off the text: scheme start state, scheme state.
+// Removes "scheme:" from the text: scheme start state, scheme state.
 std::string take_scheme(std::string_view& text)
 {
     auto is_scheme_char = [](unsigned char c) {

@@ -1,6 +1,6 @@
-// Where a browser goes: as much of the URL Standard's "basic URL parser"
-// (url.spec.whatwg.org) as decides about the host, written from that page and
-// not from src, so that the two can be held against each other.
+// The URL that a browser follows: those parts of the URL Standard's "basic URL
+// parser" (url.spec.whatwg.org) that decide about the host, implemented from
+// the standard and not from src, so that the two can be compared.
 #pragma once
 
 #include <string>
@@ -8,9 +8,9 @@
 
 namespace oidc::test {
 
-// The host, in lower case and without a port, that a Location leads to from an
-// https page of `host`; empty where there is none. The host of an absolute URL
-// is given as it is written, before percent-decoding and IDNA.
+// The host, in lower case and without port, of a Location on an https page of
+// `host`; empty if there is none. The host of an absolute URL is returned as
+// written, before percent-decoding and IDNA.
 std::string host_reached(std::string_view location, std::string_view host);
 
 }

@@ -1,4 +1,6 @@
 #include "oidc/claims.h"
+
+#include "core/text.h"
 #include "fuzz.h"
 
 #include <algorithm>
@@ -67,7 +69,7 @@ void check_text(JsonValue value)
 
 }
 
-// A claim's name as in $oidc_claim_*, and the claims.
+// The name of a claim, as in $oidc_claim_*, and the claims.
 FUZZ(claims)
 {
     auto name = lower_case(take_line(input));

@@ -7,7 +7,7 @@
 namespace oidc::test {
 namespace {
 
-// A browser's memory of Set-Cookie values.
+// Applies Set-Cookie values to a browser's cookies.
 void take(std::map<std::string, std::string>& jar,
     const std::vector<std::string>& set_cookies)
 {
@@ -61,7 +61,7 @@ FUZZ(cookies)
         "no more deletions than chunks");
 }
 
-// A length by the first two bytes, and bytes to fill it with.
+// Two bytes that give a length, and bytes to fill it with.
 FUZZ(chunks)
 {
     std::size_t size = 1;

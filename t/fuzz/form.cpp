@@ -7,8 +7,10 @@ namespace oidc::test {
 
 FUZZ(form)
 {
-    auto parameters = parse_form(input);
-    if (!succeeds(parameters)) {
+    std::string why;
+    auto parameters = parse_form(input, why);
+    if (!parameters) {
+        demand(is_printable(why), "a reason fit for a log");
         return;
     }
     demand(parameters->size() <= 64, "bounded");

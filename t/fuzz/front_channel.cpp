@@ -1,10 +1,11 @@
 #include "fuzz.h"
-#include "oidc/logout.h"
+#include "oidc/backchannel_logout.h"
+#include "oidc/frontchannel_logout.h"
 #include "support/play.h"
 
 namespace oidc::test {
 
-// The query with which a provider's page opens the logout URI.
+// The query of a request to the front-channel logout URI.
 FUZZ(front_channel)
 {
     auto named = parse_front_channel(input);
@@ -19,7 +20,7 @@ FUZZ(front_channel)
         named->sid.value_or("").find('\0') == std::string::npos, "without NUL");
 }
 
-// The form that anybody can post, who has no key to sign with.
+// A form posted to the back-channel logout URI without the signing key.
 FUZZ(back_channel)
 {
     static const KeySet keys = *KeySet::parse(key_set({Signer::rsa().jwk()}));

@@ -52,7 +52,7 @@ const Provider& example_provider()
     static const Provider provider = [] {
         Provider made;
         Secret masters[] = {master_key(1)};
-        made.configure(example_client(), masters);
+        made = Provider(example_client(), masters);
         return made;
     }();
     return provider;

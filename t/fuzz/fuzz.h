@@ -1,10 +1,11 @@
-// What the targets share. A target gets bytes from outside, gives them to the
-// code that reads such bytes, and demands that what comes of it is as promised.
-// libFuzzer makes up inputs (entry/libfuzzer.cpp); with any compiler the seeds
-// are replayed (entry/replay.cpp).
+// Shared by all targets. A target passes external bytes to the code that reads
+// them, and demands that the result is as promised. libFuzzer generates inputs
+// (entry/libfuzzer.cpp); with any compiler the seeds are replayed
+// (entry/replay.cpp).
 #pragma once
 
 #include "core/result.h"
+#include "oidc/errors.h"
 #include "oidc/provider.h"
 
 #include <map>
@@ -15,7 +16,7 @@ namespace oidc::test {
 
 using Run = void (*)(std::string_view input);
 
-// Its seeds are in seeds/NAME.
+// The seeds of a target are in seeds/NAME.
 class Target {
 public:
     Target(const char* name, Run run) { all()[name] = run; }
@@ -28,26 +29,26 @@ public:
     static const Target target_##name(#name, fuzz_##name);                     \
     static void fuzz_##name(std::string_view input)
 
-// Throws what nobody catches: this input is a finding.
+// Throws an exception that is not caught: the input is a finding.
 void demand(bool holds, const char* what);
 
-// Takes the first line off the input. Inputs of several parts are lines, so
-// that seeds can be read and written.
+// Removes and returns the first line of the input. Inputs of several parts
+// consist of lines, so that seeds are readable and editable.
 std::string_view take_line(std::string_view& input);
 
-// Without the control characters of ASCII.
+// True without ASCII control characters.
 bool is_clean(std::string_view text);
 
-// Of 0x20 to 0x7e alone.
+// True if all characters are 0x20 to 0x7e.
 bool is_printable(std::string_view text);
 
-// The same bytes every time, so that an input has the same result every time.
+// Always the same bytes, so that an input always has the same result.
 std::string fixed_bytes(std::size_t size);
 
-// The unit tests' client, with one key of 32 times 1.
+// The unit tests' client, with a key of 32 bytes 0x01.
 const Provider& example_provider();
 
-// True for a success. A failure must have a sentence that is fit for a log.
+// True for a success. A failure must have a detail that is fit for a log.
 template <class T>
 bool succeeds(const Result<T>& result)
 {

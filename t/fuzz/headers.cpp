@@ -3,7 +3,7 @@
 
 namespace oidc::test {
 
-// Content-Type and Cache-Control of an answer.
+// Content-Type and Cache-Control of a response.
 FUZZ(headers)
 {
     HttpResponse response;

@@ -1,12 +1,15 @@
 #include "browser.h"
+#include "core/encoding.h"
 #include "core/url.h"
+#include "flow/backchannel_logout.h"
 #include "flow/callback.h"
+#include "flow/frontchannel_logout.h"
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/renewal.h"
 #include "flow/restore.h"
 #include "fuzz.h"
-#include "hostile_world.h"
+#include "hostile_environment.h"
 
 #include <algorithm>
 #include <charconv>
@@ -16,9 +19,9 @@
 namespace oidc::test {
 namespace {
 
-// Plays a script, a command a line, against a env that is as hostile as it
-// says. There is a good token of each kind where it asks for one; its browser
-// may have cookies that anybody planted.
+// Plays a script, one command a line, in an environment as hostile as the
+// script says. A script can use a good token of each kind, and plant cookies in
+// the browser.
 class Hostile {
 public:
     Hostile() { configure(""); }
@@ -46,29 +49,29 @@ private:
     void check_location(const std::string& location);
     void recover();
 
-    HostileWorld world_;
-    std::optional<Error> failure_; // none: the store tells of the session
+    HostileEnvironment environment_;
+    std::optional<Error> failure_; // none: the store can load the session
     Jar jar_;
     std::string header_;
     std::string target_;
     std::string origin_ = "https://app.example";
-    std::string method_;              // where it is not the due one
-    std::string last_page_ = "/page"; // which the login at the end is for
+    std::string method_;              // overrides the default method
+    std::string last_page_ = "/page"; // target of the login at the end
     std::string fetch_site_;
     std::string fetch_dest_;
     std::string source_;
 
-    std::vector<std::string> result_; // of the last callback that ended
-    std::string confirmation_;        // of the last page that asked for one
-    std::set<std::string> hosts_;     // that a location may lead to
-    std::set<std::string> alive_;     // sessions that nothing has ended
-    std::set<std::string> dead_;      // and those that came to an end
-    Time used_until_;                 // the logout token
-    bool was_broken_ = false;         // the store
-    bool was_planted_ = false;        // a cookie
-    bool signed_ = false;             // by the real provider, a good token
+    std::vector<std::string> result_; // of the last completed callback
+    std::string confirmation_;        // of the last confirmation page
+    std::set<std::string> hosts_;     // allowed in a Location
+    std::set<std::string> alive_;     // sessions that have not ended
+    std::set<std::string> dead_;      // sessions that have ended
+    Time used_until_;                 // end of the used logout token
+    bool was_broken_ = false;         // the store failed
+    bool was_planted_ = false;        // a cookie was planted
+    bool signed_ = false;             // the real provider signed a good token
     bool logout_signed_ = false;      // and a good logout token
-    bool confirmed_ = false;          // by the user, a logout
+    bool confirmed_ = false;          // the user confirmed a logout
 };
 
 // STATUS TYPE BODY
@@ -83,7 +86,7 @@ HttpResponse answer(std::string_view text)
     return response;
 }
 
-// The next word of a line.
+// Removes and returns the next word of a line.
 std::string take_word(std::string_view& line)
 {
     auto size = std::min(line.find(' '), line.size());
@@ -92,7 +95,7 @@ std::string take_word(std::string_view& line)
     return word;
 }
 
-// Options by the letter that they begin with.
+// Options by their first letter.
 void Hostile::configure(std::string_view options)
 {
     auto has = [&](char option) {
@@ -117,7 +120,7 @@ void Hostile::configure(std::string_view options)
     client.post_logout_uri = has('b') ? "/bye" : "";
     client.needs_digest = digest_of_needs(client.needs);
     Secret masters[] = {master_key(1)};
-    world_.provider.configure(std::move(client), masters);
+    environment_.configure(Provider(std::move(client), masters));
 }
 
 void Hostile::play(std::string_view script)
@@ -138,42 +141,42 @@ void Hostile::obey(char command, const std::string& argument)
     std::string_view rest = argument;
     switch (command) {
     case 'm':
-        world_.metadata = answer(argument);
+        environment_.metadata = answer(argument);
         break;
     case 'k':
-        world_.keys = answer(argument);
+        environment_.keys = answer(argument);
         break;
     case 'n': // where newer ones are asked for
-        world_.newer_keys = answer(argument);
+        environment_.newer_keys = answer(argument);
         break;
     case 't':
-        world_.tokens = answer(argument);
+        environment_.tokens = answer(argument);
         break;
     case 'x': // to a refresh
-        world_.refreshed = answer(argument);
+        environment_.refreshed = answer(argument);
         break;
     case 'i':
-        world_.userinfo = answer(argument);
+        environment_.userinfo = answer(argument);
         break;
     case 'u':
-        world_.pushed = answer(argument);
+        environment_.pushed = answer(argument);
         break;
     case 'v': // to a revocation
-        world_.revoked = answer(argument);
+        environment_.revoked = answer(argument);
         break;
     case 's':
         configure(argument);
         break;
     case 'e':
-        decide(world_.login, argument);
+        decide(environment_.login, argument);
         break;
     case 'z': // what others leave of a renewal
-        decide(world_.renewal.emplace(), argument);
+        decide(environment_.renewal.emplace(), argument);
         break;
     case 'q': // these steps fail
-        world_.broken.clear();
+        environment_.broken.clear();
         while (!rest.empty()) {
-            world_.broken.insert(take_word(rest));
+            environment_.breaks(take_word(rest));
         }
         was_broken_ = true;
         break;
@@ -198,11 +201,11 @@ void Hostile::obey(char command, const std::string& argument)
         fetch_dest_ = take_word(rest);
         source_ = take_word(rest);
         break;
-    case 'w': { // so many seconds later
+    case 'w': { // seconds pass
         std::int64_t seconds = 0;
         std::from_chars(
             argument.data(), argument.data() + argument.size(), seconds);
-        world_.now += Seconds(seconds & 0xfffff);
+        environment_.now += Seconds(seconds & 0xfffff);
         break;
     }
     case 'g': // a protected page
@@ -228,8 +231,8 @@ void Hostile::obey(char command, const std::string& argument)
     }
 }
 
-// WHOSE and, of one that ended, its result; of a callback, what the last one
-// did.
+// WHOSE and the result of an ended flow; for a callback the result is that of
+// the last one.
 void Hostile::decide(Acquired& acquired, const std::string& argument)
 {
     std::string_view rest = argument;
@@ -238,15 +241,15 @@ void Hostile::decide(Acquired& acquired, const std::string& argument)
         whose == "ended"             ? Acquired::ended :
                                        Acquired::vanished;
     acquired.result.clear();
-    if (whose == "ended" && &acquired == &world_.login) {
+    if (whose == "ended" && &acquired == &environment_.login) {
         acquired.result = result_;
     } else if (whose == "ended" && !rest.empty()) {
         acquired.result = {std::string(rest)};
     }
 }
 
-// What the provider knows of this very login, and tokens that bear the real
-// one's signature and are wrong in one thing each, or lack it alone.
+// Fills in parameters of this login, and tokens: with the real signature and
+// at most one error, or good except for the signature.
 std::string Hostile::filled(std::string text)
 {
     auto fill = [&](std::string_view name, auto value) {
@@ -255,17 +258,17 @@ std::string Hostile::filled(std::string text)
         }
     };
     auto token = [&](const char* name, const Members& wrong) {
-        fill(name, [&] { return world_.token(wrong); });
+        fill(name, [&] { return environment_.token(wrong); });
     };
     auto logout = [&](const char* name, const Members& changes) {
         fill(name, [&] {
             logout_signed_ = true;
-            return world_.logout_token(changes);
+            return environment_.logout_token(changes);
         });
     };
-    fill("$state", [&] { return world_.sent("state"); });
-    fill("$old", [&] { return world_.old_state; });
-    fill("$nonce", [&] { return world_.sent("nonce"); });
+    fill("$state", [&] { return environment_.sent("state"); });
+    fill("$old", [&] { return environment_.old_state; });
+    fill("$nonce", [&] { return environment_.sent("nonce"); });
     token("$other-nonce", {{"nonce", R"("other")"}});
     token("$other-aud", {{"aud", R"("other")"}});
     token("$other-iss", {{"iss", R"("https://a")"}});
@@ -273,11 +276,11 @@ std::string Hostile::filled(std::string text)
     token("$expired", {{"exp", "1"}});
     fill("$good", [&] {
         signed_ = true;
-        return world_.token({});
+        return environment_.token({});
     });
     token("$no-sub", {{"sub", ""}});
     fill("$forged", [&] {
-        auto good = world_.token({});
+        auto good = environment_.token({});
         return good.substr(0, good.rfind('.') + 1) +
             base64url(std::string(64, 'Z'));
     });
@@ -285,17 +288,18 @@ std::string Hostile::filled(std::string text)
     logout("$logout-sub", {{"sid", ""}});
     logout("$logout-both", {});
     fill("$logout-nonce", [&] {
-        return world_.logout_token({{"nonce", R"("n")"}});
+        return environment_.logout_token({{"nonce", R"("n")"}});
     });
     fill("$logout-no-event", [&] {
-        return world_.logout_token({{"events", "{}"}});
+        return environment_.logout_token({{"events", "{}"}});
     });
     fill("$confirmation", [&] {
         confirmed_ = true;
         return confirmation_;
     });
     fill("$cookie", [&] {
-        return jar_.cookies[world_.provider.session_cookie(world_.is_secure)];
+        return jar_.cookies[environment_.provider.session_cookie(
+            environment_.is_secure)];
     });
     return text;
 }
@@ -303,7 +307,7 @@ std::string Hostile::filled(std::string text)
 void Hostile::go_to(const std::string& origin)
 {
     origin_ = origin;
-    world_.is_secure = is_secure(world_.provider.client(), origin);
+    environment_.is_secure = is_secure(environment_.provider.client(), origin);
 }
 
 RequestView Hostile::view(
@@ -330,46 +334,48 @@ RequestView Hostile::view(
 Finish Hostile::enter(bool is_callback, const std::string& argument)
 {
     auto posted = is_callback &&
-        world_.provider.client().response_mode == ResponseMode::form_post;
+        environment_.provider.client().response_mode == ResponseMode::form_post;
     auto target = posted ? "/oidc_callback" :
         is_callback      ? "/oidc_callback?" + argument :
                            argument;
     auto page = view(posted ? "POST" : "GET", target,
         is_callback ? std::string_view(argument) : "");
 
-    auto session = world_.current(jar_);
+    auto session = environment_.current(jar_);
     know(session);
-    Gate gate(world_.provider, page);
-    Callback callback(world_.provider, page, session);
-    auto before = world_.parameters;
-    auto finish = is_callback ? world_.run(callback) : world_.run(gate);
+    Gate gate(environment_.provider, page);
+    Callback callback(environment_.provider, page, session);
+    auto before = environment_.parameters;
+    auto finish =
+        is_callback ? environment_.run(callback) : environment_.run(gate);
     jar_.take(finish.cookies);
     demand(finish.error || !finish.location.empty(), "it leads somewhere");
     if (!finish.result.empty()) {
         result_ = finish.result;
     }
-    auto metadata = world_.provider.metadata(world_.now);
+    auto metadata = environment_.known_metadata();
     auto mark = finish.location.find('?');
-    if (metadata && mark != std::string::npos && world_.parameters == before &&
+    if (metadata && mark != std::string::npos &&
+        environment_.parameters == before &&
         finish.location.starts_with(metadata->authorization_endpoint)) {
-        world_.remember(finish.location.substr(mark + 1));
+        environment_.remember(finish.location.substr(mark + 1));
     }
     return finish;
 }
 
-// What comes of a session is that session, and what the browser holds from
-// then on. An outage alone ends none.
+// A renewal returns the same session, and the browser then holds it. An outage
+// alone ends no session.
 void Hostile::renew(Renewal::Refresh refresh)
 {
-    auto before = world_.current(jar_);
+    auto before = environment_.current(jar_);
     know(before);
     auto page = view("GET", "/page");
-    Restore restore(world_.provider, world_.opened(jar_));
-    auto finish = world_.run(restore);
+    Restore restore(environment_.provider, environment_.opened(jar_));
+    auto finish = environment_.run(restore);
     if (finish.session) {
         Renewal renewal(
-            world_.provider, page, std::move(*finish.session), refresh);
-        finish = world_.run(renewal);
+            environment_.provider, page, std::move(*finish.session), refresh);
+        finish = environment_.run(renewal);
     }
     jar_.take(finish.cookies);
     know(finish.session);
@@ -385,25 +391,26 @@ void Hostile::renew(Renewal::Refresh refresh)
         demand(finish.session->id() == before->id() &&
                 finish.session->started() == before->started(),
             "the same session");
-        auto after = world_.current(jar_);
+        auto after = environment_.current(jar_);
         demand(was_planted_ || after, "the browser has it now");
         demand(!after || after->generation() == finish.session->generation(),
             "as it is");
     }
-    auto is_outage = world_.refreshed.status >= 500 && !world_.renewal &&
-        world_.provider.client().session_store != SessionStore::cookie;
+    auto is_outage = environment_.refreshed.status >= 500 &&
+        !environment_.renewal &&
+        environment_.provider.client().session_store != SessionStore::cookie;
     demand(finish.session || !before || !is_outage || was_broken_,
         "an outage ends no session");
 }
 
 void Hostile::log_out(const std::string& form)
 {
-    auto before = world_.current(jar_);
+    auto before = environment_.current(jar_);
     know(before);
     auto copy = jar_;
     auto page = view("POST", "/logout", form);
-    Logout logout(world_.provider, page, before, failure_);
-    auto finish = world_.run(logout);
+    Logout logout(environment_.provider, page, before, failure_);
+    auto finish = environment_.run(logout);
     jar_.take(finish.cookies);
     check(finish);
     if (finish.error) {
@@ -411,7 +418,7 @@ void Hostile::log_out(const std::string& form)
     }
     if (finish.page == Page::confirm_logout) {
         confirmation_ = finish.confirmation;
-        demand(before && finish.cookies.empty() && world_.current(jar_),
+        demand(before && finish.cookies.empty() && environment_.current(jar_),
             "it asks, no more");
         return;
     }
@@ -427,12 +434,12 @@ void Hostile::log_out(const std::string& form)
 
 void Hostile::log_out_in_frame(const std::string& query)
 {
-    auto before = world_.current(jar_);
+    auto before = environment_.current(jar_);
     know(before);
     auto copy = jar_;
     auto page = view("GET", "/frontchannel_logout?" + query, query);
-    FrontChannelLogout logout(world_.provider, page, before, failure_);
-    auto finish = world_.run(logout);
+    FrontChannelLogout logout(environment_.provider, page, before, failure_);
+    auto finish = environment_.run(logout);
     jar_.take(finish.cookies);
     check(finish);
     if (finish.error) {
@@ -444,22 +451,22 @@ void Hostile::log_out_in_frame(const std::string& query)
     auto in_frame = fetch_dest_ == "iframe" || fetch_dest_ == "frame";
     if (by_cookie && !in_frame) {
         demand(finish.cookies.empty() &&
-                world_.current(jar_).has_value() == before.has_value(),
+                environment_.current(jar_).has_value() == before.has_value(),
             "nothing ends unseen");
     } else if (before && (by_cookie || !finish.cookies.empty())) {
         bury(std::string(before->id()), copy);
     }
 }
 
-// By its sid or its sub: both are those of all sessions here.
+// By sid or by sub: all sessions here have the same.
 void Hostile::log_out_by_provider(const std::string& form)
 {
-    auto before = world_.current(jar_);
+    auto before = environment_.current(jar_);
     auto copy = jar_;
     auto page = view("POST", "/backchannel_logout", form);
     page.cookies.clear();
-    BackChannelLogout logout(world_.provider, page);
-    auto finish = world_.run(logout);
+    BackChannelLogout logout(environment_.provider, page);
+    auto finish = environment_.run(logout);
     check(finish);
     demand(finish.cookies.empty(), "no cookies for a provider");
     if (finish.error) {
@@ -467,8 +474,8 @@ void Hostile::log_out_by_provider(const std::string& form)
     }
     demand(logout_signed_, "nobody else logs anybody out");
     demand(finish.page == Page::done && finish.result.empty(), "it is done");
-    demand(world_.now >= used_until_, "a token serves once");
-    used_until_ = world_.now + finish.keep_result;
+    demand(environment_.now >= used_until_, "a token serves once");
+    used_until_ = environment_.now + finish.keep_result;
     dead_.insert(alive_.begin(), alive_.end());
     alive_.clear();
     if (before) {
@@ -476,13 +483,13 @@ void Hostile::log_out_by_provider(const std::string& form)
     }
 }
 
-// The session has ended, and no copy of its cookies brings it back.
+// The session has ended, and no copy of its cookies restores it.
 void Hostile::bury(const std::string& id, const Jar& copy)
 {
     alive_.erase(id);
     dead_.insert(id);
-    demand(!world_.current(jar_), "logged out");
-    demand(!world_.current(copy), "with all copies of its cookies");
+    demand(!environment_.current(jar_), "logged out");
+    demand(!environment_.current(copy), "with all copies of its cookies");
 }
 
 void Hostile::know(const std::optional<Session>& session)
@@ -528,13 +535,13 @@ void Hostile::check_location(const std::string& location)
 {
     demand(!location.empty() && is_clean(location),
         "a location fits into a header");
-    if (auto metadata = world_.provider.metadata(world_.now)) {
+    if (auto metadata = environment_.known_metadata()) {
         hosts_.insert(parse_url(metadata->authorization_endpoint)->host);
         if (auto end = parse_url(metadata->end_session_endpoint)) {
             hosts_.insert(end->host);
         }
     }
-    // Where a request names no host, the browser stays on the one it is at.
+    // Without a host in the request, the browser stays on its current host.
     auto origin = parse_url(origin_);
     auto own = origin ? origin->host : "nowhere.example";
     hosts_.insert(own);
@@ -542,22 +549,23 @@ void Hostile::check_location(const std::string& location)
     demand(hosts_.count(host) == 1, "to the provider or to a page of ours");
 }
 
-// Days later the provider is the real one again, and somebody logs in.
+// Days later the provider works again, and a user logs in.
 void Hostile::recover()
 {
-    world_.now += 7 * 86400s;
-    world_.recover();
+    environment_.now += 7 * 86400s;
+    environment_.recover();
     jar_.cookies.clear();
     go_to("https://app.example");
     method_.clear();
 
     check(enter(false, last_page_));
-    world_.tokens = json_answer(
+    environment_.tokens = json_answer(
         object({{"access_token", R"("at-1")"}, {"token_type", R"("Bearer")"},
-            {"id_token", "\"" + world_.token({}) + "\""}}));
+            {"id_token", "\"" + environment_.token({}) + "\""}}));
     signed_ = true;
     auto end = enter(true,
-        "code=c&iss=https%3A%2F%2Fop.example&state=" + world_.sent("state"));
+        "code=c&iss=https%3A%2F%2Fop.example&state=" +
+            environment_.sent("state"));
     demand(!end.error && end.session, "a login ends well");
     demand(end.session->claim("sub") == "user-1", "as that user");
     demand(host_reached(end.location, "app.example") == "app.example",

@@ -8,7 +8,7 @@
 namespace oidc::test {
 namespace {
 
-// A request as far as nginx's parsers look at one.
+// The parts of a request that nginx's parsers use.
 struct Parsed {
     Parsed()
     {
@@ -21,14 +21,14 @@ struct Parsed {
     ngx_http_request_t request{};
 };
 
-// What came of an answer.
+// The result for a response.
 struct Outcome {
-    const char* complaint;
+    const char* failure;
     bool is_complete;
     HttpResponse response;
 };
 
-// Bytes behind which nothing can be read.
+// A copy behind which a sanitizer notices every read.
 std::unique_ptr<char[]> exactly(std::string_view bytes)
 {
     auto copy = std::make_unique<char[]>(bytes.size());
@@ -36,12 +36,12 @@ std::unique_ptr<char[]> exactly(std::string_view bytes)
     return copy;
 }
 
-// As nginx does: the head grows in one buffer, what stands there behind it is
-// the first of the body, and the rest of that comes as it comes.
+// As nginx does: the head grows in one buffer, bytes behind it begin the body,
+// and the rest of the body arrives in pieces.
 class Receiver {
 public:
     Receiver(std::size_t limit, std::size_t piece) :
-        reply_(limit), piece_(piece)
+        reader_(limit), piece_(piece)
     {
     }
 
@@ -55,19 +55,19 @@ public:
         ngx_int_t rc = NGX_AGAIN;
         while (rc == NGX_AGAIN && buffer.last != end) {
             buffer.last += std::min<std::size_t>(piece_, end - buffer.last);
-            rc = reply_.read_head(&parsed_.request, &buffer);
+            rc = reader_.read_head(&parsed_.request, &buffer);
         }
-        demand((reply_.complaint() != nullptr) ==
+        demand((reader_.failure() != nullptr) ==
                 (rc == NGX_HTTP_UPSTREAM_INVALID_HEADER),
-            "a bad head and a complaint come together");
+            "a bad head and a failure come together");
         if (rc == NGX_OK) {
             bytes.remove_prefix(
                 bytes.size() - static_cast<std::size_t>(end - buffer.pos));
             receive_body(bytes, buffer.last - buffer.pos);
         }
         auto is_complete =
-            rc == NGX_OK && !reply_.complaint() && reply_.is_complete();
-        return {reply_.complaint(), is_complete, reply_.take()};
+            rc == NGX_OK && !reader_.failure() && reader_.is_complete();
+        return {reader_.failure(), is_complete, reader_.take()};
     }
 
 private:
@@ -88,15 +88,15 @@ private:
     {
         auto copy = exactly(piece);
         auto rc =
-            reply_.read_body(&parsed_.request, {copy.get(), piece.size()});
-        demand((reply_.complaint() != nullptr) == (rc == NGX_ERROR),
-            "a bad body and a complaint come together");
-        demand(rc != NGX_DONE || reply_.is_complete(), "its end is its end");
+            reader_.read_body(&parsed_.request, {copy.get(), piece.size()});
+        demand((reader_.failure() != nullptr) == (rc == NGX_ERROR),
+            "a bad body and a failure come together");
+        demand(rc != NGX_DONE || reader_.is_complete(), "its end is its end");
         return rc == NGX_OK;
     }
 
     Parsed parsed_;
-    ngx::Reply reply_;
+    ngx::HttpResponseReader reader_;
     std::size_t piece_;
 };
 
@@ -104,8 +104,8 @@ Outcome received(std::string_view bytes, std::size_t limit, std::size_t piece)
 {
     auto outcome = Receiver(limit, piece).receive(bytes);
     demand(outcome.response.body.size() <= limit, "bounded");
-    demand(!outcome.complaint || is_printable(outcome.complaint),
-        "a complaint is fit for a log");
+    demand(!outcome.failure || is_printable(outcome.failure),
+        "a failure is fit for a log");
     demand(!outcome.is_complete ||
             (outcome.response.status >= 0 && outcome.response.status <= 999),
         "a status of three digits");
@@ -126,8 +126,8 @@ std::size_t number(std::string_view text, std::size_t most)
 
 }
 
-// The limit of a body, the size of the pieces, and the answer. How its bytes
-// are cut makes no difference.
+// The limit of the body, the size of the pieces, and the response. The size of
+// the pieces makes no difference.
 FUZZ(http_reply)
 {
     auto limit = number(take_line(input), 64 * 1024);
@@ -136,11 +136,11 @@ FUZZ(http_reply)
 
     for (auto size : {std::size_t(1), piece}) {
         auto cut = received(input, limit, size);
-        demand((cut.complaint == nullptr) == (whole.complaint == nullptr) &&
-                (!cut.complaint ||
-                    std::string_view(cut.complaint) == whole.complaint),
-            "the same complaint");
-        if (whole.complaint) {
+        demand((cut.failure == nullptr) == (whole.failure == nullptr) &&
+                (!cut.failure ||
+                    std::string_view(cut.failure) == whole.failure),
+            "the same failure");
+        if (whole.failure) {
             continue;
         }
         demand(cut.is_complete == whole.is_complete, "as complete");

@@ -9,7 +9,7 @@ namespace {
 constexpr auto nonce = "nonce-of-this-login";
 constexpr auto access_token = "at-1";
 
-// The rules of OpenID Connect Core, 3.1.3.7, once more.
+// The rules of OpenID Connect Core, 3.1.3.7, implemented independently.
 void check(JsonValue claims, const Client& client)
 {
     demand(claims["iss"].string() == client.issuer, "our issuer");
@@ -50,8 +50,7 @@ void check(JsonValue claims, const Client& client)
 
 }
 
-// Members of the header after "alg", then the claims: the token's signature is
-// good.
+// Members of the header after "alg", then the claims. The signature is valid.
 FUZZ(id_token)
 {
     static const KeySet keys = *KeySet::parse(key_set({Signer::rsa().jwk()}));
@@ -66,7 +65,7 @@ FUZZ(id_token)
         Signer::secret(std::string(client.client_secret.reveal()));
 
     auto members = take_line(input);
-    auto token = IdToken::verify(signer.sign("HS256", input, members),
+    auto token = IdToken::verify_login(signer.sign("HS256", input, members),
         {client, keys, nonce, access_token, noon});
     if (!succeeds(token)) {
         return;

@@ -4,7 +4,7 @@
 namespace oidc::test {
 namespace {
 
-// Outside of strings: one for every member.
+// Colons outside of strings: one per member.
 std::size_t colons(std::string_view text)
 {
     std::size_t count = 0;
@@ -21,7 +21,7 @@ std::size_t colons(std::string_view text)
     return count;
 }
 
-// Gives the number of members of the objects in it.
+// Returns the number of members of all objects in the value.
 std::size_t walk(JsonValue value, int depth)
 {
     std::size_t members = 0;

@@ -30,7 +30,7 @@ PrivateKey ec()
 
 }
 
-// A compact JWE. Nothing but the seeds can be right.
+// A compact JWE. Only the seeds can be valid.
 FUZZ(jwe)
 {
     static const PrivateKey keys[] = {rsa(), ec()};

@@ -24,9 +24,8 @@ const KeySet& keys()
     return set;
 }
 
-// The signature that OpenSSL by itself makes where there is one only. Nobody
-// has ever signed with the keys of the other algorithms, which are new in
-// every process.
+// The signature by OpenSSL alone, for deterministic algorithms. The keys of the
+// other algorithms are new in every process and never sign.
 std::string signature(std::string_view alg, std::string_view input)
 {
     if (alg.starts_with("RS")) {

@@ -6,22 +6,23 @@ namespace oidc::test {
 
 FUZZ(key_set)
 {
-    auto keys = KeySet::parse(input);
-    if (!succeeds(keys)) {
+    std::string why;
+    auto keys = KeySet::parse(input, why);
+    if (!keys) {
+        demand(is_printable(why), "a reason fit for a log");
         return;
     }
     for (auto alg :
         {"RS256", "PS384", "ES256", "ES384", "ES512", "EdDSA", "HS256"}) {
         auto algorithm = find_algorithm(alg);
-        // 64 bytes for a signature: what no key of any kind has made, and what
-        // is one for keys by which anybody can sign
+        // Two 64-byte signatures: one that no key has made, and one that is
+        // valid for keys by which anybody can sign.
         auto input =
             base64url("{\"alg\":\"" + std::string(alg) + "\"}") + ".e30.";
         auto foreign = input + base64url(std::string(64, 'Z'));
         auto nobodys = input + base64url("\x01" + std::string(63, '\0'));
         for (std::optional<std::string> kid :
             {std::optional<std::string>(), std::optional<std::string>("k1")}) {
-            std::string why;
             auto chosen = keys->choose(*algorithm, kid, why);
             demand(is_printable(why), "a reason fit for a log");
             demand(chosen.size() <= 10, "bounded");

@@ -44,7 +44,7 @@ void check(const Metadata& metadata)
 
 }
 
-// A discovery document, for clients that use this and that of it.
+// A discovery document, read for clients with different needs.
 FUZZ(metadata)
 {
     Client client = example_provider().client();

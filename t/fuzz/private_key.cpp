@@ -11,7 +11,7 @@ constexpr TokenKind kind{"assertion", Errc::id_token_malformed,
     Errc::id_token_signature};
 
 // The public half of a JWK in a key set.
-Result<KeySet> public_half(std::string_view text)
+std::optional<KeySet> public_half(std::string_view text)
 {
     auto jwk = Json::parse(text);
     std::string members;
@@ -27,7 +27,7 @@ Result<KeySet> public_half(std::string_view text)
 
 }
 
-// A file that the operator names: not a stranger's bytes, but a parser's.
+// A key file of the operator: trusted, but parsed.
 FUZZ(private_key)
 {
     std::string why;
@@ -46,7 +46,7 @@ FUZZ(private_key)
     const std::string allowed[] = {std::string(algorithm->name)};
     auto jws = Jws::parse(kind, *compact, allowed);
     demand(succeeds(jws), "writes what we would read");
-    if (auto keys = public_half(input); succeeds(keys)) {
+    if (auto keys = public_half(input)) {
         demand(succeeds(jws->verify(*keys, "")), "its public half verifies");
     }
 }

@@ -22,7 +22,7 @@ Outcome received(std::string_view bytes, std::size_t limit, std::size_t piece)
     Outcome outcome;
     RedisReader reader(limit);
     while (!bytes.empty() && !outcome.is_refused) {
-        // Behind a piece nothing can be read.
+        // A copy at whose end any overread is detected.
         std::vector<char> copy(
             bytes.begin(), bytes.begin() + std::min(piece, bytes.size()));
         outcome.is_refused = !reader.feed({copy.data(), copy.size()});
@@ -71,8 +71,8 @@ std::size_t number(std::string_view text, std::size_t most)
 
 }
 
-// The limit, the size of the pieces, and the replies. How their bytes are cut
-// makes no difference.
+// The limit, the piece size, and the replies. The pieces must not affect the
+// result.
 FUZZ(redis)
 {
     auto limit = number(take_line(input), RedisReader::default_limit);

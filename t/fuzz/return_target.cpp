@@ -4,7 +4,7 @@
 
 namespace oidc::test {
 
-// The raw target of a request, as a location to go back to.
+// The raw target of a request, as the location after the login.
 FUZZ(return_target)
 {
     auto target = return_target(input);
@@ -15,7 +15,7 @@ FUZZ(return_target)
         "stays on our origin");
     demand(return_target(target) == target, "final");
 
-    // As it goes after an origin, when the callback is on another host.
+    // Appended to an origin if the callback is on another host.
     demand(host_reached("https://www.example" + target, "app.example") ==
             "www.example",
         "stays on the page's origin");

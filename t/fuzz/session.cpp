@@ -1,12 +1,13 @@
-#include "oidc/session.h"
 #include "core/encoding.h"
 #include "fuzz.h"
+#include "oidc/cookie_content.h"
+#include "oidc/session_seal.h"
 #include "support/play.h"
 
 namespace oidc::test {
 namespace {
 
-std::string header_of(const Session::Kept& kept)
+std::string header_of(const SealedSession& kept)
 {
     Jar jar;
     jar.take(
@@ -14,7 +15,7 @@ std::string header_of(const Session::Kept& kept)
     return jar.header();
 }
 
-// A session as IdToken::verify() and our seal make it.
+// A session as created by IdToken::verify_login(), sealed.
 const std::string& genuine()
 {
     static const std::string header = [] {
@@ -26,10 +27,12 @@ const std::string& genuine()
             Signer::secret(std::string(client.client_secret.reveal()))
                 .sign("HS256", object(claims));
         auto keys = KeySet::parse(key_set({Signer::rsa().jwk()}));
-        auto token = IdToken::verify(compact, {client, *keys, "n", "", noon});
+        auto token =
+            IdToken::verify_login(compact, {client, *keys, "n", "", noon});
         auto session =
             Session::begin(*token, {}, {}, client, noon, noon, fixed_bytes);
-        return header_of(*session.keep(provider, 8192, noon, fixed_bytes));
+        return header_of(
+            *seal_session(session, provider, 8192, noon, fixed_bytes));
     }();
     return header;
 }
@@ -60,7 +63,7 @@ FUZZ(session)
     }
 }
 
-// Behind the seal, as another version of ourselves might have written it.
+// The sealed content, as another version of the module might have written it.
 FUZZ(sealed_session)
 {
     const auto& provider = example_provider();
@@ -76,11 +79,11 @@ FUZZ(sealed_session)
     }
     demand(session->expires() > noon, "not ended");
 
-    auto kept = session->keep(provider, 1 << 20, noon, fixed_bytes);
+    auto kept = seal_session(*session, provider, 1 << 20, noon, fixed_bytes);
     if (!succeeds(kept)) {
         return;
     }
-    auto opened = Opened::from_value(kept->cookie, provider);
+    auto opened = CookieContent::from_value(kept->cookie, provider);
     auto again = accept(kept->save ?
             open_stored(*opened.ticket, kept->save->blob, provider) :
             std::move(opened.session));

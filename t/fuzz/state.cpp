@@ -1,4 +1,5 @@
 #include "browser.h"
+#include "core/encoding.h"
 #include "core/url.h"
 #include "flow/login.h"
 #include "fuzz.h"
@@ -28,14 +29,14 @@ bool operator==(const Transaction& a, const Transaction& b)
 
 }
 
-// As it comes in a callback.
+// The state of a callback.
 FUZZ(state)
 {
     auto opened = open_state(example_provider(), input);
     demand(!opened || input == genuine(), "what opens was sealed");
 }
 
-// Behind the seal, as another version of ourselves might have written it.
+// The sealed content, as another version of the module might have written it.
 FUZZ(sealed_state)
 {
     const auto& provider = example_provider();

@@ -1,17 +1,18 @@
 #include "core/encoding.h"
 #include "fuzz.h"
-#include "oidc/session.h"
+#include "oidc/cookie_content.h"
+#include "oidc/session_seal.h"
 #include "support/play.h"
 
 namespace oidc::test {
 namespace {
 
-Opened opened(std::string_view plain)
+CookieContent opened(std::string_view plain)
 {
     const auto& provider = example_provider();
     auto sealed = provider.session_ring().seal(
         plain, provider.session_seal_context(), fixed_bytes);
-    return Opened::from_value(base64url(sealed), provider);
+    return CookieContent::from_value(base64url(sealed), provider);
 }
 
 std::optional<Session> stored(const Ticket& ticket, std::string_view blob)
@@ -23,10 +24,11 @@ std::optional<Session> stored(const Ticket& ticket, std::string_view blob)
                     std::nullopt;
 }
 
-// What the store gives back of what it was given.
+// The session after a round trip through the store.
 std::optional<Session> kept(const Session& session)
 {
-    auto kept = session.keep(example_provider(), 8192, noon, fixed_bytes);
+    auto kept =
+        seal_session(session, example_provider(), 8192, noon, fixed_bytes);
     demand(kept && kept->save, "what was in a store goes there again");
     demand(kept->save->key == session.ticket()->key(), "under its ticket");
     demand(kept->save->until > noon && kept->save->ends == session.expires(),
@@ -38,8 +40,8 @@ std::optional<Session> kept(const Session& session)
 
 }
 
-// What a browser holds of a session in a store, behind the seal: as another
-// version of ourselves might have written it.
+// The sealed content of a stored session's cookie, as another version of the
+// module might have written it.
 FUZZ(ticket)
 {
     auto ticket = opened(input).ticket;
@@ -61,7 +63,7 @@ FUZZ(ticket)
     demand(!stored(*ticket, input), "what anybody writes is no session");
 }
 
-// What a store keeps for a ticket, behind the seal.
+// The sealed content of a stored session.
 FUZZ(stored_session)
 {
     const auto& provider = example_provider();

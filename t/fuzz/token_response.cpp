@@ -1,3 +1,4 @@
+#include "core/encoding.h"
 #include "fuzz.h"
 #include "oidc/authorize.h"
 #include "oidc/token.h"
@@ -35,7 +36,7 @@ FUZZ(token_response)
         "a lifetime that cannot overflow");
 }
 
-// The answer to a refresh, which may leave the ID token out and nothing else.
+// The response to a refresh, which may omit only the ID token.
 FUZZ(refreshed_tokens)
 {
     auto response = answer(input);
@@ -57,7 +58,7 @@ FUZZ(refreshed_tokens)
         "a lifetime that cannot overflow");
 }
 
-// The answer to a pushed authorization request.
+// The response to a pushed authorization request.
 FUZZ(pushed_response)
 {
     auto response = answer(input);

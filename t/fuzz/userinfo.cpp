@@ -4,7 +4,7 @@
 
 namespace oidc::test {
 
-// A content type and a body; what follows "sign " is signed by the provider.
+// A content type and a body. The provider signs a body that follows "sign ".
 FUZZ(userinfo)
 {
     static const KeySet keys = *KeySet::parse(key_set({Signer::rsa().jwk()}));

@@ -1,5 +1,5 @@
-// Gives every target its seeds: replay DIRECTORY, which has one of each
-// target's name; or one target a file: replay TARGET FILE.
+// Replays all seeds: replay DIRECTORY, with a subdirectory for each target; or
+// one file: replay TARGET FILE.
 
 #include "../fuzz.h"
 
@@ -26,7 +26,7 @@ void replay(Run run, const std::filesystem::path& file)
 {
     std::ifstream in(file, std::ios::binary);
     std::string text(std::istreambuf_iterator<char>(in), {});
-    // Without the terminator of a string: reading over the end must show.
+    // Without a terminator: an overread must be detected.
     auto bytes = std::make_unique<char[]>(text.size());
     std::memcpy(bytes.get(), text.data(), text.size());
 

@@ -66,7 +66,7 @@ TEST(Bucket, SurvivesAClockThatIsSetBack)
     EXPECT_TRUE(bucket.take(ten_a_minute, before + 60s));
 }
 
-// What a worker that was killed has left may be any bytes.
+// A killed worker may leave any bytes in shared memory.
 TEST(Bucket, IsBoundedWhateverItHolds)
 {
     Bucket bucket;

@@ -14,8 +14,8 @@
 namespace oidc::test {
 namespace {
 
-// nginx reports an error that stays in OpenSSL's queue as an alert, and may
-// fail an unrelated TLS connection by it: no test may leave one.
+// nginx logs an error left in OpenSSL's queue as an alert, and it may fail an
+// unrelated TLS connection: no test may leave one.
 class QueueWatch : public testing::EmptyTestEventListener {
     void OnTestEnd(const testing::TestInfo&) override
     {
@@ -104,7 +104,7 @@ std::string hmac_sha256(std::string_view key, std::string_view text)
     return {reinterpret_cast<char*>(sum), sizeof(sum)};
 }
 
-// RFC 5869, 2, written out
+// RFC 5869, 2, implemented with HMAC
 TEST(Hkdf, ExtractsAndExpandsWithInfo)
 {
     std::string info = "what for";
@@ -157,8 +157,8 @@ std::string shake128(std::string_view bytes, std::size_t size)
     return out;
 }
 
-// C2SP, xaes-256-gcm.md: 10,000 seals of what SHAKE128 of nothing gives, and
-// SHAKE128 of all of them.
+// C2SP, xaes-256-gcm.md: seals 10,000 inputs from SHAKE128 of nothing, and
+// compares the SHAKE128 of all seals.
 TEST(Xaes, GivesThePublishedAccumulatedVector)
 {
     constexpr std::size_t seals = 10'000;
@@ -294,7 +294,7 @@ TEST(KeyRing, KnowsWhatOtherKeysSealed)
         auto text = sealed(by);
         EXPECT_FALSE(ours.is_foreign(text));
         text.back() = static_cast<char>(text.back() ^ 1);
-        EXPECT_FALSE(ours.is_foreign(text)); // tampered, but ours
+        EXPECT_FALSE(ours.is_foreign(text)); // tampered, but the key is known
     }
     auto shortest = ring({3}, "session").seal("", "for this", random_bytes);
     EXPECT_TRUE(ours.is_foreign(shortest));

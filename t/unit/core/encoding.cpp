@@ -1,7 +1,5 @@
 #include "core/encoding.h"
 
-#include "support/complaint.h"
-
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -56,7 +54,7 @@ TEST(Base64, DecodesStrictly)
     }
 }
 
-// Two texts that mean the same bytes are two names for one token.
+// Two texts for the same bytes would be two names of one token.
 TEST(Base64, HasOneTextForEveryValue)
 {
     constexpr std::string_view alphabet =
@@ -108,9 +106,10 @@ TEST(PercentEncode, LeavesOnlyUnreservedCharacters)
 
 std::string shown(std::string_view form)
 {
-    auto parameters = parse_form(form);
+    std::string why;
+    auto parameters = parse_form(form, why);
     if (!parameters) {
-        return complaint(parameters);
+        return why;
     }
     std::string text;
     for (const auto& parameter : *parameters) {
@@ -139,9 +138,7 @@ TEST(Form, RefusesBrokenEscapes)
 {
     for (auto text : {"a=%", "a=%4", "a=%4g", "a=%g4", "%zz=1", "a=%%20",
              "a=%00", "%00=a", "a=1&b=%", "a=%-1", "a=% 1"}) {
-        EXPECT_EQ(shown(text),
-            "callback_malformed: client sent a parameter that is not "
-            "form-urlencoded")
+        EXPECT_EQ(shown(text), "a parameter that is not form-urlencoded")
             << text;
     }
 }
@@ -153,10 +150,7 @@ TEST(Form, BoundsTheNumberOfParameters)
         form += "&a=1";
     }
     EXPECT_EQ(parse_form(form)->size(), 64u);
-    EXPECT_EQ(shown(form + "&a=1"),
-        "callback_malformed: client sent too many parameters");
-    EXPECT_TRUE(parse_form("a&b", 2));
-    EXPECT_FALSE(parse_form("a&b&c", 2));
+    EXPECT_EQ(shown(form + "&a=1"), "too many parameters");
 }
 
 TEST(Form, ReadsBackWhatItAppends)
@@ -186,14 +180,12 @@ TEST(Quoted, CutsAt128Characters)
         "\"" + std::string(128, 'a') + "\"...");
 }
 
-// A body may hold one, where a request line cannot.
+// A body may contain a NUL, a request line may not.
 TEST(Form, RefusesANulHoweverItIsWritten)
 {
     for (const auto& text :
         {"\0"s, "a=\0"s, "a\0=1"s, "a=b\0&c=d"s, "a=1&\0"s, "a=%00"s}) {
-        EXPECT_EQ(shown(text),
-            "callback_malformed: client sent a parameter that is not "
-            "form-urlencoded");
+        EXPECT_EQ(shown(text), "a parameter that is not form-urlencoded");
     }
 }
 

@@ -69,7 +69,7 @@ TEST(Fields, OfAnotherSizeAreNoNumber)
     }
 }
 
-// Reads to the end, which must come.
+// Reads to the end and expects it within 100 fields.
 bool is_complete(std::string_view bytes)
 {
     FieldReader fields(bytes);
@@ -89,7 +89,7 @@ TEST(Fields, AreIncompleteWhenCut)
             whole.push_back(size);
         }
     }
-    // after the version and after each field, nowhere else
+    // after the version and after each field only
     EXPECT_EQ(whole, (std::vector<std::size_t>{1, 9, 13, 25, 31}));
 }
 

@@ -64,7 +64,7 @@ TEST(CacheLifetime, IsMaxAgeWithinBounds)
     }
 }
 
-// RFC 9111, 5.2: directives have no order.
+// RFC 9111, 5.2: the order of directives does not matter.
 TEST(CacheLifetime, IsTheLeastForNoStoreWhereverItStands)
 {
     EXPECT_EQ(cache_lifetime("max-age=7200, no-store", 60s, 24h, 1h), 60s);
@@ -159,7 +159,7 @@ TEST(SetCookie, WritesEveryAttribute)
         "SameSite=Strict; Secure");
 }
 
-// CVE-2025-55162: a deletion without the attributes deletes nothing.
+// CVE-2025-55162: without the attributes the deletion has no effect.
 TEST(SetCookie, DeletesWithEveryAttribute)
 {
     CookieScope full{"name", "example.com", "/app", "None", true};
@@ -226,7 +226,7 @@ TEST(Chunks, MissingOneGiveNothing)
     }
 }
 
-// CVE-2024-24814: a number from the client must not drive a loop.
+// CVE-2024-24814: a number from the client must not bound a loop.
 TEST(Chunks, AreCountedByOneDigit)
 {
     EXPECT_EQ(joined("s=1.a; s.1=b"), "1.a");
@@ -258,7 +258,7 @@ TEST(Chunks, LeftFromALargerValueAreDeleted)
     EXPECT_TRUE(clear_chunks(named("t"), lines).empty());
 }
 
-// ASCII letters alone have a case: 0x0f is not a "/" in another one.
+// Only ASCII letters have a case: 0x0f must not equal "/" (0x2f).
 TEST(MediaType, HasNoCaseInControlCharacters)
 {
     for (const auto& value : {"application\x0fjson"s, "APPLICATION\x0fJSON"s,

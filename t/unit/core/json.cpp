@@ -33,7 +33,7 @@ TEST(Json, RefusesWhatIsNotRfc8259)
     }
 }
 
-// Two parsers would cut such a string at two places.
+// Two parsers might truncate such a string differently.
 TEST(Json, RefusesNulInStringsAndNames)
 {
     for (const auto& text : {"{\"a\":\"\\u0000\"}"s, "{\"a\":\"x\\u0000y\"}"s,

@@ -23,7 +23,7 @@ RedisReply list(std::vector<RedisReply> list)
     return {Kind::list, "", 0, std::move(list)};
 }
 
-// What comes of all the bytes: replies, and whether they are refused.
+// The result of all bytes: the replies, and whether any were refused.
 struct Outcome {
     std::vector<RedisReply> replies;
     bool is_refused = false;
@@ -122,7 +122,7 @@ TEST(RedisReader, CaresNotHowItsBytesAreCut)
     }
 }
 
-// Whatever has come of it, the connection must not serve another command.
+// Whatever the result, the connection must not serve another command.
 TEST(RedisReader, IsEmptyOnlyBetweenReplies)
 {
     EXPECT_TRUE(RedisReader().is_empty());
@@ -149,7 +149,7 @@ TEST(RedisReader, RefusesWhatIsNoReply)
     }
 }
 
-// Nobody says HELLO 3.
+// No client here sends HELLO 3.
 TEST(RedisReader, RefusesTypesOfResp3)
 {
     for (auto bytes :

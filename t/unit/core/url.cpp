@@ -109,7 +109,7 @@ TEST(Authority, KnowsLoopback)
 }
 
 // True if a browser on https://app.example stays there when it follows this
-// Location: what it strips, and how it reads slashes, as in the URL standard,
+// Location: characters are stripped and slashes read as in the URL standard,
 // 4.4 (basic URL parser, from its "relative" state).
 bool stays(std::string location)
 {
@@ -126,7 +126,7 @@ bool stays(std::string location)
     return slash(0) && !slash(1);
 }
 
-// Stronger, and what we promise.
+// Stricter than stays(): the promised form.
 bool is_safe(const std::string& location)
 {
     auto visible = [](char c) {

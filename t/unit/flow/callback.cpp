@@ -17,7 +17,7 @@ using Asked = std::vector<std::string>;
 constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
 constexpr auto rounds_cookie = "__Host-NGX_OIDC_SESSION_login_rounds";
 
-// A login under way: the browser stands at the provider's login page.
+// A login in progress: the browser is at the provider's login page.
 class CallbackTest : public testing::Test {
 public:
     CallbackTest() { play.gate("/page?a=%20b"); }
@@ -27,7 +27,7 @@ public:
         return play.jar.cookies.count(session_cookie) > 0;
     }
 
-    // An error leaves nothing and asks for nothing but this.
+    // An error sets nothing and sends no other request.
     void expect_refusal(
         const Finish& finish, const std::string& why, const Asked& asked = {})
     {
@@ -37,7 +37,7 @@ public:
         EXPECT_TRUE(finish.result.empty());
     }
 
-    // Signs the browser in by a login of its own.
+    // Logs the browser in.
     Session sign_in()
     {
         auto before = play.sent;
@@ -50,7 +50,7 @@ public:
     Play play;
 };
 
-// What the copies of a callback with the good code are known by.
+// The proof of copies of a callback with the good code.
 std::string proof()
 {
     Play other;
@@ -94,7 +94,7 @@ TEST_F(CallbackTest, AcquiresTheStateForAsLongAsItLives)
     EXPECT_EQ(end.keep_result, 30s);
 }
 
-// Who knows the state and has planted its cookie does not know the code.
+// A client that knows the state and planted its cookie does not know the code.
 TEST_F(CallbackTest, GivesItsResultToAProvenCopyAlone)
 {
     const auto state = "&state=" + play.sent.at("state");
@@ -121,7 +121,7 @@ TEST_F(CallbackTest, LeavesNothingForCopiesWhereItFails)
     EXPECT_TRUE(play.callback().result.empty());
 }
 
-// A logout that comes while the provider answers ends this session, too.
+// A logout during the token request ends this session, too.
 TEST_F(CallbackTest, BeginsTheSessionWhenItArrives)
 {
     play.ahead = 250ms;
@@ -204,7 +204,7 @@ TEST_F(CallbackTest, ServesManyTabsInAnyOrder)
     Jar all;
     std::vector<std::map<std::string, std::string>> tabs;
     for (int i = 0; i < 20; i++) {
-        browser.jar = Jar(); // all start before the first answer arrives
+        browser.jar = Jar(); // all start before the first response
         all.take(browser.gate("/tab" + std::to_string(i)).cookies);
         tabs.push_back(browser.sent);
     }
@@ -242,7 +242,7 @@ TEST_F(CallbackTest, ReturnsToTheOriginOfThePage)
         "https://app.example.com:8443/evil.example/x");
 }
 
-// What the page's host was stands in the state, not in the callback's Host.
+// The host of the page is in the state, not in the callback's Host.
 TEST_F(CallbackTest, TakesNothingFromItsOwnHost)
 {
     play.origin = "https://evil.example";
@@ -300,7 +300,7 @@ TEST_F(CallbackTest, OfBadFormIsRefused)
     EXPECT_EQ(complaint(play.callback()), "");
 }
 
-// A bookmark of the callback, a page that was restored.
+// A bookmark of the callback, or a restored page.
 TEST_F(CallbackTest, OfBadFormGoesHomeWithASession)
 {
     play.session = sign_in();
@@ -334,17 +334,17 @@ TEST_F(CallbackTest, OfNoStateOfOursIsRefused)
     }
 }
 
-// A reply with a state of other keys than ours.
+// A response with a state sealed with other keys.
 std::string reply_of_other_keys()
 {
     Play other;
     Secret masters[] = {master_key(2)};
-    other.provider.configure(example_client(), masters);
+    other.provider = Provider(example_client(), masters);
     other.gate();
     return other.good_reply();
 }
 
-// Its state was sealed before an upgrade, or by another node.
+// The state was sealed before an upgrade, or by another node.
 TEST_F(CallbackTest, OfOtherKeysBeginsAgainForABrowserWeKnow)
 {
     auto end = play.callback(reply_of_other_keys());
@@ -374,7 +374,7 @@ TEST_F(CallbackTest, OfOtherKeysBeginsAgainFiveTimes)
     EXPECT_EQ(play.callback(reply).location, "/");
 }
 
-// With the login that follows each time, as a browser goes.
+// Each time with the login that follows, as in a browser.
 TEST_F(CallbackTest, OfOtherKeysEndsItsLoop)
 {
     auto reply = reply_of_other_keys();
@@ -415,7 +415,7 @@ TEST_F(CallbackTest, OfOtherKeysGoesHomeWithASession)
     EXPECT_TRUE(end.cookies.empty());
 }
 
-// One who is logged in and logs in anew keeps his cookies.
+// A user who logs in again keeps the cookies.
 TEST_F(CallbackTest, CountsNoRoundWhereThereIsASession)
 {
     auto first = play.callback();
@@ -451,7 +451,7 @@ TEST_F(CallbackTest, OfAHostThatLostItsCookiesIsRefused)
     // meanwhile the operator changes the domain
     client.cookie_domain = "login.example.com";
     Secret masters[] = {master_key(1)};
-    shared.provider.configure(client, masters);
+    shared.provider = Provider(client, masters);
     EXPECT_EQ(complaint(shared.callback()),
         "request_host: client requested host \"https://app.example.com\", "
         "which shares no cookies with redirect_uri "
@@ -486,7 +486,7 @@ TEST_F(CallbackTest, FromAnotherBrowserGoesHomeWithASession)
     EXPECT_EQ(victim.jar.cookies, jar.cookies);
 }
 
-// To its page, without a session and a login.
+// Goes to its page, without a session or a new login.
 void expect_given_up(const Finish& end, const std::string& page)
 {
     EXPECT_EQ(complaint(end), "");
@@ -515,13 +515,13 @@ TEST_F(CallbackTest, LateForEverCountsItsRounds)
     Finish finish;
     for (; rounds < 20 && !finish.error; rounds++) {
         play.now += 600s;
-        finish = play.callback(); // and the page has the cookie of none
+        finish = play.callback(); // and no cookie of a login is left
     }
     EXPECT_EQ(rounds, 6);
     EXPECT_TRUE(complaint(finish).starts_with("login_loop: "));
 }
 
-// The page of another day, while a new login has made a new login_cookie.
+// A page of the day before, after a new login has set a new login cookie.
 TEST_F(CallbackTest, LateAndFromAnotherBindingGoesToItsPage)
 {
     play.now += 86400s;
@@ -533,7 +533,7 @@ TEST_F(CallbackTest, LateAndFromAnotherBindingGoesToItsPage)
     EXPECT_EQ(play.asked, Asked{});
 }
 
-// Whether it keeps cookies shows in a second request, with the state alone.
+// A second request, with the state alone, shows whether it keeps cookies.
 TEST_F(CallbackTest, WithoutCookiesIsTestedAndGoesToItsPage)
 {
     play.jar = Jar();
@@ -548,7 +548,7 @@ TEST_F(CallbackTest, WithoutCookiesIsTestedAndGoesToItsPage)
     EXPECT_EQ(play.jar.cookies.at(rounds_cookie), "1");
 }
 
-// What is no reply leaves the state for the one that comes.
+// A malformed response does not use up the state.
 TEST_F(CallbackTest, WithAStateAloneLeavesItUnused)
 {
     expect_refusal(play.callback("state=" + play.sent.at("state")),
@@ -643,7 +643,7 @@ TEST_F(CallbackTest, ThatIsACopyLeavesANewerSessionAlone)
     EXPECT_EQ(play.jar.cookies, before);
 }
 
-// Somebody else signed in anew, and the first copy's answer got lost.
+// Another user logged in, and the first copy's response was lost.
 TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
 {
     play.session = sign_in();
@@ -655,7 +655,7 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSession)
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
 
-// That it was renewed meanwhile makes it no newer login.
+// A renewal does not make it a newer login.
 TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
 {
     auto older = sign_in();
@@ -669,7 +669,7 @@ TEST_F(CallbackTest, ThatIsACopyReplacesAnOlderSessionThatWasRenewed)
     EXPECT_EQ(play.jar.cookies.at(session_cookie), "of-the-first");
 }
 
-// The first copy of this callback lost its client, its code may be spent.
+// The client of the first copy left; its code may be spent.
 TEST_F(CallbackTest, WhoseFirstCopyVanishedGoesToItsPage)
 {
     play.acquired[Purpose::login] = {Acquired::vanished, {}};
@@ -1045,7 +1045,7 @@ TEST_F(CallbackTest, OnHttpSetsNoSecureCookie)
                     .ends_with("; Path=/; HttpOnly; SameSite=Lax"));
 }
 
-// Somebody may have begun it for this browser, over http.
+// An attacker may have begun it for this browser, over http.
 TEST_F(CallbackTest, OnHttpsTakesNoBindingThatHttpCanPlant)
 {
     play.jar = Jar();
@@ -1065,7 +1065,7 @@ TEST_F(CallbackTest, SaysWhatItIsDoing)
         "handling the callback");
 }
 
-// Work that anybody can cause
+// Work that any client can cause
 
 using Spent = std::vector<Work>;
 using Receipts = std::vector<std::string>;
@@ -1124,7 +1124,7 @@ TEST_F(CallbackTest, OfAPushedRequestWasPaidAtTheGate)
     EXPECT_EQ(complaint(pushing.callback()), "");
     EXPECT_EQ(pushing.given_back, Receipts{"receipt 1"});
 
-    // what it gave back was the gate's: a copy has nothing to give
+    // the refund was of the gate's charge: a copy has none
     pushing.acquired[Purpose::login] = {Acquired::ended, {}};
     pushing.callback();
     EXPECT_EQ(pushing.given_back, Receipts{"receipt 1"});

@@ -168,8 +168,8 @@ TEST(PushingGate, PushesTheRequestAndSendsAReference)
     EXPECT_EQ(play.callback().location, "/page?a=b");
 }
 
-// The client proves itself as it does at the token endpoint (RFC 9126, 2), and
-// no parameter comes twice (RFC 6749, 3.1), which parameters() sees to.
+// The client authenticates as at the token endpoint (RFC 9126, 2), and no
+// parameter is repeated (RFC 6749, 3.1), which parameters() checks.
 TEST(PushingGate, ProvesTheClientByEveryMethod)
 {
     auto client = pushing_client();
@@ -265,7 +265,7 @@ TEST(PushingGate, FailsWithTheEndpoint)
     }
 }
 
-// Rounds
+// The login counter
 
 constexpr auto rounds_cookie = "__Host-NGX_OIDC_SESSION_login_rounds";
 
@@ -280,7 +280,7 @@ TEST(Rounds, EndALoopThatNoSessionComesOutOf)
             break;
         }
         EXPECT_EQ(complaint(play.callback()), "");
-        play.jar.cookies.erase("__Host-NGX_OIDC_SESSION"); // does not come back
+        play.jar.cookies.erase("__Host-NGX_OIDC_SESSION"); // is not sent back
         play.now += 19s;
     }
     EXPECT_EQ(logins, 5);
@@ -289,7 +289,7 @@ TEST(Rounds, EndALoopThatNoSessionComesOutOf)
         "cookie");
     EXPECT_EQ(play.asked, Asked{});
 
-    play.jar.cookies.erase(rounds_cookie); // it lives for 20 seconds
+    play.jar.cookies.erase(rounds_cookie); // it expires after 20 seconds
     EXPECT_EQ(complaint(play.gate()), "");
     EXPECT_EQ(complaint(play.callback()), "");
     EXPECT_EQ(play.jar.cookies.at(rounds_cookie), "1");

@@ -18,7 +18,7 @@ struct Origins {
     std::string cookie_domain;
 };
 
-// The redirect URI that is sent, and the Location a login from /page ends at.
+// The redirect URI, and the final Location of a login from /page.
 std::string journey(const Origins& origins)
 {
     auto client = example_client();
@@ -55,7 +55,7 @@ TEST(RedirectUri, ContinuesTheOriginOrShareItsCookies)
             "https://login.example.com/cb https://a.example.com/page?a"},
         {{"https://example.com", "https://a.example.com/cb", ".example.com"},
             "https://a.example.com/cb https://example.com/page?a"},
-        // behind a proxy that ends TLS
+        // behind a proxy that terminates TLS
         {{"http://app.example", "https://app.example/cb", ""},
             "https://app.example/cb /page?a"},
         {{"http://a.example.com", "https://b.example.com/cb", "example.com"},
@@ -101,7 +101,7 @@ TEST(RedirectUri, NeedsAUsableBaseUrl)
     }
 }
 
-// Of a view with these settings, without its random name and value.
+// The cookie of a request with these settings, without random name and value.
 std::string login_cookie(const Client& client, const std::string& origin)
 {
     constexpr std::size_t random = 4 + 1 + 22; // name = value
@@ -137,7 +137,8 @@ TEST(BindingCookie, HasPrefixAndAttributes)
         "__Secure-NGX_OIDC_SESSION_login_*=*; Path=/; Domain=app.example; "
         "Max-Age=60; HttpOnly; SameSite=Lax; Secure");
     client = example_client();
-    client.cookie_same_site = "None"; // for frames, in which Lax does not come
+    client.cookie_same_site =
+        "None"; // for frames, where browsers send no Lax cookie
     EXPECT_TRUE(cookie("https").ends_with("; HttpOnly; SameSite=None; Secure"));
     EXPECT_TRUE(cookie("http").ends_with("; HttpOnly; SameSite=None; Secure"));
     client.cookie_partitioned = true;
@@ -192,7 +193,7 @@ std::vector<std::string> deletions(const std::vector<std::string>& cookies)
     return names;
 }
 
-// A hundred restored tabs must not fill nginx's header buffers for ever.
+// A hundred restored tabs must not exceed nginx's header buffers for ever.
 TEST(BindingCookie, BeyondTwentyIsDeleted)
 {
     for (auto [sent, deleted] :
@@ -203,8 +204,8 @@ TEST(BindingCookie, BeyondTwentyIsDeleted)
         auto view = play.view("/page");
         view.cookies = {header};
         auto login = Login::at(play.provider, view);
-        auto request = login->begin(
-            *play.provider.metadata(noon), "", {noon, random_bytes});
+        auto request =
+            login->begin(*play.known_metadata(), "", {noon, random_bytes});
         auto names = deletions(request.cookies);
         EXPECT_EQ(names.size(), static_cast<std::size_t>(deleted)) << sent;
         EXPECT_EQ(login->clear({}).size(), names.size());
@@ -241,7 +242,7 @@ TEST(BindingCookie, IsReusedOnlyIfItIsOne)
     EXPECT_NE(cookie_of(play.gate().cookies, host_prefix + "AAAA"s), "");
 }
 
-// The name goes back to the browser in a header.
+// The name is sent back in a header.
 TEST(BindingCookie, IsReusedOnlyUnderAPlainName)
 {
     Play play;
@@ -308,7 +309,7 @@ TEST_F(Binding, IsOursBehindOneOfTheSameName)
 
 class LongTarget : public testing::Test {
 public:
-    // The cookies that carry the target itself.
+    // The cookies that hold the target.
     std::vector<std::string> carriers()
     {
         std::vector<std::string> names;
@@ -380,7 +381,8 @@ TEST_F(LongTarget, OfAnotherLoginIsNotTaken)
     EXPECT_EQ(play.callback().location, "/page");
 }
 
-// Two logins of one browser, one long, one short: each has its own page.
+// Two logins of one browser, with a long and a short target: each keeps its
+// own.
 TEST_F(LongTarget, OutlivesAnotherLoginThatEnds)
 {
     play.gate(page(2000));
@@ -391,7 +393,7 @@ TEST_F(LongTarget, OutlivesAnotherLoginThatEnds)
     EXPECT_EQ(play.callback().location, page(2000));
 }
 
-// nginx would answer 400 to a header line that its buffers do not hold.
+// nginx returns 400 for a header line that exceeds its buffers.
 TEST_F(LongTarget, WithoutRoomForACookieIsThePathAlone)
 {
     play.cookie_room = 2500;
@@ -433,7 +435,7 @@ public:
     {
         play.jar.cookies = {{name, value}};
         auto view = play.view("/page");
-        return Login::at(play.provider, view)->rounds();
+        return Login::at(play.provider, view)->login_count();
     }
 
     Play play;
@@ -464,8 +466,8 @@ TEST_F(RoundsCookie, IsNoBinding)
     EXPECT_TRUE(Login::at(play.provider, view)->knows_browser());
 }
 
-// A provider's page posts from another site: Lax cookies stay behind, and None
-// without Secure is refused.
+// The provider's page posts from another site: browsers do not send Lax cookies
+// then, and reject None without Secure.
 TEST(FormPost, SetsCookiesThatACrossSitePostBrings)
 {
     auto client = example_client();

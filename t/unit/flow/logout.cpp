@@ -1,4 +1,6 @@
 #include "flow/logout.h"
+#include "flow/backchannel_logout.h"
+#include "flow/frontchannel_logout.h"
 
 #include "core/encoding.h"
 #include "support/play.h"
@@ -15,7 +17,7 @@ using Asked = std::vector<std::string>;
 constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
 constexpr Seconds eight_hours = 8h;
 
-// What a browser is logged in by at noon: the sid of the provider is "s-1".
+// A browser logged in at noon; the provider's sid is "s-1".
 class LogoutTest : public testing::Test {
 public:
     LogoutTest() { configure(logout_client()); }
@@ -57,7 +59,7 @@ public:
     bool is_logged_in() { return play.current().has_value(); }
     bool has_cookie() { return play.jar.cookies.count(session_cookie) == 1; }
 
-    // The same for whoever has a copy of its cookie.
+    // The same for a copy of its cookie.
     bool is_good(const Jar& jar)
     {
         auto before = std::exchange(play.jar, jar);
@@ -70,7 +72,7 @@ public:
     std::optional<Session> session;
 };
 
-// The user's own wish, or not
+// Requested by the user, or not
 
 TEST_F(LogoutTest, EndsTheSession)
 {
@@ -103,14 +105,14 @@ TEST_F(LogoutTest, TakesEffectAtOnceWhereItComesFromOurPages)
             configure(logout_client());
             play.method = method;
             play.fetch_site = site;
-            play.source = "https://evil.example"; // counts for nothing then
+            play.source = "https://evil.example"; // ignored then
             EXPECT_EQ(complaint(play.logout()), "");
             EXPECT_FALSE(is_logged_in()) << site;
         }
     }
 }
 
-// Older browsers say it by Origin or Referer.
+// Older browsers send Origin or Referer.
 TEST_F(LogoutTest, TakesEffectAtOnceWhereItsSourceIsOurOrigin)
 {
     play.fetch_site.clear();
@@ -190,14 +192,14 @@ TEST_F(LogoutTest, IsConfirmedForThisSessionAlone)
     EXPECT_EQ(play.logout("a=b&confirm=" + ours).page, Page::logging_out);
 }
 
-// The page is of before a reload, or of another node.
+// The page is from before a reload, or from another node.
 TEST_F(LogoutTest, IsConfirmedByAnyOfOurKeys)
 {
     play.fetch_site = "cross-site";
     auto confirmation = play.logout().confirmation;
     auto client = play.provider.client();
     Secret masters[] = {master_key(2), master_key(1)};
-    play.provider.configure(client, masters);
+    play.provider = Provider(client, masters);
     EXPECT_NE(play.logout().confirmation, confirmation);
     EXPECT_EQ(play.logout("confirm=").page, Page::confirm_logout);
     EXPECT_NE(
@@ -216,8 +218,8 @@ TEST_F(LogoutTest, IsAGetOrAPost)
     }
 }
 
-// A GET by which the browser goes nowhere, or not yet: from any page, with a
-// session or without.
+// A GET that is no navigation, or a prefetch: from any page, with or without a
+// session.
 TEST_F(LogoutTest, ThatNobodyAskedForEndsNothing)
 {
     auto prefetch = "in a prefetch"s;
@@ -261,7 +263,7 @@ TEST_F(LogoutTest, ThatNobodyAskedForEndsNothing)
     }
 }
 
-// The store need not be asked for that, and its cookie stays.
+// The store is not used for that, and the cookie stays.
 TEST_F(LogoutTest, ThatNobodyAskedForEndsNothingWhereTheStoreIsDown)
 {
     play.failure = Error{Errc::store_timeout, "store timed out"};
@@ -284,7 +286,7 @@ TEST_F(LogoutTest, IsANavigationOfAnyKind)
     }
 }
 
-// By a script as by a form.
+// From a script as from a form.
 TEST_F(LogoutTest, ThatIsPostedIsAskedFor)
 {
     for (auto purpose : {"", "prefetch"}) {
@@ -298,8 +300,7 @@ TEST_F(LogoutTest, ThatIsPostedIsAskedFor)
     }
 }
 
-// A page may forbid that its form leads elsewhere by a redirect (CSP,
-// form-action).
+// A page may forbid redirects of its forms to other origins (CSP, form-action).
 TEST_F(LogoutTest, ThatIsPostedGoesOnFromAPage)
 {
     play.method = "POST";
@@ -325,8 +326,8 @@ TEST_F(LogoutTest, ThatIsPostedGoesOnFromAPage)
     EXPECT_EQ(play.logout().page, Page::logged_out);
 }
 
-// On https the browser may hold one under the plain name: of before an upgrade,
-// or planted.
+// On https the browser may have a cookie of the plain name: from before an
+// upgrade, or planted.
 TEST_F(LogoutTest, DeletesTheCookiesOfBothNames)
 {
     play.jar.cookies["NGX_OIDC_SESSION"] = "2.planted";
@@ -470,7 +471,7 @@ TEST_F(LogoutTest, DropsWhatTheStoreKeeps)
     EXPECT_FALSE(is_good(copy));
 }
 
-// Nobody is told to be logged out who is not; but this browser is.
+// No user is told of a logout that failed; but this browser is logged out.
 TEST_F(LogoutTest, ThatFailsWithItsStoreTakesTheCookie)
 {
     auto client = logout_client();
@@ -503,8 +504,8 @@ TEST_F(LogoutTest, OfAnotherSiteTakesNoCookieWhereTheStoreDoesNotTell)
     EXPECT_TRUE(has_cookie());
 }
 
-// A record outlasts all that it may have to end: the sessions of every provider
-// of this issuer and client, and those of before a shorter session_timeout.
+// A record outlasts all sessions that it may have to end: of every provider
+// block of this issuer and client, and from before a shorter session_timeout.
 TEST_F(LogoutTest, IsRememberedAsLongAsTheLongestSession)
 {
     auto client = logout_client();
@@ -521,7 +522,7 @@ TEST_F(LogoutTest, IsRememberedAsLongAsTheLongestSession)
     EXPECT_EQ(play.revoke.until, noon + eight_hours);
 }
 
-// Whatever the clock says by then.
+// Whatever the clock shows then.
 TEST_F(LogoutTest, MeansTheSessionThatItEnds)
 {
     play.logout();
@@ -545,7 +546,7 @@ public:
         configure(client);
     }
 
-    // The warning of a logout that went on whatever the provider said.
+    // The warning of a logout that continued despite the provider's response.
     std::string warning()
     {
         auto end = play.logout();
@@ -656,7 +657,7 @@ public:
         play.fetch_dest = "iframe";
     }
 
-    // The page that every such request gets.
+    // The page for every such request.
     Finish done(const std::string& query)
     {
         auto end = play.frontchannel_logout(query);
@@ -682,7 +683,7 @@ TEST_F(FrontChannelTest, EndsTheSessionThatIsNamed)
     EXPECT_FALSE(is_good(copy));
 }
 
-// A browser that keeps third-party cookies to itself sends none.
+// A browser that blocks third-party cookies sends none.
 TEST_F(FrontChannelTest, EndsTheSessionOfABrowserThatSendsNoCookie)
 {
     auto copy = std::exchange(play.jar, Jar());
@@ -865,7 +866,7 @@ TEST_F(BackChannelTest, EndsTheSession)
     EXPECT_TRUE(play.revoke.is_proven);
 }
 
-// 2.6: which sessions end is in what the token names.
+// 2.6: the token names the sessions that end.
 TEST_F(BackChannelTest, EndsTheSessionsThatItNames)
 {
     expect_done(form({{"sub", ""}}), {"acquire", "revoke"});
@@ -890,10 +891,10 @@ TEST_F(BackChannelTest, EndsTheSessionsThatItNames)
 TEST_F(BackChannelTest, LeavesOtherSessionsAlone)
 {
     const Members others[] = {
-        {{"sid", R"("s-2")"}},                         // of the same user
+        {{"sid", R"("s-2")"}},                         // the same user
         {{"sid", R"("s-2")"}, {"sub", ""}},            //
         {{"sid", ""}, {"sub", R"("user-2")"}},         //
-        {{"sid", R"("user-1")"}, {"sub", R"("s-1")"}}, // names change places
+        {{"sid", R"("user-1")"}, {"sub", R"("s-1")"}}, // swapped
     };
     int i = 0;
     for (auto changes : others) {
@@ -903,7 +904,7 @@ TEST_F(BackChannelTest, LeavesOtherSessionsAlone)
     }
 }
 
-// Of a provider that names sessions in logout tokens alone.
+// A provider that has a sid in logout tokens alone.
 TEST_F(BackChannelTest, EndsSessionsOfTheUserThatHaveNoSid)
 {
     play.jar = Jar();
@@ -936,7 +937,7 @@ TEST_F(BackChannelTest, ServesOnce)
     log_in();
     expect_refusal(
         posted, "logout_token_used: logout token was used before", {"acquire"});
-    play.now = noon + 180s; // when it has expired by itself
+    play.now = noon + 180s; // it has expired
     expect_refusal(
         posted, "logout_token_expired: logout token expired 60 seconds ago");
 }
@@ -948,7 +949,7 @@ TEST_F(BackChannelTest, IsTakenAgainWhereTheFirstOneVanished)
     EXPECT_FALSE(is_logged_in());
 }
 
-// Then the provider may try again with the same token.
+// The provider may then try again with the same token.
 TEST_F(BackChannelTest, FailsWithItsStore)
 {
     play.broken = {{"revoke", Error{Errc::store_full, "zone is full"}}};
@@ -1035,7 +1036,7 @@ TEST_F(BackChannelTest, WithAKeyThatIsNotThereIsRefused)
     for (int i = 0; i < 4; i++) {
         play.backchannel_logout(form({}, R"("kid":"k2")"));
     }
-    expect_refusal(form({}, R"("kid":"k2")"), why); // not asked for any more
+    expect_refusal(form({}, R"("kid":"k2")"), why); // not fetched any more
 }
 
 TEST_F(BackChannelTest, ForgedIsRefused)

@@ -17,7 +17,7 @@ using Refresh = Renewal::Refresh;
 constexpr auto session_cookie = "__Host-NGX_OIDC_SESSION";
 constexpr Seconds eight_hours = 8h;
 
-// Its access tokens live for an hour and are renewed in the last minute.
+// Access tokens are valid for an hour and are refreshed in the last minute.
 Client refreshing_client()
 {
     auto client = example_client();
@@ -33,7 +33,7 @@ HttpResponse refusal(const std::string& error)
     return {400, "application/json", "", R"({"error":")" + error + "\"}"};
 }
 
-// A browser that has logged in at noon.
+// A browser that logged in at noon.
 class RenewalTest : public testing::Test {
 public:
     RenewalTest() { log_in(); }
@@ -46,14 +46,14 @@ public:
         first = play.current();
     }
 
-    // Anew, with this configuration.
+    // A new session, with this configuration.
     void configure(const Client& client)
     {
         play = Play(client);
         log_in();
     }
 
-    // When the access token has less than a minute left.
+    // At a time when the access token has less than a minute left.
     Finish renew_when_due()
     {
         play.now = due;
@@ -62,7 +62,7 @@ public:
 
     std::string value() { return play.jar.cookies[session_cookie]; }
 
-    // Ended by this refresh, for this reason; for copies of its cookie, too.
+    // The refresh ended the session for this reason; copies of its cookie, too.
     void expect_end(const std::string& why, const Asked& asked)
     {
         auto copy = play.jar;
@@ -82,7 +82,7 @@ public:
         play.jar = Jar();
     }
 
-    // Not renewed, for this reason, and good all the same.
+    // Not renewed for this reason, and still valid.
     void expect_kept(const std::string& why, const Asked& asked)
     {
         auto end = renew_when_due();
@@ -293,7 +293,7 @@ TEST_F(RenewalTest, WithABadIdTokenEndsTheSession)
 
 TEST_F(RenewalTest, WithAForgedIdTokenEndsTheSession)
 {
-    play.header_members = ""; // of no key by name
+    play.header_members = ""; // without a kid
     auto forged = object(changed(example_claims(due), {}));
     auto token = Signer::ed25519().sign("EdDSA", forged);
     token.replace(token.rfind('.') + 1, std::string::npos,
@@ -418,7 +418,7 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheProviderIsNotKnown)
     auto client = refreshing_client();
     client.session_timeout = 30 * 86400s;
     configure(client);
-    play.now = noon + 3 * 86400s; // longer than what was learnt may be used
+    play.now = noon + 3 * 86400s; // longer than the documents are usable
     play.metadata = Error{Errc::upstream_unreachable, "no provider"};
     auto end = play.renewal();
     ASSERT_TRUE(end.session);
@@ -437,8 +437,8 @@ TEST_F(RenewalTest, KeepsTheSessionWhereTheClientCannotProveItself)
         {"acquire", "metadata", "keys"});
 }
 
-// A refresh token serves once where the provider rotates them: it may not be
-// spent while its successor cannot be verified.
+// With rotation a refresh token works once: it must not be spent while its
+// successor cannot be verified.
 TEST_F(RenewalTest, SpendsNoRefreshTokenWhereTheKeysCannotBeHad)
 {
     auto client = refreshing_client();
@@ -455,24 +455,24 @@ TEST_F(RenewalTest, SpendsNoRefreshTokenWhereTheKeysCannotBeHad)
     EXPECT_TRUE(!spent || play.current()->refresh_token() == "rt-2");
 }
 
-// The back-off spares a provider that is out of reach, and no other.
+// The failure backoff applies only to a provider that cannot be reached.
 TEST_F(RenewalTest, RestsWhereTheProviderIsOutOfReachAlone)
 {
-    const std::pair<Result<HttpResponse>, std::int64_t> cases[] = {
-        {Error{Errc::upstream_unreachable, "no provider"}, 10},
-        {Error{Errc::upstream_timeout, "provider timed out"}, 10},
-        {Error{Errc::upstream_answer, "provider sent nonsense"}, 0},
-        {HttpResponse{500, "", "", ""}, 0},
-        {HttpResponse{503, "", "", ""}, 0},
-        {refusal("invalid_client"), 0},
+    const std::pair<Result<HttpResponse>, Seconds> cases[] = {
+        {Error{Errc::upstream_unreachable, "no provider"}, 10s},
+        {Error{Errc::upstream_timeout, "provider timed out"}, 10s},
+        {Error{Errc::upstream_answer, "provider sent nonsense"}, 0s},
+        {HttpResponse{500, "", "", ""}, 0s},
+        {HttpResponse{503, "", "", ""}, 0s},
+        {refusal("invalid_client"), 0s},
     };
-    for (const auto& [answer, back_off] : cases) {
+    for (const auto& [answer, failure_backoff] : cases) {
         configure(refreshing_client());
         play.refreshed = answer;
-        EXPECT_EQ(renew_when_due().back_off, back_off);
+        EXPECT_EQ(renew_when_due().failure_backoff, failure_backoff);
     }
     configure(refreshing_client());
-    EXPECT_EQ(renew_when_due().back_off, 0s);
+    EXPECT_EQ(renew_when_due().failure_backoff, 0s);
 }
 
 TEST_F(RenewalTest, KeepsTheSessionWhereItsTurnCannotBeAcquired)
@@ -481,7 +481,7 @@ TEST_F(RenewalTest, KeepsTheSessionWhereItsTurnCannotBeAcquired)
     expect_kept("store_timeout: store timed out", {"acquire"});
 }
 
-// What was withdrawn
+// Withdrawn claims
 
 Client informed_client()
 {
@@ -549,7 +549,8 @@ TEST_F(InformedRenewal, KeepsTheOldOneWhereItIsNotToBeHad)
     }
 }
 
-// Who leaves in the middle of it keeps no claims by that: the next one asks.
+// A client that leaves early keeps no claims by that: the next request fetches
+// them.
 TEST_F(InformedRenewal, ThatWasLeftIsDoneAgainByTheNext)
 {
     auto jar = play.jar;
@@ -561,7 +562,7 @@ TEST_F(InformedRenewal, ThatWasLeftIsDoneAgainByTheNext)
     EXPECT_TRUE(end.session->owes_userinfo());
     EXPECT_EQ(end.result, Lines{value()});
 
-    // also one that comes with the old cookie, and picks it up
+    // also a request with the old cookie, which gets the result
     play.userinfo = json_answer(R"({"sub":"user-1"})");
     play.jar = jar;
     end = play.renewal();
@@ -604,7 +605,7 @@ TEST_F(InformedRenewal, EndsTheSessionWhereItIsOfAnotherUser)
         {"acquire", "token", "userinfo", "revoke"});
 }
 
-// What others did
+// Results of other requests
 
 TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
 {
@@ -626,7 +627,7 @@ TEST_F(RenewalTest, ThatAnotherRequestDidIsPickedUp)
 TEST_F(RenewalTest, ThatEndedForAnotherRequestEndsForThisOne)
 {
     play.now = due;
-    auto old = *play.current(); // as it was read before the other one ended it
+    auto old = *play.current(); // read before the other request ended it
     play.refreshed = refusal("invalid_grant");
     renew_when_due();
     play.refreshed.reset();
@@ -697,8 +698,8 @@ TEST_F(RenewalTest, TakesNothingButThisSessionFromOthers)
     }
 }
 
-// Who can write into the store has no session to slip in, and one of somebody
-// else's no ticket.
+// An attacker who can write to the store cannot insert a session, nor another
+// user's without its ticket.
 TEST_F(RenewalTest, TakesNoTicketOfAnotherSessionFromOthers)
 {
     auto client = refreshing_client();
@@ -715,7 +716,7 @@ TEST_F(RenewalTest, TakesNoTicketOfAnotherSessionFromOthers)
     EXPECT_TRUE(end.cookies.empty());
 }
 
-// Idleness
+// Idle timeout
 
 TEST_F(RenewalTest, SealsAnIdleSessionOnceInATwentieth)
 {
@@ -740,7 +741,7 @@ TEST_F(RenewalTest, SealsAnIdleSessionOnceInATwentieth)
     EXPECT_FALSE(play.renewal().session);
 }
 
-// Who is there every minute is not idle, whatever the provider does.
+// A session in use every minute is not idle, whatever the provider does.
 TEST_F(RenewalTest, SealsAnIdleSessionWhereTheProviderIsDown)
 {
     auto client = refreshing_client();
@@ -869,7 +870,7 @@ TEST_F(StoredRenewal, IsThereForAnOlderCopyOfTheTicket)
     EXPECT_EQ(end.session->access_token(), "at-2");
 }
 
-// Its blob was read before the other request had written the new one.
+// Its blob was read before the other request saved the new one.
 TEST_F(StoredRenewal, ThatAnotherRequestDidIsFetchedAnew)
 {
     play.now = due;
@@ -900,7 +901,7 @@ TEST_F(StoredRenewal, FailsWhereTheNewTokensCannotBeKept)
     EXPECT_EQ(play.asked, (Asked{"load", "acquire", "token", "save"}));
     EXPECT_TRUE(end.result.empty());
 
-    // nobody is told that it was done
+    // the logout is not confirmed
     play.broken.clear();
     EXPECT_EQ(play.renewal().session->access_token(), "at-2");
     EXPECT_EQ(play.asked, (Asked{"load", "acquire", "token", "save"}));
@@ -941,7 +942,7 @@ TEST_F(StoredRenewal, LivesOnInItsStoreWithoutNewCookies)
     EXPECT_FALSE(play.renewal().session);
 }
 
-// Sessions of before the configuration named a store
+// Sessions from before the configuration named a store
 
 class Migration : public RenewalTest {
 public:
@@ -1007,7 +1008,7 @@ TEST_F(Migration, FailsWithItsStore)
     EXPECT_TRUE(play.renewal().session);
 }
 
-// Sessions that outgrow their place
+// Sessions that outgrow their cookies
 
 TEST_F(RenewalTest, MovesWhatHasOutgrownItsCookie)
 {
@@ -1021,14 +1022,14 @@ TEST_F(RenewalTest, MovesWhatHasOutgrownItsCookie)
     EXPECT_EQ(play.current()->access_token()->size(), 4000u);
     EXPECT_EQ(end.result, Lines{value()});
 
-    // where others with the same cookie find it
+    // where requests with the same cookie find it
     play.jar = jar;
     end = play.renewal();
     EXPECT_EQ(play.asked, (Asked{"acquire", "load"}));
     EXPECT_EQ(end.session->access_token()->size(), 4000u);
     EXPECT_TRUE(play.opened().ticket);
 
-    // unless it has been revoked by then
+    // unless it has been revoked
     play.jar = jar;
     auto old = *play.current();
     auto keys = first->revocation_keys(play.provider.client());

@@ -1,6 +1,6 @@
 #include "flow/restore.h"
 
-#include "oidc/logout.h"
+#include "oidc/revocation_key.h"
 #include "support/sessions.h"
 
 namespace oidc::test {
@@ -15,7 +15,7 @@ Client stored_client()
     return client;
 }
 
-// What a browser and a store hold of a session.
+// A session in a browser and in a store.
 struct Copy {
     std::string value;
     std::string blob;
@@ -23,20 +23,20 @@ struct Copy {
 
 Copy keep(const Session& session, const Provider& provider)
 {
-    auto kept = session.keep(provider, room, noon, random_bytes);
+    auto kept = seal_session(session, provider, room, noon, random_bytes);
     EXPECT_EQ(complaint(kept), "");
     return {kept->cookie, kept->save ? kept->save->blob : ""};
 }
 
 Restoration restoration_of(const Copy& copy, const Provider& provider)
 {
-    return {provider, Opened::from_value(copy.value, provider)};
+    return {provider, CookieContent::from_value(copy.value, provider)};
 }
 
 TEST(Restoration, OfNothingAsksForNothing)
 {
     auto provider = provider_of(example_client());
-    Restoration restoration(provider, Opened());
+    Restoration restoration(provider, CookieContent());
     EXPECT_FALSE(restoration.next());
     EXPECT_FALSE(restoration.is_at_hand());
     EXPECT_FALSE(restoration.session);
@@ -95,7 +95,7 @@ TEST(Restoration, OfATicketWithoutASessionEnds)
     }
 }
 
-// At the very moment of its beginning, or later.
+// At the moment of its beginning, or later.
 TEST(Restoration, RefusesWhatWasRevokedAndSaysByWhat)
 {
     for (const auto& client : {example_client(), stored_client()}) {
@@ -111,7 +111,7 @@ TEST(Restoration, RefusesWhatWasRevokedAndSaysByWhat)
         EXPECT_EQ(
             revoked.pin->keys, session.revocation_keys(provider.client()));
         EXPECT_EQ(revoked.pin->subject, revoked.pin->keys[1]);
-        EXPECT_EQ(revoked.pin->copies_until, 0);
+        EXPECT_EQ(revoked.pin->copies_until, Time());
         EXPECT_EQ(revoked.pin->started, session.started());
 
         auto before = restoration_of(copy, provider);
@@ -121,12 +121,13 @@ TEST(Restoration, RefusesWhatWasRevokedAndSaysByWhat)
     }
 }
 
-// By what this node knows of a session that moves to another store.
+// By this node's records, for a session that moves to another store.
 TEST(Restoration, RefusesWhatIsKnownToBeRevokedBeforehand)
 {
     auto provider = provider_of(example_client());
     auto session = begin(provider);
-    auto opened = Opened::from_value(keep(session, provider).value, provider);
+    auto opened =
+        CookieContent::from_value(keep(session, provider).value, provider);
     opened.revoked_at = session.started();
     Restoration restoration(provider, std::move(opened));
     restoration.take({}, noon);
@@ -134,16 +135,16 @@ TEST(Restoration, RefusesWhatIsKnownToBeRevokedBeforehand)
     EXPECT_TRUE(restoration.pin);
 }
 
-// Somebody planted a seal of ours that is good no more.
+// A planted seal of ours that has expired.
 TEST(Restoration, GoesOnToTheFirstThatIsGood)
 {
     auto provider = provider_of(example_client());
     auto ended = begin(provider);
     auto good = begin(provider);
-    std::vector<Opened> held;
+    std::vector<CookieContent> held;
     for (const auto& session : {ended, good, begin(provider)}) {
         held.push_back(
-            Opened::from_value(keep(session, provider).value, provider));
+            CookieContent::from_value(keep(session, provider).value, provider));
     }
     Restoration restoration(provider, std::move(held));
     restoration.take({{}, ended.started()}, noon);
@@ -176,7 +177,7 @@ TEST(Restoration, OfWhatNobodyRevokesNeedsNoStore)
     EXPECT_TRUE(restoration.session);
 }
 
-// A copy of an older ticket does not know the sid that a renewal brought.
+// A copy of an older ticket lacks the sid of a renewal.
 TEST(Restoration, AsksAgainWhereTheSidHasMoved)
 {
     auto client = stored_client();

@@ -37,7 +37,7 @@ std::string big_endian(std::size_t number, std::size_t size)
     return octets;
 }
 
-// A cipher of the table, as the sender knows it.
+// A content encryption of the table, as the sender uses it.
 struct Content {
     std::string name;
     const EVP_CIPHER* cipher;
@@ -79,7 +79,7 @@ struct Token {
     }
 };
 
-// RFC 7516, 5.1, by OpenSSL alone. The header is what it is.
+// RFC 7516, 5.1, by OpenSSL only. The header is used unchanged.
 Token encrypt(const Content& content, const std::string& header,
     const std::string& encrypted_key, const std::string& key,
     std::string_view plain)
@@ -187,8 +187,8 @@ Token for_rsa(const Content& content, std::string_view more = "")
         encrypt_for_rsa(key, RSA_PKCS1_OAEP_PADDING), key, plain);
 }
 
-// Ours and the sender's, which has an ephemeral one for each token but here.
-// P-256: RFC 7518, appendix C.
+// Our key and the sender's. The sender's should be new for each token; here it
+// is fixed. P-256: RFC 7518, appendix C.
 struct Curve {
     const char* name;
     std::string ours;
@@ -246,7 +246,7 @@ const std::vector<Curve>& curves()
     return all;
 }
 
-// RFC 7518, 4.6.2: the rounds of the hash spelled out.
+// RFC 7518, 4.6.2, with explicit hash rounds.
 std::string concat_kdf(std::string_view shared, const std::string& enc,
     const std::string& apu, const std::string& apv, std::size_t size)
 {
@@ -262,7 +262,7 @@ std::string concat_kdf(std::string_view shared, const std::string& enc,
     return key.substr(0, size);
 }
 
-// The sender's side of the agreement is that of a private key, too.
+// PrivateKey::agree() also computes the sender's side.
 Token for_ec(const Curve& curve, const Content& content,
     const std::string& apu = "", const std::string& apv = "")
 {
@@ -283,7 +283,7 @@ Token for_ec(const Curve& curve, const Content& content,
 
 const std::string every_alg[] = {"RSA-OAEP", "ECDH-ES", "dir"};
 
-// The plaintext, or why there is none.
+// The plaintext, or the reason why there is none.
 std::string open(std::string_view compact, const PrivateKey* key,
     std::string_view client_secret = secret,
     std::span<const std::string> allowed = every_alg)
@@ -446,7 +446,7 @@ TEST(Jwe, MayHaveMoreInItsHeader)
     EXPECT_EQ(open(for_rsa(contents()[0], more), &rsa()), plain);
 }
 
-// No bit of any part can change.
+// Changing any bit of any part is detected.
 TEST(Jwe, IsAuthenticWhole)
 {
     auto ec = parse(curves()[0].ours);
@@ -474,7 +474,7 @@ TEST(Jwe, IsAuthenticWhole)
     }
 }
 
-// A blank more is the same header, but not the authenticated one.
+// With one more space the header means the same, but is not authentic.
 TEST(Jwe, AuthenticatesItsHeaderAsItCame)
 {
     auto ec = parse(curves()[0].ours);
@@ -500,7 +500,7 @@ TEST(Jwe, HasPartsOfExactSizes)
         for (const auto& [token, key] : tokens) {
             for (std::size_t part : {1, 2, 4}) {
                 const auto& good = token.parts[part];
-                // The CVE-2023-37464 is a tag of these.
+                // CVE-2023-37464 is about tags of these sizes.
                 for (std::size_t size = 0; size < good.size(); size++) {
                     EXPECT_EQ(open(token.with(part, good.substr(0, size)), key),
                         wrong_size)
@@ -632,7 +632,7 @@ TEST(Jwe, DoesNotTellWhyItCannotBeDecrypted)
     auto key = random_bytes(content.key);
     auto header = header_of("RSA-OAEP", content);
 
-    // Another padding, another size of key, and no padding that is any.
+    // Wrong padding, a wrong key size, and no valid padding.
     EXPECT_EQ(open(encrypt(content, header,
                        encrypt_for_rsa(key, RSA_PKCS1_PADDING), key, plain),
                   &rsa()),

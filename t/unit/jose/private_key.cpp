@@ -195,7 +195,7 @@ constexpr TokenKind kind{"assertion", Errc::id_token_malformed,
 
 constexpr std::string_view payload = R"({"iss":"us"})";
 
-// The payload as one gets it who knows the public key.
+// The payload, verified with the public key.
 std::string verified(
     const std::string& compact, std::string_view alg, const std::string& jwk)
 {
@@ -203,7 +203,7 @@ std::string verified(
     auto jws = Jws::parse(kind, compact, allowed);
     auto keys = KeySet::parse(key_set({jwk}));
     if (!jws || !keys) {
-        return complaint(jws) + complaint(keys);
+        return complaint(jws);
     }
     auto plain = jws->verify(*keys, "");
     return plain ? *plain : complaint(plain);
@@ -308,7 +308,7 @@ TEST(PrivateKey, ComesInEveryFormOfPem)
     }
 }
 
-// As "openssl ecparam -genkey" writes it.
+// As written by "openssl ecparam -genkey".
 TEST(PrivateKey, MayFollowItsCurveInPem)
 {
     auto text = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n"
@@ -400,7 +400,7 @@ TEST(PrivateKey, IsRefusedForAReason)
     auto no_key = "that is neither a JWK nor a private key in PEM";
     auto of_rsa = [](unsigned bits) { return owned(EVP_RSA_gen(bits)); };
     auto renamed = members(ec("P-256"));
-    renamed["crv"] = "prime256v1"; // as OpenSSL calls it
+    renamed["crv"] = "prime256v1"; // OpenSSL's name
     const struct {
         std::string text;
         std::string why;
@@ -469,7 +469,7 @@ TEST(PrivateKey, IsRefusedWithAMemberThatIsMissingOrOdd)
             EXPECT_EQ(
                 refusal(jwk(bad, "\"" + name + "\":1")), "that is malformed")
                 << name;
-            // cjose 0.6.2 ends the process at the second of these.
+            // cjose 0.6.2 aborts the process on the second of these.
             for (const auto& odd : {std::string(), std::string("A=AA"),
                      value + "=", value + "==", value + "A", value + "\\n",
                      "+" + value.substr(1), "*" + value.substr(1)}) {
@@ -498,7 +498,7 @@ TEST(PrivateKey, IsRefusedWithAMemberOfAnotherKey)
             }
             mixed[name] = value;
             auto why = refusal(jwk(mixed));
-            // A mere coordinate leads off the curve.
+            // A single changed coordinate is not on the curve.
             EXPECT_EQ(why,
                 name == "y" || (name == "x" && mixed.contains("y")) ?
                     "that is malformed" :
@@ -508,8 +508,8 @@ TEST(PrivateKey, IsRefusedWithAMemberOfAnotherKey)
     }
 }
 
-// All of it follows from the exponent and another key's primes: OpenSSL would
-// sign with it, by the exponent alone.
+// All parts match the exponent and another key's primes: OpenSSL would sign
+// with such a key, using only the exponent.
 TEST(PrivateKey, HasThePrimesOfItsModulus)
 {
     auto bn = [](const Key& key, const char* name) {
@@ -541,7 +541,7 @@ TEST(PrivateKey, HasThePrimesOfItsModulus)
         refusal(jwk(mixed)), "whose public and private parts do not match");
 }
 
-// To the power of 1 a padded text is its own signature: it needs no secret.
+// To the power of 1 a padded text is its own signature, made without a secret.
 TEST(PrivateKey, OfRsaHasAnOddExponentInItsRange)
 {
     auto parts = members(rsa());

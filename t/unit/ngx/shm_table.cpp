@@ -116,7 +116,7 @@ protected:
         return all;
     }
 
-    // Checks what must hold at any time, and fills the table.
+    // Checks the invariants, and fills the table.
     void expect_consistency()
     {
         Change change(table_);
@@ -151,7 +151,7 @@ protected:
         }
     }
 
-    // How often it is found among the records of its owner.
+    // Counts its occurrences among the records of its owner.
     int count_siblings(Index index)
     {
         auto& record = table_[index];
@@ -175,7 +175,7 @@ protected:
         for (std::size_t i = 0; i < memories.size(); i++) {
             cycle_.restore(memories[i]);
             cycle_.unlock(worker);
-            if (i % 32 == 31) { // of those that are next
+            if (i % 32 == 31) { // a sample
                 expect_undo_to_be_repeated(before, after);
                 cycle_.restore(memories[i]);
                 cycle_.unlock(worker);
@@ -192,7 +192,7 @@ protected:
         cycle_.restore(memories.back());
     }
 
-    // Kills the next worker, too, which undoes the change.
+    // Kills also the next worker, which undoes the change.
     void expect_undo_to_be_repeated(
         const std::string& before, const std::string& after)
     {
@@ -346,10 +346,10 @@ TEST_F(ShmTableTest, SweepsExpiredRecordsOfAnyAge)
         << "several of the oldest at once";
 }
 
-// The buckets of one table say nothing of the buckets of another one.
+// The buckets of one table do not show keys of another table.
 class ShmTables : public ShmTableTest {
 protected:
-    // The keys of the first `count` that share the bucket of key 0.
+    // Those of the first `count` keys that share the bucket of key 0.
     std::set<std::size_t> neighbours(std::size_t count)
     {
         std::set<std::size_t> found;

@@ -1,6 +1,6 @@
 #include "oidc/authorize.h"
 
-#include "core/fields.h"
+#include "core/encoding.h"
 #include "support/play.h"
 
 #include <gtest/gtest.h>
@@ -10,167 +10,11 @@ namespace {
 
 using namespace std::string_literals;
 
-Provider provider_of(const Client& client, char master = 1)
-{
-    Provider provider;
-    Secret masters[] = {master_key(master)};
-    provider.configure(client, masters);
-    return provider;
-}
-
-Transaction example_transaction()
-{
-    return {std::string(16, 'i'), noon, "AAAA", login_cookie_digest("binding"),
-        "https://app.example", "/page?a=%20b\xff", true, "receipt"};
-}
-
-std::string state_of(const Provider& provider)
-{
-    return seal_state(provider, example_transaction(), "binding", random_bytes)
-        .state;
-}
-
 // RFC 7636, appendix B
 TEST(Pkce, GivesTheExample)
 {
     EXPECT_EQ(code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
         "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-}
-
-TEST(State, OpensToWhatWasSealed)
-{
-    auto provider = provider_of(example_client());
-    auto opened = open_state(provider, state_of(provider));
-    ASSERT_TRUE(opened);
-    auto expected = example_transaction();
-    const auto& transaction = opened->transaction;
-    EXPECT_EQ(transaction.id, expected.id);
-    EXPECT_EQ(transaction.started, expected.started);
-    EXPECT_EQ(transaction.receipt, expected.receipt);
-    EXPECT_EQ(transaction.browser, expected.browser);
-    EXPECT_EQ(transaction.browser_digest, expected.browser_digest);
-    EXPECT_EQ(transaction.page, expected.page);
-    EXPECT_EQ(transaction.target, expected.target);
-    EXPECT_EQ(transaction.target_elsewhere, expected.target_elsewhere);
-    EXPECT_EQ(opened->key, 0u);
-}
-
-TEST(State, OpensForItsRegistrationAlone)
-{
-    auto client = example_client();
-    auto state = state_of(provider_of(client));
-    EXPECT_TRUE(open_state(provider_of(client), state));
-    EXPECT_FALSE(open_state(provider_of(client, 2), state));
-
-    for (auto member : {&Client::name, &Client::issuer, &Client::client_id,
-             &Client::cookie_name}) {
-        auto other = client;
-        other.*member += "x";
-        EXPECT_FALSE(open_state(provider_of(other), state));
-    }
-}
-
-TEST(State, OpensWithAnOlderKeyOfTheRing)
-{
-    auto client = example_client();
-    auto before = provider_of(client, 1);
-    auto sealed =
-        seal_state(before, example_transaction(), "binding", random_bytes);
-    Provider after;
-    Secret masters[] = {master_key(2), master_key(1)};
-    after.configure(client, masters);
-
-    auto opened = open_state(after, sealed.state);
-    ASSERT_TRUE(opened);
-    EXPECT_EQ(opened->key, 1u);
-    EXPECT_EQ(derive(after, *opened, "binding").nonce, sealed.derived.nonce);
-}
-
-TEST(State, DoesNotOpenTampered)
-{
-    auto provider = provider_of(example_client());
-    auto state = state_of(provider);
-    for (std::size_t i = 0; i < state.size(); i++) {
-        auto tampered = state;
-        tampered[i] = tampered[i] == 'A' ? 'B' : 'A';
-        EXPECT_FALSE(open_state(provider, tampered)) << i;
-        EXPECT_FALSE(open_state(provider, state.substr(0, i))) << i;
-    }
-    for (const auto& text : {""s, "a"s, "x.y"s, state + "A", state + "=",
-             state + state, "A" + state, std::string(8192, 'A')}) {
-        EXPECT_FALSE(open_state(provider, text)) << text;
-    }
-}
-
-TEST(State, IsNotAnotherSealOfOurs)
-{
-    auto provider = provider_of(example_client());
-    auto seal = [&](const KeyRing& ring, const std::string& login_cookie,
-                    const std::string& plain) {
-        return base64url(ring.seal(plain, login_cookie, random_bytes));
-    };
-    FieldWriter fields;
-    fields.text(1, "id");
-    fields.text(200, "of a later version");
-    auto plain = fields.take();
-    auto& ring = provider.state_ring();
-
-    EXPECT_TRUE(
-        open_state(provider, seal(ring, provider.state_seal_context(), plain)));
-    EXPECT_FALSE(open_state(
-        provider, seal(ring, provider.session_seal_context(), plain)));
-    EXPECT_FALSE(open_state(provider,
-        seal(provider.session_ring(), provider.state_seal_context(), plain)));
-    for (const auto& broken : {""s, "\2"s, plain.substr(0, 3), plain + "x"}) {
-        EXPECT_FALSE(open_state(
-            provider, seal(ring, provider.state_seal_context(), broken)));
-    }
-}
-
-TEST(State, MayBeOfOtherKeys)
-{
-    auto client = example_client();
-    auto ours = provider_of(client, 1);
-    auto theirs = state_of(provider_of(client, 2));
-    EXPECT_TRUE(is_of_other_keys(ours, theirs));
-    auto tampered = state_of(ours);
-    tampered.back() = tampered.back() == 'A' ? 'B' : 'A';
-    for (const auto& text : {state_of(ours), tampered, ""s, "x"s, theirs + "=",
-             std::string(40, 'A')}) {
-        EXPECT_FALSE(is_of_other_keys(ours, text)) << text;
-    }
-}
-
-TEST(Derived, AreNewForEveryLoginBrowserAndPurpose)
-{
-    auto provider = provider_of(example_client());
-    OpenedState state{example_transaction(), 0};
-    auto derived = derive(provider, state, "binding");
-    auto sealed =
-        seal_state(provider, example_transaction(), "binding", random_bytes);
-    EXPECT_EQ(derived.nonce, sealed.derived.nonce);
-    EXPECT_EQ(derived.verifier, sealed.derived.verifier);
-    EXPECT_NE(derived.nonce, derived.verifier);
-
-    auto elsewhere = derive(provider, state, "another");
-    EXPECT_NE(elsewhere.nonce, derived.nonce);
-    EXPECT_NE(elsewhere.verifier, derived.verifier);
-
-    auto client = example_client();
-    client.client_id = "other";
-    EXPECT_NE(
-        derive(provider_of(client), state, "binding").nonce, derived.nonce);
-    state.transaction.id.back() = 'x';
-    EXPECT_NE(derive(provider, state, "binding").nonce, derived.nonce);
-}
-
-// RFC 7636, 4.1
-TEST(Derived, VerifierHasTheFormThatPkceWants)
-{
-    auto provider = provider_of(example_client());
-    auto derived = derive(provider, {example_transaction(), 0}, "binding");
-    EXPECT_EQ(derived.verifier.size(), 43u);
-    EXPECT_EQ(base64url_decode(derived.verifier)->size(), 32u);
 }
 
 SealedState sealed_state()
@@ -195,7 +39,7 @@ std::string url_of(
 
 constexpr auto op = "https://op.example/authorize";
 
-TEST(AuthorizationUrl, HoldsEveryParameterOnce)
+TEST(AuthorizationUrl, HasEveryParameterOnce)
 {
     auto client = example_client();
     client.scope = "openid email";
@@ -209,7 +53,7 @@ TEST(AuthorizationUrl, HoldsEveryParameterOnce)
         "&code_challenge_method=S256");
 }
 
-TEST(AuthorizationUrl, LeavesPkceOutWhereItIsOffOrExcluded)
+TEST(AuthorizationUrl, HasNoPkceIfItIsOffOrExcluded)
 {
     auto client = example_client();
     auto metadata = endpoint(op);
@@ -265,52 +109,55 @@ TEST(AuthorizationUrl, DropsExtraArgumentsThatAreNoForm)
     EXPECT_FALSE(is_reserved_parameter("prompt"));
 }
 
-TEST(Reply, HoldsItsParameters)
+TEST(AuthorizationResponse, HasItsParameters)
 {
-    auto reply = parse_reply("code=a%2Bb&state=s&iss=https%3A%2F%2Fop&error=e"
-                             "&error_description=d+e&session_state=x");
-    ASSERT_EQ(complaint(reply), "");
-    EXPECT_EQ(reply->state, "s");
-    EXPECT_EQ(reply->code, "a+b");
-    EXPECT_EQ(reply->iss, "https://op");
-    EXPECT_EQ(reply->error, "e");
-    EXPECT_EQ(reply->error_description, "d e");
+    auto response = parse_authorization_response(
+        "code=a%2Bb&state=s&iss=https%3A%2F%2Fop&error=e"
+        "&error_description=d+e&session_state=x");
+    ASSERT_EQ(complaint(response), "");
+    EXPECT_EQ(response->state, "s");
+    EXPECT_EQ(response->code, "a+b");
+    EXPECT_EQ(response->iss, "https://op");
+    EXPECT_EQ(response->error, "e");
+    EXPECT_EQ(response->error_description, "d e");
 
-    auto least = parse_reply("state=s");
+    auto least = parse_authorization_response("state=s");
     EXPECT_FALSE(least->code);
     EXPECT_FALSE(least->error);
     EXPECT_FALSE(least->iss);
     EXPECT_EQ(least->error_description, "");
 }
 
-TEST(Reply, NeedsAState)
+TEST(AuthorizationResponse, NeedsAState)
 {
     for (auto query : {"", "code=a", "code=a&state=", "State=s", "state",
              "error=access_denied", "&&&"}) {
-        EXPECT_EQ(complaint(parse_reply(query)),
+        EXPECT_EQ(complaint(parse_authorization_response(query)),
             "state_missing: client sent no state")
             << query;
     }
 }
 
-TEST(Reply, RefusesAParameterTwice)
+TEST(AuthorizationResponse, RefusesAParameterTwice)
 {
     for (std::string name :
         {"state", "code", "error", "error_description", "iss"}) {
         for (std::string_view value : {"", "a"}) {
             auto query = "state=s&";
             auto pair = name + "=" + std::string(value);
-            EXPECT_EQ(complaint(parse_reply(
+            EXPECT_EQ(complaint(parse_authorization_response(
                           (name == "state" ? "" : query) + pair + "&" + pair)),
                 "callback_malformed: client sent parameter " + name + " twice");
         }
     }
-    EXPECT_EQ(complaint(parse_reply("state=s&code=a&c%6fde=b")),
+    EXPECT_EQ(
+        complaint(parse_authorization_response("state=s&code=a&c%6fde=b")),
         "callback_malformed: client sent parameter code twice");
-    EXPECT_EQ(complaint(parse_reply("state=s&foo=a&foo=b")), "");
+    EXPECT_EQ(
+        complaint(parse_authorization_response("state=s&foo=a&foo=b")), "");
 }
 
-TEST(Reply, BoundsEveryParameter)
+TEST(AuthorizationResponse, BoundsEveryParameter)
 {
     constexpr struct {
         const char* name;
@@ -323,44 +170,45 @@ TEST(Reply, BoundsEveryParameter)
         {"iss", 1024},
     };
     for (const auto& [name, most] : bounds) {
-        auto reply = [&, name = name](std::size_t size) {
+        auto response = [&, name = name](std::size_t size) {
             auto state = name == "state"s ? "" : "&state=s";
-            return complaint(
-                parse_reply(name + "="s + std::string(size, 'a') + state));
+            return complaint(parse_authorization_response(
+                name + "="s + std::string(size, 'a') + state));
         };
-        EXPECT_EQ(reply(most), "") << name;
-        EXPECT_EQ(reply(most + 1),
+        EXPECT_EQ(response(most), "") << name;
+        EXPECT_EQ(response(most + 1),
             "callback_malformed: client sent parameter "s + name +
                 " longer than " + std::to_string(most) + " bytes");
     }
-    EXPECT_EQ(
-        complaint(parse_reply("state=s&x=" + std::string(9000, 'x'))), "");
+    EXPECT_EQ(complaint(parse_authorization_response(
+                  "state=s&x=" + std::string(9000, 'x'))),
+        "");
 }
 
-TEST(Reply, IsAForm)
+TEST(AuthorizationResponse, IsAForm)
 {
-    EXPECT_EQ(complaint(parse_reply("state=%")),
+    EXPECT_EQ(complaint(parse_authorization_response("state=%")),
         "callback_malformed: client sent a parameter that is not "
         "form-urlencoded");
     std::string many = "state=s";
     for (int i = 0; i < 64; i++) {
         many += "&a=" + std::to_string(i);
     }
-    EXPECT_EQ(complaint(parse_reply(many)),
+    EXPECT_EQ(complaint(parse_authorization_response(many)),
         "callback_malformed: client sent too many parameters");
 }
 
 std::string issuer_complaint(std::optional<std::string> iss, bool promised)
 {
-    AuthorizationReply reply;
-    reply.iss = std::move(iss);
+    AuthorizationResponse response;
+    response.iss = std::move(iss);
     Metadata metadata;
     metadata.promises_iss = promised;
-    return complaint(check_issuer(reply, example_client(), metadata, false));
+    return complaint(check_issuer(response, example_client(), metadata, false));
 }
 
 // RFC 9207, 2.4
-TEST(ReplyIssuer, IsComparedWhereItComes)
+TEST(AuthorizationResponseIssuer, IsComparedIfPresent)
 {
     for (bool promised : {false, true}) {
         EXPECT_EQ(issuer_complaint("https://op.example", promised), "");
@@ -378,7 +226,7 @@ TEST(ReplyIssuer, IsComparedWhereItComes)
         "\"https://a\\x0A\"");
 }
 
-TEST(ReplyIssuer, MustComeWhereItIsPromised)
+TEST(AuthorizationResponseIssuer, IsRequiredIfPromised)
 {
     EXPECT_EQ(issuer_complaint({}, false), "");
     EXPECT_EQ(issuer_complaint({}, true),
@@ -386,10 +234,11 @@ TEST(ReplyIssuer, MustComeWhereItIsPromised)
         "metadata announces it");
 }
 
-TEST(ReplyOutcome, IsACodeOrAnError)
+TEST(AuthorizationResponseOutcome, IsACodeOrAnError)
 {
     auto outcome = [](std::string query) {
-        return complaint(check_outcome(*parse_reply("state=s" + query)));
+        return complaint(
+            check_outcome(*parse_authorization_response("state=s" + query)));
     };
     EXPECT_EQ(outcome("&code=a"), "");
     EXPECT_EQ(
@@ -411,7 +260,7 @@ TEST(ReplyOutcome, IsACodeOrAnError)
         outcome("&error="), "provider_error: provider returned error \"\"");
 }
 
-TEST(AuthorizationParameters, NameTheResponseModeWhereItIsNotTheUsualOne)
+TEST(AuthorizationParameters, NameTheResponseModeUnlessItIsTheDefault)
 {
     auto client = example_client();
     EXPECT_FALSE(
@@ -423,7 +272,7 @@ TEST(AuthorizationParameters, NameTheResponseModeWhereItIsNotTheUsualOne)
     EXPECT_EQ(sent.at("prompt"), "login");
 }
 
-TEST(PushedAuthorization, IsUsedWhereItIsOnOrRequired)
+TEST(PushedAuthorization, IsUsedIfOnOrRequired)
 {
     auto client = example_client();
     Metadata metadata;
@@ -496,7 +345,7 @@ TEST(PushedAuthorization, MayBeRefused)
     }
 }
 
-TEST(PushedAuthorization, NeedsASaneRequestUri)
+TEST(PushedAuthorization, NeedsARequestUriOfAtMost1024Bytes)
 {
     constexpr auto none =
         "upstream_pushed_authorization: provider sent a pushed authorization "

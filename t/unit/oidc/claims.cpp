@@ -153,12 +153,6 @@ TEST(ClaimsByName, TakesTheOnlyOneThatDiffersInCase)
     EXPECT_EQ(found("{}", "email"), std::nullopt);
 }
 
-TEST(LowerCase, FoldsAsciiAlone)
-{
-    EXPECT_EQ(lower_case("AZaz_09[@`{"), "azaz_09[@`{");
-    EXPECT_EQ(lower_case("\xc3\x89\xdf"), "\xc3\x89\xdf");
-}
-
 TEST(ClaimsByName, HoldsEveryClaimOnce)
 {
     auto json = Json::parse(R"({"Sub":"a","groups":["b"],"GROUPS":1,"x":null,

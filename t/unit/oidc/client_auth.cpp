@@ -37,7 +37,7 @@ public:
         metadata.client_auth_methods = {};
     }
 
-    // The request with its proof, or the complaint in place of a URL.
+    // The authenticated request, or the complaint instead of a URL.
     HttpRequest proven()
     {
         HttpRequest request;
@@ -52,7 +52,7 @@ public:
         return request;
     }
 
-    // What a request tells of the method it was proven by.
+    // The method by which a request is authenticated.
     std::string method()
     {
         auto request = proven();
@@ -80,7 +80,7 @@ public:
         return std::string((*header)[member].string().value_or(""));
     }
 
-    // The claims of an assertion that the provider's own means verify.
+    // The claims of an assertion, verified as the provider does.
     Json claims_of(const std::string& assertion, const std::string& alg,
         const std::string& jwk)
     {
@@ -128,8 +128,8 @@ TEST_F(ClientAuthTest, ByPost)
     EXPECT_EQ(request.body, "code=c&client_id=app&client_secret=s%26c%2B%20");
 }
 
-// RFC 8705, 2: the certificate is the proof, the id alone is sent.
-TEST_F(ClientAuthTest, ByTlsOrNoneSendsTheIdAlone)
+// RFC 8705, 2: the certificate authenticates, only the id is sent.
+TEST_F(ClientAuthTest, ByTlsOrNoneSendsOnlyTheId)
 {
     for (auto auth : {ClientAuth::tls_client_auth,
              ClientAuth::self_signed_tls_client_auth, ClientAuth::none}) {
@@ -179,7 +179,7 @@ TEST_F(ClientAuthTest, ByAnAssertionOfTheKey)
     }
 }
 
-TEST_F(ClientAuthTest, ByAnAssertionIsForTheEndpointThatIsAsked)
+TEST_F(ClientAuthTest, ByAnAssertionHasTheEndpointAsAudience)
 {
     client.client_auth = ClientAuth::private_key_jwt;
     client.key = key_of(Signer::ed25519());
@@ -190,8 +190,8 @@ TEST_F(ClientAuthTest, ByAnAssertionIsForTheEndpointThatIsAsked)
     EXPECT_EQ(claims["aud"].string(), "https://op.example/par");
 }
 
-// No other key's, and no other's claims.
-TEST_F(ClientAuthTest, ByAnAssertionThatNobodyElseCanMake)
+// Another key cannot verify it.
+TEST_F(ClientAuthTest, ByAnAssertionOfNoOtherKey)
 {
     client.client_auth = ClientAuth::private_key_jwt;
     client.key = key_of(Signer::rsa());
@@ -227,11 +227,11 @@ TEST_F(ClientAuthTest, ByAnAssertionThatNamesItsType)
 }
 
 // token_endpoint_auth_signing_alg_values_supported
-TEST_F(ClientAuthTest, ByAnAlgorithmThatTheProviderTakes)
+TEST_F(ClientAuthTest, ByAnAlgorithmThatTheProviderSupports)
 {
     using Algs = std::vector<std::string>;
-    constexpr auto vain = "config_unusable: provider accepts no signature "
-                          "algorithm of client_key or client_secret";
+    constexpr auto unusable = "config_unusable: provider accepts no signature "
+                              "algorithm of client_key or client_secret";
     const struct {
         const Signer& signer;
         Algs offered;
@@ -242,14 +242,14 @@ TEST_F(ClientAuthTest, ByAnAlgorithmThatTheProviderTakes)
         {Signer::rsa(), {"PS256", "RS256"}, "RS256"},
         {Signer::rsa(), {"PS256"}, "PS256"},
         {Signer::rsa(), {"HS256", "ES256", "PS512"}, "PS512"},
-        {Signer::rsa(), {"ES256"}, vain},
-        {Signer::rsa(), {"HS256", "none"}, vain},
+        {Signer::rsa(), {"ES256"}, unusable},
+        {Signer::rsa(), {"HS256", "none"}, unusable},
         {Signer::ec("P-256"), {"RS256", "ES256"}, "ES256"},
-        {Signer::ec("P-256"), {"ES384"}, vain},
+        {Signer::ec("P-256"), {"ES384"}, unusable},
         {Signer::ec("P-384"), {"ES256", "ES384"}, "ES384"},
         {Signer::ec("P-521"), {"ES512"}, "ES512"},
         {Signer::ed25519(), {"RS256", "EdDSA"}, "EdDSA"},
-        {Signer::ed25519(), {"RS256"}, vain},
+        {Signer::ed25519(), {"RS256"}, unusable},
     };
     client.client_auth = ClientAuth::private_key_jwt;
     for (const auto& [signer, offered, expected] : cases) {
@@ -286,7 +286,7 @@ TEST_F(ClientAuthTest, ByAnAssertionNeedsAKeyThatSigns)
 }
 
 // OpenID Connect Core, 9: never by two methods at once.
-TEST_F(ClientAuthTest, IsChosenByWhatTheClientHas)
+TEST_F(ClientAuthTest, IsChosenByTheCredentialsOfTheClient)
 {
     metadata.client_auth_methods = {"private_key_jwt", "client_secret_jwt",
         "client_secret_post", "client_secret_basic", "tls_client_auth", "none"};
@@ -301,7 +301,7 @@ TEST_F(ClientAuthTest, IsChosenByWhatTheClientHas)
     EXPECT_EQ(method(), "id");
 }
 
-TEST_F(ClientAuthTest, WithASecretIsChosenByWhatTheProviderTakes)
+TEST_F(ClientAuthTest, WithASecretIsChosenByTheMetadata)
 {
     const struct {
         std::vector<std::string> methods;
@@ -325,7 +325,7 @@ TEST_F(ClientAuthTest, WithASecretIsChosenByWhatTheProviderTakes)
     }
 }
 
-TEST_F(ClientAuthTest, IsNotChosenWhereTheSecretIsTooShortForIt)
+TEST_F(ClientAuthTest, IsNotChosenIfTheSecretIsTooShort)
 {
     metadata.client_auth_methods = {"client_secret_jwt"};
     client.client_secret = Secret(std::string(32, 's'));
@@ -352,7 +352,7 @@ TEST_F(ClientAuthTest, NamesTheClientOnce)
     }
 }
 
-// What is configured holds, whatever the metadata say or leave out.
+// The configured method is used, whatever the metadata say.
 TEST_F(ClientAuthTest, IsTheConfiguredOne)
 {
     client.key = key_of(Signer::ed25519());

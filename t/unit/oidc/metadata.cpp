@@ -22,7 +22,7 @@ Result<Metadata> parse(const Members& changes)
     return parse(changes, example_client());
 }
 
-TEST(MetadataRequest, GoesToTheWellKnownPlace)
+TEST(MetadataRequest, GoesToTheWellKnownUrl)
 {
     constexpr struct {
         const char* issuer;
@@ -62,7 +62,7 @@ TEST(Metadata, HoldsTheEndpoints)
 }
 
 // RFC 8414, 2; RFC 7636; RFC 9207, 3
-TEST(Metadata, DefaultsToWhatTheSpecificationsSay)
+TEST(Metadata, HasTheDefaultsOfTheSpecifications)
 {
     auto metadata = parse({});
     EXPECT_EQ(metadata->client_auth_methods, Strings{"client_secret_basic"});
@@ -72,7 +72,7 @@ TEST(Metadata, DefaultsToWhatTheSpecificationsSay)
     EXPECT_FALSE(metadata->requires_pushed_authorization);
 }
 
-TEST(Metadata, KnowsHowAClientProvesItself)
+TEST(Metadata, HasTheMethodsOfClientAuthentication)
 {
     const struct {
         const char* list;
@@ -97,7 +97,7 @@ TEST(Metadata, KnowsHowAClientProvesItself)
     }
 }
 
-TEST(Metadata, ReadsListsToTheirThirtySecondWord)
+TEST(Metadata, ReadsThirtyTwoWordsOfAList)
 {
     std::string list = "\"0\"";
     for (int i = 1; i < 100; i++) {
@@ -169,7 +169,7 @@ TEST(Metadata, NeedsEveryEndpointOnHttps)
     }
 }
 
-TEST(Metadata, MayBeHttpWhereTheIssuerIs)
+TEST(Metadata, MayBeHttpIfTheIssuerIs)
 {
     auto client = example_client();
     client.issuer = "http://127.0.0.1:9000";
@@ -261,7 +261,7 @@ TEST(Metadata, NeedsTheEndpointsThatTheClientUses)
         "https://op.example/par");
 }
 
-TEST(Metadata, GiveWayToConfiguredEndpoints)
+TEST(Metadata, AreReplacedByConfiguredEndpoints)
 {
     auto client = example_client();
     client.endpoints.token_endpoint = "https://inside.example/t";
@@ -368,7 +368,7 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
         EXPECT_EQ(
             parse(aliases, client)->token_endpoint, "https://op.example/token");
     }
-    // where a certificate is all there is to be chosen
+    // the certificate is all that can be chosen
     client.client_auth = ClientAuth::automatic;
     client.has_certificate = true;
     EXPECT_EQ(
@@ -385,7 +385,7 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
         parse(aliases, client)->token_endpoint, "https://inside.example/t");
 }
 
-TEST(ConfiguredMetadata, AreThereOnceEveryNeededEndpointIs)
+TEST(ConfiguredMetadata, NeedEveryNeededEndpoint)
 {
     auto client = example_client();
     EXPECT_FALSE(configured_metadata(client));
@@ -411,7 +411,7 @@ TEST(ConfiguredMetadata, AreThereOnceEveryNeededEndpointIs)
     EXPECT_FALSE(metadata->requires_pushed_authorization);
 }
 
-TEST(ConfiguredMetadata, HaveTheEndpointsOfALogoutWhereTheyAreSet)
+TEST(ConfiguredMetadata, HaveTheConfiguredEndpointsOfALogout)
 {
     auto client = example_client();
     client.endpoints = {"https://a", "https://t", "https://k", "", ""};

@@ -1,7 +1,8 @@
-#include "oidc/logout.h"
+#include "oidc/session_renewal.h"
 
 #include "core/encoding.h"
 #include "core/fields.h"
+#include "oidc/revocation_key.h"
 #include "support/sessions.h"
 
 #include <set>
@@ -12,7 +13,7 @@ namespace {
 constexpr std::size_t room = 64 * 1024;
 constexpr Seconds eight_hours = 8h;
 
-// Whose sessions keep all that a refresh brings.
+// A client whose sessions keep all results of a refresh.
 Client refreshing_client()
 {
     auto client = example_client();
@@ -41,13 +42,13 @@ public:
         {"", "at-1", "rt-1", 300s});
 };
 
-TEST_F(SessionRenewal, KeepsWhoItIs)
+TEST_F(SessionRenewal, KeepsItsIdentity)
 {
     auto later = renewed();
     EXPECT_EQ(later.id(), session.id());
     EXPECT_EQ(later.handle(), session.handle());
     EXPECT_EQ(later.started(), noon + 7ms);
-    EXPECT_EQ(later.auth_time(), 1600000000);
+    EXPECT_EQ(later.auth_time(), from_seconds(1600000000));
     EXPECT_EQ(later.sid(), "s-1");
     EXPECT_EQ(later.revocation_keys(client), session.revocation_keys(client));
     EXPECT_EQ(later.claim("sub"), "user-1");
@@ -80,7 +81,7 @@ TEST_F(SessionRenewal, BringsANewRefreshTokenOrKeepsTheOldOne)
     EXPECT_EQ(renewed({}, {"", "at-2", "rt-2", 600s}).refresh_token(), "rt-2");
 }
 
-TEST_F(SessionRenewal, TakesOverWhatANewIdTokenSays)
+TEST_F(SessionRenewal, TakesTheClaimsOfANewIdToken)
 {
     auto token = token_of(
         provider, {{"email", R"("new@example.com")"}, {"nickname", R"("J")"}});
@@ -92,7 +93,7 @@ TEST_F(SessionRenewal, TakesOverWhatANewIdTokenSays)
     EXPECT_NE(later.id_token(), session.id_token());
 }
 
-TEST_F(SessionRenewal, TakesOverOnlyWhatIsNeeded)
+TEST_F(SessionRenewal, TakesOnlyNeededClaims)
 {
     auto token = token_of(provider, {{"extra", "1"}});
     EXPECT_EQ(renewed(token).claim("extra"), std::nullopt);
@@ -115,7 +116,7 @@ TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
     EXPECT_EQ(later.claim("auth_time"), "1600000000");
     EXPECT_EQ(later.claim("sid"), "s-1");
     EXPECT_EQ(later.claim("roles"), std::nullopt);
-    EXPECT_EQ(later.auth_time(), 1600000000);
+    EXPECT_EQ(later.auth_time(), from_seconds(1600000000));
     EXPECT_EQ(later.sid(), "s-1");
 
     auto named = first.renew(
@@ -125,21 +126,21 @@ TEST_F(SessionRenewal, KeepsTheFactsOfTheLogin)
     EXPECT_EQ(named.claim("amr"), "pwd");
 }
 
-// Core, 12.2: the login's, and no refresh makes the login a later one.
-TEST_F(SessionRenewal, MakesTheLoginNoLaterOne)
+// Core, 12.2: a refresh never makes auth_time later.
+TEST_F(SessionRenewal, NeverMakesAuthTimeLater)
 {
     auto at = [&](const char* auth_time) {
         return renewed(token_of(provider, {{"auth_time", auth_time}}))
             .auth_time();
     };
-    EXPECT_EQ(at("1600000001"), 1600000000);
-    EXPECT_EQ(at("1599999999"), 1599999999);
+    EXPECT_EQ(at("1600000001"), from_seconds(1600000000));
+    EXPECT_EQ(at("1599999999"), from_seconds(1599999999));
     auto untold = begin(provider);
     EXPECT_EQ(untold
                   .renew(token_of(provider, {{"auth_time", "1600000001"}}), {},
                       {}, client, noon)
                   .auth_time(),
-        1600000001);
+        from_seconds(1600000001));
 }
 
 TEST_F(SessionRenewal, MovesItsKeysWithANewSid)
@@ -152,7 +153,7 @@ TEST_F(SessionRenewal, MovesItsKeysWithANewSid)
     EXPECT_EQ(again.sid(), "s-2");
 }
 
-TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
+TEST_F(SessionRenewal, EndsAfterItsMaximumLifetime)
 {
     client.session_max_lifetime = 10 * 3600s;
     auto later = session.renew({}, {}, {}, client, noon + 7 * 3600s);
@@ -164,7 +165,8 @@ TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
     // also where the configuration would have it longer by then
     auto longer = client;
     longer.session_max_lifetime = 0s;
-    auto kept = last.keep(provider_of(client), room, noon, random_bytes);
+    auto kept =
+        seal_session(last, provider_of(client), room, noon, random_bytes);
     auto opened = accepted(kept->cookie, provider_of(longer), noon + 9 * 3600s);
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->expires(), noon + 10 * 3600s);
@@ -172,7 +174,7 @@ TEST_F(SessionRenewal, EndsForGoodAfterItsLongestLife)
         accepted(kept->cookie, provider_of(longer), noon + 10 * 3600s));
 }
 
-TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
+TEST_F(SessionRenewal, DistinguishesTheSourcesOfAClaim)
 {
     auto first = begin(provider,
         {{"email", R"("t@example.com")"}, {"nickname", R"("J")"}},
@@ -199,8 +201,8 @@ TEST_F(SessionRenewal, TellsTheSourcesOfAClaimApart)
     EXPECT_EQ(last.claim("sub"), "user-1");
 }
 
-// What 0.1.0 wrote does not tell the sources apart: a new user info alone
-// leaves no claim that it may have withdrawn.
+// Sessions of 0.1.0 do not distinguish the sources: new user info alone removes
+// every claim that may be of the old user info.
 TEST_F(SessionRenewal, OfTheFirstVersionLosesWhatUserInfoMayHaveWithdrawn)
 {
     FieldWriter old;
@@ -247,7 +249,7 @@ TEST_F(SessionRenewal, KeepsTheUserInfo)
     EXPECT_EQ(later.claim("email"), "new@example.com");
 }
 
-TEST_F(SessionRenewal, DropsTheTokensThatAreNotNeededAnyMore)
+TEST_F(SessionRenewal, DropsTokensThatAreNoLongerNeeded)
 {
     client.needs.id_token = client.needs.access_token = false;
     client.needs.refresh_token = false;
@@ -260,7 +262,7 @@ TEST_F(SessionRenewal, DropsTheTokensThatAreNotNeededAnyMore)
 std::optional<Session> back(
     const Session& session, const Provider& provider, Time now = noon)
 {
-    auto kept = session.keep(provider, room, now, random_bytes);
+    auto kept = seal_session(session, provider, room, now, random_bytes);
     EXPECT_EQ(complaint(kept), "");
     EXPECT_FALSE(kept->save);
     return accepted(kept->cookie, provider, now);
@@ -280,10 +282,11 @@ TEST_F(SessionRenewal, ComesBackAsItIs)
     EXPECT_EQ(opened->generation(), later.generation());
 }
 
-TEST_F(SessionRenewal, DoesNotGrowFromOneToTheNext)
+TEST_F(SessionRenewal, DoesNotGrow)
 {
     auto size = [&](const Session& session) {
-        return session.keep(provider, room, noon, random_bytes)->cookie.size();
+        return seal_session(session, provider, room, noon, random_bytes)
+            ->cookie.size();
     };
     auto token = token_of(provider);
     client.session_idle_timeout = 600s;
@@ -313,9 +316,7 @@ TEST_F(SessionRenewal, ForFewerClaimsServesNoMoreThanItKeeps)
     EXPECT_TRUE(!opened || opened->claim("extra"));
 }
 
-// What a renewal is claimed by
-
-TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
+TEST_F(SessionRenewal, IsANewGenerationEveryTime)
 {
     std::set<std::string> seen{session.generation()};
     auto later = session;
@@ -332,7 +333,7 @@ TEST_F(SessionRenewal, IsAnotherGenerationEveryTime)
     EXPECT_EQ(session.generation().size(), 16u);
 }
 
-TEST_F(SessionRenewal, IsTheSameGenerationForAllThatHoldIt)
+TEST_F(SessionRenewal, HasOneGenerationInAllCopies)
 {
     EXPECT_EQ(back(session, provider)->generation(), session.generation());
     EXPECT_EQ(session.seen(noon + 100s).generation(), session.generation());
@@ -340,53 +341,7 @@ TEST_F(SessionRenewal, IsTheSameGenerationForAllThatHoldIt)
         session.generation());
 }
 
-// When it is due
-
-// True for a session of these tokens, so long after noon.
-bool wants_refresh(const Client& client, const Tokens& tokens, Seconds late)
-{
-    auto session = begin(provider_of(client), {}, tokens);
-    return session.wants_refresh(client, noon + late);
-}
-
-TEST(SessionRefresh, IsWantedAheadOfTheEndYetNotInTheFirstHalf)
-{
-    constexpr struct {
-        Seconds ahead;
-        Seconds life;
-        Seconds from;
-    } cases[] = {{60s, 600s, 540s}, {600s, 600s, 300s}, {60s, 121s, 61s},
-        {60s, 120s, 60s}, {60s, 119s, 60s}, {60s, 10s, 5s}, {60s, 3s, 2s},
-        {60s, 2s, 1s}, {60s, 1s, 1s}, {1s, 3600s, 3599s}};
-
-    auto client = refreshing_client();
-    for (const auto& [ahead, life, from] : cases) {
-        client.token_refresh = ahead;
-        Tokens tokens{"", "at-1", "rt-1", life};
-        EXPECT_FALSE(wants_refresh(client, tokens, from - 1s)) << life.count();
-        EXPECT_TRUE(wants_refresh(client, tokens, from)) << life.count();
-        EXPECT_TRUE(wants_refresh(client, tokens, life + 9999s))
-            << life.count();
-    }
-}
-
-TEST(SessionRefresh, IsNotWantedWithoutAWay)
-{
-    auto client = refreshing_client();
-    const Tokens tokens{"", "at-1", "rt-1", 300s};
-    EXPECT_TRUE(wants_refresh(client, tokens, 300));
-    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "", 300s}, 300));
-    EXPECT_FALSE(wants_refresh(client, {"", "at-1", "rt-1", 0s}, 300));
-
-    auto off = client;
-    off.token_refresh = 0s;
-    EXPECT_FALSE(wants_refresh(off, tokens, 300));
-    auto without = client;
-    without.needs.refresh_token = false;
-    EXPECT_FALSE(wants_refresh(without, tokens, 300));
-}
-
-TEST_F(SessionRenewal, PutsTheNextOneOff)
+TEST_F(SessionRenewal, DelaysTheNextOne)
 {
     EXPECT_TRUE(session.wants_refresh(client, noon + 240s));
     auto later = renewed(); // for 600 seconds
@@ -397,119 +352,6 @@ TEST_F(SessionRenewal, PutsTheNextOneOff)
     EXPECT_TRUE(shorter.wants_refresh(client, noon + 105s));
     EXPECT_FALSE(renewed({}, {"", "at-2", "", 0s})
                      .wants_refresh(client, noon + eight_hours));
-}
-
-// Idleness
-
-class IdleSession : public testing::Test {
-public:
-    IdleSession() { client.session_idle_timeout = 2000s; }
-
-    Session begun() const { return begin(provider_of(client)); }
-
-    std::optional<Session> opened(const Session& session, Seconds late) const
-    {
-        auto provider = provider_of(client);
-        auto kept = session.keep(provider, room, noon, random_bytes);
-        return accepted(kept->cookie, provider, noon + late);
-    }
-
-    Client client = example_client();
-};
-
-TEST_F(IdleSession, EndsAtTheExactSecond)
-{
-    EXPECT_TRUE(opened(begun(), 1999s));
-    EXPECT_FALSE(opened(begun(), 2000s));
-    auto seen = begun().seen(noon + 1999s);
-    EXPECT_TRUE(opened(seen, 3998s));
-    EXPECT_FALSE(opened(seen, 3999s));
-}
-
-TEST_F(IdleSession, IsSealedOnceInATwentieth)
-{
-    auto session = begun();
-    EXPECT_FALSE(session.wants_seal(client, noon));
-    EXPECT_FALSE(session.wants_seal(client, noon + 99s));
-    EXPECT_TRUE(session.wants_seal(client, noon + 100s));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1999s));
-
-    session = session.seen(noon + 150s);
-    EXPECT_FALSE(session.wants_seal(client, noon + 249s));
-    EXPECT_TRUE(session.wants_seal(client, noon + 250s));
-
-    client.session_idle_timeout = 19s; // a twentieth is less than a second
-    session = begun();
-    EXPECT_FALSE(session.wants_seal(client, noon));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1s));
-}
-
-TEST_F(IdleSession, IsSeenByARenewal)
-{
-    auto session = begun().renew({}, {}, {}, client, noon + 1000s);
-    EXPECT_FALSE(session.wants_seal(client, noon + 1099s));
-    EXPECT_TRUE(session.wants_seal(client, noon + 1100s));
-    EXPECT_TRUE(opened(session, 2999));
-    EXPECT_FALSE(opened(session, 3000));
-}
-
-TEST_F(IdleSession, StaysAsItIsWhenItIsSeen)
-{
-    client.needs.access_token = true;
-    auto session = begun();
-    auto seen = session.seen(noon + 500s);
-    EXPECT_EQ(seen.id(), session.id());
-    EXPECT_EQ(seen.expires(), session.expires());
-    EXPECT_EQ(seen.started(), session.started());
-    EXPECT_EQ(seen.claim("email"), session.claim("email"));
-    EXPECT_EQ(seen.access_token(), "at-1");
-    EXPECT_FALSE(opened(seen.seen(noon + eight_hours - 1s), eight_hours));
-}
-
-TEST_F(IdleSession, MayIdleWhereThereIsNoSuchTimeout)
-{
-    client.session_idle_timeout = 0s;
-    auto session = begun();
-    EXPECT_FALSE(session.wants_seal(client, noon + eight_hours - 1s));
-    EXPECT_TRUE(opened(session, eight_hours - 1s));
-
-    // and begins to idle when there is one
-    client.session_idle_timeout = 2000s;
-    EXPECT_TRUE(opened(session, eight_hours - 1s));
-    EXPECT_TRUE(session.wants_seal(client, noon));
-}
-
-// Marks
-
-TEST(SessionMarks, NameTheSessionItsUserAndTheSidOfTheProvider)
-{
-    auto provider = provider_of(example_client());
-    const auto& client = provider.client();
-    auto key = [&](std::string_view kind, std::string_view value) {
-        return revocation_key(client, kind, value);
-    };
-    auto session = begin(provider, {{"sid", R"("s-1")"}});
-    EXPECT_EQ(session.revocation_keys(client),
-        (std::vector<std::string>{key("session", session.id()),
-            key("sub", "user-1"), key("sid", "s-1")}));
-
-    auto without = begin(provider);
-    EXPECT_EQ(without.sid(), std::nullopt);
-    EXPECT_EQ(without.revocation_keys(client),
-        (std::vector<std::string>{key("session", without.id()),
-            key("sub", "user-1"), key("sub without sid", "user-1")}));
-}
-
-TEST(SessionMarks, AreOfASidOfSaneLength)
-{
-    auto provider = provider_of(example_client());
-    auto sid = [&](const std::string& json) {
-        return begin(provider, {{"sid", json}}).sid().has_value();
-    };
-    EXPECT_TRUE(sid("\"" + std::string(255, 's') + "\""));
-    EXPECT_FALSE(sid("\"" + std::string(256, 's') + "\""));
-    EXPECT_FALSE(sid("7"));
-    EXPECT_FALSE(sid("null"));
 }
 
 }

@@ -31,7 +31,7 @@ TEST(Ticket, ComesBackFromItsFields)
     EXPECT_EQ(back->fields(), ticket.fields());
 }
 
-TEST(Ticket, IsAnotherOneEveryTime)
+TEST(Ticket, IsNewEveryTime)
 {
     std::set<std::string> keys;
     for (int i = 0; i < 20; i++) {
@@ -40,8 +40,8 @@ TEST(Ticket, IsAnotherOneEveryTime)
     EXPECT_EQ(keys.size(), 20u);
 }
 
-// Who reads the store finds nothing to ask it with.
-TEST(Ticket, TellsTheStoreADigestOfItsId)
+// The content of the store is not enough to load a session.
+TEST(Ticket, IsKnownToTheStoreByADigestOfItsId)
 {
     auto ticket = Ticket::make({}, letters);
     EXPECT_EQ(ticket.key(),
@@ -79,7 +79,7 @@ std::string fields_of(std::size_t id, std::size_t secret, std::size_t marks)
     return fields.take();
 }
 
-TEST(Ticket, OpensItsOwnBlobAlone)
+TEST(Ticket, OpensOnlyItsOwnBlob)
 {
     auto ticket = Ticket::make(marks, random_bytes);
     auto other = Ticket::make(marks, random_bytes);
@@ -98,7 +98,7 @@ TEST(Ticket, OpensItsOwnBlobAlone)
         std::nullopt);
 }
 
-TEST(Ticket, HasAnIdASecretAndUpToThreeMarks)
+TEST(Ticket, HasAnIdASecretAndUpToThreeRevocationKeys)
 {
     for (std::size_t marks : {0, 1, 2, 3}) {
         auto ticket = Ticket::read(fields_of(16, 32, marks));
@@ -114,11 +114,11 @@ TEST(Ticket, HasAnIdASecretAndUpToThreeMarks)
     }
 }
 
-TEST(Ticket, IsNothingElse)
+TEST(Ticket, IsNotReadFromOtherBytes)
 {
     auto whole = Ticket::make(marks, random_bytes).fields();
     for (std::size_t i = 0; i < whole.size(); i++) {
-        // the last marks may be left out, as whole fields
+        // the last revocation keys may be missing, as whole fields
         auto cut = Ticket::read(whole.substr(0, i));
         EXPECT_TRUE(!cut || cut->revocation_keys().size() < marks.size()) << i;
     }
@@ -132,7 +132,7 @@ TEST(Ticket, IsNothingElse)
     EXPECT_FALSE(Ticket::read(session.take()));
 }
 
-TEST(Ticket, HasNoFieldsButItsOwn)
+TEST(Ticket, HasOnlyItsOwnFields)
 {
     ASSERT_TRUE(Ticket::read(fields_of(16, 32, 1)));
     for (auto tag : {0, 1, 3, 63, 67, 255}) {

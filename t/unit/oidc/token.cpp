@@ -33,7 +33,7 @@ TEST(CodeRequest, HasNoVerifierWithoutPkce)
     EXPECT_EQ(request.body.find("code_verifier"), std::string::npos);
 }
 
-TEST(RefreshRequest, ShowsTheRefreshToken)
+TEST(RefreshRequest, SendsTheRefreshToken)
 {
     Metadata metadata;
     metadata.token_endpoint = "https://op.example/token?a=b";
@@ -66,7 +66,7 @@ TEST(TokenResponse, HoldsTheTokens)
 }
 
 // RFC 6749, 5.1
-TEST(TokenResponse, TakesBearerInAnyCase)
+TEST(TokenResponse, AcceptsBearerInAnyCase)
 {
     for (auto type : {"bearer", "BEARER", "bEaReR"}) {
         EXPECT_TRUE(parse({{"token_type", "\""s + type + "\""}})) << type;
@@ -95,9 +95,9 @@ TEST(TokenResponse, NeedsBothTokens)
     }
 }
 
-// RFC 6749, A.12: visible ASCII and spaces. Anything else would reach the
-// application in a header by $oidc_access_token.
-TEST(TokenResponse, RefusesAnAccessTokenThatIsNoHeaderValue)
+// RFC 6749, A.12: visible ASCII and spaces. $oidc_access_token may be sent to
+// the application in a header.
+TEST(TokenResponse, RefusesAnAccessTokenThatIsNotAHeaderValue)
 {
     for (auto token : {R"("a\r\nX-Admin: 1")", R"("a\nb")", R"("a\u007fb")",
              R"("\u0001")", "\"\xc3\xa9\""}) {
@@ -107,8 +107,8 @@ TEST(TokenResponse, RefusesAnAccessTokenThatIsNoHeaderValue)
     EXPECT_TRUE(parse({{"access_token", R"("!a b~")"}}));
 }
 
-// RFC 6749, A.17. One that we could not send back is none.
-TEST(TokenResponse, TakesARefreshTokenThatIsPrintable)
+// RFC 6749, A.17. Others are ignored.
+TEST(TokenResponse, AcceptsAPrintableRefreshToken)
 {
     for (auto token : {"", "null", "7", R"("")", R"("a\r\nb")", R"(["rt"])",
              "\"\xc3\xa9\""}) {
@@ -152,7 +152,7 @@ TEST(RefreshResponse, IsRefusedAsATokenResponseIs)
     }
 }
 
-TEST(TokenResponse, ReadsALifetimeWithinReason)
+TEST(TokenResponse, ReadsALifetimeOfAtMostTenYears)
 {
     constexpr struct {
         const char* text;
@@ -170,7 +170,8 @@ TEST(TokenResponse, ReadsALifetimeWithinReason)
         {"9223372036854775807", 0},
     };
     for (const auto& [text, seconds] : lifetimes) {
-        EXPECT_EQ(parse({{"expires_in", text}})->expires_in, seconds) << text;
+        EXPECT_EQ(parse({{"expires_in", text}})->expires_in.count(), seconds)
+            << text;
     }
 }
 

@@ -44,7 +44,7 @@ public:
             {"sub", R"("user-1")"}, {"email", R"("jane@example.com")"}};
     }
 
-    // The complaint about a signed answer that differs in this alone.
+    // The complaint about a signed response that differs only in this.
     std::string changed_by(const Members& changes)
     {
         return judged(token(Signer::ed25519().sign(
@@ -66,8 +66,8 @@ TEST_F(UserInfoTest, MayBeJson)
     }
 }
 
-// Only what is signed says by whom and for whom.
-TEST_F(UserInfoTest, OfJsonHasItsIssuerFromItsConnection)
+// Only signed user info has an issuer and an audience.
+TEST_F(UserInfoTest, OfJsonNeedsNoIssuer)
 {
     EXPECT_EQ(judged(json_answer(
                   R"({"sub":"user-1","iss":"https://evil","aud":"other"})")),
@@ -158,7 +158,7 @@ TEST_F(UserInfoTest, MayBeSigned)
     }
 }
 
-TEST_F(UserInfoTest, MayBeSignedWithTheSecretWhereThatIsListed)
+TEST_F(UserInfoTest, MayBeSignedWithTheSecretIfListed)
 {
     auto compact = Signer::secret(std::string(client.client_secret.reveal()))
                        .sign("HS256", object(good_claims()));
@@ -242,7 +242,7 @@ TEST_F(UserInfoTest, ThatIsSignedBadlyIsRefused)
     }
 }
 
-TEST_F(UserInfoTest, IsHeldAgainstTheListOfAlgorithms)
+TEST_F(UserInfoTest, IsSignedWithAListedAlgorithm)
 {
     auto compact = Signer::rsa().sign("RS256", object(good_claims()));
     client.id_token_algs = {"PS256"};

@@ -1,5 +1,6 @@
 #include "store/zone.h"
 
+#include "oidc/errors.h"
 #include "support/cycle.h"
 
 #include <array>

@@ -1,7 +1,8 @@
-// A failure as one string, so that a test compares code and sentence at once.
+// A failure as one string, so that a test compares code and sentence together.
 #pragma once
 
 #include "core/result.h"
+#include "oidc/errors.h"
 
 #include <string>
 
@@ -12,7 +13,7 @@ inline std::string complaint(const Error& error)
     return std::string(fault(error.code).word) + ": " + error.detail;
 }
 
-// Empty for a success.
+// Empty on success.
 template <class T>
 std::string complaint(const Result<T>& result)
 {

@@ -76,11 +76,11 @@ Cycle::Cycle()
     conf_.pool = pool_;
     conf_.log = &log_;
     if (ngx_cycle == nullptr) {
-        ngx_cycle = &cycle_; // slabs log by it
+        ngx_cycle = &cycle_; // slabs log to it
     }
 }
 
-// The memory goes with the process.
+// The process frees the memory when it ends.
 Cycle::~Cycle()
 {
     if (ngx_cycle == &cycle_) {

@@ -1,5 +1,5 @@
-// As much of an nginx as shared memory needs: a configuration that declares
-// zones, a start that makes them, a reload, and workers that may be killed.
+// The part of nginx that shared memory needs: a configuration that declares
+// zones, a start that creates them, a reload, and workers that can be killed.
 #pragma once
 
 #include "ngx/ngx.h"
@@ -21,21 +21,21 @@ public:
 
     ngx_conf_t* conf() { return &conf_; }
 
-    // Memory for the zones that were declared, or that of the cycle before for
-    // those of the same name and size. This is the running cycle then.
+    // Allocates memory for the declared zones, or reuses that of the previous
+    // cycle for zones of the same name and size. Makes this the running cycle.
     void start();
     void reload(Cycle& before);
 
-    // What nginx does when a worker was killed.
+    // Does what nginx does after a worker was killed.
     void unlock(pid_t worker);
 
     // The content of the first zone.
     std::string memory();
     void restore(const std::string& memory);
 
-    // What a worker that does this leaves in the first zone where it is killed
-    // after any of its machine instructions, in their order; once
-    // for all instructions that change nothing there.
+    // The contents of the first zone if a worker that runs `work` is killed
+    // after any of its machine instructions, in order; consecutive equal
+    // contents are listed once.
     struct Moments {
         pid_t worker;
         std::vector<std::string> memories;
@@ -52,10 +52,10 @@ private:
     ngx_conf_t conf_{};
 };
 
-// A process of its own that does this, and ends.
+// Runs `work` in a new process.
 pid_t start_worker(const std::function<void()>& work);
 
-// Whether it came to its end, and whether it was still at work.
+// True if it finished; true if it was still running.
 bool await_worker(pid_t worker);
 bool kill_worker(pid_t worker);
 

@@ -1,5 +1,5 @@
-// Tokens encrypted to us as a provider would, by the library that other
-// providers use, too.
+// Tokens encrypted to the client as a provider would do it, with the library
+// that other providers use, too.
 #pragma once
 
 #include "jose/private_key.h"

@@ -1,7 +1,9 @@
 #include "support/play.h"
 
 #include "core/encoding.h"
+#include "flow/backchannel_logout.h"
 #include "flow/callback.h"
+#include "flow/frontchannel_logout.h"
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/origins.h"
@@ -140,8 +142,13 @@ Play::Play(Client client) :
 void Play::configure(Client client)
 {
     Secret masters[] = {master_key(1)};
-    provider.configure(std::move(client), masters);
-    metadata_ = keys_ = Known();
+    provider = Provider(std::move(client), masters);
+    metadata_ = {};
+    keys_ = {};
+    if (auto configured = configured_metadata(provider.client())) {
+        metadata_.document.set(std::move(*configured), Time::max());
+        metadata_.schedule.succeed(Time::max() - 2 * 24h);
+    }
 }
 
 RequestView Play::view(std::string target, std::string_view reply)
@@ -193,14 +200,14 @@ Finish Play::callback(const std::string& reply)
     return run(callback);
 }
 
-// As the gate does it: the session first, then what is due.
+// As the gate does: resolves the session, then renews it if due.
 Finish Play::renewal(Renewal::Refresh refresh)
 {
     Finish end;
     asked.clear();
     if (provider.client().session_store == SessionStore::named) {
         Restore restore(provider,
-            Opened::all_from(view("/page").cookies, provider,
+            CookieContent::all_from(view("/page").cookies, provider,
                 is_secure(provider.client(), origin)));
         end = run(restore);
     } else {
@@ -243,7 +250,7 @@ Finish Play::frontchannel_logout(const std::string& query)
 Finish Play::backchannel_logout(const std::string& form)
 {
     auto cookies = jar;
-    jar = Jar(); // the provider has none of ours
+    jar = Jar(); // the provider's site receives no cookies
     auto page = view("/backchannel_logout", form);
     page.method = method ? std::string_view(*method) : "POST";
     BackChannelLogout logout(provider, page);
@@ -252,13 +259,14 @@ Finish Play::backchannel_logout(const std::string& form)
     return end;
 }
 
-Opened first_held(CookieLines lines, const Provider& provider, bool secure)
+CookieContent first_held(
+    CookieLines lines, const Provider& provider, bool secure)
 {
-    auto held = Opened::all_from(lines, provider, secure);
-    return held.empty() ? Opened() : std::move(held.front());
+    auto held = CookieContent::all_from(lines, provider, secure);
+    return held.empty() ? CookieContent() : std::move(held.front());
 }
 
-Opened Play::opened()
+CookieContent Play::opened()
 {
     return first_held(
         view("/page").cookies, provider, is_secure(provider.client(), origin));
@@ -266,32 +274,21 @@ Opened Play::opened()
 
 std::optional<Session> Play::current()
 {
-    Restoration restoration(provider,
-        Opened::all_from(view("/page").cookies, provider,
+    return restored(provider,
+        CookieContent::all_from(view("/page").cookies, provider,
             is_secure(provider.client(), origin)));
-    while (auto load = restoration.next()) {
-        restoration.take(peek(*load), now);
-    }
-    return std::move(restoration.session);
 }
 
 Finish Play::run(Flow& flow)
 {
-    Environment env{now, random_bytes};
-    asked.clear();
-    ours_.reset();
-    auto step = flow.start(env);
-
-    while (asked.size() < 12) {
-        if (auto finish = std::get_if<Finish>(&step)) {
-            this->finish(*finish);
-            return std::move(*finish);
-        }
-        auto answer = std::visit(
-            [this](const auto& step) { return perform(step); }, step);
-        step = flow.resume(env, std::move(answer));
+    constexpr int max_steps = 24;
+    auto end = run_flow(
+        flow, [this](const auto& step) { return perform(step); }, max_steps);
+    if (!end) {
+        throw std::runtime_error("a flow that never ends");
     }
-    throw std::runtime_error("a flow that never ends");
+    finish(*end);
+    return std::move(*end);
 }
 
 void Play::finish(const Finish& end)
@@ -302,14 +299,6 @@ void Play::finish(const Finish& end)
     }
     if (end.location.find("state=") != std::string::npos) {
         sent = parameters(end.location);
-    }
-    if (!ours_) {
-        return;
-    }
-    if (end.error && ours_->purpose != Purpose::login) {
-        ended_.erase(ours_->id); // for another one to try
-    } else {
-        ended_[ours_->id] = {end.result, now + end.keep_result};
     }
 }
 
@@ -323,9 +312,38 @@ Answer Play::perform(const Fetch& step)
     return answer(step.request);
 }
 
-Answer Play::perform(const Learn& step)
+// The metadata is up to date when the flow resumes.
+Answer Play::perform(const NeedMetadata&)
 {
-    return learn(step);
+    if (metadata_.schedule.due(now)) {
+        asked.push_back("metadata");
+        fetch(metadata_, metadata, [this](std::string_view body) {
+            return parse_metadata(body, provider.client());
+        });
+    }
+    auto known = metadata_.document.get(now);
+    return known ? NeedMetadata::Reply(std::move(known)) :
+                   NeedMetadata::Reply(*metadata_.error);
+}
+
+Answer Play::perform(const NeedKeys& step)
+{
+    auto known = keys_.document.get(now);
+    auto is_newer = known && step.newer_than && known != step.newer_than;
+    auto may_fetch = step.newer_than ?
+        !is_newer && keys_.schedule.take_renewal(step.asker, now) :
+        keys_.schedule.due(now);
+    if (may_fetch) {
+        asked.push_back("keys");
+        fetch(keys_, keys, parse_keys);
+        known = keys_.document.get(now);
+    }
+    if (step.newer_than && known == step.newer_than) {
+        return NeedKeys::Reply(keys_.error.value_or(
+            Error{Errc::upstream_unreachable, "provider is not asked again"}));
+    }
+    return known ? NeedKeys::Reply(std::move(known)) :
+                   NeedKeys::Reply(*keys_.error);
 }
 
 Answer Play::perform(const Charge& step)
@@ -350,77 +368,35 @@ Answer Play::perform(const Acquire& step)
     if (forced != acquired.end()) {
         return Result<Acquired>(forced->second);
     }
-    auto ended = ended_.find(step.id);
-    if (step.purpose != Purpose::login && ended != ended_.end() &&
-        now < ended->second.until) {
-        return Result<Acquired>(Acquired{Acquired::ended, ended->second.lines});
-    }
-    ours_ = step;
-    return Result<Acquired>(Acquired{Acquired::ours, {}});
+    return apply(step);
 }
 
 Answer Play::perform(const Load& step)
 {
     load = step;
-    if (auto judged = judge("load"); !judged) {
-        return Result<Loaded>(std::move(judged).error());
-    }
-    auto loaded = peek(step);
-    auto idle = provider.client().session_idle_timeout;
-    if (loaded.blob && idle > 0s) {
-        store[step.key].until = now + idle;
-    }
-    return Result<Loaded>(std::move(loaded));
-}
-
-// Without an effect on the store.
-Loaded Play::peek(const Load& step) const
-{
-    Loaded loaded;
-    auto stored = store.find(step.key);
-    if (stored != store.end() && now < stored->second.until) {
-        loaded.blob = stored->second.blob;
-    }
-    loaded.revoked_at = revoked_at(step.revocation_keys);
-    return loaded;
+    return apply(step, provider.client().session_idle_timeout);
 }
 
 Answer Play::perform(const Save& step)
 {
     save = step;
-    auto judged = judge("save");
-    if (judged) {
-        store[step.key] = {step.blob, step.until};
-    }
-    return judged;
+    return apply(step);
 }
 
 Answer Play::perform(const Drop& step)
 {
-    auto judged = judge("drop");
-    if (judged) {
-        store.erase(step.key);
-    }
-    return judged;
+    return apply(step);
 }
 
 Answer Play::perform(const Revoke& step)
 {
     revoke = step;
-    auto judged = judge("revoke");
-    for (const auto& key : step.keys) {
-        if (judged) {
-            revocations[key] = now + ahead;
-        }
-    }
-    return judged;
+    return apply(step);
 }
 
-Answer Play::perform(const ReadClock&)
+Answer Play::perform(const ReadClock& step)
 {
-    auto failure = broken.find("clock");
-    return failure == broken.end() ? Result<TimeMs>(now + ahead) :
-                                     Result<TimeMs>(failure->second);
+    return apply(step);
 }
 
 Answer Play::perform(const Pin& step)
@@ -428,24 +404,6 @@ Answer Play::perform(const Pin& step)
     asked.push_back("pin");
     pin = step;
     return Check(Ok{});
-}
-
-Check Play::judge(const char* step)
-{
-    asked.push_back(step);
-    auto failure = broken.find(step);
-    return failure == broken.end() ? Check(Ok{}) : Check(failure->second);
-}
-
-TimeMs Play::revoked_at(const std::vector<std::string>& keys) const
-{
-    TimeMs latest;
-    for (const auto& key : keys) {
-        if (auto found = revocations.find(key); found != revocations.end()) {
-            latest = std::max(latest, found->second);
-        }
-    }
-    return latest;
 }
 
 Result<HttpResponse> Play::answer(const HttpRequest& request)
@@ -498,46 +456,22 @@ Result<HttpResponse> Play::answer_refresh() const
             refresh_members)));
 }
 
-// What is due is renewed by the time the flow goes on.
-Check Play::learn(const Learn& wanted)
+template <class T, class Parse>
+void Play::fetch(
+    Known<T>& known, const Result<HttpResponse>& response, Parse parse)
 {
-    auto& known = wanted.part == Part::keys ? keys_ : metadata_;
-    if (provider.is_configured(wanted.part)) {
-        return Ok{};
-    }
-    auto may_ask = wanted.anew ?
-        known.schedule.take_renewal(wanted.asker, now) :
-        known.schedule.due(now);
-    if (may_ask) {
-        known.learnt = ask_for(wanted.part, known);
-    } else if (wanted.anew) {
-        return Error{Errc::upstream_unreachable, "provider is not asked again"};
-    }
-    if (!wanted.anew && provider.knows(wanted.part, now)) {
-        return Ok{};
-    }
-    return known.learnt;
-}
-
-Check Play::ask_for(Part part, Known& known)
-{
-    asked.push_back(part == Part::keys ? "keys" : "metadata");
-    const auto& response = part == Part::keys ? keys : metadata;
-    auto document = response ? Provider::judge(*response, now) :
-                               Result<Provider::Document>(response.error());
-    if (!document) {
+    auto fetched = response ? read_document(*response, now) :
+                              Result<FetchedDocument>(response.error());
+    auto parsed =
+        fetched ? parse(fetched->body) : Result<T>(std::move(fetched).error());
+    if (!parsed) {
         known.schedule.fail(now);
-        return std::move(document).error();
+        known.error = std::move(parsed).error();
+        return;
     }
-    Schedule fresh;
-    fresh.succeed(document->fresh_until);
-    auto adopted = provider.adopt(part, document->body, fresh.usable_until());
-    if (adopted) {
-        known.schedule.succeed(document->fresh_until);
-    } else {
-        known.schedule.fail(now);
-    }
-    return adopted;
+    known.error.reset();
+    known.schedule.succeed(fetched->fresh_until);
+    known.document.set(std::move(*parsed), known.schedule.usable_until());
 }
 
 std::string complaint(const Finish& finish)

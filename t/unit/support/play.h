@@ -1,6 +1,5 @@
-// Plays everything that surrounds a flow: the provider that answers it, the
-// store that keeps sessions and what has been revoked, the memory of what is
-// done once, and a browser with its cookies.
+// Plays the environment of a flow: the provider, the store with its locks, and
+// a browser with its cookies.
 //
 //     Play play;
 //     play.gate("/page");
@@ -13,6 +12,7 @@
 #include "oidc/cookies.h"
 #include "oidc/refetch.h"
 #include "support/complaint.h"
+#include "support/memory_store.h"
 #include "support/signer.h"
 
 #include <map>
@@ -28,12 +28,10 @@ using Members = std::map<std::string, std::string>;
 
 std::string object(const Members& members);
 
-// `members` with `changes` put over them.
+// `members` overridden by `changes`.
 Members changed(Members members, const Members& changes);
 
-constexpr Time noon = from_seconds(1'700'000'000);
-
-// As a NumericDate of a token.
+// A NumericDate, as used in tokens.
 std::string date(Time time);
 
 Client example_client();
@@ -41,21 +39,22 @@ Secret master_key(char byte);
 HttpResponse json_answer(std::string body);
 Members example_metadata();
 
-// The same of a provider that ends sessions and revokes tokens.
+// The same for a provider with logout and revocation endpoints.
 Members metadata_with_logout();
 
-// The claims of a good ID token, but for its nonce.
+// The claims of a good ID token, without its nonce.
 Members example_claims(Time now);
 
-// The first of what the cookies hold; which of them counts is the store's to
-// say.
-Opened first_held(CookieLines lines, const Provider& provider, bool secure);
+// The first content of the session cookies. Which of them counts is decided by
+// the store.
+CookieContent first_held(
+    CookieLines lines, const Provider& provider, bool secure);
 
-// The parameters of a URL's query or of a form, names to values.
+// The parameters of a query or a form by name.
 std::map<std::string, std::string> parameters(std::string_view text);
 
-// What a browser keeps of Set-Cookie values, by name; no attribute counts but
-// Max-Age=0.
+// The cookies that a browser keeps of Set-Cookie values, by name. Ignores all
+// attributes but Max-Age=0.
 class Jar {
 public:
     void take(const std::vector<std::string>& set_cookies);
@@ -64,47 +63,52 @@ public:
     std::map<std::string, std::string> cookies;
 };
 
-class Play {
+class Play : public MemoryStore {
 public:
     explicit Play(Client client = example_client());
 
-    // After a reload: nothing is known of the provider any more.
+    // As after a reload: nothing is known about the provider.
     void configure(Client client);
 
-    // A view to a protected page, and the way back from the provider, by
-    // default with a code and the state that was sent. Both run a flow to its
-    // end and let the browser take its cookies.
+    // A request for a protected page, and the callback, by default with a code
+    // and the state that was sent. Both run a flow to its end and let the
+    // browser take its cookies.
     Finish gate(std::string target = "/page");
     Finish callback();
     Finish callback(const std::string& reply);
 
-    // A page that wants the session, and new tokens where they are due.
+    // A page that needs the session, with new tokens where they are due.
     Finish renewal(Renewal::Refresh refresh = Renewal::Refresh::asked_for);
 
-    // The three ways out. The session is the browser's, as current() has it.
+    // The three kinds of logout. The session is the browser's, see current().
     Finish logout(const std::string& form = "");
     Finish frontchannel_logout(const std::string& query);
     Finish backchannel_logout(const std::string& form);
 
-    // What the browser's cookies hold, and the session behind them, unless it
-    // has ended.
-    Opened opened();
+    // The content of the browser's cookies, and their session, unless it has
+    // ended.
+    CookieContent opened();
     std::optional<Session> current();
 
     std::string good_reply() const;
 
-    // A view of the browser's next request; valid until the one after.
+    std::shared_ptr<const Metadata> known_metadata() const
+    {
+        return metadata_.document.get(now);
+    }
+
+    // The browser's next request; valid until the next call.
     RequestView view(std::string target, std::string_view reply = "");
 
     Provider provider;
 
     // The browser.
     Jar jar;
-    std::optional<std::string> method; // of these requests, else the due one
+    std::optional<std::string> method; // overrides the default method
     std::string origin = "https://app.example";
     std::string extra_args;
     std::size_t cookie_room = 8192;
-    std::optional<Session> session; // in a callback
+    std::optional<Session> session; // during a callback
     std::string fetch_site;
     std::string fetch_mode;
     std::string fetch_dest;
@@ -113,13 +117,13 @@ public:
     std::string address;
     bool shares_callback = false;
 
-    // The provider's answers; where one is not set, a good one.
+    // The provider's responses; a good one where none is set.
     Result<HttpResponse> metadata;
     Result<HttpResponse> keys;
     std::optional<Result<HttpResponse>> pushed;
     std::optional<Result<HttpResponse>> tokens;
     std::optional<Result<HttpResponse>> userinfo;
-    std::optional<Result<HttpResponse>> refreshed; // tokens
+    std::optional<Result<HttpResponse>> refreshed; // the refresh response
     std::optional<Result<HttpResponse>> revoked;
     Members token_members;   // changes to the good token response
     Members refresh_members; // changes to that of a refresh
@@ -128,32 +132,17 @@ public:
     std::string alg = "EdDSA";
     std::string header_members = R"("kid":"k1")";
 
-    // The env. What was acquired before meets the result of that flow, unless
-    // `acquired` says otherwise; each login is the first with its state.
-    Time now = noon;
-    Milliseconds ahead{}; // of `now`, the store's clock
+    // The replies to Acquire by purpose; the store's reply where none is set.
     std::map<Purpose, Acquired> acquired;
-    bool is_drained = false; // the client's bucket
+    bool is_drained = false; // the client's limit is reached
     std::vector<Work> spent;
     std::vector<std::string> given_back; // the receipts
 
-    // Sessions by their keys, revocations by theirs, and what
-    // the steps "acquire", "load", "save", "drop", "clock" and "revoke" fail
-    // with.
-    struct Stored {
-        std::string blob;
-        Time until;
-    };
-    std::map<std::string, Stored> store;
-    std::map<std::string, TimeMs> revocations;
-    std::map<std::string, Error> broken;
-
-    // What was asked, in order: "metadata", "keys", the last part of an
-    // endpoint's URL, "acquire", "load", "save", "drop", "revoke", "pin"; and
-    // the last request to each endpoint, and the last of these steps.
-    std::vector<std::string> asked;
+    // `asked` has "metadata", "keys", the last part of an endpoint's URL,
+    // "acquire", "load", "save", "drop", "revoke" and "pin". Below, the last
+    // request to each endpoint and the last of each of these steps.
     std::map<std::string, HttpRequest> requests;
-    std::map<std::string, std::string> sent; // with the last authorization
+    std::map<std::string, std::string> sent; // last authorization request
     Acquire acquire{};
     Load load{};
     std::optional<Save> save;
@@ -161,24 +150,21 @@ public:
     Pin pin{};
     std::optional<Error> failure; // of the store, before a logout
 
-    // A flow of any kind, to its end.
+    // Runs a flow of any kind to its end.
     Finish run(Flow& flow);
 
 private:
-    // What all workers know of a part: when to ask, and why it failed.
+    // A document as all workers share it: its schedule and last error.
+    template <class T>
     struct Known {
+        Document<T> document;
         Schedule schedule;
-        Check learnt{Ok{}};
-    };
-
-    // The end of a flow.
-    struct Ended {
-        std::vector<std::string> lines;
-        Time until;
+        std::optional<Error> error;
     };
 
     Answer perform(const Fetch& step);
-    Answer perform(const Learn& step);
+    Answer perform(const NeedMetadata& step);
+    Answer perform(const NeedKeys& step);
     Answer perform(const Charge& step);
     Answer perform(const Acquire& step);
     Answer perform(const Load& step);
@@ -194,24 +180,20 @@ private:
     Result<HttpResponse> answer_token() const;
     Result<HttpResponse> answer_refresh() const;
     std::string id_token(const Members& more) const;
-    Check judge(const char* step);
-    Loaded peek(const Load& step) const;
-    TimeMs revoked_at(const std::vector<std::string>& keys) const;
-    Check learn(const Learn& wanted);
-    Check ask_for(Part part, Known& known);
+    template <class T, class Parse>
+    void fetch(
+        Known<T>& known, const Result<HttpResponse>& response, Parse parse);
 
-    Known metadata_;
-    Known keys_;
-    std::map<std::string, Ended> ended_;
-    std::optional<Acquire> ours_; // that the flow has acquired
+    Known<Metadata> metadata_;
+    Known<KeySet> keys_;
     std::string target_;
     std::string cookies_;
 };
 
-// "word: sentence" of a failed flow, and what no failure may leave behind.
+// "word: sentence" of a failed flow; reports a session, cookies or a location.
 std::string complaint(const Finish& finish);
 
-// The Set-Cookie value of that cookie, empty if there is none.
+// The Set-Cookie value of a cookie; empty if there is none.
 std::string cookie_of(
     const std::vector<std::string>& set_cookies, std::string_view name);
 

@@ -1,32 +1,33 @@
-// Sessions as a login begins them, without the login.
+// Sessions as a login creates them, without the login.
 #pragma once
 
-#include "oidc/session.h"
+#include "oidc/cookie_content.h"
+#include "oidc/session_seal.h"
 #include "support/play.h"
 
 #include <gtest/gtest.h>
 
 namespace oidc::test {
 
-// Whose needs have their mark.
+// A provider with a needs digest.
 inline Provider provider_of(Client client, char master = 1)
 {
     client.needs_digest = digest_of_needs(client.needs);
-    Provider provider;
     Secret masters[] = {master_key(master)};
-    provider.configure(std::move(client), masters);
-    return provider;
+    return Provider(std::move(client), masters);
 }
 
-// A good ID token but for these claims.
+// A good ID token except for these claims.
 inline std::optional<IdToken> token_of(
     const Provider& provider, const Members& claims = {})
 {
     auto keys = KeySet::parse(key_set({Signer::ed25519().jwk()}));
+    auto payload = object(changed(example_claims(noon), claims));
+    auto parsed = Json::parse(payload);
+    auto subject = (*parsed)["sub"].string().value_or("");
     auto token =
-        IdToken::verify(Signer::ed25519().sign("EdDSA",
-                            object(changed(example_claims(noon), claims))),
-            {provider.client(), *keys, std::nullopt, "", noon});
+        IdToken::verify_refresh(Signer::ed25519().sign("EdDSA", payload),
+            {provider.client(), *keys, subject, "", noon});
     EXPECT_EQ(complaint(token), "");
     return std::move(*token);
 }
@@ -41,7 +42,7 @@ inline std::optional<UserInfo> userinfo_of(
     return std::move(*info);
 }
 
-// The judgement of what a cookie or a store gave, where nothing is revoked.
+// The session of a cookie or a store, accepted if nothing is revoked.
 inline std::optional<Session> accepted(std::optional<OpenedSession> opened,
     const Provider& provider, Time now = noon)
 {
@@ -54,10 +55,11 @@ inline std::optional<Session> accepted(std::optional<OpenedSession> opened,
 inline std::optional<Session> accepted(
     const std::string& value, const Provider& provider, Time now = noon)
 {
-    return accepted(Opened::from_value(value, provider).session, provider, now);
+    return accepted(
+        CookieContent::from_value(value, provider).session, provider, now);
 }
 
-// Begun at noon and 7 milliseconds.
+// A session that begins at noon and 7 milliseconds.
 inline Session begin(const Provider& provider, const Members& claims = {},
     const Tokens& tokens = {"", "at-1", "", 0s},
     const std::optional<UserInfo>& userinfo = {})

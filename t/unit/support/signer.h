@@ -1,5 +1,5 @@
-// Keys that sign, by OpenSSL alone: what the tests' provider does and the
-// code under test never does.
+// Keys that sign with OpenSSL only: the tests' provider uses them, the code
+// under test does not.
 #pragma once
 
 #include <memory>
@@ -18,17 +18,17 @@ public:
     static const Signer& ed25519();
     static Signer secret(std::string bytes);
 
-    // The public key as a JWK; `members`, JSON like "kid":"a", come after.
+    // The public key as a JWK, followed by `members`, JSON like "kid":"a".
     std::string jwk(std::string_view members = "") const;
 
-    // The key itself.
+    // The private key.
     std::string pem() const;
 
     // A compact JWS. The header is {"alg":alg} and `members`, as in jwk().
     std::string sign(std::string_view alg, std::string_view payload,
         std::string_view members = "") const;
 
-    // As above with every part given, however wrong.
+    // As above with every part given, valid or not.
     std::string sign_parts(std::string_view alg, std::string_view header,
         std::string_view payload) const;
 

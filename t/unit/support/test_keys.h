@@ -1,6 +1,6 @@
 // TEST KEYS, made for these tests and published with them: they protect
-// nothing. RSA 2048, private, DER (PKCS #1) in base64url; keys of the other
-// kinds are made at run time, RSA would take too long.
+// nothing. RSA 2048, private, DER (PKCS #1) in base64url. Other keys are made
+// at run time, which would take too long for RSA.
 #pragma once
 
 #include <string_view>

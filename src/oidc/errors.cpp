@@ -1,0 +1,96 @@
+#include "oidc/errors.h"
+
+#include <algorithm>
+#include <array>
+
+namespace oidc {
+namespace {
+
+using enum Level;
+
+struct FamilyRow {
+    Family family;
+    int status;
+    Level level;
+};
+
+constexpr FamilyRow families[] = {
+    {Family::internal, 500, error},
+    {Family::request, 400, warn},
+    {Family::provider, 400, error},
+    {Family::token, 403, error},
+    {Family::upstream, 502, error},
+    {Family::store, 503, error},
+};
+
+struct Exception {
+    Errc code;
+    int status;
+    Level level;
+};
+
+constexpr Exception exceptions[] = {
+    {Errc::login_limit, 429, warn},
+    {Errc::logout_limit, 429, warn},
+    // Not requested by the user: a prefetch, or a part of a page.
+    {Errc::login_unasked, 503, warn},
+    {Errc::logout_unasked, 503, warn},
+    // A mix-up of issuers, or a configuration that allows one: for the
+    // operator.
+    {Errc::callback_issuer, 400, error},
+    // Usually the user's own decision.
+    {Errc::provider_access_denied, 403, warn},
+    {Errc::upstream_timeout, 504, error},
+};
+
+constexpr Fault make_fault(Family family, Errc code, std::string_view word)
+{
+    for (const auto& row : exceptions) {
+        if (row.code == code) {
+            return {code, word, row.status, row.level};
+        }
+    }
+    const auto& row = *std::find_if(std::begin(families), std::end(families),
+        [&](const FamilyRow& row) { return row.family == family; });
+    return {code, word, row.status, row.level};
+}
+
+#define OIDC_FAULT(family, word) make_fault(Family::family, Errc::word, #word),
+constexpr Fault faults[] = {OIDC_ERRORS(OIDC_FAULT)};
+#undef OIDC_FAULT
+
+}
+
+const Fault& fault(Errc code)
+{
+    return faults[static_cast<std::size_t>(code)];
+}
+
+Errc provider_errc(std::string_view name)
+{
+    constexpr std::string_view family = "provider_";
+
+    for (const auto& row : faults) {
+        if (row.word.starts_with(family) &&
+            row.word.substr(family.size()) == name) {
+            return row.code;
+        }
+    }
+    return Errc::provider_error;
+}
+
+bool wants_newer_keys(const Error& error)
+{
+    constexpr Errc codes[] = {
+        Errc::id_token_key,
+        Errc::id_token_signature,
+        Errc::userinfo_key,
+        Errc::userinfo_signature,
+        Errc::logout_token_key,
+        Errc::logout_token_signature,
+    };
+    return std::find(std::begin(codes), std::end(codes), error.code) !=
+        std::end(codes);
+}
+
+}
