@@ -1,23 +1,15 @@
 #!/usr/bin/perl
 
-# Tests for the gate as one of nginx's access modules: with satisfy and the others of them, in every kind
-# of location, against every kind of request. Nobody without a session reaches the application.
+# Tests for the gate among nginx's access modules: with satisfy and the other modules, in every kind of
+# location, for every kind of request. No request without a session reaches the application.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-use MIME::Base64 qw/ encode_base64 /;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
-use Test::OIDC;
-use Time::HiRes qw/ sleep /;
+use MIME::Base64 qw/ encode_base64 /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl access auth_basic auth_request limit_req map proxy/)
     ->has(qw/rewrite ssi socket_ssl/)->plan(193);
@@ -31,40 +23,14 @@ my $http2 = $t->has_module('http_v2') ? 'http2' : '';
 certificate_authority($t, 'ca')->issue('nginx', names => ['localhost', 'app.example.com']);
 
 $t->write_file('passwords', "user:{PLAIN}password\n");
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%HTTP2%%/$http2/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(
+    default_provider('one'),
+    default_provider('two', '', issuer => 'http://127.0.0.1:8082'),
+    default_provider('cold', 'redirect_uri /cold_callback', issuer => 'http://127.0.0.1:8083'),
+    <<'EOF' =~ s/%%HTTP2%%/$http2/r));
     limit_req_zone  $server_port zone=limit:64k rate=1r/m;
     log_format      backend '$request_uri user=$http_x_user';
     proxy_set_header X-User $oidc_claim_sub;
-
-    oidc_provider one {
-        issuer        "http://127.0.0.1:8081";
-        client_id     "client";
-        client_secret "secret-of-at-least-thirty-two-bytes";
-    }
-
-    oidc_provider two {
-        issuer        "http://127.0.0.1:8082";
-        client_id     "client";
-        client_secret "secret-of-at-least-thirty-two-bytes";
-    }
-
-    oidc_provider cold {
-        issuer        "http://127.0.0.1:8083";
-        client_id     "client";
-        client_secret "secret-of-at-least-thirty-two-bytes";
-        redirect_uri  /cold_callback;
-    }
 
     map $host $tenant {
         a.localhost     one;
@@ -156,17 +122,17 @@ http {
 
         # auth_request
 
-        location /asked/yes {
-            auth_request /ask/yes;
+        location /checked/yes {
+            auth_request /check/yes;
             proxy_pass http://127.0.0.1:8084;
         }
 
-        location /asked/no {
-            auth_request /ask/no;
+        location /checked/no {
+            auth_request /check/no;
             proxy_pass http://127.0.0.1:8084;
         }
 
-        location /ask/ {
+        location /check/ {
             internal;
             proxy_pass http://127.0.0.1:8084;
         }
@@ -188,7 +154,7 @@ http {
             }
         }
 
-        # ways from one location to another
+        # from one location to another
 
         location /if {
             if ($arg_a) {
@@ -296,7 +262,7 @@ http {
         }
     }
 
-    # How the browser sees us
+    # The origin as the browser sees it
 
     server {
         listen      127.0.0.1:8443 ssl;
@@ -372,12 +338,10 @@ http {
             return 200 "secret";
         }
 
-        location /ask/no {
+        location /check/no {
             return 403;
         }
     }
-}
-
 EOF
 
 mkdir $t->testdir . "/$_" for qw/ from from\/ssi from\/index /;
@@ -389,7 +353,7 @@ my $authorize = qr/^\Q${\ $op->issuer }\E\/authorize\?/;
 my $host = 'localhost:' . port(8080);
 my $big = 'x' x 100_000;
 
-# The first request of all, whose body is larger than what the location takes.
+# The very first request, with a body larger than the location accepts.
 
 refused('first request, a large POST', browser()->post('/anonymous', $big));
 refused('large POST where the location takes little', browser()->post('/dav', $big),
@@ -411,7 +375,7 @@ passed('satisfy any, denied address, logged in', $user->get('/any/deny'));
 
 $res = browser()->get('/any/basic/anonymous');
 refused('satisfy any, no password', $res);
-ok(!exists $res->{headers}{'www-authenticate'}, 'satisfy any, no password: it is not asked for');
+ok(!exists $res->{headers}{'www-authenticate'}, 'satisfy any, no password: no WWW-Authenticate');
 refused('satisfy any, wrong password', browser()->get('/any/basic/anonymous', %wrong));
 passed('satisfy any, password', browser()->get('/any/basic', %password), '');
 passed('satisfy any, logged in', $user->get('/any/basic'));
@@ -423,24 +387,24 @@ refused('satisfy all, allowed address', browser()->get('/all/allow/anonymous'));
 passed('satisfy all, allowed address, logged in', $user->get('/all/allow'));
 refused('satisfy all, denied address', browser()->get('/all/deny/anonymous'), undef, 403);
 refused('satisfy all, denied address, logged in', $user->get('/all/deny/anonymous'), undef, 403);
-refused('satisfy all, denied address, provider not asked yet',
+refused('satisfy all, denied address, provider without metadata',
     browser()->get('/all/deny_cold/anonymous'), undef, 403);
 refused('satisfy all, no password', browser()->get('/all/basic/anonymous'), undef, 401);
 refused('satisfy all, no password, logged in', $user->get('/all/basic/anonymous'), undef, 401);
 refused('satisfy all, password', browser()->get('/all/basic/anonymous', %password));
 passed('satisfy all, password, logged in', $user->get('/all/basic', %password));
-is($cold->count, 0, 'no provider is asked for who is let in or denied without it');
+is($cold->count, 0, 'no request to a provider if another module decides');
 
 refused('limit_req, within', browser()->get('/limited/anonymous'));
 refused('limit_req, beyond', browser()->get('/limited/anonymous'), undef, 503);
 
 # auth_request
 
-refused('auth_request', browser()->get('/asked/yes?anonymous'));
-is(scalar(backend_log($t, qr{^/ask/})), 0, 'auth_request asks nobody for the anonymous');
-passed('auth_request, logged in', $user->get('/asked/yes'));
-is((backend_log($t, qr{^/ask/yes|^/asked/yes}))[-2], '/ask/yes user=alice', 'auth_request knows the user');
-is($user->get('/asked/no')->{status}, 403, 'auth_request denies, logged in');
+refused('auth_request', browser()->get('/checked/yes?anonymous'));
+is(scalar(backend_log($t, qr{^/check/})), 0, 'auth_request makes no subrequest without a session');
+passed('auth_request, logged in', $user->get('/checked/yes'));
+is((backend_log($t, qr{^/check/yes|^/checked/yes}))[-2], '/check/yes user=alice', 'auth_request knows the user');
+is($user->get('/checked/no')->{status}, 403, 'auth_request denies, logged in');
 
 # off, inheritance, modes
 
@@ -482,19 +446,19 @@ refused('session of the first provider for the second', $at{b}->get('/anonymous'
 passed('session of the same provider at another host', $at{b}->get('/page', headers =>
     { Cookie => "NGX_OIDC_SESSION=$cookie_a; NGX_OIDC_SESSION=$cookie_b" }), 'bob');
 
-# Ways from one location to another
+# From one location to another
 
 refused($_, browser()->get("$_?anonymous")) for qw{
     /try/x /from/try/x /from/rewrite/x /from/error_page/x /from/named/x /from/accel/x /from/index/ /if
     /if?a=1& /page.html };
 is(browser()->get('/to/open/x')->{status}, 200, 'a rewrite to an open location is open');
-is(browser()->get('/return')->{body}, 'before the gate', 'return comes before every access module');
+is(browser()->get('/return')->{body}, 'before the gate', 'return runs before every access module');
 is($user->get('/from/rewrite/x')->{body}, 'secret uri=/secret user=alice;', 'rewrite, logged in');
-is($user->get('/try/x')->{body}, 'secret uri=/try/x user=;', 'a named location that says off, logged in');
+is($user->get('/try/x')->{body}, 'secret uri=/try/x user=;', 'a named location with auth_oidc off, logged in');
 like(browser()->get('/from/ssi/page.html')->{body}, qr/^secret uri=\/included user=;$/,
-    'a subrequest is let through without a user, as by every access module');
+    'a subrequest without a session is allowed, as by every access module');
 
-# How a path can be written. Status 200 is one of the open location.
+# Forms of a path. Status 200 is that of the open location.
 
 my %path = (
     '/secret' => 302, '//secret' => 302, '/./secret' => 302, '/%73ecret' => 302, '/SECRET' => 302,
@@ -519,7 +483,7 @@ for my $path (sort keys %path) {
         "$path{$path} ", "path $path");
 }
 
-# How a request can be made
+# Forms of a request
 
 for my $method (qw/ HEAD POST PUT DELETE OPTIONS PATCH PROPFIND FOO /) {
     $res = browser()->request($method, '/anonymous');
@@ -592,7 +556,7 @@ for (sort keys %host) {
 log_mark($t);
 browser()->raw("GET /anonymous HTTP/1.1\r\nHost: a!localhost\r\nConnection: close\r\n\r\n");
 ok(log_has($t, qr{oidc: .*"http://a!localhost".* while beginning a login, provider "one"}),
-    'an odd Host is logged');
+    'an invalid Host is logged');
 
 # Connections
 
@@ -602,12 +566,12 @@ my $pipeline = join '', map { "GET $_->[0] HTTP/1.1\r\nHost: localhost\r\n"
     ['/verify/page'];
 my $answers = http($pipeline . "GET /verify/page HTTP/1.0\r\n\r\n");
 is(join(' ', $answers =~ /HTTP\/1.1 \d+|user=\w*/g) =~ s/HTTP\/1.1 //gr,
-    '302 200 user= 200 user=alice 302 200 user= 200 user=', 'pipelined requests have nothing in common');
+    '302 200 user= 200 user=alice 302 200 user= 200 user=', 'pipelined requests are independent');
 
 $answers = http("GET /cold/anonymous HTTP/1.1\r\nHost: localhost\r\n\r\n"
     . "GET /open/page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 like($answers, qr/^HTTP\/1.1 302 .*^HTTP\/1.1 200 .*user=;$/ms,
-    'a request behind one for which the provider has to be asked');
+    'a request pipelined after one that waits for metadata');
 
 SKIP: {
     my ($curl) = grep { -x } map { "$_/curl" } split /:/, $ENV{PATH};
@@ -620,7 +584,7 @@ SKIP: {
     like($fetch->(), qr/^HTTP\/2 302 .*^location: http:\/\/127.0.0.1:\d+\/authorize/ms, 'HTTP/2');
     like($fetch->('Cookie: a=b', "Cookie: NGX_OIDC_SESSION=" . $user->cookie('NGX_OIDC_SESSION'), 'Cookie: c'),
         qr/^HTTP\/2 200 .*user=alice;/ms, 'HTTP/2, cookies in several fields');
-    like($fetch->('Cookie: NGX_OIDC_SESSION=x'), qr/^HTTP\/2 302 /, 'HTTP/2, a cookie that is no session');
+    like($fetch->('Cookie: NGX_OIDC_SESSION=x'), qr/^HTTP\/2 302 /, 'HTTP/2, an invalid session cookie');
 }
 
 # https
@@ -638,7 +602,7 @@ for (['variables', '/page'], ['a constant', '/constant']) {
     $res = browser(base => $app)->get($path);
     is(query($res->{location})->{redirect_uri}, "$app/oidc_callback", "oidc_base_url of $name");
     like($res->{set_cookie}[0], qr/^__Host-NGX_OIDC_SESSION_login_.*; Secure$/,
-        "oidc_base_url of $name: the login's cookie");
+        "oidc_base_url of $name: the login cookie");
 }
 $res = login('/page', base => $app);
 passed('oidc_base_url of variables', $res);
@@ -647,19 +611,19 @@ secure('oidc_base_url of variables', $res);
 refused('oidc_base_url of variables that give no URL',
     browser(base => 'http://localhost:' . port(8085))->get('/anonymous'), undef, 400);
 
-# Open locations and live sessions need no provider.
+# Open locations and valid sessions need no provider.
 
 $op->stop;
 passed('open location, provider down', browser()->get('/open/page'), '');
 passed('session, provider down', $user->get('/page'));
 $op->start;
 
-is(join("\n", backend_log($t, qr/anonymous|user=$/i, qr{^/(?:any|open|page|verify|ask|accel|included|secret)})),
-    '', 'nobody without a session reached the application');
+is(join("\n", backend_log($t, qr/anonymous|user=$/i, qr{^/(?:any|open|page|verify|check|accel|included|secret)})),
+    '', 'no request without a session reached the application');
 
 # ------------------------------------------------------------------------------------------------------
 
-# Not let in: sent to a provider, or an error without a login.
+# Refused: redirected to the provider, or an error without a login.
 sub refused {
     my ($name, $answer, $location, $status) = @_;
 
@@ -689,10 +653,9 @@ sub secure {
     like($session, qr/^__Host-NGX_OIDC_SESSION=.*; Secure$/, "$name: session cookie");
 }
 
-# Lines of the application's log that match, but for some.
+# Lines of the application's log that match, except those of $but. The only worker writes them before the gate answers.
 sub backend_log {
     my ($t, $re, $but) = @_;
 
-    sleep 0.05;
     return grep { /$re/ && (!$but || $_ !~ $but) } split /\n/, $t->read_file('backend.log');
 }

@@ -1,61 +1,49 @@
 #!/usr/bin/perl
 
-# Tests for what a failure gets: its status, its word in $oidc_error, one line in the error log that says
-# which provider, what step and why, a page that error_page can replace, and no secret anywhere.
+# Tests for failures: each has its status, its word in $oidc_error, one line in the error log with provider,
+# action and reason, a page that error_page can replace, and no secret anywhere.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
+use Test::OIDC::Clock;
+
 use Test::OIDC;
-use Time::HiRes qw/ sleep time /;
+use Test::OIDC::Site qw/ http_conf oidc_provider /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(283);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
+my $clock = Test::OIDC::Clock->new($t);
+$t->plan(283);
 
 my $op = provider($t, 8081, client_id => 'client');
+$clock->follow($op);
 
-# Each is at /NAME/, with a cookie NAME and a callback /callback/NAME. Those with a number know only as
-# much of the provider as is not broken when they are used: one for each case, since a provider that
-# failed twice is not asked again for a while.
+# Each is at /NAME/, with a cookie NAME and a callback /callback/NAME. Those with a number are for one case
+# each: they have no document that the case breaks, and a provider that failed twice is not requested again
+# for a while.
 my %provider = (
     (map { ("fresh_$_" => '') } 1 .. 8),
     (map { ("keyless_$_" => '') } 1 .. 3),
     methods => '',
     main => '',
-    silent => 'read_timeout 500ms;',
-    slow => 'read_timeout 500ms;',
-    brief => 'pre_auth_timeout 1s;',
-    large => 'session_claims all; session_store cookie;',
-    closed => 'issuer http://127.0.0.1:8082;',
-    elsewhere => 'redirect_uri https://login.example.com/callback/elsewhere;',
+    silent => SHORT_TIMEOUTS,
+    slow => SHORT_TIMEOUTS,
+    brief => 'pre_auth_timeout 1m',
+    large => 'session_claims all; session_store cookie',
+    closed => '',
+    elsewhere => '',
+);
+my %changes = (
+    closed => { issuer => 'http://127.0.0.1:8082' },
+    elsewhere => { redirect_uri => 'https://login.example.com/callback/elsewhere' },
 );
 
-my $providers = join '', map { provider_block($_, $provider{$_}) } sort keys %provider;
 my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8083; }\n" }
     sort keys %provider;
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r =~ s/%%LOCATIONS%%/$locations/gr);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    %%PROVIDERS%%
-
+$t->write_file_expand('nginx.conf', http_conf(
+    (map { oidc_provider($_, $provider{$_}, %{ $changes{$_} || {} }) } sort keys %provider),
+    <<'EOF' =~ s/%%LOCATIONS%%/$locations/gr));
     add_header X-Error       $oidc_error always;
     add_header X-Description $oidc_error_description always;
 
@@ -101,19 +89,12 @@ http {
             return 200 "sorry: $oidc_error";
         }
     }
-}
-
 EOF
 
 $t->run();
 
 my (@secrets, %seen);
 my $secret = 'secret-of-at-least-thirty-two-bytes';
-
-# A login that takes too long meanwhile.
-my $late = browser();
-my $late_callback = callback_of($late, '/brief/');
-my $late_since = time;
 
 my $discovery = '/.well-known/openid-configuration';
 my $http = qr/http:\/\/127\.0\.0\.1:\d+/;
@@ -246,16 +227,18 @@ fails($t, $op, 'main', @$_) for (
 fails($t, $op, 'large', 'session too large', { id_token => { claims => { filler => 'x' x 8000 } } },
     '500 session_too_large', 'error', qr/session needs \d+ bytes of cookies, .*large_client_header_buffers .*/);
 
-# A login that took too long is no failure: its page begins another one.
+# An expired login is no failure: its page begins another one.
 
-wait_after($late_since);
+my $late = browser();
+my $late_callback = callback_of($late, '/brief/');
+$clock->advance(61);
 log_mark($t);
-my $again = $late->get($late_callback);
-like($again->{location}, qr/\/callback\/brief\?state=[^&]+$/, 'too late, and without its cookie');
-is($late->follow($again)->{headers}{location}, '/brief/', 'too late: to the page');
-is(scalar(error_log_lines($t, qr/ oidc: /)), 0, 'too late: nothing is logged');
+my $again = $late->clear->get($late_callback);
+like($again->{location}, qr/\/callback\/brief\?state=[^&]+$/, 'expired, without its cookie');
+is($late->follow($again)->{headers}{location}, '/brief/', 'expired: to the page');
+is(scalar(error_log_lines($t, qr/ oidc: /)), 0, 'expired: nothing is logged');
 
-# Failures that begin with the browser
+# Failures caused by the browser
 
 log_mark($t);
 my $first = browser();
@@ -288,12 +271,12 @@ refuses($t, 'main', 'state used before', $first->get($callback),
     '400 state_used', 'warn', qr/client sent a state that was used before/);
 is($op->count('/token'), 0, 'state used before, no token request');
 
-# Nor is a lost cookie one, unless the browser keeps none at all.
+# A lost cookie is no failure, either, unless the browser keeps none at all.
 
 my $lost = browser();
 $callback = callback_of($lost, '/main/');
 $again = $lost->clear->get($callback);
-like($again->{location}, qr/\/callback\/main\?state=[^&]+$/, 'a lost cookie, and is asked for another one');
+like($again->{location}, qr/\/callback\/main\?state=[^&]+$/, 'a lost cookie: redirect to the callback with the state alone');
 log_mark($t);
 refuses($t, 'main', 'a lost cookie, and the other one too', $lost->clear->follow($again),
     '400 state_cookie', 'warn', qr/client sent a state without a login cookie/);
@@ -303,7 +286,7 @@ my $answer = browser()->raw("GET /main/ HTTP/1.1\r\nHost: local!host\r\nConnecti
 refuses($t, 'main', 'a Host that is none', $answer, '400 request_host', 'warn', qr/.*"http:\/\/local!host".*/,
     'beginning a login');
 
-# A browser that logs in again and again, and keeps no session.
+# A browser that logs in repeatedly and keeps no session.
 
 my ($looping, $paged) = (browser(), browser(base => 'http://page.localhost:' . port(8080)));
 for my $circles ($looping, $paged) {
@@ -314,52 +297,42 @@ log_mark($t);
 $answer = $looping->forget('main')->get('/main/');
 refuses($t, 'main', 'a sixth', $answer, '400 login_loop', 'warn',
     qr/client made 5 login attempts without sending a session cookie/, 'beginning a login');
-like($answer->{body}, qr/The login keeps repeating.*cookies/s, 'a page that names the cause');
-is($answer->{headers}{'content-type'}, 'text/html', 'as HTML');
-is($paged->forget('main')->get('/main/')->{body}, 'sorry: ', 'an error_page goes before it');
+like($answer->{body}, qr/The login keeps repeating.*cookies/s, 'a loop: a page that names the cause');
+is($answer->{headers}{'content-type'}, 'text/html', 'a loop: Content-Type');
+is($paged->forget('main')->get('/main/')->{body}, 'sorry: ', 'a loop: error_page replaces the page');
 is($looping->forget('main_login_rounds')->login('/main/')->{body}, 'application',
-    'after a while it may try again');
+    'a loop: a login succeeds after a while');
 
-# A failure leaves nothing behind.
+# A failure has no lasting effect.
 
 my $well = browser();
 is($well->login('/main/')->{body}, 'application', 'after all failures a login succeeds');
 $callback = callback_of($first->clear, '/main/');
 $op->set(id_token => { signature => 'flip' });
-is($first->get($callback)->{status}, 403, 'a failure');
+is($first->get($callback)->{status}, 403, 'a failed login');
 $op->reset;
-is($first->get('/main/')->{status}, 302, 'a failure leaves no session');
-is($first->login('/main/')->{body}, 'application', 'and the next login succeeds');
+is($first->get('/main/')->{status}, 302, 'a failed login leaves no session');
+is($first->login('/main/')->{body}, 'application', 'a failed login: the next one succeeds');
 
 # Secrets
 
 remember($op, $well, $first, $late, $lost);
-cmp_ok(scalar(@secrets), '>', 200, 'secrets were seen');
+cmp_ok(scalar(@secrets), '>', 200, 'the secrets are known');
 
-# An entry of debug level may be of several lines.
+# An entry of debug level may have several lines.
 my $error_log = join '', grep { !/^\S+ \S+ \[debug\]/ }
     split m{^(?=\d{4}/\d\d/\d\d )}m, $t->read_file('error.log');
 my $access_log = $t->read_file('combined.log');
 is(join(' ', grep { index($error_log, $_) >= 0 } $secret, @secrets), '', 'no secret in the error log');
 is(join(' ', grep { index($access_log, $_) >= 0 } $secret, @secrets), '', 'no secret in the access log');
 like($access_log, qr/"GET \/callback\/main HTTP\/1\.1" 302 /, 'a callback is logged');
-unlike($access_log, qr/\/callback\/\w+\?/, 'without its query');
-unlike($error_log, qr/\/callback\/\w+\?/, 'in no log');
-like($access_log, qr/"GET \/main\/\?page HTTP/, 'as other queries are');
+unlike($access_log, qr/\/callback\/\w+\?/, 'a callback is logged without its query');
+unlike($error_log, qr/\/callback\/\w+\?/, 'no query of a callback in any log');
+like($access_log, qr/"GET \/main\/\?page HTTP/, 'other queries are logged');
 
 # ------------------------------------------------------------------------------------------------------
 
-sub provider_block {
-    my ($name, $directives) = @_;
-
-    my %right = (issuer => 'http://127.0.0.1:8081', client_id => 'client', cookie_name => $name,
-        client_secret => 'secret-of-at-least-thirty-two-bytes', redirect_uri => "/callback/$name");
-    my $right = join ' ', map { "$_ $right{$_};" } grep { $directives !~ /\b$_\b/ } sort keys %right;
-
-    return "oidc_provider $name {\n$right $directives\n}\n";
-}
-
-# One login that is to fail, seen without and with an error_page.
+# One login that has to fail, without and with an error_page.
 sub fails {
     my ($t, $op, $provider, $name, $knobs, $status, $level, $sentence) = @_;
 
@@ -396,14 +369,7 @@ sub refuses {
         "$name: log");
 }
 
-# Until what is good for a second has ended.
-sub wait_after {
-    my ($since) = @_;
-
-    sleep 0.05 while time < $since + 1.1;
-}
-
-# The URL at which the provider sends a browser back.
+# The callback URL to which the provider redirects a browser.
 sub callback_of {
     my ($browser, $page) = @_;
 
@@ -413,7 +379,7 @@ sub callback_of {
     return $answer->{location};
 }
 
-# What only provider, nginx and this browser may know.
+# Secrets of the provider, nginx and this browser.
 sub remember {
     my ($op, @browsers) = @_;
 

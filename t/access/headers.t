@@ -1,45 +1,21 @@
 #!/usr/bin/perl
 
-# Tests for identity headers: what the application reads is from the session or absent, whatever the client
-# sends under the same name; and nothing that the client sends reaches the provider.
+# Tests for identity headers: the application gets values of the session or none, whatever the client sends
+# under the same name; and nothing that the client sends reaches the provider.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-use IO::Socket::INET;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
-use Test::OIDC;
+use IO::Socket::INET;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http access map proxy rewrite/)->plan(60);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider idp {
-        issuer        "http://127.0.0.1:8081";
-        client_id     "client";
-        client_secret "secret-of-at-least-thirty-two-bytes";
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(default_provider('idp'), <<'EOF'));
     map $oidc_claim_sub $role {
         alice   admin;
         default "";
@@ -106,18 +82,16 @@ http {
             proxy_pass http://127.0.0.1:8082;
         }
     }
-}
-
 EOF
 
-# The application answers with the header fields it got.
+# The application returns the header fields that it got.
 $t->run_daemon(sub { echo(@_) }, port(8082));
 $t->waitforsocket('127.0.0.1:' . port(8082)) or die 'no application';
 $t->run();
 
 my %forged = map { $_ => 'mallory' } qw/ X-User X-Email X-Phone X-Role X-Auth /;
 
-# [place, cookies of a user?, what the application gets]
+# [location, with a session?, the header fields that the application gets]
 my $user = { 'x-user' => 'alice', 'x-email' => 'alice@example.com', 'x-role' => 'admin', 'x-auth' => '1' };
 my $nobody = { 'x-auth' => '0' };
 
@@ -151,14 +125,14 @@ for (@cases) {
         $expected, "$name, forged with underscores, which nginx drops");
 }
 
-# With underscores_in_headers the client's field arrives, as every other of its own, beside ours.
+# With underscores_in_headers the client's X_User arrives unchanged beside ours.
 my $lax = browser(base => 'http://underscores.localhost:' . port(8080));
 $lax->login('/page');
 my $res = $lax->get('/page', headers => { X_User => 'mallory' });
 is_deeply(identity($res), $user, 'underscores_in_headers');
 like($res->{body}, qr/^X_User: mallory$/m, 'underscores_in_headers, the field of the client');
 
-# Claims that hold no fit text, or are not there, leave no way for the client's.
+# Claims that are unusable or missing do not let the client's field through.
 for (['email', "line\nbreak"], ['email', undef], ['sub', 'mallory@example.com']) {
     my ($claim, $value) = @$_;
     $op->set(user => { sub => 'alice', email => 'x', $claim => $value });
@@ -168,7 +142,7 @@ for (['email', "line\nbreak"], ['email', undef], ['sub', 'mallory@example.com'])
 }
 $op->reset;
 
-# The provider hears nothing of the client.
+# Nothing of the client reaches the provider.
 
 my $browser = browser();
 my %private = (
@@ -184,15 +158,15 @@ is($browser->get($callback, headers => \%private)->{status}, 302, 'logged in wit
 my ($token) = $op->requests('/token');
 is(join(' ', sort keys %{ $token->{headers} }),
     'accept accept-encoding authorization connection content-length content-type host user-agent',
-    'fields of the token request');
-unlike("$token->{head} $token->{body}", qr/private|Mozilla/, 'and what they hold');
+    'header fields of the token request');
+unlike("$token->{head} $token->{body}", qr/private|Mozilla/, 'header values of the token request');
 
 $alice->get('/page', headers => \%private);
-is($op->count, 1, 'a logged-in request with private headers makes none');
+is($op->count, 1, 'a logged-in request with private headers makes no request to the provider');
 
 # ------------------------------------------------------------------------------------------------------
 
-# The identity fields that the application got, and how often each.
+# The identity fields that the application got, with their number.
 sub identity {
     my ($answer) = @_;
 

@@ -1,29 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for what nobody but the module sees of a request to a provider's path: the query of one that nginx
-# itself refuses, before any phase, and the body of a form. Neither stands in the access log, and an
-# error_page that leads to an upstream sends it nothing, and no length of what nobody sends.
+# Tests for data that only the module may see of a request to a provider's path: the query of one that nginx
+# itself refuses before any phase, and the body of a form. Neither is in the access log; an error_page that
+# leads to an upstream sends it neither, and no Content-Length of an unsent body.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Socket::INET ();
-use Test::Nginx;
+use Time::HiRes qw/ sleep time /;
+
 use Test::OIDC;
 use Test::OIDC::H2;
 use Test::OIDC::Site;
 use Test::OIDC::URL qw/ html_unescape query_string /;
-use Time::HiRes qw/ sleep time /;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-use constant PATIENCE => 20;    # seconds, for a line of the log
 
 my $form = 'application/x-www-form-urlencoded';
 my $secret = 'code=seCRet&state=seCRet&iss=seCRet&sid=seCRet';
@@ -32,7 +22,7 @@ my $large = 'X-Large: ' . 'x' x 9000 . "\r\n";
 my $pad = 'x' x 9000;
 my $path = '/callback/posts';
 
-# What is wrong, the bytes of the request, the status in the log, and the request line that it has.
+# The fault, the bytes of the request, the status in the log, and the logged request line.
 my @refused = (
     ['a large header', "GET $path?$secret HTTP/1.1\r\n$host$large\r\n", 400, "GET $path HTTP/1.1"],
     ['a large header before any Host', "GET $path?$secret HTTP/1.1\r\n$large$host\r\n", 400, "GET $path HTTP/1.1"],
@@ -58,36 +48,36 @@ my @refused = (
     ['a back-channel logout', "GET /back?$secret HTTP/1.1\r\n$host$large\r\n", 400, 'GET /back HTTP/1.1'],
 );
 
-# What it is, the request, its status, and the query that stays.
+# The case, the request, its status, and the query that is logged.
 my @kept = (
     ['a page', "GET /page?a=b HTTP/1.1\r\n$host$large\r\n", 400, '?a=b'],
     ['a page below a callback', "GET $path/more?a=b HTTP/1.1\r\n$host$large\r\n", 400, '?a=b'],
     ['a page of that path, in a server without the provider',
         "GET $path?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 200, '?a=b'],
-    ['the same, which leads on', "GET /back?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 200, '?a=b'],
-    ['the same, which is an error', "GET /front?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 404,
+    ['the same, with a redirect', "GET /back?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 200, '?a=b'],
+    ['the same, with an error', "GET /front?a=b HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 404,
         '?a=b'],
 );
 
-# The port of a server, and what its error_page for 400 is.
-my @pages = ([8080, 'a path, which is asked for by GET'], [8083, 'a name, which gets the POST']);
+# The port of a server, and the error_page for 400.
+my @pages = ([8080, 'a path, requested by GET'], [8083, 'a name, which gets the POST']);
 
-# A body that is posted to a callback and cannot end well.
+# A body posted to a callback that is refused.
 my @bodies = (
     ['a form', $secret],
-    ['a form that goes into a file', "$secret&pad=" . 'x' x 5000],
+    ['a form buffered in a file', "$secret&pad=" . 'x' x 5000],
     ['a form in chunks', $secret, 16],
-    ['a form in chunks that goes into a file', "$secret&pad=" . 'x' x 5000, 700],
+    ['a form in chunks buffered in a file', "$secret&pad=" . 'x' x 5000, 700],
     ['a form in chunks of more than 32 KB', "$secret&pad=" . 'x' x 40_000, 4096],
 );
 
-# A body that cannot be read, the part that comes at once, the part that comes later, and the status.
+# An unreadable body: the part sent at once, the part sent later, and the status.
 my $chunk = sprintf "%x\r\n%s\r\n", length $secret, $secret;
 my @broken = (
     ['too large a form in chunks', "fffff\r\n$secret", '', 413],
-    ['one that is too large later', $chunk, "fffff\r\n$secret", 413],
+    ['a form in chunks that becomes too large later', $chunk, "fffff\r\n$secret", 413],
     ['a broken chunk', "${chunk}x\r\n", '', 400],
-    ['one that is broken later', $chunk, "x\r\n", 400],
+    ['a chunk that is broken later', $chunk, "x\r\n", 400],
 );
 my %shown = (8080 => 'method=GET length= chunked= body=', 8083 => 'method=POST length= chunked= body=',
     8092 => 'body=', 8093 => 'body=');
@@ -100,7 +90,6 @@ my $op = provider($t, 8081);
 $t->write_file_expand('nginx.conf', configuration());
 mkdir $t->testdir . '/root';
 $t->write_file('root/refused.html', 'refused');
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's bundle of certificates is not needed
 $t->run();
 
 for my $case (@refused) {
@@ -114,8 +103,8 @@ for my $case (@refused) {
 for my $case (@kept) {
     my ($name, $bytes, $status, $query) = @$case;
     my $logged = logged(sub { browser()->raw($bytes) });
-    like($logged, qr/^$status "[^"]*\Q$query\E HTTP/, "$name: has its query");
-    like($logged, qr/ uri="[^"]*\Q$query\E" args="a=b"/, "$name: and its arguments");
+    like($logged, qr/^$status "[^"]*\Q$query\E HTTP/, "$name: the query is logged");
+    like($logged, qr/ uri="[^"]*\Q$query\E" args="a=b"/, "$name: the arguments are logged");
 }
 
 http2();
@@ -129,7 +118,7 @@ broken_off();
 
 # ------------------------------------------------------------------------------------------------------
 
-# There is no request line yet.
+# HTTP/2 has no request line yet.
 sub http2 {
     my $browser = browser();
     $browser->set_cookie("c$_=" . 'x' x 980 . '; Path=/') for 1, 2;
@@ -144,7 +133,7 @@ sub http2 {
 sub left_alone {
     my $socket = connected(8087);
     my $logged = logged(sub { print $socket "GET $path?$secret" });
-    like($logged, qr/^408 "GET \Q$path\E" /, 'a client too slow: no query');
+    like($logged, qr/^408 "GET \Q$path\E" /, 'a slow client: no query');
 
     $socket = connected(8080);
     $logged = logged(sub { print $socket "GET $path?$secret"; close $socket });
@@ -152,10 +141,10 @@ sub left_alone {
 
     $socket = connected(8080);
     $logged = logged(sub { print $socket "GET $path?$secret HTTP/1.1\r\n$host"; close $socket });
-    like($logged, qr/^400 "GET \Q$path\E HTTP\/1.1" /, 'a client that leaves in its head: no query');
+    like($logged, qr/^400 "GET \Q$path\E HTTP\/1.1" /, 'a client that leaves before its header ends: no query');
 }
 
-# The phase in which callbacks are caught is not for them either.
+# These do not reach the phase in which callbacks are handled, either.
 sub told_by_an_error_page {
     for my $case (
         [8088, 1, 'a page'], [8089, 1, 'a name'], [8090, 2, 'a page with a subrequest that is logged'],
@@ -171,7 +160,7 @@ sub told_by_an_error_page {
     }
 }
 
-# The backend answers with what it got.
+# The backend returns what it got.
 sub sends_no_body {
     my ($port, $what) = @_;
 
@@ -183,17 +172,17 @@ sub sends_no_body {
         is($answer->{status}, 400, "$what, $name: refused");
         is($answer->{body}, "method=$method length= chunked= body=", "$what, $name: the backend gets no body");
         unlike($logged, qr/seCRet/, "$what, $name: nothing in the log");
-        like($logged, qr/ body="-?" file="-?" length="-?"$/, "$what, $name: no body, file or length in it");
+        like($logged, qr/ body="-?" file="-?" length="-?"$/, "$what, $name: no body, file or length in the log");
     }
 
     for my $chunk (0, 2) {
         my $answer;
         logged(sub { $answer = posted($port, '/page', 'a=b', $chunk) });
-        is($answer->{body}, 'method=POST length=3 chunked= body=a=b', "$what, an application gets its own, $chunk");
+        is($answer->{body}, 'method=POST length=3 chunked= body=a=b', "$what, an application gets its own body, $chunk");
     }
 }
 
-# To an upstream, to a page, or to a server that looks before its pages do.
+# error_page to an upstream, to a page, or in a server that reads variables before.
 sub shows_no_broken_body {
     my ($port) = @_;
 
@@ -204,7 +193,7 @@ sub shows_no_broken_body {
         like($answer, qr/^HTTP\/1\.1 $status /, "$port, $name: refused at once");
         like($answer, qr/\r\n\r\n\Q$shown{$port}\E\z/, "$port, $name: the page gets no body");
         unlike($logged, qr/seCRet/, "$port, $name: nothing in the log");
-        like($logged, qr/ body="-?" file="-?" length="-?"$/, "$port, $name: no body, file or length in it");
+        like($logged, qr/ body="-?" file="-?" length="-?"$/, "$port, $name: no body, file or length in the log");
     }
 }
 
@@ -224,7 +213,7 @@ sub forms_that_end_well {
     followed();
 }
 
-# What follows a form at once, in the same packet, is a request of its own.
+# A request that follows a form in the same packet.
 sub followed {
     my ($browser, $target, $content) = begin();
     my $cookies = join '; ', map { "$_->{name}=$_->{value}" } $browser->cookies;
@@ -240,7 +229,7 @@ sub followed {
         my $answer;
         logged(sub { $answer = browser()->raw($bytes) }, 2);
         is($answer->{status}, 303, "a form with a request behind it$what");
-        like("$answer->{head}$answer->{body}", qr/HTTP\/1\.1 200 .*application$/s, "which is answered, too$what");
+        like("$answer->{head}$answer->{body}", qr/HTTP\/1\.1 200 .*application$/s, "the request behind a form gets a response$what");
     }
 }
 
@@ -252,15 +241,15 @@ sub logouts {
 
     my ($browser, $target, $content) = begin();
     logged(sub { $browser->post($target, $content, headers => { 'Content-Type' => $form }) });
-    my $asked;
-    logged(sub { $asked = $browser->get('/logout', headers => { 'Sec-Fetch-Site' => 'cross-site' }) });
-    my ($confirm) = $asked->{body} =~ /name="confirm" value="([^"]+)"/;
+    my $confirmation;
+    logged(sub { $confirmation = $browser->get('/logout', headers => { 'Sec-Fetch-Site' => 'cross-site' }) });
+    my ($confirm) = $confirmation->{body} =~ /name="confirm" value="([^"]+)"/;
     $logged = logged(sub { $browser->post('/logout', { confirm => $confirm }) });
     like($logged, qr/^\d+ "POST \/logout HTTP\/1.1" .* body="-?" file="-?"/,
         'the confirmation of a logout: no body in the log');
 }
 
-# As much as has come is there already.
+# The part that was sent has arrived.
 sub broken_off {
     my $socket = connected(8080);
     my $logged = logged(sub {
@@ -268,13 +257,13 @@ sub broken_off {
         sleep 0.1;
         close $socket;
     });
-    unlike($logged, qr/seCRet/, 'a form that is broken off: nothing in the log');
-    like($logged, qr/ body="-?" file="-?"/, 'a form that is broken off: no body and no file');
+    unlike($logged, qr/seCRet/, 'an aborted form: nothing in the log');
+    like($logged, qr/ body="-?" file="-?"/, 'an aborted form: no body and no file');
 }
 
 # ------------------------------------------------------------------------------------------------------
 
-# Does something, and returns the lines that the access log then has more, as many as there are to be.
+# Does something, and returns the lines that it adds to the access log, as many as expected.
 sub logged {
     my ($do, $number) = @_;
 
@@ -282,9 +271,7 @@ sub logged {
     my $seen = () = lines();
     $do->();
     my @lines;
-    for (my $end = time + PATIENCE; time < $end && @lines < $seen + $number; sleep 0.01) {
-        @lines = lines();
-    }
+    wait_until(sub { (@lines = lines()) >= $seen + $number });
     my @new = @lines[$seen .. $#lines];
     return wantarray ? @new : join "\n", @new;
 }
@@ -313,7 +300,7 @@ sub posted {
     return browser(base => 'http://localhost:' . port($port))->post($target, $content, headers => \%headers);
 }
 
-# A form in chunks that do not end; what comes back within seconds.
+# A form in chunks that do not end; what comes back.
 sub in_parts {
     my ($port, $first, $later) = @_;
 
@@ -327,7 +314,7 @@ sub in_parts {
     my $answer = '';
     local $SIG{ALRM} = sub { die };
     eval {
-        alarm 5;
+        alarm MAX_WAIT;
         while (sysread $socket, my $bytes, 4096) {
             $answer .= $bytes;
         }
@@ -336,7 +323,7 @@ sub in_parts {
     return $answer;
 }
 
-# A browser in the middle of a login, where the provider's form leads, and what it sends.
+# A browser in the middle of a login, the action of the provider's form, and its content.
 sub begin {
     my $browser = browser();
     my $page;
@@ -439,7 +426,7 @@ EOF
         access_log            %%TESTDIR%%/shown.log shown;
     }
 
-    # What comes is shown by another one, once it has been read.
+    # An upstream that shows what it got, once it has read it.
     server {
         listen 127.0.0.1:8085;
 

@@ -1,35 +1,26 @@
 #!/usr/bin/perl
 
-# Tests for whose identity a place shows where one request meets several providers: sessions of A and B in
-# one browser, in cookies and in Redis, A at server level and B at its own locations, with arguments of B's
-# authorization request that name a claim. What is A's is never seen, kept, sent or ended as B's.
+# Tests for the identity seen in a location where one request meets several providers: sessions of A and B in
+# one browser, in cookies and in Redis, A at server level and B in its own locations, with extra_auth_args of
+# B that name a claim. Data of A is never shown, kept, sent or deleted as B's.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Select ();
-use Time::HiRes qw/ sleep time /;
+use Time::HiRes qw/ time /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Site;
 use Test::OIDC::TwoProviders;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use constant MINUTE => 60;
 
-use constant { MINUTE => 60, TIMEOUT => 5 };    # seconds
-
-# Where A's sessions are, and B's.
+# The session stores of A and of B.
 my @pairs = map { my $a = $_; map { [$a, $_] } qw/ cookie redis / } qw/ cookie redis /;
 
-# What a browser with both sessions sees, where A is at server level: name, page, identity.
+# The identity that a browser with both sessions sees, with A at server level: name, page, identity.
 my @at_server_level = (
     ['A at server level', '/a/', 'a|alice|1'],
     ['B at a location', '/b/', 'b|bob|1'],
@@ -50,7 +41,7 @@ my @at_server_level = (
     ['off, a variable set before', '/off_set', '||0'],
 );
 
-# And where nothing is.
+# The same with nothing at server level.
 my @at_no_level = (
     ['nothing', '/open', '||0'],
     ['nothing, with an auth_request to B', '/open_checked', '||0'],
@@ -73,7 +64,6 @@ my $op_b = provider($t, 8082, user => { sub => 'bob' }, refresh => {}, revocatio
 my $redis = redis($t, 8379, clock => $clock);
 $clock->follow($op_a, $op_b);
 
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's takes long to read
 $t->write_file_expand('nginx.conf', two_providers(@pairs));
 mkdir $t->testdir . '/parts';
 $t->write_file('parts/index.html', join ' ', map { qq{<!--#include virtual="/part_$_" -->} } qw/ a b off open /);
@@ -94,7 +84,7 @@ for my $pair (@pairs) {
     logout_of_b($name, $pair);
 }
 
-# Whose identity is where
+# Identity by location
 
 sub identities {
     my ($name, $pair) = @_;
@@ -129,7 +119,7 @@ sub identities {
         "$name: B, without a session of B, after an auth_request to A");
 }
 
-# In the access log it is whose gate was passed, or whose the place is.
+# In the access log it is the identity of the gate that was passed, or of the location.
 sub logs {
     my ($name, $pair) = @_;
 
@@ -154,20 +144,20 @@ sub logs {
     is(logged($t, 'plain', '/b/'), '302 b|-|0', "$name, access log: a redirect to B's provider");
 }
 
-# To read is to do nothing.
+# Reading variables has no effect.
 sub reads_nothing {
     my ($name, $pair) = @_;
 
     my $browser = both($pair);
     $_->clear for $op_a, $op_b;
     my ($few, $many) = map { commands(sub { $browser->get($_) }) } '/b_few', '/b_many';
-    is($many, $few, "$name: a page that reads more variables, of both, asks Redis for no more");
-    is($op_a->count + $op_b->count, 0, "$name: nor any provider");
-    is(identity($browser->get('/b/')), 'b|bob|1', "$name: and leaves B's session");
-    is(identity($browser->get('/a/')), 'a|alice|1', "$name: and A's");
+    is($many, $few, "$name: a page that reads more variables, of both, sends no more Redis commands");
+    is($op_a->count + $op_b->count, 0, "$name: a page that reads more variables makes no request to a provider");
+    is(identity($browser->get('/b/')), 'b|bob|1', "$name: a page that reads more variables leaves B's session");
+    is(identity($browser->get('/a/')), 'a|alice|1', "$name: a page that reads more variables leaves A's session");
 }
 
-# Logins and failures of logins at B beside a session at A
+# Logins at B, successful and failed, with a session at A
 
 sub logins {
     my ($name, $pair) = @_;
@@ -203,10 +193,10 @@ sub logins {
     }
     is(outcome($answer), '400 state_cookie', "$name: a login at B whose cookie is refused ends with an error");
     is(logged($t, 'plain', "/callback/b_$pair->[1]"), '400 b|-|0',
-        "$name, access log: a callback of B that fails shows nobody");
+        "$name, access log: a failed callback of B shows no identity");
 }
 
-# The callback of B without a state, when B's session is due to be noted as used.
+# The callback of B without a state, when the use of B's session has to be recorded.
 sub callback_without_state {
     my ($name, $pair) = @_;
 
@@ -224,7 +214,7 @@ sub callback_without_state {
         "$name: a callback of B without a state leaves A's session");
 }
 
-# With a B whose arguments name no claim: what reads variables is the log of the requests to its provider.
+# With a B whose arguments name no claim: variables are read by the log lines of the requests to its provider.
 sub subrequests_logged {
     my ($name, $pair) = @_;
 
@@ -233,7 +223,7 @@ sub subrequests_logged {
     my $answer = $browser->get($callback);
     my %cookie;
     $cookie{$_}++ for map { /^([^=]*)/ } @{ $answer->{set_cookie} };
-    is($op_b->count('/token'), 1, "$name: with log_subrequest, a callback asks for tokens once");
+    is($op_b->count('/token'), 1, "$name: with log_subrequest, a callback makes one token request");
     is($answer->{headers}{location}, '/b/', "$name: with log_subrequest, a callback leads to the page");
     is(join(' ', grep { $cookie{$_} > 1 } sort keys %cookie), '',
         "$name: with log_subrequest, a callback sets each cookie once");
@@ -247,9 +237,9 @@ sub subrequests_logged {
     $op_b->set(id_token => { claims => { iss => 'https://evil.example.com' } });
     log_mark($t);
     is(outcome($browser->get($callback)), '403 id_token_issuer',
-        "$name: with log_subrequest, a callback that fails is told why");
+        "$name: with log_subrequest, a failed callback gets its error");
     is(scalar(my @lines = error_log_lines($t, qr/oidc:/)), 1,
-        "$name: with log_subrequest, a callback that fails is logged once");
+        "$name: with log_subrequest, a failed callback is logged once");
     $op_b->reset;
 }
 
@@ -263,12 +253,12 @@ sub logout_of_b {
 
     my $answer = bounded($browser, "/logout/b_$pair->[1]");
     my @revoked = $op_b->requests('/revoke');
-    is($answer->{status}, 302, "$name: a logout at B leads on");
+    is($answer->{status}, 302, "$name: a logout at B is a redirect");
     like($answer->{headers}{location} // '', qr/^\Q@{[ $op_b->issuer ]}\E/,
         "$name: a logout at B leads to B's provider");
     is(scalar(@revoked), 1, "$name: a logout at B makes one revocation request");
     is($revoked[0]{params}{token}, $token, "$name: a logout at B revokes B's refresh token");
-    is($op_a->count, 0, "$name: a logout at B asks nothing of A's provider");
+    is($op_a->count, 0, "$name: a logout at B makes no request to A's provider");
     is($copy->get('/b/')->{status}, 302, "$name: a logout at B ends B's session");
     is(identity($copy->get('/a/')), 'a|alice|1', "$name: a logout at B leaves A's session");
     like(logged($t, 'plain', "/logout/b_$pair->[1]"), qr/^302 b\|(?:bob\|1|-\|0)$/,
@@ -277,7 +267,7 @@ sub logout_of_b {
 
 # ------------------------------------------------------------------------------------------------------
 
-# Logged in at both, at A last.
+# Logged in at both, last at A.
 sub both {
     my ($pair) = @_;
 
@@ -297,7 +287,7 @@ sub at {
     return $other;
 }
 
-# A browser, and the callback of B that the provider sends it to; with a session at A.
+# A browser with a session at A, and the URL of its callback of B.
 sub beside_a {
     my ($pair, $kind) = @_;
 
@@ -312,44 +302,40 @@ sub begun {
     return ($browser, $browser->follow($browser->get('/b/'))->{location});
 }
 
-# "provider|sub|authenticated", the provider without its store.
+# "provider|sub|authenticated", with the provider's name without its store.
 sub identity {
     my ($answer) = @_;
 
     return ($answer->{headers}{'x-identity'} // "status $answer->{status}") =~ s/^(\w)_\w+/$1/r;
 }
 
-# The answer, unless providers are asked over and over; then the worker that does it is ended.
+# The response, unless the worker requests documents in a loop; then that worker is killed.
 sub bounded {
     my ($browser, $url) = @_;
 
     my $worker = $browser->get('/off')->{headers}{'x-worker'};
     my $request = $browser->start($url);
     my $answered = IO::Select->new($request->{socket});
-    my $end = time + TIMEOUT;
+    my $end = time + MAX_WAIT;
     while (time < $end && $op_a->count('/revoke') + $op_b->count('/revoke') < 10) {
         return $browser->finish($request) if $answered->can_read(0.02);
     }
     $browser->abort($request);
     kill 'TERM', $worker;
-    browser()->get('/');    # by the next one
+    browser()->get('/');    # by the next worker
     return { status => 'none', headers => {} };
 }
 
-# What the access log has of a URI, the last line.
+# The last line of the access log for a URI.
 sub logged {
     my ($t, $kind, $uri) = @_;
 
     my @lines;
-    my $end = time + TIMEOUT;
-    until (@lines || time > $end) {
-        @lines = map { /^\Q$uri\E (.*)/ ? $1 : () } split /\n/, $t->read_file("$kind.log");
-        sleep 0.01 unless @lines;
-    }
+    wait_until(sub { @lines = map { /^\Q$uri\E (.*)/ ? $1 : () } split /\n/, $t->read_file("$kind.log") });
     return ($lines[-1] // '') =~ s/ (\w)_\w+/ $1/r;
 }
 
-# How many commands came to Redis meanwhile.
+# The number of commands sent to Redis meanwhile.
 sub commands {
     my ($code) = @_;
 
@@ -359,7 +345,7 @@ sub commands {
     return $after - $before;
 }
 
-# nginx's debug log has every evaluation of a value, by the number of the connection.
+# nginx's debug log has every evaluation of a value, with the number of the connection.
 sub once_evaluated {
     my ($t, $pair) = @_;
 

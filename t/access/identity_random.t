@@ -1,39 +1,30 @@
 #!/usr/bin/perl
 
-# A property test of whose identity a place shows: random locations that lead to each other by subrequests
-# and internal redirects, random cookies of three providers, and a model that says whose each place is.
-# Never does a place of one provider show a user of another; and what the model knows for sure is so.
+# A property test for the identity seen in a location: random locations that lead to each other by
+# subrequests and internal redirects, random cookies of three providers, and a model that knows the identity
+# of each location. No location of one provider shows a user of another, and the model's predictions hold.
 #
-#   TEST_OIDC_SEED      another test; what fails names its seed, default 8
-#   TEST_OIDC_ROUNDS    so many configurations, one after the other, default 4
-#   TEST_OIDC_REQUESTS  so many requests to each, default 150
+#   TEST_OIDC_SEED      the seed, default 8; failures name it
+#   TEST_OIDC_ROUNDS    the number of configurations, one after the other, default 4
+#   TEST_OIDC_REQUESTS  the number of requests to each, default 150
 #
 # Users are a-1 of provider a, whose sessions are in cookies, b-2 of b, in memory, and c-3 of c, in Redis.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use List::Util qw/ uniq /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::JWT qw/ from_json /;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
 my $seed = $ENV{TEST_OIDC_SEED} // 8;
 my $rounds = $ENV{TEST_OIDC_ROUNDS} // 4;
 my $requests = $ENV{TEST_OIDC_REQUESTS} // 150;
 
-use constant { SERVERS => 4, LOCATIONS => 16, NAMED => 4, MOST_SHOWN => 5 };
+use constant { SERVERS => 4, LOCATIONS => 16, NAMED => 4, MAX_SHOWN => 5 };
 
 my %user = (a => 'a-1', b => 'b-2', c => 'c-3');
 my @providers = sort keys %user;
@@ -47,11 +38,9 @@ my %op = map { $_ => provider($t, $port{$_}, user => { sub => $user{$_} }) } @pr
 my $redis = redis($t, 8379, clock => $clock);
 $clock->follow(values %op);
 
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's takes long to read
-
-# Of a round: its locations by name, what each server says, the sessions that live, by provider, and what
-# each request may show, by its number and place.
-my (%location, @server_says, %cookie, %allowed, %request_of);
+# Of a round: its locations by name, auth_oidc of each server, the valid sessions by provider, and the
+# identities that each request may show, by its number and location.
+my (%location, @server_setting, %cookie, %allowed, %request_of);
 
 for my $round (0 .. $rounds - 1) {
     my $number = $seed + $round;
@@ -62,9 +51,9 @@ for my $round (0 .. $rounds - 1) {
     $t->run();
 
     my (@crossed, @differing, @stuck);
-    is(join(', ', map { logs_in($_) } shuffled(@providers)), '', "seed $number: logins, one beside the other");
+    is(join(', ', map { logs_in($_) } shuffled(@providers)), '', "seed $number: logins at all providers");
     for my $n (1 .. $requests) {
-        $clock->advance(1 + int rand 20) if rand() < 0.5;    # a session's use is noted now and then
+        $clock->advance(1 + int rand 20) if rand() < 0.5;    # the use of a session is recorded at intervals
         judge(random_request($n), \@crossed, \@differing, \@stuck);
     }
 
@@ -77,32 +66,32 @@ for my $round (0 .. $rounds - 1) {
     $t->stop();
     judge_log(\@crossed, \@differing);
     is(shown(@crossed), '', "seed $number: no identity crosses");
-    is(shown(@differing), '', "seed $number: every place shows its own");
-    is(shown(@stuck), '', "seed $number: every request is answered");
+    is(shown(@differing), '', "seed $number: every location shows its own");
+    is(shown(@stuck), '', "seed $number: every request gets a response");
     cmp_ok(scalar(uniq map { keys %$_ } values %allowed), '>', SERVERS * LOCATIONS / 2,
-        "seed $number: most places were seen");
+        "seed $number: most locations were seen");
     %$_ = () for \(%location, %cookie, %allowed, %request_of);
 }
 
 # ------------------------------------------------------------------------------------------------------
 # The configuration
 
-# What a place says: a provider, "verify a", "mode a" for auth_oidc_mode off, "off", "pick" for a variable
-# that names one, or nothing.
-sub random_say {
+# The auth_oidc of a location: a provider, "verify a", "mode a" for auth_oidc_mode off, "off", "pick" for a
+# variable, or "" for none.
+sub random_setting {
     my (@more) = @_;
 
     return one_of((@providers) x 3, (map { ("verify $_", "mode $_") } @providers), 'off', 'pick', @more);
 }
 
-sub say_directives {
-    my ($say) = @_;
+sub directives_of {
+    my ($setting) = @_;
 
-    return '' if $say eq '';
-    return 'auth_oidc $picked;' if $say eq 'pick';
-    return "auth_oidc $1; auth_oidc_mode verify;" if $say =~ /^verify (\w)/;
-    return "auth_oidc $1; auth_oidc_mode off;" if $say =~ /^mode (\w)/;
-    return "auth_oidc $say;";
+    return '' if $setting eq '';
+    return 'auth_oidc $picked;' if $setting eq 'pick';
+    return "auth_oidc $1; auth_oidc_mode verify;" if $setting =~ /^verify (\w)/;
+    return "auth_oidc $1; auth_oidc_mode off;" if $setting =~ /^mode (\w)/;
+    return "auth_oidc $setting;";
 }
 
 sub random_configuration {
@@ -116,12 +105,12 @@ sub random_configuration {
 
     large_client_header_buffers 4 32k;
 EOF
-    @server_says = ('', one_of(@providers), random_say(), random_say('', ''));
+    @server_setting = ('', one_of(@providers), random_setting(), random_setting('', ''));
     my ($servers, $pages, $formats) = ('', '', '');
     for my $s (0 .. SERVERS - 1) {
         my @names = map { "s${s}l$_" } 1 .. LOCATIONS;
         my @named = map { "s${s}n$_" } 1 .. NAMED;
-        $location{$_} = { name => $_, server => $s, say => random_say(('') x 5), does => 'page' } for @named;
+        $location{$_} = { name => $_, server => $s, setting => random_setting(('') x 5), does => 'page' } for @named;
         $location{ $names[$_] } = random_location($s, $names[$_], [ @names[$_ + 1 .. $#names] ], \@named)
             for reverse 0 .. $#names;
 
@@ -152,18 +141,18 @@ sub provider_block {
         issuer => "http://127.0.0.1:$port{$name}");
 }
 
-# One that leads only to later ones. Plain ones end as a page with a status of 200.
+# A location that leads only to later ones. Plain ones end as a page with a status of 200.
 sub random_location {
     my ($server, $name, $later, $named) = @_;
 
     my @plain = grep { $location{$_}{plain} } @$later;
     my $does = @plain < 3 ? 'page' : one_of(qw/ page page return rewrite try named error accel ssi /);
-    my %it = (name => $name, server => $server, say => random_say(('') x 3), does => $does);
+    my %it = (name => $name, server => $server, setting => random_setting(('') x 3), does => $does);
     $it{to} = one_of(@$later) if $does =~ /rewrite|try|error|accel/;
     $it{to} = one_of(@$named) if $does eq 'named';
     $it{includes} = [ map { one_of(@plain) } 1 .. 1 + int rand 3 ] if $does eq 'ssi';
     $it{plain} = $does =~ /page|return|named/ || $does =~ /rewrite|try/ && $location{ $it{to} }{plain};
-    $it{plain} = 0 if $it{say} eq 'pick' && rand() < 0.5;
+    $it{plain} = 0 if $it{setting} eq 'pick' && rand() < 0.5;
 
     $it{request} = one_of(@plain) if @plain && rand() < 0.3;
     $it{mirror} = one_of(@plain) if @plain && rand() < 0.2;
@@ -175,7 +164,7 @@ sub location_block {
     my ($it) = @_;
 
     my ($name, $to) = ($it->{name}, $it->{to} && "/$it->{to}");
-    my @lines = (say_directives($it->{say}), "access_log %%TESTDIR%%/random.log $name;",
+    my @lines = (directives_of($it->{setting}), "access_log %%TESTDIR%%/random.log $name;",
         qq{proxy_set_header X-Part "[$name \$oidc_provider|\$oidc_claim_sub]";});
     my %does = (
         page => 'proxy_pass http://127.0.0.1:8085;',
@@ -205,7 +194,7 @@ sub location_block {
 sub server_block {
     my ($s, @its) = @_;
 
-    my @more = (say_directives($server_says[$s]), rand() < 0.5 ? 'log_subrequest on;' : '',
+    my @more = (directives_of($server_setting[$s]), rand() < 0.5 ? 'log_subrequest on;' : '',
         rand() < 0.5 ? 'set $seen "$oidc_claim_sub $volatile";' : '',
         rand() < 0.3 ? 'if ($oidc_claim_sub = nobody) { return 404; }' : '');
     my $own = join '', map { <<"EOF" } @providers;
@@ -233,15 +222,15 @@ sub ssi_page {
 }
 
 sub log_format {
-    my ($place) = @_;
+    my ($name) = @_;
 
-    return qq(    log_format $place escape=json '{"place":"$place","n":"\$http_x_n","uri":"\$uri",)
+    return qq(    log_format $name escape=json '{"location":"$name","n":"\$http_x_n","uri":"\$uri",)
         . qq("provider":"\$oidc_provider","sub":"\$oidc_claim_sub"}';\n);
 }
 
 # ------------------------------------------------------------------------------------------------------
-# The model. A request is { n, server, pick, holds => {provider => 1}, places => {name => [identities]} };
-# an identity is "provider|sub", and "|" is nobody.
+# The model. A request is { n, server, pick, holds => {provider => 1}, seen_in => {name => [identities]} };
+# an identity is "provider|sub", and "|" is none.
 
 sub session_of {
     my ($request, $provider) = @_;
@@ -249,28 +238,28 @@ sub session_of {
     return "$provider|" . ($request->{holds}{$provider} ? $user{$provider} : '');
 }
 
-# What a location says in the end, provider and mode, each inherited if the location does not say it.
-sub said {
+# Provider and mode of a location, each inherited from the server unless set.
+sub provider_and_mode {
     my ($request, $it) = @_;
 
     my ($provider, $mode);
-    for my $say ($it->{say}, $server_says[ $it->{server} ]) {
-        $provider //= $say eq 'pick' ? $request->{pick} // 'off' : $say =~ /(\w+)$/ ? $1 : undef;
-        $mode //= $say =~ /^verify/ ? 'verify' : $say =~ /^mode/ ? 'off' : undef;
+    for my $setting ($it->{setting}, $server_setting[ $it->{server} ]) {
+        $provider //= $setting eq 'pick' ? $request->{pick} // 'off' : $setting =~ /(\w+)$/ ? $1 : undef;
+        $mode //= $setting =~ /^verify/ ? 'verify' : $setting =~ /^mode/ ? 'off' : undef;
     }
     return ('', 'nothing') unless defined $provider;
     $mode //= 'require';
     return $provider eq 'off' || $mode eq 'off' ? ('', 'off') : ($provider, $mode);
 }
 
-# The places that a request comes to, where its identity is to be seen. Subrequests pass no gate; what is
-# before all of them, is @$gate, the identities of a place that says nothing.
-sub visit {
+# Follows a request through its locations and records the identities that each may show. Subrequests pass no
+# gate; @$gate has the identities that a location without auth_oidc may show.
+sub follow {
     my ($request, $name, $gate, $is_main) = @_;
 
     my $it = $location{$name};
-    my ($provider, $mode) = said($request, $it);
-    return visit($request, $it->{to}, $gate, $is_main) if $it->{does} eq 'rewrite';
+    my ($provider, $mode) = provider_and_mode($request, $it);
+    return follow($request, $it->{to}, $gate, $is_main) if $it->{does} eq 'rewrite';
     return show($request, $it, $gate) if $it->{does} eq 'return';
 
     if ($is_main) {
@@ -279,22 +268,22 @@ sub visit {
         my $is_in = $provider && $request->{holds}{$provider};
         $gate = [$identity] if $is_in;
         $gate = [uniq(@before, $identity, '|')] if $mode eq 'verify' && !$is_in;
-        visit($request, $it->{request}, [uniq(@before, @$gate)], 0) if $it->{request};
+        follow($request, $it->{request}, [uniq(@before, @$gate)], 0) if $it->{request};
         return show($request, $it, $gate) if $mode eq 'require' && !$is_in;
     }
-    visit($request, $it->{mirror}, $gate, 0) if $it->{mirror};
-    return visit($request, $it->{to}, $gate, $is_main) if $it->{to};
-    visit($request, $_, $gate, 0) for @{ $it->{includes} || [] };
+    follow($request, $it->{mirror}, $gate, 0) if $it->{mirror};
+    return follow($request, $it->{to}, $gate, $is_main) if $it->{to};
+    follow($request, $_, $gate, 0) for @{ $it->{includes} || [] };
     return show($request, $it, $gate);
 }
 
 sub show {
     my ($request, $it, $gate) = @_;
 
-    my ($provider, $mode) = said($request, $it);
+    my ($provider, $mode) = provider_and_mode($request, $it);
     my @may = $provider ? session_of($request, $provider) : $mode eq 'off' ? '|' : @$gate;
-    my $places = $request->{places};
-    $places->{ $it->{name} } = [uniq(@{ $places->{ $it->{name} } || [] }, @may)];
+    my $seen_in = $request->{seen_in};
+    $seen_in->{ $it->{name} } = [uniq(@{ $seen_in->{ $it->{name} } || [] }, @may)];
     return $it->{name};
 }
 
@@ -305,42 +294,42 @@ sub random_request {
     my ($n) = @_;
 
     my $s = int rand SERVERS;
-    my %held = map { $_ => 1 } grep { rand() < 0.7 } @providers;
-    my %request = (n => $n, server => $s, pick => one_of(@providers, undef), places => {},
-        holds => { map { $_ => 1 } grep { $cookie{$_} && !$cookie{$_}{ended} } keys %held });
+    my %sent = map { $_ => 1 } grep { rand() < 0.7 } @providers;
+    my %request = (n => $n, server => $s, pick => one_of(@providers, undef), seen_in => {},
+        holds => { map { $_ => 1 } grep { $cookie{$_} && !$cookie{$_}{ended} } keys %sent });
 
-    my ($path, $place) = ("/s${s}l" . (1 + int rand LOCATIONS));
+    my ($path, $name) = ("/s${s}l" . (1 + int rand LOCATIONS));
     if (rand() < 0.15) {
         my $provider = one_of(@providers);
         $path = "/callback/$provider" . one_of('', '?error=access_denied', '?code=x');
-        $place = "s${s}entry";
-        $request{places}{$place} = [ session_of(\%request, $provider) ];
+        $name = "s${s}entry";
+        $request{seen_in}{$name} = [ session_of(\%request, $provider) ];
     } else {
-        $place = visit(\%request, substr($path, 1), ['|'], 1);
+        $name = follow(\%request, substr($path, 1), ['|'], 1);
     }
 
-    my $cookies = join '; ', map { "$_=$cookie{$_}{value}" } sort grep { $cookie{$_} } keys %held;
+    my $cookies = join '; ', map { "$_=$cookie{$_}{value}" } sort grep { $cookie{$_} } keys %sent;
     my $answer = browser(base => base_of($s))->get($path, headers => {
         'X-N' => $n, 'X-Pick' => $request{pick}, Cookie => length $cookies ? $cookies : undef });
 
-    $allowed{$n} = $request{places};
-    $request_of{$n} = "$path of server $s with " . (join(' ', sort keys %held) || 'no cookie')
+    $allowed{$n} = $request{seen_in};
+    $request_of{$n} = "$path of server $s with " . (join(' ', sort keys %sent) || 'no cookie')
         . (defined $request{pick} ? ", picks $request{pick}" : '');
-    return { n => $n, place => $place, answer => $answer };
+    return { n => $n, location => $name, answer => $answer };
 }
 
-# What it shows, in the header and in the body; and that the cookies it sets are whose they should be.
+# Checks the identities in the header and the body, and those of the cookies that are set.
 sub judge {
     my ($it, $crossed, $differing, $stuck) = @_;
 
     my ($n, $answer) = @$it{qw/ n answer /};
     push @$stuck, about($n, "status $answer->{status}") if !$answer->{status} || $answer->{status} >= 500;
-    check($n, $it->{place}, $answer->{headers}{'x-identity'} // '|', 'header', $crossed, $differing);
-    check($n, $it->{place}, $answer->{headers}{'x-volatile'} // '|', 'map', $crossed, $differing);
+    check($n, $it->{location}, $answer->{headers}{'x-identity'} // '|', 'header', $crossed, $differing);
+    check($n, $it->{location}, $answer->{headers}{'x-volatile'} // '|', 'map', $crossed, $differing);
 
     my @parts = $answer->{body} =~ /\[(\w+ [\w|-]*)\]/g;
     check($n, split(/ /, $_, 2), 'body', $crossed, $differing) for @parts;
-    my $includes = @{ ($location{ $it->{place} } || {})->{includes} || [] };
+    my $includes = @{ ($location{ $it->{location} } || {})->{includes} || [] };
     push @$stuck, about($n, 'parts are missing') if $answer->{status} != 302 && @parts < 2 * $includes;
 
     for (@{ $answer->{set_cookie} }) {
@@ -357,22 +346,22 @@ sub judge_log {
 
     for (split /\n/, $t->read_file('random.log')) {
         my $line = from_json($_);
-        my ($n, $place) = @$line{qw/ n place /};
-        next unless length $n && $allowed{$n}{$place};
-        check($n, $place, "$line->{provider}|$line->{sub}", 'log', $crossed, $differing);
+        my ($n, $name) = @$line{qw/ n location /};
+        next unless length $n && $allowed{$n}{$name};
+        check($n, $name, "$line->{provider}|$line->{sub}", 'log', $crossed, $differing);
     }
 }
 
 sub check {
-    my ($n, $place, $seen, $where, $crossed, $differing) = @_;
+    my ($n, $name, $seen, $where, $crossed, $differing) = @_;
 
-    my $may = $allowed{$n}{$place} or return push @$differing, about($n, "$where of $place, which is not expected");
+    my $may = $allowed{$n}{$name} or return push @$differing, about($n, "$where of $name, which is not expected");
     return if grep { $_ eq $seen } @$may;
 
     my ($sub) = $seen =~ /\|(.*)/;
     my $crosses = length $sub && !grep { /\|\Q$sub\E$/ } @$may;
     push @{ $crosses ? $crossed : $differing },
-        about($n, qq{$where of $place: "$seen" and not "} . join('" or "', @$may) . '"');
+        about($n, qq{$where of $name: "$seen" and not "} . join('" or "', @$may) . '"');
 }
 
 sub logs_in {
@@ -409,8 +398,8 @@ sub about {
 sub shown {
     my (@all) = @_;
 
-    my $more = @all - MOST_SHOWN;
-    return join "\n", @all > MOST_SHOWN ? (@all[0 .. MOST_SHOWN - 1], "and $more more") : @all;
+    my $more = @all - MAX_SHOWN;
+    return join "\n", @all > MAX_SHOWN ? (@all[0 .. MAX_SHOWN - 1], "and $more more") : @all;
 }
 
 sub one_of { return $_[ int rand @_ ] }

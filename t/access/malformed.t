@@ -1,25 +1,16 @@
 #!/usr/bin/perl
 
 # Tests for malformed requests that an error_page sends to a protected location: nginx refuses them before
-# the phase in which sessions are fetched from Redis, so "if" and "map" have seen nobody there. Such a
-# request is refused rather than let in past them, wherever sessions are.
+# the phase in which sessions are fetched from Redis, so "if" and "map" have seen no session. Such a request
+# is refused with every session store, so it cannot bypass them.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# Where sessions are, the port of that server, and what a malformed request of a guest and one of a member of staff get.
+# The session store, the port of its server, and the responses to a malformed request of a guest and of staff.
 my @cases = (
     ['cookie', 8080, '403', '200 page'],
     ['memory', 8083, '403', '200 page'],
@@ -29,7 +20,7 @@ my $sentence = qr/\[warn\] .* oidc: malformed request read session variables bef
     . qr/was available while loading a session, provider "redis"/;
 my %group = (gus => 'guest', alice => 'staff');
 
-# Lines of a head for which nginx refuses a request.
+# Header lines for which nginx refuses a request.
 my @malformed = (
     ['two Host headers', "Host: localhost\r\nHost: localhost\r\n"],
     ['no Host header', ''],
@@ -50,21 +41,21 @@ for my $case (@cases) {
     my $base = 'http://localhost:' . port($port);
     my %user = map { $_ => logged_in($base, $_) } keys %group;
     is(seen($user{gus}->get('/app')), '403', "$store: a guest is denied");
-    is(seen($user{alice}->get('/app')), '200 page', "$store: one of staff is not");
+    is(seen($user{alice}->get('/app')), '200 page', "$store: staff is not");
     is(seen($user{alice}->get('/open')), '200 open', "$store: an open location");
-    is(browser(base => $base)->get('/app')->{status}, 302, "$store: nobody has to log in");
+    is(browser(base => $base)->get('/app')->{status}, 302, "$store: no session: a login begins");
 
     for my $request (@malformed) {
         my ($what, $lines) = @$request;
         my $by = sub { malformed($_[0], $lines) };
         log_mark($t);
-        is(seen($by->($user{gus})), $guest, "$store, $what: a guest is denied, too");
+        is(seen($by->($user{gus})), $guest, "$store, $what: a guest is denied");
         is(scalar(error_log_lines($t, qr/oidc:/)), $store eq 'redis' ? 1 : 0, "$store, $what: lines of log");
-        is(scalar(error_log_lines($t, $sentence)), $store eq 'redis' ? 1 : 0, "$store, $what: which say why");
-        is(seen($by->($user{alice})), $staff, "$store, $what: one of staff");
-        unlike($by->(browser(base => $base))->{body}, qr/page/, "$store, $what: nobody");
+        is(scalar(error_log_lines($t, $sentence)), $store eq 'redis' ? 1 : 0, "$store, $what: the lines name the reason");
+        is(seen($by->($user{alice})), $staff, "$store, $what: staff");
+        unlike($by->(browser(base => $base))->{body}, qr/page/, "$store, $what: no session");
         is(seen($user{gus}->get('/app')), '403', "$store, $what: a guest is denied after it");
-        is(seen($user{alice}->get('/app')), '200 page', "$store, $what: one of staff is not after it");
+        is(seen($user{alice}->get('/app')), '200 page', "$store, $what: staff is not after it");
     }
 }
 
@@ -79,7 +70,7 @@ sub logged_in {
     return $browser;
 }
 
-# nginx sees the cookies before it sees what is wrong.
+# nginx reads the Cookie header before it detects the fault.
 sub malformed {
     my ($browser, $lines) = @_;
 
@@ -87,14 +78,14 @@ sub malformed {
     return $browser->raw("GET / HTTP/1.1\r\nCookie: $cookies\r\n${lines}Connection: close\r\n\r\n");
 }
 
-# Status, $oidc_error, and the body of what is no page of nginx.
+# Status, $oidc_error, and the body unless it is a page of nginx.
 sub seen {
     my ($answer) = @_;
 
     return join ' ', outcome($answer), $answer->{body} =~ /</ ? () : grep { length } $answer->{body};
 }
 
-# A malformed request has no host that counts, so each server has a port of its own.
+# The host of a malformed request is not used, so each server has a port of its own.
 sub configuration {
     my @blocks = map {
         my ($store, $port) = @$_;

@@ -1,32 +1,22 @@
 #!/usr/bin/perl
 
-# Tests for the phases of a request before the one that protects it: what rewrite, if, set, map and
-# limit_req see of a session is the same wherever it is kept, costs one look into Redis, renews nothing,
-# and fails silently.
+# Tests for the phases before the access phase: rewrite, if, set, map and limit_req see the same session in
+# every store, at the cost of one read from Redis, without a renewal, and without an error if the read fails.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Monitor;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
 my @stores = qw/ cookie memory redis /;
 
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end.
+# An access token lives for 300 seconds and is renewed 60 seconds before its end.
 use constant { LIFE => 300, DUE => 245, HOUR => 3600 };
 
-# What users see: name, page, and what alice, a member of staff, gus, a guest, and nobody get.
+# name, page, and the responses to alice (staff), gus (guest) and a browser without a session
 my @facts = (
     ['if with a map, server', 'server', '/', '200 page', '403 denied gus', '302'],
     ['if with a map, location', 'location', '/denied', '200 page', '403 denied gus', '302'],
@@ -53,7 +43,6 @@ my $op = provider($t, 8081, refresh => { rotate => 1 }, expires_in => 8 * HOUR);
 my $redis = redis($t, 8379, clock => $clock);
 $clock->follow($op);
 
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's takes long to read
 $t->write_file_expand('nginx.conf', configuration());
 for my $sub (qw/ alice gus /) {
     mkdir $t->testdir . "/$sub";
@@ -82,17 +71,17 @@ loads();
 down();
 stands_still();
 
-# limit_req comes before the access phase; a key that is empty is not limited.
+# limit_req runs before the access phase; an empty key is not limited.
 sub limits {
     my ($store, $user) = @_;
 
     my @seen = map { seen($user->{$_}, $store, 'location', '/limited') } qw/ alice alice gus gus nobody nobody /;
     is("@seen[0, 1]", '200 page 429', "$store: limit_req by sub, alice");
-    is("@seen[2, 3]", '200 page 429', "$store: limit_req by sub, gus has a limit of his own");
-    is("@seen[4, 5]", '302 302', "$store: limit_req by sub, nobody has none");
+    is("@seen[2, 3]", '200 page 429', "$store: limit_req by sub, gus has a separate limit");
+    is("@seen[4, 5]", '302 302', "$store: limit_req by sub, no limit without a session");
 }
 
-# Sessions that are no more are no more before the gate.
+# Ended sessions are invalid in the phases before the gate, too.
 sub withdrawn {
     my ($store) = @_;
 
@@ -109,7 +98,7 @@ sub withdrawn {
     }
 }
 
-# A session whose tokens are due is seen as it is; the gate renews it.
+# A session due for renewal is seen unchanged; the gate renews it.
 sub renews_nothing {
     my ($store) = @_;
 
@@ -123,13 +112,13 @@ sub renews_nothing {
     is(seen($gus, $store, 'location', '/return'), '200 sub gus 1', "$store: due for a renewal, return, location");
     is(seen($gus, $store, 'location', '/off'), '200 page', "$store: due for a renewal, off");
     is(seen($gus, $store, 'location', '/open'), '200 page', "$store: due for a renewal, open");
-    is($op->count, 0, "$store: due for a renewal: no provider is asked before the gate");
+    is($op->count, 0, "$store: due for a renewal: no token request before the gate");
     is(seen($gus, $store, 'location', '/set'), '200 who gus', "$store: due for a renewal, the gate");
-    is($op->count('/token refresh'), 1, "$store: due for a renewal: which asks");
+    is($op->count('/token refresh'), 1, "$store: due for a renewal: the gate makes a token request");
     $op->reset;
 }
 
-# How often Redis is asked for a session
+# How often a session is read from Redis
 
 sub loads {
     my $alice = logged_in('redis', 'alice');
@@ -158,13 +147,13 @@ sub loads {
         'Redis, a server of two providers: the sessions of both are loaded');
     is(scalar($monitor->loads(sub { browser()->get(page_at('redis', 'location', '/denied')) })), 0,
         'Redis, no session: nothing is loaded');
-    is(scalar($monitor->during($same->('plain', '/'))), 0, 'Redis, a server without the provider: nothing is asked');
+    is(scalar($monitor->during($same->('plain', '/'))), 0, 'Redis, a server without the provider: nothing is loaded');
     my $stranger = browser()->set_cookie('redis=' . 'A' x length($alice->cookie('redis')) . '; Path=/');
     is(scalar($monitor->during(sub { $stranger->get(page_at('redis', 'location', '/return')) })), 0,
-        'Redis, a cookie that does not open: nothing is asked');
+        'Redis, an invalid cookie: nothing is loaded');
 }
 
-# Redis that cannot be asked
+# Redis is unavailable
 
 sub down {
     my $gus = logged_in('redis', 'gus');
@@ -173,8 +162,8 @@ sub down {
 
     $redis->start;
     log_mark($t);
-    is(seen($gus, 'redis', 'return', '/'), '200 sub  0', 'Redis up again, and empty: nobody');
-    is(scalar(my @lines = error_log_lines($t, qr/oidc:/)), 0, 'Redis up again, and empty: nothing is logged');
+    is(seen($gus, 'redis', 'return', '/'), '200 sub  0', 'Redis up again, but empty: no session');
+    is(scalar(my @lines = error_log_lines($t, qr/oidc:/)), 0, 'Redis up again, but empty: nothing is logged');
 }
 
 sub stands_still {
@@ -210,7 +199,7 @@ sub page_at {
     return "http://$kind-$store.localhost.example.com:" . port(8080) . $page;
 }
 
-# Cookies are for all hosts of the domain, as the servers differ by their hosts.
+# Cookies are valid for the whole domain, since the servers differ by host.
 sub logged_in {
     my ($store, $sub) = @_;
 
@@ -223,7 +212,7 @@ sub logged_in {
     return $browser;
 }
 
-# Status, and the body of what is no page of nginx.
+# Status, and the body unless it is a page of nginx.
 sub seen {
     my ($browser, $store, $kind, $page) = @_;
 
@@ -244,8 +233,8 @@ sub configuration {
         type            redis;
         hostname        127.0.0.1;
         port            %%PORT_8379%%;
-        connect_timeout 300ms;
-        command_timeout 300ms;
+        connect_timeout 1s;
+        command_timeout 1s;
     }
 
     large_client_header_buffers 4 32k;

@@ -1,30 +1,20 @@
 #!/usr/bin/perl
 
-# Tests for the warning of a request that was answered in a location of auth_oidc before the gate could be
-# asked: once for each location, with the place of that auth_oidc; and for no warning wherever the gate was
-# asked, or was not to be.
+# Tests for the warning about a request that was finished in a location of auth_oidc before the gate was
+# reached: once for each location, with the line of that auth_oidc; and for no warning where the gate was
+# reached or is not needed.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
+use Time::HiRes qw/ sleep time /;
+
 use Test::OIDC;
 use Test::OIDC::H2;
 use Test::OIDC::Site;
-use Time::HiRes qw/ sleep time /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-use constant PATIENCE => 20;    # seconds, for a line of the log
-
-# The location of a page and its directives; "# auth" stands in the line that is to be named. What a stranger
-# gets, and what the warning says of it, if there is to be one.
+# name, location, its directives ("# auth" marks the line that the warning names), the status without a
+# session, and the page unless it is the location.
 
 my @warned = (
     ['return 200', 'location /w1', "auth_oidc idp; # auth\nreturn 200 page;", 200],
@@ -38,15 +28,15 @@ my @warned = (
     ['a nested location', 'location /w9/', "auth_oidc idp; # auth\nlocation /w9/in { return 200 page; }", 200, '/w9/in'],
     ['a named location, without a gate before', 'location /w10', "try_files /none \@w10; }\nlocation \@w10 {\n"
         . "auth_oidc idp; # auth\nreturn 200 page;", 200],
-    ['a rewrite that leads here', 'location /w11', "rewrite ^ /w11b last; }\nlocation /w11b {\n"
+    ['a rewrite that leads to it', 'location /w11', "rewrite ^ /w11b last; }\nlocation /w11b {\n"
         . "auth_oidc idp; # auth\nreturn 200 page;", 200],
-    ['the gate of a place that only verifies', 'location /w12', "auth_oidc idp; auth_oidc_mode verify;\n"
+    ['a location after auth_oidc_mode verify', 'location /w12', "auth_oidc idp; auth_oidc_mode verify;\n"
         . "try_files /none /w12b; }\nlocation /w12b {\nauth_oidc idp; # auth\nreturn 200 page;", 200],
     ['a location of a slash, by its name', 'location /w13/', "auth_oidc idp; # auth\nreturn 301 /elsewhere;\n"
         . 'proxy_pass http://127.0.0.1:8085;', 301],
 );
 
-# The same, for those that are warned of nothing. The last one is the page, where it is not the location.
+# The same for requests without a warning.
 my @silent = (
     ['the gate', 'location /s1', 'auth_oidc idp; proxy_pass http://127.0.0.1:8085;', 302],
     ['off', 'location /s2', 'auth_oidc off; return 200 page;', 200],
@@ -66,7 +56,7 @@ my @silent = (
     ['satisfy any, an address that is denied', 'location /s14',
         'auth_oidc idp; satisfy any; deny all; proxy_pass http://127.0.0.1:8085;', 302],
     ['an address that is denied', 'location /s15', 'auth_oidc idp; deny all; proxy_pass http://127.0.0.1:8085;', 403],
-    ['a page for who is denied', 'location /s16',
+    ['a page for a denied request', 'location /s16',
         "auth_oidc idp; deny all; error_page 403 =200 \@s16; }\nlocation \@s16 { auth_oidc idp; return 200 sorry;", 200],
     ['a page for a redirect to the provider', 'location /s17', "auth_oidc idp; error_page 302 =200 \@s17;\n"
         . "proxy_pass http://127.0.0.1:8085; }\nlocation \@s17 { auth_oidc idp; return 200 sorry;", 200],
@@ -88,41 +78,41 @@ my @silent = (
     ['a directory', 'location /dir', 'auth_oidc idp; root %%TESTDIR%%;', 302],
     ['a page that is open', 'location /open', 'root %%TESTDIR%%;', 200, '/open/index.html'],
     ['an internal location', 'location /s26', 'internal; auth_oidc idp; return 200 page;', 404],
-    ['a page for who is denied, of a place whose error pages follow each other', 'location /s28',
+    ['recursive_error_pages, a page for a denied request', 'location /s28',
         "auth_oidc idp; recursive_error_pages on; deny all; error_page 403 =200 \@s28; }\n"
         . 'location @s28 { auth_oidc idp; return 200 sorry;', 200],
-    ['the same, where it says the status itself', 'location /s29',
+    ['recursive_error_pages, a page with its own status', 'location /s29',
         "auth_oidc idp; recursive_error_pages on; deny all; error_page 403 = \@s29; }\n"
         . 'location @s29 { auth_oidc idp; recursive_error_pages on; return 200 sorry;', 200],
-    ['what is done after the answer', 'location /s30', "post_action /s30b; proxy_pass http://127.0.0.1:8085; }\n"
+    ['post_action', 'location /s30', "post_action /s30b; proxy_pass http://127.0.0.1:8085; }\n"
         . 'location /s30b { auth_oidc idp; return 200 done;', 200],
 );
 
-# The same for who is logged in: the gate of that provider has been passed when nginx comes to "return".
+# The same for a logged-in browser: the gate of that provider was passed before "return" is reached.
 my @inside = (
     ['a page', 'location /i1', 'auth_oidc idp; proxy_pass http://127.0.0.1:8085;', 200],
-    ['try_files that leads to a name', 'location /i2',
+    ['try_files to a named location', 'location /i2',
         "auth_oidc idp; try_files /none \@i2; }\nlocation \@i2 { auth_oidc idp; return 200 page;", 200],
-    ['try_files that leads to a path', 'location /i3',
+    ['try_files to a path', 'location /i3',
         "auth_oidc idp; try_files /none /i3b; }\nlocation /i3b { auth_oidc idp; return 200 page;", 200],
     ['index', 'location /dir/', "auth_oidc idp; root %%TESTDIR%%; }\nlocation = /dir/index.html { auth_oidc idp; "
         . 'return 200 page;', 200],
-    ['an application that sends it elsewhere', 'location /i5', "auth_oidc idp; proxy_pass http://127.0.0.1:8085; }\n"
+    ['X-Accel-Redirect', 'location /i5', "auth_oidc idp; proxy_pass http://127.0.0.1:8085; }\n"
         . 'location /accel { auth_oidc idp; return 200 page;', 200],
-    ['an application that has no such page', 'location /i6', "auth_oidc idp; proxy_intercept_errors on;\n"
+    ['proxy_intercept_errors', 'location /i6', "auth_oidc idp; proxy_intercept_errors on;\n"
         . "error_page 404 =200 \@i6; proxy_pass http://127.0.0.1:8085/none; }\nlocation \@i6 { auth_oidc idp; "
         . 'return 200 page;', 200],
     ['a file that has not changed', 'location /dir/file', 'auth_oidc idp; root %%TESTDIR%%;', 304],
     ['the logout', 'location /i8', 'auth_oidc idp;', 302, '/logout'],
 );
 
-# What a server of its own answers to all requests: its port, directives and the status.
+# Servers that handle all requests alike: port, directives, status.
 my @servers = (
     ['a server that sends all to https', 8086, 'auth_oidc idp; return 301 https://localhost$request_uri;', 301],
     ['the same by an if', 8087, 'auth_oidc idp; if ($scheme = http) { return 308 https://localhost$request_uri; }', 308],
     ['the same by rewrite', 8088, 'auth_oidc idp; rewrite ^ https://localhost/ permanent;', 301],
     ['a server that denies all', 8089, 'auth_oidc idp; return 403;', 403],
-    ['a server that answers all', 8090, "auth_oidc idp; # auth\nreturn 200 all;", 200, 'warned'],
+    ['a server with return', 8090, "auth_oidc idp; # auth\nreturn 200 all;", 200, 'warned'],
 );
 
 my $t = Test::Nginx->new()
@@ -138,7 +128,6 @@ for my $dir (qw{ dir open }) {
 }
 $t->write_file_expand('nginx.conf', configuration());
 my $conf = $t->read_file('nginx.conf');
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's bundle of certificates is not needed
 $t->run();
 
 for my $case (@warned) {
@@ -146,8 +135,8 @@ for my $case (@warned) {
     warns($name, $status, line_of("$location {"), sub { browser()->get($page || (split / /, $location)[1]) });
 }
 
-is(scalar(warnings(sub { browser()->get('/w1') })), 0, 'a location is named once');
-is(scalar(warnings(sub { browser()->get('/w3') })), 0, 'another one is, too');
+is(scalar(warnings(sub { browser()->get('/w1') })), 0, 'a location is warned about once');
+is(scalar(warnings(sub { browser()->get('/w3') })), 0, 'another location is warned about once');
 
 for my $case (@silent) {
     my ($name, $location, $directives, $status, $page) = @$case;
@@ -170,7 +159,7 @@ for my $case (@servers) {
         sub { browser(base => 'http://localhost:' . port($port))->get('/') });
 }
 
-# Whatever the protocol, the method and the connection are.
+# Any protocol, method and connection.
 
 my $h2 = h2_connect(8083);
 is(scalar(warnings(sub { h2_status(h2_get($h2, '/')) })), 1, 'HTTP/2');
@@ -185,42 +174,42 @@ my $two = sub { my ($one, $other) = @_;
     my $head = "Host: localhost\r\n";
     browser()->raw("GET $one HTTP/1.1\r\n$head\r\nGET $other HTTP/1.1\r\n${head}Connection: close\r\n\r\n") };
 my @lines = warnings(sub { $two->('/k1', '/k2') }, 2);
-is(scalar(@lines), 2, 'two requests on a connection: both are seen');
-like($lines[0] // '', qr{request: "GET /k1 }, 'two requests on a connection: the first one');
-like($lines[1] // '', qr{request: "GET /k2 }, 'two requests on a connection: the second one');
+is(scalar(@lines), 2, 'two requests on a connection: both get a warning');
+like($lines[0] // '', qr{request: "GET /k1 }, 'two requests on a connection: the warning for the first');
+like($lines[1] // '', qr{request: "GET /k2 }, 'two requests on a connection: the warning for the second');
 @lines = warnings(sub { $two->('/i1', '/k3') }, 2);
-is(scalar(@lines), 1, 'the gate, and then none on its connection: that is seen');
-like($lines[0] // '', qr{request: "GET /k3 }, 'the gate, and then none on its connection: which it was');
+is(scalar(@lines), 1, 'a request without a gate after one with: a warning');
+like($lines[0] // '', qr{request: "GET /k3 }, 'a request without a gate after one with: its location');
 
-# What the module answers itself.
+# Responses of the module itself.
 
 $user = browser();
 my $answer;
-is(scalar(warnings(sub { $answer = $user->get('/i1') })), 0, 'the way to the provider');
+is(scalar(warnings(sub { $answer = $user->get('/i1') })), 0, 'the redirect to the provider');
 my $callback = $user->follow($answer)->{location};
 is(scalar(warnings(sub { $answer = $user->get($callback) })), 0, 'the callback');
 is($answer->{status}, 302, 'the callback, its status');
-is(scalar(warnings(sub { $answer = browser()->get('/callback/idp?code=x') })), 0, 'a callback that is refused');
-is("$answer->{status} $answer->{body}", '200 sorry', 'a callback that is refused, its page');
+is(scalar(warnings(sub { $answer = browser()->get('/callback/idp?code=x') })), 0, 'a refused callback');
+is("$answer->{status} $answer->{body}", '200 sorry', 'a refused callback, its page');
 is(scalar(warnings(sub { $answer = browser()->raw("GET / HTTP/1.1\r\n\r\n") })), 0, 'a malformed request');
 is("$answer->{status} $answer->{body}", '200 sorry', 'a malformed request, its page');
 my $next = browser()->get('/sorry');
-is($next->{status}, 200, 'that page, asked for by its name');
-ok(log_has($t, sentence(200)), 'that page, asked for by its name: now it is said');
+is($next->{status}, 200, 'that page, requested directly');
+ok(log_has($t, sentence(200)), 'that page, requested directly: a warning');
 
 # ------------------------------------------------------------------------------------------------------
 
 # One warning that names the line, or none for 0.
 sub warns {
-    my ($name, $status, $line, $ask) = @_;
+    my ($name, $status, $line, $code) = @_;
 
     my $answer;
-    my @lines = warnings(sub { $answer = $ask->() });
+    my @lines = warnings(sub { $answer = $code->() });
     is($answer->{status}, $status, "$name: status");
     return is("@lines", '', "$name: no warning") unless $line;
 
-    my $place = qr/"auth_oidc" in \S+nginx\.conf:$line did not protect a request/;
-    my $said = @lines == 1 && $lines[0] =~ sentence($status) && $lines[0] =~ $place;
+    my $warning = qr/"auth_oidc" in \S+nginx\.conf:$line did not protect a request/;
+    my $said = @lines == 1 && $lines[0] =~ sentence($status) && $lines[0] =~ $warning;
     ok($said, "$name: one warning with its line") or diag(@lines, "not $line");
 }
 
@@ -230,7 +219,7 @@ sub sentence {
     return qr/\[warn\] .* oidc: "auth_oidc" in \S+ did not protect a request, status $status was sent before access checks \("return" and "rewrite" run first\), client: /;
 }
 
-# Warnings are written before the line of the access log that is waited for.
+# nginx writes a warning before the access log line that is waited for.
 sub warnings {
     my ($do, $number) = @_;
 
@@ -238,14 +227,14 @@ sub warnings {
     my $seen = () = -e $log ? $t->read_file('done.log') =~ /\n/g : ();
     log_mark($t);
     $do->();
-    for (my $end = time + PATIENCE; time < $end; sleep 0.01) {
+    wait_until(sub {
         my $lines = () = -e $log ? $t->read_file('done.log') =~ /\n/g : ();
-        last if $lines >= $seen + ($number || 1);
-    }
+        return $lines >= $seen + ($number || 1);
+    });
     return error_log_lines($t, qr/did not protect/);
 }
 
-# The line of nginx.conf that has "# auth", after these words.
+# The number of the nginx.conf line with "# auth" after these words.
 sub line_of {
     my ($words) = @_;
 

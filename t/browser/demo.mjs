@@ -1,5 +1,4 @@
-// A demo for the tests alone: its own directory and free ports, so that it can run beside the one a person started, and
-// beside another test's.
+// A demo for one test, with its own directory and free ports, so that it can run at the same time as others.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,20 +7,20 @@ import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('../..', import.meta.url));
 
-// Everything of it is below build/browser/<name>. What "additions" makes of the addresses and the directory goes to the
-// provider ("clients", "tls") and into nginx's http block ("configuration").
+// All its files are below build/browser/<name>. "additions" gets the addresses and the directory and returns settings of the
+// provider ("clients", "tls") and directives for nginx's http block ("configuration").
 export async function startDemo(name, additions = () => ({})) {
   const output = `${top}build/browser/${name}`;
   const directory = `${output}/demo`;
   rmSync(output, { recursive: true, force: true });
   mkdirSync(`${directory}/conf.d`, { recursive: true });
   const [port, providerPort, appPort] = await freePorts(3);
-  const places = {
+  const addresses = {
     site: `http://localhost:${port}`,
     provider: `http://127.0.0.1:${providerPort}`,
     application: `http://127.0.0.1:${appPort}`,
   };
-  const { clients = [], tls = null, configuration = '' } = await additions(places, directory);
+  const { clients = [], tls = null, configuration = '' } = await additions(addresses, directory);
   writeFileSync(`${directory}/conf.d/test.conf`, configuration);
   const environment = {
     ...process.env,
@@ -31,7 +30,7 @@ export async function startDemo(name, additions = () => ({})) {
   const demo = (command) => execFileSync(`${top}t/demo/demo`, [command], { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
   demo('start');
   return {
-    ...places,
+    ...addresses,
     output,
     log: (part) => readFileSync(`${directory}/logs/${part}.log`, 'utf8'),
     restart: () => { demo('stop'); demo('start'); },

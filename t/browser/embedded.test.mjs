@@ -1,6 +1,6 @@
-// A site in frames of other sites, over https. A permissive window of Chromium sends cookies with SameSite=None into frames; a
-// strict one keeps other sites' cookies out, but for those in the partition of the site at the top. The provider here answers
-// at once, without a page and without a cookie, since pages of providers may not be framed.
+// A site in frames of other sites, over https. A permissive window of Chromium sends cookies with SameSite=None in frames; a
+// strict one blocks third-party cookies, except those in the partition of the top-level site. The provider here responds at
+// once, without a page and without a cookie, since pages of providers may not be framed.
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
@@ -8,11 +8,11 @@ import { createServer } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { freePorts, startDemo } from './demo.mjs';
 import { makeCertificates } from './keys.mjs';
-import { launchBrowser, newPage, openProfile } from './person.mjs';
+import { launchBrowser, newPage, openProfile } from './user.mjs';
 
 const SECRET = 'a-secret-of-the-embedded-tests-alone';
 
-// What the cookies of each are.
+// The cookie directives of each client
 const CLIENTS = {
   partitioned: 'cookie_samesite none; cookie_partitioned on;',
   none: 'cookie_samesite none;',
@@ -23,7 +23,7 @@ let demo;
 let provider;
 let browser;
 let sites;      // of the clients
-let portals;    // two other sites that show them
+let portals;    // two other sites with frames
 
 describe('a site in a frame of another one', () => {
   before(async () => {
@@ -39,56 +39,56 @@ describe('a site in a frame of another one', () => {
   }, { timeout: 20000 });
 
   for (const [id, window] of [['partitioned', 'strict'], ['partitioned', 'permissive'], ['none', 'permissive']]) {
-    inWindow(window, `lets a person log in (${id}, ${window})`, async (page, context) => {
+    inWindow(window, `logs a user in (${id}, ${window})`, async (page, context) => {
       const before = provider.logins;
       assert.equal(await shown(page, portals[0], id), 'Hello, Alice Liddell');
       assert.equal(provider.logins, before + 1);
       await shot(page, `${id}-${window}`);
 
       const cookies = await context.cookies(sites[id]);
-      assert.ok(cookies.some(({ name }) => name === `__Host-${id}`), 'a session');
-      assert.ok(cookies.some(({ name }) => name.startsWith(`__Host-${id}_login_`)), 'and cookies of its login');
+      assert.ok(cookies.some(({ name }) => name === `__Host-${id}`), 'a session cookie');
+      assert.ok(cookies.some(({ name }) => name.startsWith(`__Host-${id}_login_`)), 'a login cookie');
       for (const { name, secure, httpOnly, sameSite, path } of cookies) {
         assert.deepEqual([secure, httpOnly, sameSite, path], [true, true, 'None', '/'], name);
       }
       assert.equal(await shown(page, portals[0], id), 'Hello, Alice Liddell');
-      assert.equal(provider.logins, before + 1, 'the session goes on');
+      assert.equal(provider.logins, before + 1, 'the session continues');
     });
   }
 
   for (const [id, window] of [['lax', 'permissive'], ['none', 'strict']]) {
-    inWindow(window, `lets nobody log in where its cookies do not come along (${id}, ${window})`, async (page, context, t) => {
+    inWindow(window, `logs nobody in if its cookies are not sent (${id}, ${window})`, async (page, context, t) => {
       const before = provider.redeemed;
-      const said = await shown(page, portals[0], id);
-      if (id === 'none' && said.startsWith('Hello')) {
-        t.skip('this browser keeps no cookies out');
+      const text = await shown(page, portals[0], id);
+      if (id === 'none' && text.startsWith('Hello')) {
+        t.skip('this browser does not block third-party cookies');
         return;
       }
-      assert.equal(said, '400 Bad Request');
+      assert.equal(text, '400 Bad Request');
       assert.equal(provider.redeemed, before);
     });
   }
 
-  inWindow('permissive', 'has a session for each site that shows it, and one of its own (partitioned)', async (page) => {
+  inWindow('permissive', 'has a session for each top-level site and one at the top level (partitioned)', async (page) => {
     const before = provider.logins;
     for (const [number, portal] of portals.entries()) {
       assert.equal(await shown(page, portal, 'partitioned'), 'Hello, Alice Liddell');
       assert.equal(provider.logins, before + number + 1, portal);
     }
     await page.goto(`${sites.partitioned}/private/`);
-    assert.equal(provider.logins, before + 3, 'at the top');
+    assert.equal(provider.logins, before + 3, 'at the top level');
 
     await shown(page, portals[0], 'partitioned');
     await page.frameLocator('#app').locator('text=Log out').click();
     await page.frameLocator('#app').locator('text=You are logged out').waitFor();
     await shown(page, portals[1], 'partitioned');
     await page.goto(`${sites.partitioned}/private/`);
-    assert.equal(provider.logins, before + 3, 'a logout in the one frame leaves the other sessions');
+    assert.equal(provider.logins, before + 3, 'a logout in one frame does not end the other sessions');
     await shown(page, portals[0], 'partitioned');
-    assert.equal(provider.logins, before + 4, 'and ends that of its own');
+    assert.equal(provider.logins, before + 4, 'a logout in one frame ends the session of that frame');
   });
 
-  inWindow('permissive', 'has one session, wherever it is shown (none)', async (page) => {
+  inWindow('permissive', 'has one session in all frames and at the top level (none)', async (page) => {
     await shown(page, portals[0], 'none');
     const before = provider.logins;
     await shown(page, portals[1], 'none');
@@ -97,7 +97,7 @@ describe('a site in a frame of another one', () => {
   });
 });
 
-// A test in a window without cookies or history; the picture of a failure is kept.
+// A test in a window without cookies or history; a failure is kept as a screenshot.
 let profiles = 0;
 function inWindow(window, name, test) {
   it(name, { timeout: 60000 }, async (t) => {
@@ -116,7 +116,7 @@ function inWindow(window, name, test) {
   });
 }
 
-// What the frame says at last: it goes to the provider and back by itself.
+// The heading of the frame after its redirects to the provider and back
 async function shown(page, portal, id) {
   await page.goto(`${portal}/${id}`);
   return page.frameLocator('#app').locator('h1').textContent();
@@ -126,13 +126,13 @@ async function shot(page, name) {
   await page.screenshot({ path: `${demo.output}/${name}.png` });
 }
 
-// --- the provider, who knows Alice
+// --- the provider, with the user Alice
 
 async function startProvider() {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const nonces = new Map();
   const state = { logins: 0, redeemed: 0 };
-  const answers = {
+  const responses = {
     '/.well-known/openid-configuration': () => json({
       issuer: state.issuer,
       authorization_endpoint: `${state.issuer}/authorize`,
@@ -163,7 +163,7 @@ async function startProvider() {
     let body = '';
     for await (const part of req) body += part;
     const url = new URL(req.url, state.issuer);
-    const { status = 200, headers = {}, content = '' } = answers[url.pathname]?.(url, new URLSearchParams(body)) ?? { status: 404 };
+    const { status = 200, headers = {}, content = '' } = responses[url.pathname]?.(url, new URLSearchParams(body)) ?? { status: 404 };
     res.writeHead(status, headers).end(content);
   });
   await new Promise((resolve) => { state.server.listen(0, '127.0.0.1', resolve); });
@@ -182,7 +182,7 @@ async function prepare({ application }, directory) {
   const ids = Object.keys(CLIENTS);
   const [portalPort, ...ports] = await freePorts(1 + ids.length);
   sites = Object.fromEntries(ids.map((id, i) => [id, `https://localhost:${ports[i]}`]));
-  // For a browser each host here is a site.
+  // For a browser, each of these hosts is another site.
   portals = [`https://127.0.0.1:${portalPort}`, `https://portal.localhost:${portalPort}`];
   const servers = ids.map((id, i) => configurationOf(id, ports[i], application, directory));
   return { configuration: [...servers, configurationOfPortals(portalPort, directory)].join('\n') };

@@ -1,6 +1,6 @@
-// Keys and certificates of the protocol tests, made anew for each run: a client's private keys as PEM and JWK files beside
-// their public halves for the registration, and by OpenSSL's program an authority, the provider's certificate, a client's
-// certificate from that authority, and one that it signed itself.
+// Keys and certificates of the protocol tests, generated for each run: a client's private keys as PEM and JWK files, and
+// their public keys for the registration; by OpenSSL's program a CA, the provider's certificate, a client's certificate from
+// that CA, and a self-signed one.
 
 import { execFileSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
@@ -24,7 +24,7 @@ export function makeKeys(directory) {
   }));
 }
 
-// Returns the public key of the self-signed certificate, with the certificate in it, as a client registers it.
+// Returns the public key of the self-signed certificate, including the certificate, as a client registers it.
 export function makeCertificates(directory, clientName) {
   const certify = (name, options, commonName = name) => execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-nodes', '-days', '2', '-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${commonName}`, ...options,
@@ -35,7 +35,7 @@ export function makeCertificates(directory, clientName) {
 
   mkdirSync(directory, { recursive: true });
   certify('authority', []);
-  // nginx looks for an address among the names of a certificate alone.
+  // nginx compares an address with the alternative names of a certificate only.
   certify('provider', [...byAuthority, ...leaf, ...addition('subjectAltName=IP:127.0.0.1')], '127.0.0.1');
   certify('certified', [...byAuthority, ...leaf, ...addition(`subjectAltName=DNS:${clientName}`)]);
   certify('self-signed', []);

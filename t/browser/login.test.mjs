@@ -1,10 +1,10 @@
-// What a person sees in a browser: logging in by typing, tabs, the back button, a wrong password, and what the application
-// behind nginx is told. One demo and one Chromium serve all tests; each test is a browser that was never here before.
+// A user's view of logins: typing, tabs, the back button, a wrong password, and the headers that the application behind nginx
+// gets. One demo and one Chromium serve all tests; each test begins without cookies and history.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startDemo } from './demo.mjs';
-import { allow, heading, launchBrowser, newPage, type } from './person.mjs';
+import { allow, heading, launchBrowser, newPage, type } from './user.mjs';
 
 const DEEP = '/private/caf%C3%A9/a%20b%2Fc;d?q=%22x%22&next=https%3A%2F%2Fexample.com%2F&r=a+b&p=100%25&empty=#part';
 const onTheWire = (path) => path.replace(/#.*/, '');
@@ -12,7 +12,7 @@ const onTheWire = (path) => path.replace(/#.*/, '');
 let demo;
 let browser;
 
-describe('a person with a browser', () => {
+describe('a user with a browser', () => {
   before(async () => {
     demo = await startDemo('login');
     browser = await launchBrowser();
@@ -32,7 +32,7 @@ describe('a person with a browser', () => {
     await shot(page, 'public');
   });
 
-  inBrowser('logs in by typing and lands on the page asked for, query and escapes as sent', async (page) => {
+  inBrowser('logs in and gets the requested page, query and escapes unchanged', async (page) => {
     await page.goto(demo.site + DEEP);
     assert.ok(page.url().startsWith(`${demo.provider}/interaction/`), page.url());
     await shot(page, 'login');
@@ -45,7 +45,7 @@ describe('a person with a browser', () => {
     await shot(page, 'private');
   });
 
-  inBrowser('reads a second page without the provider hearing of it', async (page) => {
+  inBrowser('reads a second page without a request to the provider', async (page) => {
     await logIn(page, '/private/');
     const before = providerRequests();
     await page.goto(`${demo.site}/private/second?page=2`);
@@ -55,7 +55,7 @@ describe('a person with a browser', () => {
     assert.equal(providerRequests(), before);
   });
 
-  inBrowser('mistypes the password, is told so, and logs in with the right one', async (page, context) => {
+  inBrowser('mistypes the password, sees an error, and logs in with the right one', async (page, context) => {
     await page.goto(`${demo.site}/private/`);
     await type(page, 'alice', 'wunderland');
     assert.equal(await page.textContent('[role=alert]'), 'Wrong user or password.');
@@ -68,18 +68,18 @@ describe('a person with a browser', () => {
     assert.equal(await heading(page), 'Hello, Alice Liddell');
   });
 
-  inBrowser('cancels the login and is not let in', async (page, context) => {
+  inBrowser('cancels the login and gets 403 and no session', async (page, context) => {
     await page.goto(`${demo.site}/private/`);
-    const [answer] = await Promise.all([
-      page.waitForResponse((response) => response.url().startsWith(`${demo.site}/oidc_callback?`)),
+    const [response] = await Promise.all([
+      page.waitForResponse((candidate) => candidate.url().startsWith(`${demo.site}/oidc_callback?`)),
       page.click('text=Cancel'),
     ]);
-    assert.equal(answer.status(), 403);
+    assert.equal(response.status(), 403);
     assert.equal(await sessionCookie(context), undefined);
   });
 
   for (const order of [[0, 1], [1, 0]]) {
-    inBrowser(`starts two tabs at once, finishes tab ${order[0] + 1} first, and each lands on its own page`, async (page, context) => {
+    inBrowser(`logs in in two tabs at once, tab ${order[0] + 1} first, and each gets its own page`, async (page, context) => {
       const tabs = [page, await newPage(context)];
       await Promise.all(tabs.map((tab, i) => tab.goto(`${demo.site}/private/tab?number=${i}`)));
       for (const i of order) {
@@ -90,7 +90,7 @@ describe('a person with a browser', () => {
     });
   }
 
-  inBrowser('restores eight tabs at once, and each lands on its own page, the last one first', async (page, context) => {
+  inBrowser('logs in in eight tabs at once, the last one first, and each gets its own page', async (page, context) => {
     const tabs = [page];
     while (tabs.length < 8) tabs.push(await newPage(context));
     await Promise.all(tabs.map((tab, i) => tab.goto(`${demo.site}/private/tab?number=${i}`)));
@@ -117,7 +117,7 @@ describe('a person with a browser', () => {
     assert.equal(providerRequests(), before);
   });
 
-  inBrowser('opens the callback of a finished login again and is sent to its page', async (page) => {
+  inBrowser('opens the callback of a finished login again and is redirected to its page', async (page) => {
     const callback = page.waitForRequest((request) => request.url().startsWith(`${demo.site}/oidc_callback?`));
     await logIn(page, '/private/once?a=b');
     const before = demo.log('provider').split('POST /token').length;
@@ -127,26 +127,26 @@ describe('a person with a browser', () => {
     assert.equal(demo.log('provider').split('POST /token').length, before);
   });
 
-  inBrowser('is named to the application by nginx alone', async (page) => {
+  inBrowser('cannot send its own identity headers to the application', async (page) => {
     await logIn(page, '/private/');
     const forged = { 'X-User': 'mallory', 'X-Name': 'Mallory', 'X-Email': 'm@example.com', 'X-Groups': 'admins' };
-    const told = await fetchJson(page, '/private/', forged);
-    assert.equal(told['x-user'], 'alice');
-    assert.equal(told['x-name'], 'Alice Liddell');
-    assert.equal(told['x-email'], 'alice@example.com');
-    assert.equal(told['x-groups'], 'staff,admins');
+    const shown = await fetchJson(page, '/private/', forged);
+    assert.equal(shown['x-user'], 'alice');
+    assert.equal(shown['x-name'], 'Alice Liddell');
+    assert.equal(shown['x-email'], 'alice@example.com');
+    assert.equal(shown['x-groups'], 'staff,admins');
     const open = await fetchJson(page, '/open/', forged);
     for (const name of Object.keys(forged)) assert.equal(open[name.toLowerCase()], undefined);
   });
 
-  inBrowser('may have a name beyond ASCII', async (page) => {
+  inBrowser('has a name that is not ASCII', async (page) => {
     await page.goto(`${demo.site}/private/`);
     await type(page, 'zoe', 'looking-glass');
     await allow(page);
     assert.equal(await heading(page), 'Hello, Zoë Bäcker');
   });
 
-  inBrowser('holds cookies that no script reads and no other site sends', async (page, context) => {
+  inBrowser('has cookies that scripts cannot read and other sites do not send', async (page, context) => {
     await logIn(page, '/private/');
     const { value, expires, ...flags } = await sessionCookie(context);
     assert.deepEqual(flags, {
@@ -156,7 +156,7 @@ describe('a person with a browser', () => {
     assert.equal(await page.evaluate('document.cookie'), '');
   });
 
-  inBrowser('keeps the session when everything is restarted', async (page) => {
+  inBrowser('keeps the session when all processes are restarted', async (page) => {
     await logIn(page, '/private/');
     demo.restart();
     const before = providerRequests();
@@ -166,16 +166,16 @@ describe('a person with a browser', () => {
   });
 });
 
-// A test in a browser without cookies or history; the picture of a failure is kept.
+// A test in a browser without cookies or history; a failure is kept as a screenshot.
 function inBrowser(name, test) {
   it(name, { timeout: 20000 }, async () => {
     const context = await browser.newContext();
-    const strangers = [];
-    context.on('request', (request) => { if (!ours(request.url())) strangers.push(request.url()); });
+    const foreign = [];
+    context.on('request', (request) => { if (!ours(request.url())) foreign.push(request.url()); });
     const page = await newPage(context);
     try {
       await test(page, context);
-      assert.deepEqual(strangers, [], 'requests to other hosts');
+      assert.deepEqual(foreign, [], 'requests to other hosts');
     } catch (error) {
       await shot(page, `failed-${name.replace(/\W+/g, '-')}`);
       throw error;
@@ -194,7 +194,7 @@ async function logIn(page, path) {
   await finishLogin(page);
 }
 
-// The provider asks for consent once in a browser's session.
+// The provider requests consent once in a browser's session.
 async function finishLogin(page) {
   await page.bringToFront();
   await type(page, 'alice', 'wonderland');

@@ -1,32 +1,32 @@
-// The protocol against a provider that is not ours: one row is one client, as oidc-provider has it registered and as nginx
-// has it configured, and a login in a browser. The password is typed once; what the provider's log says of a client has to be
-// what the row says, so that no row passes by another way than its own.
+// The protocol with a provider that is not ours: one row is one client, registered at oidc-provider and configured in nginx,
+// and one login in a browser. The password is typed once. The provider's log of a client must match the row, so that no row
+// passes by another method than its own.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { freePorts, startDemo } from './demo.mjs';
 import { makeCertificates, makeKeys } from './keys.mjs';
-import { allow, heading, launchBrowser, newPage, type } from './person.mjs';
+import { allow, heading, launchBrowser, newPage, type } from './user.mjs';
 
-// Every character in it that a form, a header or a URL could take for another; long enough to be a key.
+// Contains every character that a form, a header or a URL could misread; long enough for HMAC.
 const SECRET = 'correct horse+battery/staple=100%25 & more: than ~32; <characters>';
 const CLIENT_NAME = 'client.example.com';
 const PICTURE = 'https://example.com/alice.png';
 
-// fact      what the row shows
-// nginx     directives of the oidc_provider block, beside those that all have: @PROVIDER@, @MUTUAL@ are addresses
-// client    the registration, beside what all have
-// secret    false: there is none
-// key       file of the private key: its public half is registered
+// fact      the fact that the row shows
+// nginx     additional directives of the oidc_provider block; @PROVIDER@, @TLS@, @MUTUAL@ are addresses
+// client    additional client metadata
+// secret    false: no secret
+// key       file of the private key; its public key is registered
 // certificate  name of the client's certificate
 // tls       the provider over TLS
-// offers    metadata that the provider would have to offer for this: nginx fetches it from elsewhere
-// by, mode, pushed, idToken, userinfo   what the provider is to hear and answer
+// offers    additional metadata, which nginx fetches from another server
+// by, mode, pushed, idToken, userinfo   expected in the provider's log
 // status, error   the login is refused at the callback
 const ROWS = [
   // --- client authentication
   {
-    fact: 'client_secret_basic, encoded as a form first',
+    fact: 'client_secret_basic, form-urlencoded first',
     nginx: 'client_auth client_secret_basic;', by: 'client_secret_basic',
   },
   {
@@ -34,7 +34,7 @@ const ROWS = [
     nginx: 'client_auth client_secret_post;', client: { token_endpoint_auth_method: 'client_secret_post' }, by: 'client_secret_post',
   },
   {
-    fact: 'client_secret_post by itself where nothing else is offered',
+    fact: 'client_secret_post by default if nothing else is offered',
     client: { token_endpoint_auth_method: 'client_secret_post' }, offers: { token_endpoint_auth_methods_supported: ['client_secret_post'] },
     by: 'client_secret_post',
   },
@@ -45,7 +45,7 @@ const ROWS = [
   privateKeyJwt('an RSA key as PEM', 'rsa.pem', 'RS256'),
   privateKeyJwt('an RSA key as JWK', 'rsa.jwk', 'RS256'),
   {
-    ...privateKeyJwt('an RSA key and PS256 where nothing else is offered', 'rsa.pem', 'PS256'),
+    ...privateKeyJwt('an RSA key and PS256 if nothing else is offered', 'rsa.pem', 'PS256'),
     offers: { token_endpoint_auth_methods_supported: ['private_key_jwt'], token_endpoint_auth_signing_alg_values_supported: ['PS256'] },
   },
   privateKeyJwt('a P-256 key as JWK', 'p256.jwk', 'ES256'),
@@ -54,20 +54,20 @@ const ROWS = [
   privateKeyJwt('a P-521 key as JWK', 'p521.jwk', 'ES512'),
   privateKeyJwt('an Ed25519 key as PEM', 'ed25519.pem', 'EdDSA'),
   privateKeyJwt('an Ed25519 key as JWK', 'ed25519.jwk', 'EdDSA'),
-  { ...privateKeyJwt('a key and no secret, by itself', 'p256.pem', 'ES256'), nginx: '' },
+  { ...privateKeyJwt('a key and no secret, by default', 'p256.pem', 'ES256'), nginx: '' },
   {
     fact: 'none, a public client with PKCE',
     nginx: 'client_auth none;', client: { token_endpoint_auth_method: 'none' }, secret: false, by: 'none',
   },
   {
-    fact: 'none by itself, where nothing is configured to authenticate with',
+    fact: 'none by default, without configured credentials',
     client: { token_endpoint_auth_method: 'none' }, secret: false, by: 'none',
   },
   mutualTls('tls_client_auth at the aliases for mutual TLS', 'certified', 'client_auth tls_client_auth;'),
-  mutualTls('tls_client_auth by itself, where there is a certificate and no secret', 'certified', ''),
+  mutualTls('tls_client_auth by default, with a certificate and no secret', 'certified', ''),
   mutualTls('self_signed_tls_client_auth at the aliases for mutual TLS', 'self-signed', 'client_auth self_signed_tls_client_auth;'),
   {
-    ...mutualTls('tls_client_auth at endpoints set by hand', 'certified', `client_auth tls_client_auth; userinfo on;
+    ...mutualTls('tls_client_auth at configured endpoints', 'certified', `client_auth tls_client_auth; userinfo on;
       authorization_endpoint @TLS@/auth; token_endpoint @MUTUAL@/token; userinfo_endpoint @MUTUAL@/me; jwks_uri @TLS@/jwks;`),
     discovery: false, userinfo: 'application/json',
   },
@@ -76,7 +76,7 @@ const ROWS = [
     nginx: 'client_auth client_secret_basic;', tls: true, by: 'client_secret_basic',
   },
 
-  // --- ID tokens: who signs, who may read
+  // --- ID tokens: signature and encryption
   ...['PS256', 'ES256', 'EdDSA', 'HS256'].map((alg) => ({
     fact: `an ID token signed with ${alg}`,
     nginx: `id_token_alg ${alg};`, client: { id_token_signed_response_alg: alg }, idToken: alg,
@@ -90,21 +90,21 @@ const ROWS = [
   ...['A128CBC-HS256', 'A256CBC-HS512', 'A128GCM', 'A256GCM'].map((enc) => encrypted('dir', enc)),
   {
     ...encrypted('RSA-OAEP', 'A128GCM', 'rsa.pem'),
-    fact: 'an encrypted ID token that nothing but client_key prepares for', nginx: '',
+    fact: 'an encrypted ID token with client_key only', nginx: '',
   },
   {
-    fact: 'an ID token from the secret alone: signed with HS256, encrypted with dir',
+    fact: 'an ID token protected by the secret: signed with HS256, encrypted with dir',
     nginx: 'id_token_alg HS256; id_token_encrypted_alg dir;',
     client: { id_token_signed_response_alg: 'HS256', id_token_encrypted_response_alg: 'dir', id_token_encrypted_response_enc: 'A256GCM' },
     idToken: 'dir A256GCM',
   },
   {
-    fact: 'an ID token that is not encrypted, where it has to be',
+    fact: 'an ID token that is not encrypted although required',
     nginx: 'id_token_encrypted_alg RSA-OAEP;', key: 'rsa.pem', status: 403, error: 'id_token_encryption',
   },
   {
     ...encrypted('RSA-OAEP', 'A256GCM', 'rsa.pem'),
-    fact: 'an ID token encrypted otherwise than configured', nginx: 'id_token_encrypted_alg dir;', status: 403, error: 'id_token_encryption',
+    fact: 'an ID token encrypted with another algorithm than configured', nginx: 'id_token_encrypted_alg dir;', status: 403, error: 'id_token_encryption',
   },
 
   // --- user info
@@ -117,20 +117,20 @@ const ROWS = [
 
   // --- endpoints
   {
-    fact: 'endpoints set by hand, and no discovery',
+    fact: 'configured endpoints without discovery',
     nginx: 'authorization_endpoint @PROVIDER@/auth; token_endpoint @PROVIDER@/token; jwks_uri @PROVIDER@/jwks;', discovery: false,
   },
   {
-    fact: 'endpoints set by hand with user info and pushed requests, and no discovery',
+    fact: 'configured endpoints with user info and pushed requests, without discovery',
     nginx: `authorization_endpoint @PROVIDER@/auth; token_endpoint @PROVIDER@/token; jwks_uri @PROVIDER@/jwks;
       userinfo on; userinfo_endpoint @PROVIDER@/me; pushed_authorization on; pushed_authorization_request_endpoint @PROVIDER@/request;`,
     discovery: false, userinfo: 'application/json', pushed: true,
   },
 
-  // --- the way there and back
+  // --- authorization request and response
   { fact: 'form_post', nginx: 'response_mode form_post;', mode: 'form_post' },
   { ...pushed('a pushed request'), client: { require_pushed_authorization_requests: true } },
-  { ...pushed('a pushed request, by itself where the metadata requires it'), nginx: '', offers: { require_pushed_authorization_requests: true } },
+  { ...pushed('a pushed request by default if the metadata requires it'), nginx: '', offers: { require_pushed_authorization_requests: true } },
   {
     ...privateKeyJwt('a pushed request', 'ed25519.pem', 'EdDSA'), nginx: 'pushed_authorization on; client_auth private_key_jwt;',
     pushed: true,
@@ -144,7 +144,7 @@ const ROWS = [
     client: { token_endpoint_auth_method: 'none' }, secret: false, by: 'none',
   },
   { ...mutualTls('a pushed request over mutual TLS', 'certified', 'pushed_authorization on; client_auth tls_client_auth;'), pushed: true },
-  { ...pushed('a pushed request answered by form_post'), nginx: 'pushed_authorization on; response_mode form_post;', mode: 'form_post' },
+  { ...pushed('a pushed request with a response by form_post'), nginx: 'pushed_authorization on; response_mode form_post;', mode: 'form_post' },
 
   // --- all at once
   {
@@ -192,7 +192,7 @@ const FORM_POST = ROWS.find(({ mode }) => mode === 'form_post');
 
 let demo;
 let browser;
-let persons;
+let pages;     // of the browser's user, at the provider with and without TLS
 let site;
 let addresses;
 
@@ -200,8 +200,8 @@ describe('a login at oidc-provider', () => {
   before(async () => {
     demo = await startDemo('protocol', prepare);
     browser = await launchBrowser();
-    // Cookies know no ports: who is known to the provider over TLS is somebody else.
-    persons = { plain: await newPage(await newPerson()), tls: await newPage(await newPerson()) };
+    // Cookies do not distinguish ports: the provider over TLS gets its own browser context.
+    pages = { plain: await newPage(await newContext()), tls: await newPage(await newContext()) };
   }, { timeout: 30000 });
 
   after(async () => {
@@ -211,40 +211,40 @@ describe('a login at oidc-provider', () => {
 
   for (const row of ROWS) {
     it(`${row.status ? 'refuses' : 'works with'} ${row.fact}`, { timeout: 20000 }, async () => {
-      const page = row.tls ? persons.tls : persons.plain;
-      // Known to the provider, unknown to the application.
+      const page = row.tls ? pages.tls : pages.plain;
+      // Keep the session at the provider, remove that of the application.
       await page.context().clearCookies({ domain: 'localhost' });
-      await pictured(page, row.id, () => (row.status ? isRefused(row, page) : logsIn(row, page)));
+      await withScreenshot(page, row.id, () => (row.status ? isRefused(row, page) : logsIn(row, page)));
     });
   }
 
-  it('with form_post has a login cookie that other sites send along, over https alone', { timeout: 20000 }, async () => {
-    const stranger = await newPerson();
-    const page = await newPage(stranger);
-    await pictured(page, 'login-cookie', async () => {
+  it('with form_post has a login cookie with SameSite=None and Secure', { timeout: 20000 }, async () => {
+    const context = await newContext();
+    const page = await newPage(context);
+    await withScreenshot(page, 'login-cookie', async () => {
       await page.goto(pageOf(FORM_POST));
-      const cookies = await stranger.cookies(site);
+      const cookies = await context.cookies(site);
       assert.notEqual(cookies.length, 0);
       for (const { name, sameSite, secure } of cookies) assert.deepEqual([name, sameSite, secure], [name, 'None', true]);
     });
   });
 
-  it('with form_post, cancelled there, lets nobody in', { timeout: 20000 }, async () => {
-    const stranger = await newPerson();
-    const page = await newPage(stranger);
-    await pictured(page, 'cancelled', async () => {
+  it('with form_post, cancelled at the provider, gives no session', { timeout: 20000 }, async () => {
+    const context = await newContext();
+    const page = await newPage(context);
+    await withScreenshot(page, 'cancelled', async () => {
       await page.goto(pageOf(FORM_POST));
       const callback = page.waitForResponse((response) => response.url().startsWith(`${site}/`));
       await page.click('text=Cancel');
       assert.equal((await callback).request().method(), 'POST');
       assert.equal((await callback).status(), 403);
       assert.equal((await callback).headers()['x-oidc-error'], 'provider_access_denied');
-      assert.equal((await stranger.cookies(site)).find(({ name }) => name === 'NGX_OIDC_SESSION'), undefined);
+      assert.equal((await context.cookies(site)).find(({ name }) => name === 'NGX_OIDC_SESSION'), undefined);
     });
   });
 });
 
-// --- what a row says, done
+// --- the logins of a row
 
 async function logsIn(row, page) {
   const discoveries = discoveriesSoFar();
@@ -254,7 +254,7 @@ async function logsIn(row, page) {
   assert.equal(page.url(), pageOf(row));
   const { 'x-user': user, 'x-groups': groups, 'x-picture': picture } = await headersShown(page);
   assert.deepEqual([user, groups, picture], ['alice', 'staff,admins', row.userinfo && PICTURE]);
-  assert.deepEqual(heardOf(row), expectedOf(row));
+  assert.deepEqual(loggedOf(row), expectedOf(row));
   assert.deepEqual(callbacksAmong(requests, row), [row.mode === 'form_post' ? 'POST' : 'GET']);
   if (row.pushed) assert.deepEqual(authorizationAmong(requests, row), ['client_id', 'request_uri']);
   if (row.discovery === false) assert.equal(discoveriesSoFar(), discoveries);
@@ -265,7 +265,7 @@ async function isRefused(row, page) {
   await logIn(row, page);
   assert.equal((await callback).status(), row.status);
   assert.equal((await callback).headers()['x-oidc-error'], row.error);
-  assert.deepEqual(heardOf(row), expectedOf(row));
+  assert.deepEqual(loggedOf(row), expectedOf(row));
 }
 
 async function logIn(row, page) {
@@ -288,7 +288,7 @@ function expectedOf({ id, by = 'client_secret_basic', mode = 'query', pushed: fi
   ].filter(Boolean);
 }
 
-function heardOf({ id }) {
+function loggedOf({ id }) {
   const lines = demo.log('provider').split('\n').map((line) => line.replace(/^\S+ /, ''));
   return lines.filter((line) => / (?:of|for) (\S+)/.exec(line)?.[1] === id);
 }
@@ -310,7 +310,7 @@ function lastErrorOfNginx() {
   return demo.log('nginx').split('\n').filter((line) => line.includes('[error]')).at(-1);
 }
 
-async function newPerson() {
+async function newContext() {
   return browser.newContext({ ignoreHTTPSErrors: true });
 }
 
@@ -322,7 +322,7 @@ async function requestsOf(page, action) {
   return requests;
 }
 
-async function pictured(page, name, test) {
+async function withScreenshot(page, name, test) {
   try {
     await test();
   } catch (error) {
@@ -331,7 +331,7 @@ async function pictured(page, name, test) {
   }
 }
 
-// --- where things are
+// --- addresses
 
 const pageOf = (row) => `${site}/${row.id}/`;
 const callbackOf = (row) => `${site}/${row.id}/callback`;

@@ -1,17 +1,17 @@
-// Sessions that last and end, as a person sees it, with a provider that is not ours: tokens renewed while pages are read,
-// logging out by a link of the application and by one that another site has put somewhere, and being logged out by the
-// provider. The demo itself is one client; others have a server each, with an open page and a private one.
+// A user's view of sessions, at a provider that is not ours: renewal of tokens while pages are read, logout by a link of the
+// application and by links of another site, and logout at the provider. The demo itself is one client; the others have their
+// own server with an open page and a private one.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { freePorts, startDemo } from './demo.mjs';
-import { allow, heading, launchBrowser, newPage, type } from './person.mjs';
+import { allow, heading, launchBrowser, newPage, type } from './user.mjs';
 
 const SECRET = 'a-secret-of-the-session-tests-alone';
 const LIFE = 5; // seconds, of an access token
 
-// Whose names say what is special about them; nginx, server and client are directives of the provider's block, of its server,
-// and metadata, beside what all have.
+// Each name tells what is special about the client. nginx and server are additional directives of its provider block and its
+// server, client is additional client metadata.
 const CLIENTS = [
   { id: 'brief', nginx: 'token_refresh 1s;', client: { access_token_seconds: LIFE } },
   {
@@ -31,7 +31,7 @@ const OTHER_SITE = {
   form: '<form method="post" action="@LOGOUT@"><button id="bait">Win a prize</button></form>',
 };
 
-// Pages of one's own that make a browser ask for the logout before anybody clicks.
+// Pages of the site that make a browser request the logout before the user clicks
 const AHEAD = {
   prefetch: '<link rel="prefetch" href="/logout">',
   'speculative-prefetch': '<script type="speculationrules">{"prefetch":[{"urls":["/logout"],"eagerness":"immediate"}]}</script>',
@@ -42,7 +42,7 @@ const LOGOUT_FORM = '<form method="post" action="/logout"><button>Log out</butto
 
 let demo;
 let browser;
-let sites;     // of the clients, by id
+let sites;     // by client id
 let otherSite;
 
 describe('a session', () => {
@@ -56,32 +56,32 @@ describe('a session', () => {
     demo?.stop();
   }, { timeout: 20000 });
 
-  // --- tokens that end within seconds
+  // --- tokens that expire within seconds
 
-  describe('whose access token ends', { concurrency: 2 }, () => {
+  describe('whose access token expires', { concurrency: 2 }, () => {
     for (const id of ['brief', 'brief-offline']) {
-      inBrowser(`goes on with new ones, one refresh at a time, each with a new refresh token (${id})`, async (page) => {
+      inBrowser(`continues with new tokens, one refresh at a time, each with a new refresh token (${id})`, async (page) => {
         await logIn(page, id);
-        const tokens = [(await told(page))['x-access-token']];
-        const asked = await requestsToProvider(page, async () => {
+        const tokens = [(await headersOfApplication(page))['x-access-token']];
+        const sent = await requestsToProvider(page, async () => {
           for (const round of [1, 2, 3, 4]) {
-            await accessTokenEnds(page);
-            const shown = round % 2 ? await askedAtOnce(page, 10) : await askedAgain(page);
-            assert.equal(new Set(shown).size, 1, `round ${round}: one token for all`);
+            await accessTokenExpires(page);
+            const shown = round % 2 ? await fetchTokens(page, 10) : await reloadedToken(page);
+            assert.equal(new Set(shown).size, 1, `round ${round}: all requests get the same token`);
             assert.deepEqual(refreshesOf(id), Array(round).fill('new tokens and a new refresh token'));
-            assert.deepEqual(await askedAgain(page), shown.slice(0, 1), `round ${round}: and for later requests`);
+            assert.deepEqual(await reloadedToken(page), shown.slice(0, 1), `round ${round}: later requests get it, too`);
             tokens.push(shown[0]);
           }
         });
         assert.equal(new Set(tokens).size, 5);
-        assert.deepEqual(asked, [], 'requests of the browser to the provider');
+        assert.deepEqual(sent, [], 'requests of the browser to the provider');
       });
     }
   });
 
   // --- logging out
 
-  inBrowser('ends by the link of the application, and so does the one at the provider', async (page, context) => {
+  inBrowser('ends by the link of the application, together with the session at the provider', async (page, context) => {
     await logIn(page, 'demo');
     const copy = await sessionCookies(context, 'demo');
     await page.click('text=Log out');
@@ -94,7 +94,7 @@ describe('a session', () => {
 
     await page.click('text=The private page');
     assert.equal(await heading(page), 'Log in');
-    await isWorthless(copy, 'demo');
+    await isRefused(copy, 'demo');
     await finishLogin(page);
     assert.equal(await heading(page), 'Hello, Alice Liddell');
   });
@@ -112,17 +112,17 @@ describe('a session', () => {
     assert.equal(await heading(page), 'Log in');
   });
 
-  // Chromium takes a redirect to the provider for the form's own doing.
-  inBrowser('ends by a form of a page whose policy lets forms lead to its own site alone', async (page) => {
+  // For Chromium, form-action covers redirects of the form, too.
+  inBrowser('ends by a form of a page whose form-action allows its own site only', async (page) => {
     await logIn(page, 'with-a-policy');
-    const answer = await page.goto(`${sites['with-a-policy']}/form`);
-    assert.equal(answer.headers()['content-security-policy'], "form-action 'self'");
+    const response = await page.goto(`${sites['with-a-policy']}/form`);
+    assert.equal(response.headers()['content-security-policy'], "form-action 'self'");
     await leaves(page, () => page.click('button'));
     await shot(page, 'policy-form');
     await isLoggedOutAtProvider(page, 'with-a-policy');
   });
 
-  inBrowser('ends by the page to confirm it, whatever the policy of the site', async (page) => {
+  inBrowser('ends by the confirmation page in spite of the policy of the site', async (page) => {
     await logIn(page, 'with-a-policy');
     await baited(page, 'link', 'with-a-policy');
     assert.equal(await heading(page), 'Do you want to log out?');
@@ -131,23 +131,23 @@ describe('a session', () => {
     await isLoggedOutAtProvider(page, 'with-a-policy');
   });
 
-  inBrowser('ends by a link, whatever the policy of the site', async (page) => {
+  inBrowser('ends by a link in spite of the policy of the site', async (page) => {
     await logIn(page, 'with-a-policy');
     await page.goto(`${sites['with-a-policy']}/link`);
     await leaves(page, () => page.click('#logout'));
     await isLoggedOutAtProvider(page, 'with-a-policy');
   });
 
-  // --- what a browser asks for by itself
+  // --- requests that the user did not make
 
   for (const how of Object.keys(AHEAD)) {
-    inBrowser(`goes on when the browser loads the logout ahead (${how}), until the link is clicked`, async (page, context, t) => {
+    inBrowser(`continues when the browser prefetches the logout (${how}), until the link is clicked`, async (page, context, t) => {
       const site = sites['with-a-policy'];
       await logIn(page, 'with-a-policy');
       const before = logouts();
       await page.goto(`${site}/ahead/${how}`);
       if (!await until(() => logouts().length > before.length)) {
-        t.skip('this browser loads nothing ahead in that way');
+        t.skip('this browser does not prefetch in that way');
         return;
       }
       assert.deepEqual([...new Set(logouts().slice(before.length))], ['"alice" GET /logout 503']);
@@ -160,30 +160,30 @@ describe('a session', () => {
     });
   }
 
-  inBrowser('goes on when a script of the application gets the logout, and ends when it posts', async (page) => {
+  inBrowser('continues when a script of the application requests the logout by GET, and ends by POST', async (page) => {
     await logIn(page, 'demo');
-    const ask = (method) => page.evaluate(async (how) => (await fetch('/logout', { method: how })).status, method);
-    assert.equal(await ask('GET'), 503);
+    const send = (method) => page.evaluate(async (how) => (await fetch('/logout', { method: how })).status, method);
+    assert.equal(await send('GET'), 503);
     assert.ok(await isLoggedIn(page, 'demo'));
-    assert.equal(await ask('POST'), 200);
+    assert.equal(await send('POST'), 200);
     assert.ok(!await isLoggedIn(page, 'demo'));
   });
 
-  inBrowser('ends here, though the person stays logged in at the provider', async (page, context) => {
+  inBrowser('ends even if the user stays logged in at the provider', async (page, context) => {
     await logIn(page, 'demo');
     const copy = await sessionCookies(context, 'demo');
     await page.click('text=Log out');
     await press(page, 'Stay logged in');
     assert.ok(page.url().startsWith(`${demo.site}/?state=`), page.url());
     assert.deepEqual(await sessionCookies(context, 'demo'), []);
-    await isWorthless(copy, 'demo');
+    await isRefused(copy, 'demo');
 
     await page.goto(privatePageOf('demo'));
     if (await heading(page) !== 'Hello, Alice Liddell') await allow(page);
     assert.equal(await heading(page), 'Hello, Alice Liddell');
   });
 
-  inBrowser('ends with a page of nginx where the provider has no end session endpoint', async (page, context) => {
+  inBrowser('ends with a page of nginx if the provider has no end_session_endpoint', async (page, context) => {
     await logIn(page, 'without-end-session');
     const copy = await sessionCookies(context, 'without-end-session');
     await page.click('text=Log out');
@@ -192,15 +192,15 @@ describe('a session', () => {
     assert.equal(await page.title(), 'You are logged out');
     await shot(page, 'logged-out');
     assert.deepEqual(await sessionCookies(context, 'without-end-session'), []);
-    await isWorthless(copy, 'without-end-session');
+    await isRefused(copy, 'without-end-session');
     await page.reload();
     assert.equal(await heading(page), 'You are logged out');
   });
 
-  // --- what other sites try
+  // --- requests caused by other sites
 
   for (const id of ['demo', 'sent-by-any-site']) {
-    inBrowser(`goes on when another site's link leads to the logout, until the button is pressed (${id})`, async (page) => {
+    inBrowser(`continues when a link of another site leads to the logout, until the user confirms it (${id})`, async (page) => {
       await logIn(page, id);
       await baited(page, 'link', id);
       assert.equal(page.url(), `${sites[id]}/logout`);
@@ -216,24 +216,24 @@ describe('a session', () => {
     });
   }
 
-  // Chromium sends no cookie for what is inside another site's page.
+  // Chromium sends no cookie with requests of another site's page.
   for (const [bait, id] of [['picture', 'demo'], ['frame', 'demo'], ['form', 'demo'], ['form', 'sent-by-any-site']]) {
-    inBrowser(`goes on when a ${bait} of another site leads to the logout (${id})`, async (page) => {
+    inBrowser(`continues when a ${bait} of another site requests the logout (${id})`, async (page) => {
       await logIn(page, id);
       const sent = page.waitForRequest(`${sites[id]}/logout`);
       await baited(page, bait, id);
       const hasCookie = 'cookie' in await (await sent).allHeaders();
       assert.equal(hasCookie, id === 'sent-by-any-site');
-      await (await (await sent).response())?.finished();    // there is none where Chromium keeps it from a picture
+      await (await (await sent).response())?.finished();    // null if Chromium blocks the response of an image
       if (bait === 'form' && !hasCookie) await page.waitForURL((url) => url.href.startsWith(demo.provider));
       assert.ok(await isLoggedIn(page, id));
     });
   }
 
-  // --- what the provider ends
+  // --- logouts by the provider
 
-  inBrowser('ends when the person logs out at the provider; the one in another browser goes on', async (page, context) => {
-    const elsewhere = await newPerson();
+  inBrowser('ends when the user logs out at the provider; the session in another browser continues', async (page, context) => {
+    const elsewhere = await newContext();
     const otherPage = await newPage(elsewhere);
     for (const tab of [page, otherPage]) await logIn(tab, 'demo');
     const copy = await sessionCookies(context, 'demo');
@@ -243,13 +243,13 @@ describe('a session', () => {
     assert.deepEqual(backChannelLogouts(), [...before, '"-" POST /backchannel_logout 200']);
     assert.ok(!await isLoggedIn(page, 'demo'));
     assert.equal(await heading(page), 'Log in');
-    await isWorthless(copy, 'demo');
+    await isRefused(copy, 'demo');
     assert.ok(await isLoggedIn(otherPage, 'demo'));
     await elsewhere.close();
   });
 
-  inBrowser('ends in all browsers where the provider names the user alone', async (page) => {
-    const elsewhere = await newPerson();
+  inBrowser('ends in all browsers if the logout token names only the user', async (page) => {
+    const elsewhere = await newContext();
     const otherPage = await newPage(elsewhere);
     for (const tab of [page, otherPage]) await logIn(tab, 'without-sid');
 
@@ -258,7 +258,7 @@ describe('a session', () => {
     await elsewhere.close();
   });
 
-  inBrowser('ends when the person logs out of another application', async (page) => {
+  inBrowser('ends when the user logs out of another application', async (page) => {
     await logIn(page, 'demo');
     await logIn(page, 'sent-by-any-site');
     await page.click('text=Log out');
@@ -268,12 +268,12 @@ describe('a session', () => {
   });
 });
 
-// --- what a person does
+// --- actions of the user
 
-// A test in a browser without cookies or history; the picture of a failure is kept.
+// A test in a browser without cookies or history; a failure is kept as a screenshot.
 function inBrowser(name, test) {
   it(name, { timeout: 60000 }, async (t) => {
-    const context = await newPerson();
+    const context = await newContext();
     const page = await newPage(context);
     try {
       await test(page, context, t);
@@ -286,7 +286,7 @@ function inBrowser(name, test) {
   });
 }
 
-function newPerson() {
+function newContext() {
   return browser.newContext();
 }
 
@@ -297,7 +297,7 @@ async function logIn(page, id) {
   assert.equal(await heading(page), 'Hello, Alice Liddell');
 }
 
-// The provider asks less of a person whom it knows.
+// The provider skips steps for a user who is already logged in there.
 async function finishLogin(page, id = 'demo') {
   if (await page.isVisible('#password')) await type(page, 'alice', 'wonderland');
   if (page.url().startsWith(demo.provider)) await allow(page, id === 'demo' ? undefined : id);
@@ -307,12 +307,12 @@ async function press(page, button) {
   await Promise.all([page.waitForNavigation(), page.click(`button:text-is("${button}")`)]);
 }
 
-// Until the browser is at the provider, by however many pages.
+// Waits until the browser is at the provider.
 async function leaves(page, action) {
   await Promise.all([page.waitForURL((url) => url.href.startsWith(`${demo.provider}/session/end`)), action()]);
 }
 
-// Here and there: at the provider the person is asked, and then unknown.
+// Confirms the logout at the provider; then a login is needed there, too.
 async function isLoggedOutAtProvider(page, id) {
   assert.equal(await heading(page), 'Log out everywhere?');
   await press(page, 'Log out');
@@ -320,16 +320,16 @@ async function isLoggedOutAtProvider(page, id) {
   assert.equal(await heading(page), 'Log in');
 }
 
-// Visits the other site, and takes the bait if that needs a click.
+// Opens the page of the other site, and clicks the bait if there is one.
 async function baited(page, bait, id) {
   await page.goto(`${otherSite}/${bait}/${id}`);
   if (await page.isVisible('#bait')) await Promise.all([page.waitForNavigation(), page.click('#bait')]);
 }
 
-// By this session: the provider, who knows the person still, would log in anew without a word.
+// Whether the session is valid: no redirect to the provider, which might log the user in again without a page.
 async function isLoggedIn(page, id) {
-  const asked = await requestsToProvider(page, () => page.goto(privatePageOf(id)));
-  return asked.length === 0 && await heading(page) === 'Hello, Alice Liddell';
+  const sent = await requestsToProvider(page, () => page.goto(privatePageOf(id)));
+  return sent.length === 0 && await heading(page) === 'Hello, Alice Liddell';
 }
 
 async function requestsToProvider(page, action) {
@@ -346,15 +346,15 @@ async function logOutAtProvider(page) {
   assert.equal(await heading(page), 'Logged out');
 }
 
-// To somebody who has copied them.
-async function isWorthless(cookies, id) {
+// Checks that copied cookies are refused.
+async function isRefused(cookies, id) {
   assert.notEqual(cookies.length, 0);
-  const thief = await newPerson();
-  await thief.addCookies(cookies);
-  const page = await newPage(thief);
+  const other = await newContext();
+  await other.addCookies(cookies);
+  const page = await newPage(other);
   await page.goto(privatePageOf(id));
   assert.equal(await heading(page), 'Log in');
-  await thief.close();
+  await other.close();
 }
 
 async function sessionCookies(context, id) {
@@ -362,26 +362,26 @@ async function sessionCookies(context, id) {
   return (await context.cookies(sites[id])).filter((cookie) => cookie.name === name);
 }
 
-// --- tokens, as the application is told of them
+// --- tokens, as the application gets them
 
-async function told(page) {
+async function headersOfApplication(page) {
   const [{ headers }] = await fetched(page, 1);
   return headers;
 }
 
-async function accessTokenEnds(page) {
+async function accessTokenExpires(page) {
   const { 'x-access-token-expires': end } = await page.evaluate(() => Object.fromEntries(
     [...document.querySelectorAll('#headers tr')].map((line) => [...line.children].map((cell) => cell.textContent))));
   await new Promise((resolve) => { setTimeout(resolve, Math.max(0, end * 1000 - Date.now())); });
 }
 
-async function askedAtOnce(page, number) {
-  const answers = await fetched(page, number);
-  for (const { headers } of answers) assert.equal(headers['x-user'], 'alice');
-  return answers.map(({ headers }) => headers['x-access-token']);
+async function fetchTokens(page, number) {
+  const responses = await fetched(page, number);
+  for (const { headers } of responses) assert.equal(headers['x-user'], 'alice');
+  return responses.map(({ headers }) => headers['x-access-token']);
 }
 
-async function askedAgain(page) {
+async function reloadedToken(page) {
   await page.reload();
   assert.equal(await heading(page), 'Hello, Alice Liddell');
   return [await page.textContent('#headers tr:has(th:text-is("x-access-token")) td')];
@@ -398,7 +398,7 @@ async function until(isSo) {
   return isSo();
 }
 
-// --- what the logs say
+// --- logs
 
 function logouts() {
   return demo.log('access').split('\n').map((line) => line.replace(/^\S+ /, '')).filter((line) => line.includes(' /logout '));
@@ -409,7 +409,7 @@ function refreshesOf(id) {
   return demo.log('provider').split('\n').map((line) => refreshes.exec(line)?.[1]).filter(Boolean);
 }
 
-// By nginx's word, whatever the provider thinks of it.
+// From nginx's log, not the provider's
 function backChannelLogouts() {
   return demo.log('access').split('\n').map((line) => line.replace(/^\S+ /, '')).filter((line) => line.includes(' POST /backchannel_logout '));
 }
@@ -418,7 +418,7 @@ async function shot(page, name) {
   await page.screenshot({ path: `${demo.output}/${name}.png` });
 }
 
-// --- where things are
+// --- addresses
 
 const privatePageOf = (id) => `${sites[id]}/private/`;
 
@@ -494,7 +494,7 @@ function metadataWithoutLogout(issuer) {
   };
 }
 
-// For a browser another site than localhost, as its name is another.
+// Another host name than localhost, so that it is another site for browsers.
 function configurationOfOtherSite(port) {
   const pages = Object.entries(OTHER_SITE).flatMap(([bait, html]) => Object.entries(sites).map(
     ([id, site]) => `location = /${bait}/${id} { return 200 '<!DOCTYPE html>${html.replace('@LOGOUT@', `${site}/logout`)}'; }`));

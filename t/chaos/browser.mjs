@@ -1,11 +1,11 @@
-// A browser, and what it may do: each action is a method. All requests go through send(), where their answers are judged.
+// A browser with a method for each of its actions. All requests go through send(), where their responses are judged.
 
 import { Connections } from './http.mjs';
 import { Jar, isDeletion, isOfSession, nameOf } from './jar.mjs';
-import { blocks, homeOf, pageAt, sites } from './world.mjs';
+import { blocks, loginPageOf, pageAt, sites } from './environment.mjs';
 
-const most_remembered = 60;
-const most_copies = 12;
+const max_lines = 60;
+const max_copies = 12;
 const same_site = { 'Sec-Fetch-Site': 'same-origin', 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document' };
 const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
 
@@ -13,12 +13,12 @@ let serial = 0;
 
 export class Browser {
   jar = new Jar();
-  copies = [];       // jars of before
-  begun = [];        // logins of late
+  copies = [];       // earlier jars
+  begun = [];        // recent logins
   lines = [];
 
-  constructor(chaos, name, person, address) {
-    Object.assign(this, { chaos, name, person, judge: chaos.judge, provider: chaos.provider, random: chaos.random.fork(name) });
+  constructor(chaos, name, user, address) {
+    Object.assign(this, { chaos, name, user, judge: chaos.judge, provider: chaos.provider, random: chaos.random.fork(name) });
     this.connections = new Connections(chaos.ports, chaos.certificate, address);
     this.isSecure = this.random.chance(0.7);    // always on https, or always on http: its cookies differ
   }
@@ -29,10 +29,10 @@ export class Browser {
 
   note(line) {
     this.lines.push(`${new Date().toISOString().slice(11, 23)} ${line}`);
-    if (this.lines.length > most_remembered) this.lines.shift();
+    if (this.lines.length > max_lines) this.lines.shift();
   }
 
-  // --- a request; an answer of the module's own paths may show whatever session the request has
+  // --- a request; a response at the module's own paths may show any session of the request
 
   async send(kind, { site, host = 'localhost', method = 'GET', path, headers, body, page, block, begun = [], jar = this.jar,
     shows = page ? [page.shows].filter((name) => name) : Object.keys(blocks), leaving = 0 }) {
@@ -42,27 +42,27 @@ export class Browser {
       jar: jar.copy(), sentAt: Date.now() };
     exchange.text = `${id} ${this.name} ${method} ${host} ${path.slice(0, 60)} with ${named(jar) || 'no session'}`;
     this.chaos.sent.set(id, exchange);
-    const answer = await this.connections.send(site, { method, path, host, body,
+    const response = await this.connections.send(site, { method, path, host, body,
       secure: this.isSecure, http2: this.isSecure && this.random.chance(0.7),
       headers: { ...same_site, 'X-Request': id, ...cookies(jar), ...headers }, ...this.departure(leaving) });
-    this.settle(exchange, answer, jar);
-    if (kind === 'callback' && this.authorization(answer)) this.judge.violation('a callback begins a login', exchange.text, this.history());
-    return { ...answer, sentAt: exchange.sentAt, exchange };
+    this.handle(exchange, response, jar);
+    if (kind === 'callback' && this.authorization(response)) this.judge.violation('a callback begins a login', exchange.text, this.history());
+    return { ...response, sentAt: exchange.sentAt, exchange };
   }
 
   departure(probability) {
     if (!this.random.chance(probability)) return {};
-    const most = this.random.pick([5, 60, 400]);
-    return { leaveAfter: this.random.between(0, most), leaveBySession: this.random.chance(0.2) };
+    const max = this.random.pick([5, 60, 400]);
+    return { leaveAfter: this.random.between(0, max), leaveBySession: this.random.chance(0.2) };
   }
 
-  settle(exchange, answer, jar) {
-    exchange.answer = answer;
-    exchange.text += ` -> ${outcome(answer)}`;
-    for (const line of answer.setCookies) this.takeCookie(exchange, line, jar);
+  handle(exchange, response, jar) {
+    exchange.response = response;
+    exchange.text += ` -> ${outcome(response)}`;
+    for (const line of response.setCookies) this.takeCookie(exchange, line, jar);
     this.note(exchange.text);
-    this.chaos.count(answer.status ? 'answers' : answer.left ? 'left' : 'lost');
-    this.judge.answer(exchange);
+    this.chaos.count(response.status ? 'responses' : response.left ? 'left' : 'lost');
+    this.judge.response(exchange);
   }
 
   takeCookie(exchange, line, jar) {
@@ -75,7 +75,7 @@ export class Browser {
 
   keepCopy() {
     this.copies.push(this.jar.copy());
-    if (this.copies.length > most_copies) this.copies.splice(Math.floor(this.random.between(0, most_copies)), 1);
+    if (this.copies.length > max_copies) this.copies.splice(Math.floor(this.random.between(0, max_copies)), 1);
   }
 
   // --- pages
@@ -86,33 +86,33 @@ export class Browser {
     return { site, host, page: pageAt(site, host, this.random.pick(sites[site].pages)) };
   }
 
-  async visit({ site, host, page }, options) {
-    const answer = await this.send('page', { site, host, page, path: page.path, leaving: 0.06, ...options });
+  async open({ site, host, page }, options) {
+    const response = await this.send('page', { site, host, page, path: page.path, leaving: 0.06, ...options });
     this.chaos.count('pages');
-    const location = this.authorization(answer);
-    if (location && page.gate) this.judge.sentToLogIn(answer.exchange, location);
-    return { ...answer, location };
+    const location = this.authorization(response);
+    if (location && page.gate) this.judge.sentToLogIn(response.exchange, location);
+    return { ...response, location };
   }
 
-  // The provider's URL that an answer leads to.
+  // The URL of the authorization request to which a response redirects.
   authorization({ headers }) {
     const location = headers?.location;
     return location?.startsWith(this.provider.origin) && location.includes('/authorize?') ? new URL(location) : undefined;
   }
 
   page() {
-    return this.visit(this.anyPage());
+    return this.open(this.anyPage());
   }
 
-  // Many at once, so that one renews for all.
+  // Many requests at once, so that one renews for all.
   async burst() {
-    const at = this.random.chance(0.5) ? homeOf(this.anyBlock().name) : this.anyPage();
+    const at = this.random.chance(0.5) ? loginPageOf(this.anyBlock().name) : this.anyPage();
     const count = Math.floor(this.random.between(4, 11));
-    await Promise.all(Array.from({ length: count }, () => this.visit(at, { leaving: 0.15 })));
+    await Promise.all(Array.from({ length: count }, () => this.open(at, { leaving: 0.15 })));
     this.chaos.count('bursts');
   }
 
-  // The cookies of before, or those of several browsers together.
+  // Earlier cookies, or cookies of several browsers together.
   async copy() {
     const others = this.chaos.browsers;
     const jar = (this.random.pick([...this.copies, this.jar])).copy();
@@ -120,9 +120,9 @@ export class Browser {
       const other = this.random.pick(others);
       jar.takeSession(this.anyBlock(), this.random.pick([...other.copies, other.jar]));
     }
-    const mostEnded = jar.labels().filter(({ login }) => login?.ended).map(({ login }) => login.block.name);
-    const at = mostEnded.length && this.random.chance(0.7) ? homeOf(this.random.pick(mostEnded)) : this.anyPage();
-    await this.visit(at, { jar });
+    const ended = jar.labels().filter(({ login }) => login?.ended).map(({ login }) => login.block.name);
+    const at = ended.length && this.random.chance(0.7) ? loginPageOf(this.random.pick(ended)) : this.anyPage();
+    await this.open(at, { jar });
     this.chaos.count('copies');
   }
 
@@ -133,20 +133,20 @@ export class Browser {
   }
 
   async login(block = this.anyBlock(), leaving = 0.1) {
-    const home = homeOf(block.name);
+    const page = loginPageOf(block.name);
     this.keepCopy();
     if (this.random.chance(0.7)) this.jar.forgetSession(block);
     this.jar.forgetRounds();
-    const { location } = await this.visit(home, { leaving: leaving / 3 });
+    const { location } = await this.open(page, { leaving: leaving / 3 });
     if (!location) return undefined;
-    const login = this.provider.authorize(location, block, this.person);
+    const login = this.provider.authorize(location, block, this.user);
     login.browser = this;
     this.remember(login);
-    const answer = await this.callBack(login, leaving);
+    const response = await this.callBack(login, leaving);
     this.keepCopy();
-    if (answer.status !== 302) return undefined;
+    if (response.status !== 302) return undefined;
     this.chaos.count('logins');
-    await this.visit(home, { leaving: 0 });
+    await this.open(page, { leaving: 0 });
     return login;
   }
 
@@ -155,36 +155,36 @@ export class Browser {
     if (this.begun.length > 6) this.begun.shift();
   }
 
-  // A browser whose connection broke sends the callback again, and a double click sends two at once.
+  // After a lost connection the browser sends the callback again; a double click sends two at once.
   async callBack(login, leaving) {
     const twice = this.random.chance(leaving);
-    const [answer] = await Promise.all(Array.from({ length: twice ? 2 : 1 }, () => this.sendCallback(login, { leaving })));
-    return answer.status || this.random.chance(0.3) ? answer : this.sendCallback(login, { leaving });
+    const [response] = await Promise.all(Array.from({ length: twice ? 2 : 1 }, () => this.sendCallback(login, { leaving })));
+    return response.status || this.random.chance(0.3) ? response : this.sendCallback(login, { leaving });
   }
 
   async sendCallback(login, { query = `code=${login.code}&state=${login.state}`, ...options } = {}) {
     const { block } = login;
-    const { site, host } = homeOf(block.name);
-    const answer = await this.send('callback', { site, host, block, begun: [login],
+    const { site, host } = loginPageOf(block.name);
+    const response = await this.send('callback', { site, host, block, begun: [login],
       path: `${block.callback}?${query}&${this.issuerParameter(block)}`, ...options });
-    if (answer.status === 302) login.finishedAt ??= Date.now();
-    return answer;
+    if (response.status === 302) login.finishedAt ??= Date.now();
+    return response;
   }
 
-  // A callback that nothing belongs to, or one of before, or one that failed.
-  async stray() {
+  // A callback without a login, of an earlier login, or with an error.
+  async unexpectedCallback() {
     const login = this.begun.length ? this.random.pick(this.begun) : undefined;
     const block = login?.block ?? this.anyBlock();
-    const { site, host } = homeOf(block.name);
+    const { site, host } = loginPageOf(block.name);
     const query = login && this.random.chance(0.7) ?
       this.random.pick([`code=${login.code}&state=${login.state}`, `error=access_denied&state=${login.state}`, `code=x&state=${login.state}`]) :
       this.random.pick(['', 'code=x&state=y', 'code=x']);
     await this.send('callback', { site, host, block, begun: login ? [login] : [],
       path: `${block.callback}?${query}&${this.issuerParameter(block)}`, leaving: 0.1 });
-    this.chaos.count('stray callbacks');
+    this.chaos.count('unexpected callbacks');
   }
 
-  // Providers that share a callback are told apart by it.
+  // Providers that share a callback are distinguished by it.
   issuerParameter(block) {
     return new URLSearchParams({ iss: this.provider.issuerOf(block.issuer) });
   }
@@ -193,28 +193,28 @@ export class Browser {
 
   async logout(block = this.anyBlock(), leaving = 0.15) {
     const own = this.jar.cookieOf(block, this.isSecure)?.label?.login?.block ?? block;
-    const { site, host } = homeOf(own.name);
+    const { site, host } = loginPageOf(own.name);
     this.keepCopy();
     const post = this.random.chance(0.3) ? { method: 'POST', headers: form, body: '' } : {};
-    const answer = await this.send('logout', { site, host, block: own, path: own.logout, leaving, ...post });
-    if (answer.status && answer.status < 400) {
-      this.endOwn(answer, own, 'a logout by the user');
+    const response = await this.send('logout', { site, host, block: own, path: own.logout, leaving, ...post });
+    if (response.status && response.status < 400) {
+      this.endOwn(response, own, 'a logout by the user');
       this.chaos.count('logouts');
     }
-    return answer;
+    return response;
   }
 
   ended(login, how, from) {
     if (this.judge.end(login, how, from)) login.browser.note(`${login.id} has been ended by ${how}`);
   }
 
-  // Whose cookie the request had, unless its seal might be one that has expired.
+  // Marks the login of the request's cookie as ended, unless its seal may have expired.
   endOwn({ exchange, sentAt }, block, how) {
     const label = exchange.jar.labelOf(block, exchange.isSecure);
     if (label?.login && sentAt - label.since < 1000 * block.timeout / 3) this.ended(label.login, how, sentAt);
   }
 
-  // What the provider ends are those whose code it has redeemed: nginx knew of them.
+  // Marks logins as ended whose code the provider has redeemed.
   endAll(how, from, isMeant) {
     for (const login of this.provider.logins.values()) {
       if (login.redeemedAt < from && isMeant(login)) this.ended(login, login.finishedAt < from ? how : `${how} during the login`, from);
@@ -226,11 +226,11 @@ export class Browser {
     const { sid, sub, client, block } = login;
     const claims = this.random.pick([{ sub }, ...sid ? [{ sid }, { sid, sub }] : []]);
     const token = this.provider.logoutToken(block, claims);
-    const { site } = homeOf(block.name);
+    const { site } = loginPageOf(block.name);
     const send = () => this.send('back', { site, block, shows: [], jar: new Jar(), method: 'POST', path: block.back, headers: form,
       body: `logout_token=${token}`, leaving: 0.1 });
-    const answers = await Promise.all(this.random.chance(0.2) ? [send(), send()] : [send()]);
-    const good = answers.filter(({ status }) => status === 200);
+    const responses = await Promise.all(this.random.chance(0.2) ? [send(), send()] : [send()]);
+    const good = responses.filter(({ status }) => status === 200);
     if (good.length === 0) return;
     this.chaos.count('back-channel logouts');
     this.endAll(`a back-channel logout by ${Object.keys(claims).join(' and ')}`, Math.min(...good.map(({ sentAt }) => sentAt)),
@@ -242,26 +242,26 @@ export class Browser {
     const { sid, client, block } = login;
     const jar = this.random.chance(0.8) ? new Jar() : this.jar;
     const query = new URLSearchParams({ iss: this.provider.issuerOf(block.issuer), sid });
-    const answer = await this.sendFrontChannel(block, { jar, path: `${block.front}?${query}` });
-    if (answer.status === 200) this.endAll('a front-channel logout', answer.sentAt, (other) => other.client === client && other.sid === sid);
+    const response = await this.sendFrontChannel(block, { jar, path: `${block.front}?${query}` });
+    if (response.status === 200) this.endAll('a front-channel logout', response.sentAt, (other) => other.client === client && other.sid === sid);
   }
 
-  // By the cookie alone. Where providers share the path nothing says which of them is meant.
+  // By the cookie alone, unless providers share the path, which would be ambiguous.
   async ownFrontChannel() {
     const block = this.jar.cookieOf(this.anyBlock(), this.isSecure)?.label?.login?.block;
     if (!block || block.front === '/front/tenant') return;
-    const answer = await this.sendFrontChannel(block, { path: block.front, headers: { 'Sec-Fetch-Dest': 'iframe' } });
-    if (answer.status === 200) this.endOwn(answer, block, 'a front-channel logout by cookie');
+    const response = await this.sendFrontChannel(block, { path: block.front, headers: { 'Sec-Fetch-Dest': 'iframe' } });
+    if (response.status === 200) this.endOwn(response, block, 'a front-channel logout by cookie');
   }
 
   async sendFrontChannel(block, options) {
-    const { site, host } = homeOf(block.name);
-    const answer = await this.send('front', { site, host, block, leaving: 0.1, ...options });
-    if (answer.status === 200) this.chaos.count('front-channel logouts');
-    return answer;
+    const { site, host } = loginPageOf(block.name);
+    const response = await this.send('front', { site, host, block, leaving: 0.1, ...options });
+    if (response.status === 200) this.chaos.count('front-channel logouts');
+    return response;
   }
 
-  // Of this browser or of another one.
+  // A login of this browser or of another one.
   anyLogin() {
     const { begun } = this.random.chance(0.5) ? this : this.random.pick(this.chaos.browsers);
     return begun.length ? this.random.pick(begun) : undefined;

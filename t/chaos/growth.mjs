@@ -1,12 +1,12 @@
-// Memory and descriptors, compared between workers of the same age: a long time without a reload and without a kill has a
-// beginning, after which all is warm, and an end. The provider and Redis answer soon meanwhile: requests that wait take
-// memory, and what the C library once had for many of them it keeps. The master is watched while it reloads.
+// Growth of memory and descriptors. Workers are compared at the start and the end of a long phase without reloads and kills,
+// after a warm-up. The provider and Redis respond soon in that phase, since waiting requests take memory that the C library
+// keeps. The master is compared while it reloads.
 
 import { descriptors, ownMemory } from './nginx.mjs';
 
-const most_of_worker = 6144;    // KB: a request that waits for another one's renewal in Redis takes some 300 a second
-const most_of_master = 4096;
-const most_descriptors = 40;    // of a worker in quiet: those to Redis may stay for a minute
+const max_worker_growth = 6144;    // KB: a request that waits for a renewal in Redis takes about 300 KB a second
+const max_master_growth = 4096;    // KB
+const max_descriptors = 40;        // of an idle worker: connections to Redis may stay open for a minute
 
 export class Growth {
   constructor(nginx, judge) {
@@ -28,12 +28,12 @@ export class Growth {
     for (const [pid, first] of before) {
       const last = now.get(pid);
       if (!last) {
-        this.judge.violation('growth', `worker ${pid} has ended by itself`);
+        this.judge.violation('growth', `worker ${pid} exited by itself`);
         continue;
       }
       const growth = last.memory - first.memory;
       console.log(`chaos: worker ${pid} of ${first.memory} KB grew by ${growth} KB in ${Math.round(seconds)} s, ${last.descriptors} descriptors`);
-      if (!this.nginx.sanitized && growth > most_of_worker) this.judge.violation('growth', `worker ${pid} grew by ${growth} KB`);
+      if (!this.nginx.sanitized && growth > max_worker_growth) this.judge.violation('growth', `worker ${pid} grew by ${growth} KB`);
     }
   }
 
@@ -41,14 +41,14 @@ export class Growth {
     const now = this.master;
     const growth = now.memory - before.memory;
     console.log(`chaos: the master of ${before.memory} KB grew by ${growth} KB and ${now.descriptors - before.descriptors} descriptors in ${reloads} reloads`);
-    if (!this.nginx.sanitized && growth > most_of_master) this.judge.violation('growth', `the master grew by ${growth} KB`);
-    if (now.descriptors - before.descriptors > 8) this.judge.violation('growth', `the master holds ${now.descriptors} descriptors, ${before.descriptors} before`);
+    if (!this.nginx.sanitized && growth > max_master_growth) this.judge.violation('growth', `the master grew by ${growth} KB`);
+    if (now.descriptors - before.descriptors > 8) this.judge.violation('growth', `the master has ${now.descriptors} descriptors, ${before.descriptors} before`);
   }
 
-  // When all clients have gone.
+  // Called when all clients have closed their connections.
   compareIdle(idle) {
-    for (const [pid, { descriptors: held }] of this.measure()) {
-      if (held > idle + most_descriptors) this.judge.violation('growth', `worker ${pid} holds ${held} descriptors in quiet, ${idle} at the start`);
+    for (const [pid, { descriptors: open }] of this.measure()) {
+      if (open > idle + max_descriptors) this.judge.violation('growth', `worker ${pid} has ${open} descriptors when idle, ${idle} at the start`);
     }
   }
 }

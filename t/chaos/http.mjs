@@ -1,27 +1,26 @@
-// The connections of one browser: HTTP/1.1 kept alive, with TLS or without, and HTTP/2 over TLS with many requests at once.
-// Any request can be left in the middle: on HTTP/1.1 that closes the connection, on HTTP/2 it resets the stream or ends the
-// connection.
+// The connections of one browser: HTTP/1.1 with keep-alive, with or without TLS, and HTTP/2 over TLS with concurrent
+// requests. Any request can be aborted: HTTP/1.1 closes the connection, HTTP/2 resets the stream or closes the connection.
 
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 
-const most_seconds = 15;    // within which a request has an answer or an end
-const most_idle = 5000;     // ms: nginx would wait for a new connection to a worker that is about to end
+const max_seconds = 15;    // of a request
+const max_idle = 5000;     // ms: a longer idle connection may belong to a worker that is about to exit
 
 export class Connections {
   constructor(ports, certificate, address) {
     this.ports = ports;
     this.certificate = certificate;
-    this.address = address;    // on loopback, so that not all come from one
-    const settings = { keepAlive: true, maxSockets: 12, timeout: most_idle };
+    this.address = address;    // on loopback; each browser has its own
+    const settings = { keepAlive: true, maxSockets: 12, timeout: max_idle };
     this.plain = { request: http.request, agent: new http.Agent(settings) };
     this.secure = { request: https.request, agent: new https.Agent({ ...settings, ca: certificate, servername: 'localhost' }) };
     this.sessions = new Map();
     this.left = new WeakSet();
   }
 
-  // { status, headers } with setCookies, or { lost } where the connection ended, { left } where we did, { late }.
+  // Resolves to { status, headers, setCookies }, or { lost } if the connection ended, { left } if we aborted, { late }.
   send(site, request) {
     return new Promise((resolve) => {
       const exchange = new Exchange(request, resolve);
@@ -57,15 +56,15 @@ export class Connections {
     }
     exchange.leave = () => {
       if (!leaveBySession) return stream.close(http2.constants.NGHTTP2_CANCEL);
-      this.left.add(session);    // and all others on it
+      this.left.add(session);    // with all its other streams
       return session.destroy();
     };
-    let answer;
-    stream.on('response', (all) => { answer = { status: all[':status'], headers: all }; });
+    let response;
+    stream.on('response', (all) => { response = { status: all[':status'], headers: all }; });
     stream.on('error', () => {});
     stream.on('close', () => {
-      const isWhole = answer && stream.rstCode === 0;
-      exchange.finish(isWhole ? answer : this.left.has(session) ? { left: true } : { lost: true });
+      const isWhole = response && stream.rstCode === 0;
+      exchange.finish(isWhole ? response : this.left.has(session) ? { left: true } : { lost: true });
     });
     stream.resume();
     stream.end(body);
@@ -77,7 +76,7 @@ export class Connections {
     const session = http2.connect(`https://127.0.0.1:${this.ports[site].secure}`,
       { ca: this.certificate, servername: 'localhost', localAddress: this.address });
     session.on('error', () => {});
-    session.setTimeout(most_idle, () => { session.close(); });
+    session.setTimeout(max_idle, () => { session.close(); });
     session.on('goaway', () => { this.sessions.delete(site); });
     this.sessions.set(site, session);
     return session;
@@ -91,12 +90,12 @@ export class Connections {
   }
 }
 
-// Ends once: by an answer, by the other side, by us, or by too long a wait.
+// Finishes once: with a response, a lost connection, an abort or a timeout.
 class Exchange {
   constructor({ leaveAfter }, resolve) {
     this.resolve = resolve;
     this.leave = () => {};
-    this.timers = [setTimeout(() => this.giveUp('late'), most_seconds * 1000)];
+    this.timers = [setTimeout(() => this.giveUp('late'), max_seconds * 1000)];
     if (leaveAfter !== undefined) this.timers.push(setTimeout(() => this.giveUp('left'), leaveAfter));
   }
 
@@ -105,10 +104,10 @@ class Exchange {
     this.leave();
   }
 
-  finish(answer) {
+  finish(response) {
     for (const timer of this.timers) clearTimeout(timer);
-    const lines = answer.headers?.['set-cookie'] ?? [];
-    this.resolve({ ...answer, setCookies: [lines].flat() });
+    const lines = response.headers?.['set-cookie'] ?? [];
+    this.resolve({ ...response, setCookies: [lines].flat() });
   }
 }
 

@@ -1,9 +1,9 @@
-// The cookies of a browser. Each value of a session's cookie carries a label of its own: which login it was made for. So
-// whatever is mixed, copied or kept for later, it is known whom each cookie may show.
+// The cookies of a browser. Each session cookie has a label with the login for which it was made, so that the identity that
+// a cookie may show is known even if cookies are mixed, copied or kept.
 
-import { blocks } from './world.mjs';
+import { blocks } from './environment.mjs';
 
-// What a session's cookie was given for: one login, or, where an answer left that open, one of several until one is seen.
+// The login of a session cookie; or several possible ones if the response did not tell, until one is shown.
 export class Label {
   constructor(logins) {
     this.logins = logins;
@@ -28,7 +28,7 @@ export class Jar {
     return [...this.cookies].map(([name, { value }]) => `${name}=${value}`).join('; ');
   }
 
-  // The cookie that nginx takes for this block's session: on https that with the prefix alone.
+  // The cookie that nginx reads as this block's session: on https only the one with the prefix.
   cookieOf(block, isSecure) {
     const plain = isSecure ? undefined : this.cookies.get(block.cookie);
     return this.cookies.get(prefix + block.cookie) ?? plain;
@@ -39,12 +39,12 @@ export class Jar {
     return label?.logins.some((login) => login.block === block) ? label : undefined;
   }
 
-  // All that are in here, of whatever block.
+  // The labels of all session cookies
   labels() {
     return [...this.cookies.values()].map(({ label }) => label).filter((label) => label);
   }
 
-  // `label` says which login the cookie of a session is for.
+  // `label`: the label of a session cookie.
   take(line, label) {
     const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
     if (isDeletion(line)) this.cookies.delete(name);
@@ -55,7 +55,7 @@ export class Jar {
     this.forget((name) => sessionName(name) === block.cookie);
   }
 
-  // A browser whose every login is a minute after the last one.
+  // As if the last login were more than a minute ago.
   forgetRounds() {
     this.forget((name) => name.endsWith('_login_rounds'));
   }
@@ -64,7 +64,7 @@ export class Jar {
     for (const name of [...this.cookies.keys()]) if (isMeant(name)) this.cookies.delete(name);
   }
 
-  // One block's session out of another jar.
+  // Takes the session of one block from another jar.
   takeSession(block, other) {
     this.forgetSession(block);
     for (const [name, cookie] of other.cookies) if (sessionName(name) === block.cookie) this.cookies.set(name, cookie);
@@ -74,7 +74,7 @@ export class Jar {
 const prefix = '__Host-';
 const names = new Set(Object.values(blocks).map((block) => block.cookie));
 
-// As the block has it: without the prefix of https and the number of a further chunk.
+// The configured cookie name, without the https prefix and the chunk number
 export function sessionName(name) {
   return firstName(name).replace(/^__Host-/, '');
 }

@@ -1,23 +1,23 @@
-// The rules, and what broke them.
+// The rules, and their violations.
 //
-// 1. An identity is shown to whoever has its cookie alone, by its own provider, and not where there is to be none. A
-//    cookie is one by the name that it has on http or on https; what was set on http counts for nothing on https.
-// 2. Once a logout was answered with success, no cookie of before gives an identity of that session to a request begun
-//    after that answer. What was ended is known to oidc_state_zone (but for stores in Redis): while a zone gets another
-//    size, old and new workers have no memory in common. So logouts and pages from that reload until a second after the
-//    last old worker has ended are not judged. Nothing else is lost: what was ended before such a reload stays ended.
-// 3. A request gets an answer that is one of those expected, in time (http.mjs). The connection ends without one only where
-//    nginx reloads or a worker was killed.
-// 4. nginx and the sanitizers complain of nothing but the workers that were killed (log.mjs).
-// 5. Nothing grows (growth.mjs).
-// 6. What is to happen does happen, and when the storm is over everybody can log in, renew and log out (calm.mjs).
+// 1. An identity is shown only to a request with its cookie, by its own provider, and not on pages without identity. A
+//    cookie is identified by its name, which differs between http and https; a cookie set on http has no effect on https.
+// 2. After a successful response to a logout, no earlier cookie shows an identity of that session to a later request.
+//    Revocation records are in oidc_state_zone (except for stores in Redis). While the zone size changes, old and new workers
+//    do not share memory: logouts and pages from that reload until a second after the last old worker has exited are not
+//    judged. Nothing else is lost: sessions ended before such a reload stay ended.
+// 3. A request gets an expected response in time (http.mjs). The connection ends without a response only if nginx reloads or
+//    a worker was killed.
+// 4. nginx and the sanitizers log no errors except for killed workers (log.mjs).
+// 5. Memory and descriptors do not grow (growth.mjs).
+// 6. Every kind of event happens, and after the faults every browser can log in, renew and log out (recovery.mjs).
 
 import { appendFileSync } from 'node:fs';
 import { Label, firstName, sessionName } from './jar.mjs';
-import { blocks } from './world.mjs';
+import { blocks } from './environment.mjs';
 
-const most_shown = 3;      // of one class on the terminal
-const most_written = 20;    // and in the file; all are counted
+const max_shown = 3;       // violations of one class on the terminal
+const max_written = 20;    // and in the file; all are counted
 
 const words = {
   page: /^(?:login_loop|store_(?:unreachable|timeout|answer)|upstream_(?:timeout|unreachable|answer|status|token))$/,
@@ -36,11 +36,11 @@ const statuses = {
 };
 
 export class Judge {
-  classes = new Map();    // name => how often
-  windows = [];           // in which old and new workers share no zone
-  resizes = [];           // when they ended
+  classes = new Map();    // name => number of violations
+  windows = [];           // periods in which old and new workers share no zone
+  resizes = [];           // the ends of those periods
   isOver = false;
-  steadySince = 0;        // no worker was to end; Infinity where some are
+  steadySince = 0;        // since then no worker had to exit; Infinity while some have to
 
   constructor(seed, file) {
     this.seed = seed;
@@ -55,10 +55,10 @@ export class Judge {
     if (this.isOver) return;
     const times = (this.classes.get(name) ?? 0) + 1;
     this.classes.set(name, times);
-    if (times > most_written) return;
+    if (times > max_written) return;
     const lines = [`chaos: ${name}: ${text} (seed ${this.seed})`, ...history.map((line) => `    ${line}`)].join('\n');
     appendFileSync(this.file, `${new Date().toISOString()} ${lines}\n`);
-    if (times <= most_shown) console.log(lines);
+    if (times <= max_shown) console.log(lines);
   }
 
   // --- zones that are not shared
@@ -82,34 +82,34 @@ export class Judge {
 
   // --- logouts
 
-  // A logout that was asked for at `from` has just been answered.
+  // A logout requested at `from` has just got a successful response.
   end(login, how, from) {
     if (login.ended || this.isBlind(login.block, from)) return false;
     login.ended = { at: Date.now(), how };
     return true;
   }
 
-  // --- answers
+  // --- responses
 
-  answer(exchange) {
-    const { answer, browser } = exchange;
-    if (answer.late) this.violation('no answer', exchange.text, browser.history());
-    if (answer.lost && exchange.sentAt > this.steadySince) this.violation('a connection ended', exchange.text, browser.history());
-    if (answer.late || answer.lost || answer.left) return;
+  response(exchange) {
+    const { response, browser } = exchange;
+    if (response.late) this.violation('no response', exchange.text, browser.history());
+    if (response.lost && exchange.sentAt > this.steadySince) this.violation('a connection ended', exchange.text, browser.history());
+    if (response.late || response.lost || response.left) return;
     this.status(exchange);
     this.identity(exchange);
   }
 
-  // A worker of before a new zone ends nobody's session any more.
-  status({ kind, answer, text, browser, sentAt }) {
-    const word = answer.headers['x-error'];
+  // A worker of the old zone cannot record logouts any more.
+  status({ kind, response, text, browser, sentAt }) {
+    const word = response.headers['x-error'];
     const isOld = word === 'store_full' && /^(?:logout|front|back)$/.test(kind) && this.hadWindow(sentAt);
-    const isExpected = word ? (words[kind].test(word) || isOld) && answer.status >= 400 : statuses[kind].includes(answer.status);
-    if (!isExpected) this.violation(`${kind}: an answer of ${answer.status} ${word ?? ''}`.trim(), text, browser.history());
+    const isExpected = word ? (words[kind].test(word) || isOld) && response.status >= 400 : statuses[kind].includes(response.status);
+    if (!isExpected) this.violation(`${kind}: a response of ${response.status} ${word ?? ''}`.trim(), text, browser.history());
   }
 
   identity(exchange) {
-    const { page, shows, answer: { headers, status } } = exchange;
+    const { page, shows, response: { headers, status } } = exchange;
     const shown = { provider: headers['x-provider'], sub: headers['x-sub'], login: headers['x-login'],
       nick: headers['x-nick'], access: headers['x-access'] };
     this.shown(exchange, shown, shows, 'page');
@@ -121,7 +121,7 @@ export class Judge {
     }
   }
 
-  // `names` are the providers that may be shown.
+  // `names`: the providers that may be shown.
   shown(exchange, shown, names, where) {
     if (!shown.login && !shown.sub && !shown.nick && !shown.access) return;
     const login = exchange.provider.logins.get(shown.login);
@@ -130,7 +130,7 @@ export class Judge {
     if (!login || !names.includes(login.block.name)) {
       this.crossing(exchange, shown, names[0] ? `provider ${names.join(' or ')}` : 'a page without identity', where);
     } else if (!hasCookie && !exchange.begun.includes(login)) {
-      this.crossing(exchange, shown, `a cookie of ${label?.logins.map(({ id }) => id) ?? 'nobody'}`, where);
+      this.crossing(exchange, shown, `a cookie of ${label?.logins.map(({ id }) => id) ?? 'no login'}`, where);
     } else if (!isWhole(shown, login, exchange.provider)) {
       this.crossing(exchange, shown, `the login ${login.id}, in part,`, where);
     } else {
@@ -139,7 +139,7 @@ export class Judge {
     }
   }
 
-  // Where a page sends a browser that is to log in, and what it tells about it.
+  // The redirect of a page to a login, and the identity in it.
   sentToLogIn(exchange, url) {
     const block = blocks[exchange.page.gate];
     const { client_id: client, hint } = Object.fromEntries(url.searchParams);
@@ -158,25 +158,25 @@ export class Judge {
     const { sentAt, text, browser } = exchange;
     if (!login.ended || login.ended.at >= sentAt || this.isBlind(login.block, sentAt)) return;
     const resized = login.block.zone && this.resizes.some((at) => at >= login.ended.at);
-    const name = resized ? 'back after a zone of another size' : `back at ${login.block.name} after ${login.ended.how}`;
+    const name = resized ? 'back after a change of the zone size' : `back at ${login.block.name} after ${login.ended.how}`;
     const before = sentAt - login.ended.at;
     this.violation(name, `${login.id} is back in the ${where} ${before} ms after ${login.ended.how}: ${text}`,
       [...login.browser?.history().slice(-12) ?? [], '--', ...browser.history().slice(-12)]);
   }
 
-  // On http a copy of a cookie of https counts, too, and is renewed under the name that it has there.
+  // On http a copy of an https cookie is accepted, too, and renewed under its name on http.
   replacedBy({ jar, isSecure }, name) {
     const first = firstName(name);
     const names = isSecure ? [name, first] : [name, first, `__Host-${first}`];
     return names.map((one) => jar.cookies.get(one)).find((cookie) => cookie);
   }
 
-  // Whom a session's cookie in an answer is for: the login that has just begun, or that of the cookie it takes the place of.
+  // The logins for which a session cookie in a response was made: those under way, and those of the replaced cookie.
   labelFor(exchange, name) {
     const old = this.replacedBy(exchange, name)?.label;
     const begun = exchange.begun.filter((login) => login.block.cookie === sessionName(name));
     if (!old && begun.length === 0) {
-      this.violation(`a cookie from nowhere at ${exchange.kind}`, `${name}: ${exchange.text}`, exchange.browser.history());
+      this.violation(`a cookie without a login at ${exchange.kind}`, `${name}: ${exchange.text}`, exchange.browser.history());
     }
     if (begun.length === 0) return old ?? new Label([]);
     return new Label([...new Set([...begun, ...old?.logins.filter(({ block }) => block === begun[0].block) ?? []])]);

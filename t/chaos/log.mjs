@@ -1,11 +1,11 @@
-// What nginx wrote: nothing alarming in the error log but of workers that were killed, and in the access log no identity
-// that its request does not have.
+// nginx's logs: no alarming line in the error log except for killed workers, and no identity in the access log that the
+// request does not have.
 
 import { Tail } from './nginx.mjs';
 
 const alarming = /\[(?:alert|crit|emerg)\]|exited on signal|Sanitizer|: runtime error:|internal error|no room|store_full/;
 
-// What the master of nginx says of a worker that was killed, and of the channel to it.
+// Log lines of nginx's master about a killed worker and the channel to it
 const of_killed = [
   /worker process (\d+) exited on signal 9/,
   /shared memory zone "[^"]*" was locked by (\d+)/,
@@ -19,7 +19,7 @@ export class Logs {
     this.accesses = new Tail(`${directory}/access.log`);
   }
 
-  look() {
+  read() {
     for (const tail of this.errors) for (const line of tail.lines()) this.error(line);
     for (const line of this.accesses.lines()) this.access(line);
     this.forget();
@@ -44,18 +44,18 @@ export class Logs {
     const [, id, status, uri, provider, login] =
       /^(\S+) (\d+) (\S+) provider=(\S+) login=(\S+) sub=\S+\.$/.exec(line) ?? [];
     const exchange = this.sent.get(id);
-    if (!exchange || login === '-' || exchange.isBlamed) return;
+    if (!exchange || login === '-' || exchange.isReported) return;
     const shows = shownAt(uri, exchange, status);
     const found = exchange.provider.logins.get(login);
     const known = (found && exchange.jar.cookieOf(found.block, exchange.isSecure)?.label?.logins) ?? [];
     const own = known.includes(found) || exchange.begun.includes(found);
     if (own && shows.includes(provider) && found.block.name === provider) return;
-    exchange.isBlamed = true;    // once: a flow that goes round writes line after line
+    exchange.isReported = true;    // once: internal redirects write several lines
     this.judge.violation(`crossing in the access log at ${exchange.page?.path ?? exchange.kind}`, `${line}: ${exchange.text}`,
       exchange.browser.history());
   }
 
-  // A request is logged soon after it has ended, if at all.
+  // Forgets requests after a minute: a request is logged soon after it has ended, if at all.
   forget() {
     const last = Date.now() - 60000;
     for (const [id, { sentAt }] of this.sent) {
@@ -65,7 +65,8 @@ export class Logs {
   }
 }
 
-// Of a subrequest by auth_request, and of the request itself: one that ended early, at its gate, is of that gate's place.
+// The providers whose identity may be logged for a subrequest by auth_request and for the request itself. A request aborted
+// at its gate may show the provider of that gate.
 function shownAt(uri, { page, shows }, status) {
   if (uri.startsWith('/inner/')) return [page?.inner];
   return page?.gate && /^(?:000|499)$/.test(status) ? [...shows, page.gate] : shows;

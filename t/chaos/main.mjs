@@ -1,12 +1,13 @@
-// Runs the chaos: starts all there is, lets browsers browse in mild weather and in a storm, looks whether everybody is
-// well after it, and ends all it has started.
+// Runs the chaos test: starts the environment, lets browsers send requests without faults and with faults, checks that
+// everything works after them, and stops what it has started.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startApplication } from './app.mjs';
 import { Browser } from './browser.mjs';
-import { calm } from './calm.mjs';
+import { sites } from './environment.mjs';
+import { Faults } from './faults.mjs';
 import { Growth } from './growth.mjs';
 import { Judge } from './judge.mjs';
 import { Logs } from './log.mjs';
@@ -14,19 +15,18 @@ import { Nginx, descriptors } from './nginx.mjs';
 import { end, endAll, freePorts, hasEnded, start, until } from './processes.mjs';
 import { Provider } from './provider.mjs';
 import { Random } from './random.mjs';
-import { Storm } from './storm.mjs';
-import { sites } from './world.mjs';
+import { checkRecovery } from './recovery.mjs';
 
 const directory = new URL('../../build/chaos', import.meta.url).pathname;
-const people = 10;            // each with two browsers
-const most_requests = 150;    // a second
-const share = { warm: 0.15, steady: 0.25, wild: 0.6 };
+const users = 10;            // each with two browsers
+const max_requests = 150;    // a second
+const share = { warm: 0.15, steady: 0.25, restarts: 0.6 };
 
-const weights = { page: 30, burst: 6, copy: 14, login: 14, logout: 5, backChannel: 3, frontChannel: 2, ownFrontChannel: 1, stray: 4 };
+const weights = { page: 30, burst: 6, copy: 14, login: 14, logout: 5, backChannel: 3, frontChannel: 2, ownFrontChannel: 1, unexpectedCallback: 4 };
 
-// What must have happened in a minute at least; a tenth of it with a sanitizer.
-const least = { answers: 2000, left: 50, logins: 200, logouts: 20, refreshes: 100, 'back-channel logouts': 10,
-  'front-channel logouts': 5, copies: 100, 'stray callbacks': 20, kills: 5, reloads: 1, 'reloads with another zone': 1,
+// The minimum per minute; a tenth of it with a sanitizer.
+const minimum = { responses: 2000, left: 50, logins: 200, logouts: 20, refreshes: 100, 'back-channel logouts': 10,
+  'front-channel logouts': 5, copies: 100, 'unexpected callbacks': 20, kills: 5, reloads: 1, 'reloads with another zone': 1,
   'pauses of Redis': 3 };
 
 class Chaos {
@@ -42,10 +42,10 @@ class Chaos {
   async run() {
     await this.prepare();
     const loops = this.browse();
-    await this.weather();
+    await this.runPhases();
     this.stopped = true;
     await Promise.all(loops);
-    await this.inCalm();
+    await this.checkRecovery();
     await this.finish();
     return this.report();
   }
@@ -54,14 +54,14 @@ class Chaos {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     this.judge = new Judge(this.seed, `${directory}/violations.log`);
-    this.provider = new Provider(this.random.fork('provider'), (name, text, login) => this.complain(name, text, login));
+    this.provider = new Provider(this.random.fork('provider'), (name, text, login) => this.reportViolation(name, text, login));
     await this.provider.start();
     this.certificate = makeCertificate();
     await this.startServers();
     this.logs = new Logs(directory, this.nginx, this.judge, this.sent);
     this.growth = new Growth(this.nginx, this.judge);
-    this.browsers = Array.from({ length: 2 * people }, (_, i) =>
-      new Browser(this, `browser-${i}`, `person-${i % people}`, `127.0.1.${i + 1}`));
+    this.browsers = Array.from({ length: 2 * users }, (_, i) =>
+      new Browser(this, `browser-${i}`, `user-${i % users}`, `127.0.1.${i + 1}`));
   }
 
   async startServers() {
@@ -77,12 +77,12 @@ class Chaos {
       { log: `${directory}/redis.log`, signal: 'KILL' });
     this.nginx = new Nginx(directory, words, (name) => this.provider.issuerOf(name));
     await this.nginx.start();
-    await sleep(300);    // the master tells each worker of the later ones
+    await sleep(300);    // the master sends each worker a channel to the later ones
     this.idle = Math.max(...this.nginx.workers().map(descriptors));
   }
 
-  // The provider's words. Two zones know of a login apart.
-  complain(name, text, login) {
+  // Violations found by the provider. Workers with different zones may use a code twice.
+  reportViolation(name, text, login) {
     if (name === 'code' && this.judge.hadWindow(login.redeemedAt)) return;
     this.judge.violation(name, text, login?.browser?.history());
   }
@@ -90,7 +90,7 @@ class Chaos {
   // --- the browsers
 
   browse() {
-    this.provider.calm = false;
+    this.provider.isReliable = false;
     return this.browsers.flatMap((browser) => [0, 1].map(() => this.loop(browser)));
   }
 
@@ -101,27 +101,27 @@ class Chaos {
     }
   }
 
-  // No more requests a second than that.
+  // Limits the rate to max_requests.
   async pace() {
     const now = Date.now();
-    this.next = Math.max(this.next ?? now, now) + 1000 / most_requests;
+    this.next = Math.max(this.next ?? now, now) + 1000 / max_requests;
     await sleep(Math.max(this.next - now, 0));
   }
 
-  // --- time
+  // --- phases
 
-  async weather() {
-    const storm = new Storm(this);
+  async runPhases() {
+    const faults = new Faults(this);
     const watch = setInterval(() => this.watch(), 2000);
     try {
-      await storm.mild(this.seconds * share.warm);
-      await sleep(3000);    // for those who wait still
+      await faults.withoutRestarts(this.seconds * share.warm);
+      await sleep(3000);    // for pending requests
       const before = this.growth.measure();
       await sleep(this.seconds * share.steady * 1000);
       this.growth.compare(before, this.seconds * share.steady);
-      await storm.wild(this.seconds * share.wild / 3);
+      await faults.withRestarts(this.seconds * share.restarts / 3);
       const master = this.growth.master;
-      await storm.wild(this.seconds * share.wild * 2 / 3);
+      await faults.withRestarts(this.seconds * share.restarts * 2 / 3);
       this.growth.compareMaster(master, this.counts.reloads);
     } finally {
       clearInterval(watch);
@@ -129,24 +129,24 @@ class Chaos {
   }
 
   watch() {
-    this.logs.look();
+    this.logs.read();
     if (hasEnded(this.nginx.master)) throw new Error(`nginx ended, see ${directory}`);
     if (hasEnded(this.redis)) throw new Error(`redis-server ended, see ${directory}`);
   }
 
-  async inCalm() {
-    console.log('chaos: calm');
-    this.provider.calm = true;
+  async checkRecovery() {
+    console.log('chaos: recovery');
+    this.provider.isReliable = true;
     await sleep(1000);
-    await calm(this.browsers, this.judge, this.count);
+    await checkRecovery(this.browsers, this.judge, this.count);
     for (const browser of this.browsers) browser.connections.close();
     await sleep(1000);
     this.growth.compareIdle(this.idle);
   }
 
   async finish() {
-    if (!await end(this.nginx.master, 'SIGQUIT', 30)) this.judge.violation('nginx does not end', 'within 30 s');
-    this.logs.look();
+    if (!await end(this.nginx.master, 'SIGQUIT', 30)) this.judge.violation('nginx does not exit', 'within 30 s');
+    this.logs.read();
     if (this.nginx.hasCore()) this.judge.violation('a core', `see ${directory}/cores`);
     await endAll();
     this.provider.stop();
@@ -156,7 +156,7 @@ class Chaos {
   report() {
     const counts = { ...this.counts, ...this.provider.counts };
     const scale = this.seconds / 60 * (this.nginx.sanitized ? 0.1 : 1);
-    for (const [what, count] of Object.entries(least)) {
+    for (const [what, count] of Object.entries(minimum)) {
       const wanted = Math.floor(count * scale);
       if ((counts[what] ?? 0) < wanted) this.judge.violation('too little', `${counts[what] ?? 0} ${what}, not ${wanted}`);
     }
@@ -184,7 +184,7 @@ console.log(`chaos: ${seconds} s, seed ${seed}`);
 const chaos = new Chaos(Number(seconds), seed);
 
 async function stop(error) {
-  if (chaos.judge) chaos.judge.isOver = true;    // what ends now does so by us
+  if (chaos.judge) chaos.judge.isOver = true;    // processes that end now are ended by us
   console.error(`chaos: ${error?.stack ?? error}, seed ${seed}`);
   await endAll();
   process.exit(1);

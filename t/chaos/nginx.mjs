@@ -1,13 +1,13 @@
-// The nginx under test: its configuration in variations, its processes, and the files that it writes.
+// The nginx under test: variations of its configuration, its processes and its log files.
 
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, writeFileSync } from 'node:fs';
 import { children, hasEnded, kill, read, start, until } from './processes.mjs';
-import { blockOf, blocks } from './world.mjs';
+import { blockOf, blocks } from './environment.mjs';
 
 const inner = 'auth_request_set $inner_sub $oidc_claim_sub; auth_request_set $inner_login $oidc_claim_login;';
 
 export class Nginx {
-  killed = new Set();    // workers, by the chaos
+  killed = new Set();    // workers killed by the test
   variation = { zone: '2m', memory: '4m', main: '' };
 
   constructor(directory, words, issuerOf) {
@@ -18,7 +18,7 @@ export class Nginx {
     this.words = { ...words, DIR: directory, INNER: inner, PROVIDERS: providers(issuerOf), GLOBALS: this.globals() };
   }
 
-  // Workers of an nginx that root started must be able to read what is in a checkout.
+  // If root starts nginx, its workers must be able to read the checkout.
   globals() {
     const top = new URL('../..', import.meta.url).pathname;
     const globals = process.env.TEST_NGINX_GLOBALS ?? `load_module ${top}build/ngx_http_oidc_module.so;`;
@@ -36,7 +36,7 @@ export class Nginx {
   async start() {
     for (const name of ['cores', 'temp']) mkdirSync(`${this.directory}/${name}`, { recursive: true });
     this.configure();
-    const { NGINX, ...env } = process.env;    // nginx would take that for sockets that it inherits
+    const { NGINX, ...env } = process.env;    // nginx would read inherited sockets from it
     this.master = start(this.binary, ['-p', this.directory, '-e', `${this.directory}/error.log`, '-c',
       `${this.directory}/nginx.conf`], { log: `${this.directory}/nginx.log`, env });
     const started = await until(30, () => hasEnded(this.master) || this.workers().length === 3);
@@ -47,7 +47,7 @@ export class Nginx {
     return children(this.master.pid);
   }
 
-  // Of the configuration before.
+  // Whether the worker is shutting down after a reload
   isEnding(worker) {
     return read(`/proc/${worker}/cmdline`)?.includes('shutting down') ?? false;
   }
@@ -72,7 +72,7 @@ function providers(issuerOf) {
     .join('\n');
 }
 
-// A process's own memory in KB: what is no file and no zone.
+// A process's own memory in KB, without files and zones
 export function ownMemory(pid) {
   return Number(/^Anonymous:\s+(\d+) kB/m.exec(read(`/proc/${pid}/smaps_rollup`) ?? '')?.[1] ?? 0);
 }
@@ -85,7 +85,7 @@ export function descriptors(pid) {
   }
 }
 
-// The whole lines that a file has got since the last look.
+// Reads the complete lines added to a file since the last call.
 export class Tail {
   position = 0;
   rest = '';

@@ -1,4 +1,4 @@
-// Processes that this one starts and ends. Should it be killed itself, the kernel ends them.
+// Starts and ends child processes. If this process is killed, the kernel ends them.
 
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ export function hasEnded(child) {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-// False where it, and its children, had to be killed.
+// Returns false if it and its children had to be killed.
 export async function end(child, signal = 'SIGTERM', seconds = 10) {
   if (hasEnded(child)) return true;
   child.kill('SIGCONT');
@@ -33,7 +33,7 @@ export async function end(child, signal = 'SIGTERM', seconds = 10) {
   return false;
 }
 
-// One that is reaped meanwhile is none.
+// Empty for a process that has been reaped
 export function children(pid) {
   return (read(`/proc/${pid}/task/${pid}/children`) ?? '').split(' ').filter((child) => child).map(Number);
 }
@@ -41,7 +41,7 @@ export function children(pid) {
 export function kill(pid) {
   try {
     process.kill(pid, 'SIGKILL');
-  } catch {}    // it has ended by itself
+  } catch {}    // it has exited
 }
 
 export function read(file) {
@@ -65,7 +65,7 @@ export async function until(seconds, condition) {
   return true;
 }
 
-// All are held until all are known, or one could come twice.
+// All ports are bound until all are known, or one could be returned twice.
 export async function freePorts(count) {
   const servers = [];
   for (let i = 0; i < count; i++) {

@@ -1,21 +1,21 @@
-// The OpenID Provider of the chaos: several issuers in one server, which knows of every code and token to whose login and
-// to which client it belongs, and says so when another one brings it. Subjects and logins name provider and user:
-// whoever sees one knows where it may be shown.
+// The OpenID Provider of the chaos test: several issuers in one server. It knows the login and the client of every code and
+// token, and reports one that another client sends. Subjects and login ids contain provider and user, so that a reader knows
+// where they may be shown.
 
 import { createHash, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { createServer } from 'node:http';
-import { issuers, secret } from './world.mjs';
+import { issuers, secret } from './environment.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
 const unique = () => randomBytes(12).toString('base64url');
-const most_a_second = 1500;
+const max_per_second = 1500;
 
-// How often an answer takes its time, and how often it is none.
-export const moods = {
-  fair: { slow: 0, failing: 0 },
+// Probabilities of a slow and of a failing response
+export const conditions = {
+  good: { slow: 0, failing: 0 },
   tired: { slow: 0.1, failing: 0.01 },
   slow: { slow: 0.3, failing: 0.02 },
-  ill: { slow: 0.1, failing: 0.1 },
+  failing: { slow: 0.1, failing: 0.1 },
 };
 
 export class Provider {
@@ -25,10 +25,10 @@ export class Provider {
   accessTokens = new Map();
   revocations = new Map();    // how often a token was revoked
   counts = {};
-  calm = true;            // answers at once and rightly
-  mood = moods.fair;
+  isReliable = true;      // responds at once and correctly
+  condition = conditions.good;
 
-  // `report` is told of what no client does that keeps its providers apart.
+  // `report` is called with requests that mix up logins, clients or issuers.
   constructor(random, report) {
     this.random = random;
     this.report = report;
@@ -36,7 +36,7 @@ export class Provider {
   }
 
   async start() {
-    this.server = createServer((req, res) => { this.answer(req, res).catch((error) => { throw error; }); });
+    this.server = createServer((req, res) => { this.respond(req, res).catch((error) => { throw error; }); });
     this.server.on('clientError', (error, socket) => socket.destroy());
     await new Promise((done) => { this.server.listen(0, '127.0.0.1', done); });
     this.origin = `http://127.0.0.1:${this.server.address().port}`;
@@ -59,13 +59,13 @@ export class Provider {
     this.counts[what] = (this.counts[what] ?? 0) + 1;
   }
 
-  // What a browser does at the authorization endpoint: the login that comes of it.
-  authorize(location, block, person) {
+  // Plays the authorization endpoint. Returns the login.
+  authorize(location, block, user) {
     const url = new URL(location);
     const query = Object.fromEntries(url.searchParams);
-    const sub = `${block.client}.${person}`;
+    const sub = `${block.client}.${user}`;
     const login = {
-      id: `${block.name}-${unique()}`, block, client: block.client, person, sub, nick: `nick-of-${sub}`,
+      id: `${block.name}-${unique()}`, block, client: block.client, user, sub, nick: `nick-of-${sub}`,
       sid: this.chance(0.85) ? unique() : undefined, nonce: query.nonce, challenge: query.code_challenge,
       state: query.state, code: unique(), serial: 0, refreshes: 0,
     };
@@ -82,7 +82,7 @@ export class Provider {
 
   // --- endpoints
 
-  async answer(req, res) {
+  async respond(req, res) {
     const [, issuer, path] = /^\/(\w+)(\/[^?]*)/.exec(req.url) ?? [];
     const endpoint = this.keys[issuer] && endpoints[path];
     if (!endpoint) return json(res, 404, {});
@@ -97,18 +97,18 @@ export class Provider {
     const second = now();
     if (this.second !== second) this.inSecond = 0;
     this.second = second;
-    if (++this.inSecond === most_a_second) this.report('storm', 'nginx asks the provider for ever');
+    if (++this.inSecond === max_per_second) this.report('rate', 'nginx sends requests in an endless loop');
   }
 
   async delay(path) {
-    if (this.calm || !isDirect(path)) return;
-    const seconds = this.chance(this.mood.slow) ? this.random.between(0.2, 1.4) : this.chance(0.3) ? this.random.between(0, 0.15) : 0;
+    if (this.isReliable || !isDirect(path)) return;
+    const seconds = this.chance(this.condition.slow) ? this.random.between(0.2, 1.4) : this.chance(0.3) ? this.random.between(0, 0.15) : 0;
     if (seconds) await new Promise((done) => { setTimeout(done, seconds * 1000); });
   }
 
   fails(path, res) {
-    if (this.calm || !isDirect(path) || !this.chance(this.mood.failing)) return false;
-    this.count('failing answers');
+    if (this.isReliable || !isDirect(path) || !this.chance(this.condition.failing)) return false;
+    this.count('failing responses');
     const how = this.random.pick([0, 1, 2, 3]);
     if (how === 0) json(res, 500, { error: 'server_error' });
     if (how === 1) res.socket.resetAndDestroy();
@@ -154,33 +154,33 @@ export class Provider {
     return json(res, 200, this.tokens(login, { nonce: login.nonce }));
   }
 
-  // A zone that is full forgets which logins have ended, but not so soon.
+  // A full zone evicts the locks of callbacks, but not so soon.
   takeTwice(res, login) {
     const between = Date.now() - login.redeemedAt;
     if (between < 1000) this.report('code', `${login.id}: its code came twice within ${between} ms`, login);
-    this.count('codes of before');
+    this.count('used codes');
     return json(res, 400, { error: 'invalid_grant' });
   }
 
-  // Each refresh token serves once.
+  // Each refresh token is accepted once.
   refresh(res, request, client) {
     const token = this.refreshTokens.get(request.form.get('refresh_token'));
     if (!this.belongs(token?.login, client, request, 'a refresh token')) return json(res, 400, { error: 'invalid_grant' });
-    if (token.spent) {
-      this.count('spent refresh tokens');
+    if (token.used) {
+      this.count('used refresh tokens');
       return json(res, 400, { error: 'invalid_grant' });
     }
-    token.spent = true;
+    token.used = true;
     token.login.refreshes++;
     this.count('refreshes');
-    const mistaken = !this.calm && this.chance(0.01);
+    const mistaken = !this.isReliable && this.chance(0.01);
     return json(res, 200, this.tokens(token.login, mistaken ? { sub: `${client}.mistaken` } : {}));
   }
 
   userinfo(res, { headers }) {
     const login = this.accessTokens.get(headers.authorization?.replace('Bearer ', ''));
     if (!login) return json(res, 401, {});
-    const mistaken = !this.calm && this.chance(0.01);
+    const mistaken = !this.isReliable && this.chance(0.01);
     return json(res, 200, { sub: mistaken ? 'mistaken' : login.sub, nick: login.nick });
   }
 
@@ -191,13 +191,13 @@ export class Provider {
     this.count('revocations');
     const times = (this.revocations.get(name) ?? 0) + 1;
     this.revocations.set(name, times);
-    if (times === 20) this.report('revocation', `${login?.id}: one token is revoked again and again`);
+    if (times === 20) this.report('revocation', `${login?.id}: one token is revoked in a loop`);
     setTimeout(() => json(res, 200, {}), times > 20 ? 500 : 0);
   }
 
   belongs(login, client, { issuer }, what) {
     const own = login && login.client === client && login.block.issuer === issuer;
-    if (!own && login) this.report('token', `client ${client} brought ${what} of ${login.id} to issuer ${issuer}`);
+    if (!own && login) this.report('token', `client ${client} sent ${what} of ${login.id} to issuer ${issuer}`);
     if (!own && !login) this.count(`unknown: ${what}`);
     return own;
   }
@@ -227,7 +227,7 @@ const endpoints = {
   '/revoke': 'revoke',
 };
 
-// Documents come always: without them no login would be had for a while, and nothing is learnt from that here.
+// Documents never fail: without them no login would succeed for a while, which tests nothing here.
 function isDirect(path) {
   return path === '/token' || path === '/userinfo' || path === '/revoke';
 }

@@ -1,4 +1,4 @@
-// Choices that a seed repeats. Every actor has a sequence of its own, or the timing of one would change those of all.
+// Random choices, repeatable by a seed. Every actor has its own sequence, so that the timing of one does not affect the others.
 
 import { createHash } from 'node:crypto';
 
@@ -12,7 +12,7 @@ export class Random {
     return new Random(`${this.seed} ${name}`);
   }
 
-  // mulberry32: below 1.
+  // mulberry32; from 0 to below 1
   next() {
     this.state = (this.state + 0x6D2B79F5) | 0;
     let t = this.state;
@@ -25,21 +25,21 @@ export class Random {
     return this.next() < probability;
   }
 
-  between(least, most) {
-    return least + this.next() * (most - least);
+  between(min, max) {
+    return min + this.next() * (max - min);
   }
 
   pick(list) {
     return list[Math.floor(this.next() * list.length)];
   }
 
-  // A key of a table of weights.
+  // A key of a table of weights
   weighted(table) {
     const entries = Object.entries(table);
-    let left = this.next() * entries.reduce((sum, [, weight]) => sum + weight, 0);
+    let rest = this.next() * entries.reduce((sum, [, weight]) => sum + weight, 0);
     for (const [key, weight] of entries) {
-      left -= weight;
-      if (left < 0) return key;
+      rest -= weight;
+      if (rest < 0) return key;
     }
     return entries[0][0];
   }

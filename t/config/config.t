@@ -1,22 +1,13 @@
 #!/usr/bin/perl
 
-# Tests for what "nginx -t" says of a configuration: every wrong value is refused with a sentence, the
-# file and the line; every right one loads.
+# Tests for "nginx -t": each wrong value is refused with a sentence, the file and the line; all right values
+# load.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-use Time::HiRes qw/ sleep /;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(158);
 
@@ -42,10 +33,9 @@ mkdir $t->testdir . '/directory';
 my $ca = certificate_authority($t, 'ca');
 $ca->crl('ca.crl');
 $ca->issue('client');
-$ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to read, for each provider
 
-# What is inside oidc_provider: a name, directives of which the last one is wrong, the sentence about it.
-# The file and line it names are those of that directive, or of the end of the block.
+# Inside oidc_provider: a name, directives of which the last is wrong, the sentence about it. It names the
+# file and line of that directive, or of the end of the block.
 
 my $url = qr/it must be an https URL without query, or http on a loopback host/;
 my $config_url = qr/it must be an https URL, or http on a loopback host/;
@@ -202,7 +192,7 @@ my @in_provider = (
     ['a value without its end', 'scope openid', qr/unexpected "\}"/],
 );
 
-# What is in http, below an oidc_provider "idp"; "# here" is in the line that the sentence names.
+# In http, below an oidc_provider "idp"; the sentence names the line with "# here".
 
 my $define = qr/, define it in "http"/;
 my $base_url = qr/it must be a scheme, host and port such as "https:\/\/app.example.com"/;
@@ -275,7 +265,7 @@ my @in_http = (
         qr/oidc_provider "idp" AT $same "twin" in the same server, change one of them/],
 );
 
-# A running nginx that is told to reload says the same as "nginx -t", and sooner.
+# A reload of a running nginx reports the same as "nginx -t", and is faster.
 $t->write_file_expand('nginx.conf', http_block(provider_block('')));
 $t->run();
 
@@ -286,7 +276,7 @@ for my $case (@in_provider) {
 
 refuses($t, @$_) for map { [$_->[0], provider_block('') . $_->[1], $_->[2]] } @in_http;
 
-# Which directives are there, with values that are right.
+# All directives, with valid values.
 
 my %right = (
     issuer => ['https://op.example.com', '"https://op.example.com:8443/realms/a/"', 'http://127.0.0.1:1',
@@ -320,18 +310,18 @@ my %right = (
     read_timeout => ['1ms', '10s'],
 );
 
-is(refused_values($t, \%right), '', 'every right value of oidc_provider is taken');
+is(refused_values($t, \%right), '', 'every valid value of oidc_provider is accepted');
 
-# One directive for each of the setters.
+# One directive for each kind of setter.
 is(not_refusing($t, qr/invalid number of arguments in "%s" directive/, qw/ issuer scope pkce /,
     'issuer https://op.example.com https://op.example.com', 'pkce on off'), '',
-    'a directive of oidc_provider takes as many values as it has');
+    'a directive of oidc_provider with too many values is refused');
 
 is(not_refusing($t, qr/"%s" directive is duplicate/, map { "$_ $right{$_}[0];\n$_ $right{$_}[1]" }
     qw/ client_id scope extra_auth_args pkce cookie_samesite session_timeout ssl_verify_depth
         read_timeout /), '', 'no directive of oidc_provider comes twice');
 
-# Names that Angie has for them.
+# Angie's names for them.
 loads($t, 'scopes, for scope', provider_block('scopes openid profile email;'));
 loads($t, 'code_challenge_method, beside pkce', provider_block("pkce on;\ncode_challenge_method S256;"));
 
@@ -344,12 +334,12 @@ loads($t, 'a file included inside the block', 'oidc_provider idp { include login
 $t->write_file('wrong.conf', "issuer https://op.example.com;\nclient_idd client;\n");
 like(config_error($t, http_block('oidc_provider idp { include wrong.conf; }')),
     qr/^unknown directive "client_idd" in "oidc_provider" in \S+\/wrong.conf:2$/,
-    'a file included inside the block is named with its line');
+    'a wrong value in a file included in the block: its file and line');
 
 $t->write_file_expand('server.conf', "server {\nlisten 127.0.0.1:8080;\nauth_oidc other;\n}\n");
 like(config_error($t, http_block(provider_block('') . 'include server.conf;')),
     qr/^unknown oidc_provider "other" in "auth_oidc" in \S+\/server.conf:3, /,
-    'an unknown provider in an included file is named with its line');
+    'an unknown provider in an included file: its file and line');
 
 loads($t, 'a provider defined below its use',
     "server { auth_oidc idp; location / { auth_oidc idp; } }\n" . provider_block(''));
@@ -361,7 +351,7 @@ loads($t, 'two providers with one callback in a server, each with its cookie',
     provider_block('cookie_name one;') . "$twin\n"
     . "server { location / { auth_oidc idp; } location /b { auth_oidc twin; } }\n");
 
-# On https names get a prefix: two that differ by that alone are one.
+# On https names get a prefix: two names that differ in nothing else are the same.
 my $prefixed = $twin =~ s/\}/cookie_name __Host-sid; }/r;
 my $both = "server { location / { auth_oidc idp; } location /b { auth_oidc twin; } }\n";
 loads($t, 'two providers whose cookies differ by a prefix, each with its callback',
@@ -380,7 +370,7 @@ my $chosen = 'location /a { auth_oidc $idp; }';
 my $constant = 'location /b { auth_oidc idp; }';
 is(config_error($t, http_block("$choice server { $chosen\n$constant }")) eq '',
     config_error($t, http_block("$choice server { $constant\n$chosen }")) eq '',
-    'such a choice beside a constant one, in either order');
+    'a variable beside a constant name, in either order');
 
 loads($t, 'every directive of http, server and location', provider_block('') . <<'EOC');
     oidc_state_zone 64k;
@@ -401,7 +391,7 @@ loads($t, 'every directive of http, server and location', provider_block('') . <
     }
 EOC
 
-# What loads, and protects nothing, or what is further in alone.
+# These load, and protect nothing, or only a location further in.
 
 my $nothing = qr/protects only locations with their own "auth_oidc_mode", because "auth_oidc_mode off" is inherited$/m;
 for my $case (
@@ -413,7 +403,7 @@ for my $case (
     ['auth_oidc by a variable', "auth_oidc_mode off;\nserver {\nauth_oidc \$host; # here\n}"],
     ['auth_oidc that replaces another one', "auth_oidc idp;\nserver {\nauth_oidc_mode off;\nlocation / {\n"
         . "auth_oidc idp; # here\n} }"],
-    ['auth_oidc whose inner locations have a mode', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\n"
+    ['auth_oidc with a mode in its inner locations', "auth_oidc_mode off;\nserver {\nauth_oidc idp; # here\n"
         . "location / { auth_oidc_mode require; } }"],
     ['both in one block', 'server { auth_oidc idp; auth_oidc_mode off; location / { } }'],
     ['both inherited', 'auth_oidc idp; auth_oidc_mode off; server { location / { if ($arg_a) { return 403; } } }'],
@@ -424,14 +414,14 @@ for my $case (
     ['mode require in between', 'auth_oidc_mode off; server { auth_oidc_mode require; location / { auth_oidc idp; } }'],
 ) {
     my ($name, $http) = @$case;
-    my @places = warned_places($t, provider_block('') . $http, $nothing);
+    my @lines = warned_lines($t, provider_block('') . $http, $nothing);
     my @expected = $http =~ /# here/ ? 1 + ($t->read_file('nginx.conf') =~ s/# here.*//sr) =~ tr/\n// : ();
-    is("@places", "@expected", "mode off: $name");
+    is("@lines", "@expected", "mode off: $name");
 }
 
 loads($t, 'no provider at all', "oidc_state_zone 1m;\nserver { auth_oidc off; }\n");
 
-# Secrets that others may read.
+# Secrets that other users can read.
 
 my %secret = (client_secret_file => 'secret', session_key => 'key', client_key => 'client.key',
     client_certificate_key => 'client.key');
@@ -446,47 +436,30 @@ for my $mode (0600, 0640, 0400, 0601) {
     is_deeply([ warnings($t, $mode, $with_secrets) ], [], sprintf 'secrets with the mode %o: none', $mode);
 }
 is_deeply([ warnings($t, 0644, provider_block("ssl_trusted_certificate ca.crt;\nssl_crl ca.crl;")) ], [],
-    'files that are no secrets: none');
+    'files without secrets: no warning');
 
 is_deeply([ map { /^("\w+" file "\S+?")/ } warnings($t, 0644, provider_block('session_key key;', 'a')
         . provider_block("session_key key;\nclient_secret_file secret;", 'b')
         . provider_block("session_key keys;\nclient_secret_file secret;", 'c')) ],
     [ map { s{ }{ file "@{[ $t->testdir ]}/}r } '"client_secret_file" secret"', '"session_key" key"', '"session_key" keys"' ],
-    'a file that several providers share: one warning for all');
+    'a file shared by several providers: one warning');
 
 chmod 0644, $t->testdir . '/key';
-is(reload_error($t, http_block(provider_block('session_key key;'))), '', 'a key that others may read is taken');
-is(scalar(my @warned = error_log_lines($t, qr/\[warn\].*"session_key" file/)), 1, 'and logged once');
+is(reload_error($t, http_block(provider_block('session_key key;'))), '', 'a key that other users can read is accepted');
+is(scalar(my @warned = error_log_lines($t, qr/\[warn\].*"session_key" file/)), 1, 'a key that other users can read is logged once');
 
 my $said = $t->read_file('error.log');
-like($said, qr/invalid "session_key"/, 'the sentences are logged');
+like($said, qr/invalid "session_key"/, 'the errors are logged');
 unlike($said, qr/$key|\Q${\ substr $key, 2 }\E|not_hexadecimal|thirty-two/,
-    'no key and no secret in a sentence');
+    'no key or secret in the log');
 
 # ------------------------------------------------------------------------------------------------------
 
 sub http_block {
-    my ($http) = @_;
-
-    $http =~ s/\bserver \{/server { listen 127.0.0.1:8080;/g;
-    return <<EOC;
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
+    return http_conf(map { s/\bserver \{/server { listen 127.0.0.1:8080;/gr } @_);
 }
 
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-$http
-}
-EOC
-}
-
-# An oidc_provider that is right but for the directives given.
+# An oidc_provider that is valid except for these directives.
 sub provider_block {
     my ($directives, $name) = @_;
 
@@ -507,7 +480,7 @@ sub refuses {
     like($error, qr/^$says$/, $name);
 }
 
-# What a reload says against a configuration, or ''.
+# The error of a reload with this configuration, or ''.
 sub reload_error {
     my ($t, $conf) = @_;
 
@@ -515,13 +488,14 @@ sub reload_error {
     log_mark($t);
     $t->reload;
 
-    for (1 .. 1000) {
-        my ($said) = map { s/.*?\[emerg\] \d+#\d+: //r } error_log_lines($t, qr/\[emerg\]|gracefully shut/);
-        return $said =~ /gracefully shut/ ? '' : $said if defined $said;
-        sleep 0.005;
-    }
+    my $said;
+    wait_until(sub {
+        ($said) = map { s/.*?\[emerg\] \d+#\d+: //r } error_log_lines($t, qr/\[emerg\]|gracefully shut/);
+        return defined $said;
+    });
+    return $said =~ /gracefully shut/ ? '' : $said if defined $said;
 
-    # A master that has died leaves its worker, which would hold our output open.
+    # A master that has died leaves its worker, which would keep our stdout open.
     kill 'TERM', $t->read_file('error.log') =~ /start worker process (\d+)/g;
     die 'nginx did not reload';
 }
@@ -532,7 +506,7 @@ sub loads {
     is(config_error($t, http_block($http)), '', $name);
 }
 
-# What nginx -t warns of, the secrets being of that mode.
+# The warnings of nginx -t, with secrets of that mode.
 sub warnings {
     my ($t, $mode, $http) = @_;
 
@@ -550,15 +524,15 @@ sub public {
         . " in $dir/nginx.conf:$line";
 }
 
-# The lines of those auth_oidc of which nginx -t warns with these words.
-sub warned_places {
+# The lines of auth_oidc for which nginx -t has a warning with these words.
+sub warned_lines {
     my ($t, $http, $words) = @_;
 
     $t->write_file_expand('nginx.conf', http_block($http));
     return $t->dump_config =~ /\[warn\] (?:\d+#\d+: )?"auth_oidc" in \S+\/nginx\.conf:(\d+) $words\n/g;
 }
 
-# All of them in one configuration, since each needs a provider of its own.
+# All in one configuration, since each needs a provider of its own.
 sub refused_values {
     my ($t, $right) = @_;
 
@@ -570,7 +544,7 @@ sub refused_values {
     return config_error($t, http_block($http));
 }
 
-# Those of the directives about which nginx -t does not say the sentence.
+# The directives for which nginx -t does not report the sentence.
 sub not_refusing {
     my ($t, $says, @directives) = @_;
 

@@ -1,25 +1,16 @@
 #!/usr/bin/perl
 
-# Tests for the examples of README.md and docs/: nginx takes every one of them,
-# and the smallest logs a user in. What an example leaves out is put around it,
-# and its files and ports become those of the test.
+# Tests for the examples of README.md and docs/: nginx accepts each of them,
+# and the smallest logs a user in. The blocks that an example omits are added,
+# and its files and ports are replaced by those of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Examples qw/ examples_of localize /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# Where a directive belongs that opens an example; all others stand in a location.
+# The context of a directive that begins an example; all others are in a location.
 my %level = (
     (map { $_ => 'main' } qw/ events http load_module /),
     (map { $_ => 'http' } qw/ server map upstream oidc_provider oidc_session_store oidc_state_zone log_format include resolver /),
@@ -41,9 +32,9 @@ like(login('/')->{body}, qr/user=alice/, 'the smallest configuration of README.m
 cmp_ok(scalar @examples, '>', 10, 'the pages have examples');
 like(verdict($t, "auth_oidc nobody;\n"), qr/unknown oidc_provider "nobody"/, 'a wrong example is refused');
 
-is(verdict($t, $_->{text}), '', "$_->{place} is taken") for @examples;
+is(verdict($t, $_->{text}), '', "$_->{where} is accepted") for @examples;
 
-# The provider of the test, and an application that says whom it was told.
+# The provider of the test, and an application that returns the user it was told.
 sub with_parties {
     my ($text) = @_;
 
@@ -51,7 +42,7 @@ sub with_parties {
     return $text =~ s{https://accounts\.example\.com}{http://127.0.0.1:8081}r =~ s/^\}\n/$application}\n/mr;
 }
 
-# What nginx has against an example; nothing where it is taken.
+# The error of nginx for an example, or ''.
 sub verdict {
     my ($t, $example) = @_;
 
@@ -75,7 +66,7 @@ sub complete {
     return "%%TEST_GLOBALS%%\ndaemon off;\n" . ($text =~ /^events /m ? '' : "events {}\n") . $text;
 }
 
-# The blocks that an example uses and does not show.
+# The blocks that an example uses but does not contain.
 sub providers_for {
     my ($text) = @_;
 
@@ -85,7 +76,7 @@ sub providers_for {
         grep { !$shown{$_} } sort keys %used;
 }
 
-# The outermost of an example's own directives; a location where none is known.
+# The outermost context of an example's directives; a location if unknown.
 sub level_of {
     my ($text) = @_;
 

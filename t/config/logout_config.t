@@ -1,21 +1,13 @@
 #!/usr/bin/perl
 
-# Tests for what "nginx -t" says of the directives of a logout: every wrong value is refused with a
-# sentence, the file and the line; every right one loads.
+# Tests for "nginx -t" and the directives of a logout: each wrong value is refused with a sentence, the file
+# and the line; all right values load.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
 
 my $path = 'it must be a plain path without query, escapes or dot segments';
 my $page = 'it must be a path such as "/logged_out", or an https URL';
@@ -35,7 +27,7 @@ my @no_paths = (
     ['a space', '"/log out"'],
 );
 
-# name of the case, directives, the sentence
+# name, directives, the sentence
 
 my @refused = (
     (map {
@@ -73,14 +65,14 @@ my @refused = (
     ['the path of an absolute redirect_uri and a logout_uri',
         "redirect_uri https://app.example.com/one;\nlogout_uri /one;",
         qr/invalid "logout_uri" "\/one", it must differ from "redirect_uri"/],
-    ['the usual redirect_uri as a logout_uri', 'logout_uri /oidc_callback;',
+    ['the default redirect_uri as a logout_uri', 'logout_uri /oidc_callback;',
         qr/invalid "logout_uri" "\/oidc_callback", it must differ from "redirect_uri"/],
     ['a post_logout_uri that is the logout_uri, with a query, and would go round in circles',
         "logout_uri /logout;\npost_logout_uri /logout?done;",
         qr/invalid "post_logout_uri" "\/logout\?done", it must differ from "logout_uri"/],
 );
 
-# directives that are right
+# valid directives
 
 my @taken = (
     (map { my $directive = $_; map { "$directive $_;" } qw{ /logout /a/b.c/logout / } } @paths),
@@ -95,21 +87,18 @@ my @taken = (
 
 my $t = Test::Nginx->new()->has(qw/http/)->plan(@refused + 5);
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
-
 for my $case (@refused) {
     my ($name, $directives, $says) = @$case;
     my $error = config_error($t, http_block(provider_block("$directives # here")));
 
-    # of that directive, or of the end of the block
+    # of the directive, or of the end of the block
     my $line = 1 + ($t->read_file('nginx.conf') =~ s/# here.*//sr) =~ tr/\n//;
     my $next = $line + 1;
     like($error, qr/^$says in \S+\/nginx\.conf:(?:$line|$next)$/, $name);
 }
 
 my $number = 0;
-is(config_error($t, http_block(map { provider_block($_, 'idp' . $number++) } @taken)), '', 'what is right is taken');
+is(config_error($t, http_block(map { provider_block($_, 'idp' . $number++) } @taken)), '', 'valid directives are accepted');
 
 my %shared = map { $_ => "/$_" } @paths;
 my $shared = join ' ', map { "$_ $shared{$_};" } @paths;
@@ -117,13 +106,13 @@ is(config_error($t, http_block(
     provider_block("$shared cookie_name a; redirect_uri /a;", 'a'),
     provider_block("$shared cookie_name b; redirect_uri /b;", 'b'),
     "server {\nlocation /a { auth_oidc a; }\nlocation /b { auth_oidc b; }\n}\n")), '',
-    'two providers of a server that share all the paths of a logout');
+    'two providers of a server with the same logout paths');
 
 is(config_error($t, http_block(
     provider_block('logout_uri /one; redirect_uri /two;', 'a'),
     provider_block('logout_uri /two; redirect_uri /one;', 'b'),
     "server { auth_oidc a; }\nserver { auth_oidc b; }\n")), '',
-    'paths that mean different things in two servers');
+    'paths of different kinds in two servers');
 
 like(config_error($t, http_block("server {\nlogout_uri /logout;\n}\n")),
     qr/^(?:"logout_uri" directive is not allowed here|unknown directive "logout_uri") in \S+:\d+$/,
@@ -131,7 +120,7 @@ like(config_error($t, http_block("server {\nlogout_uri /logout;\n}\n")),
 
 like(config_error($t, http_block(provider_block('logout_uri /logout;') . "server { auth_oidc idp; }\n")
     =~ s/\blogout_uri/logout_url/r), qr/^unknown directive "logout_url" in "oidc_provider" in \S+:\d+$/,
-    'a directive that is misspelt');
+    'a misspelt directive');
 
 # ------------------------------------------------------------------------------------------------------
 
@@ -139,11 +128,11 @@ sub invalid {
     my ($directive, $value, $advice) = @_;
 
     $value =~ s/^"(.*)"$/$1/;
-    $value =~ s/\\\\/\\x5C/g;    # as the log writes it
+    $value =~ s/\\\\/\\x5C/g;    # as in the log
     return qr/invalid "$directive" "\Q$value\E", \Q$advice\E/;
 }
 
-# Every two of them as one path; it is the later one that is complained of.
+# Each two directives with the same path; the later one is refused.
 sub both_mean {
     my (@directives) = @_;
 
@@ -156,24 +145,7 @@ sub both_mean {
 }
 
 sub http_block {
-    my $http = join "\n", @_;
-
-    $http =~ s/\bserver \{/server { listen 127.0.0.1:8080;/g;
-    return <<EOC;
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-$http
-}
-EOC
+    return http_conf(map { s/\bserver \{/server { listen 127.0.0.1:8080;/gr } @_);
 }
 
 sub provider_block {

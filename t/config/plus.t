@@ -1,27 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for configurations written for NGINX Plus and for Angie: they load as they stand, and log in.
+# Tests for configurations written for NGINX Plus and for Angie: they load unchanged, and log in.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(24);
 
 my $ca = certificate_authority($t, 'ca');
 $ca->crl('ca.crl');
 
-# The smallest configuration has no line about certificates; OpenSSL then looks here.
+# The smallest configuration names no certificates; OpenSSL then reads this file.
 $ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';
 
 my $op = provider($t, 8081, host => 'op.example.com', tls => $ca->issue('op'),
@@ -29,18 +21,7 @@ my $op = provider($t, 8081, host => 'op.example.com', tls => $ca->issue('op'),
 my $google = provider($t, 8082, client_id => 'your-client-id', client_secret => 'your-client-secret');
 my $dns = resolver($t, 8053, 'op.example.com' => '127.0.0.1');
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(<<'EOF'));
     resolver 127.0.0.1:%%PORT_8053_UDP%%;
 
     # Plus: its example
@@ -109,7 +90,7 @@ http {
         redirect_uri "/oauth2/callback";
     }
 
-    # Angie: what else it has
+    # Angie: its other directives
 
     oidc_provider angie {
         issuer "http://127.0.0.1:8082";
@@ -169,8 +150,6 @@ http {
 
         return 200 "user=$http_username email=$http_email id=$http_id_token access=$http_access_token";
     }
-}
-
 EOF
 
 $t->run();
@@ -185,17 +164,17 @@ like($res->{hops}[1]{url}, qr/[?&]redirect_uri=[^&]*%2Foidc_callback&/, 'example
 is(query($res->{hops}[1]{url})->{scope}, 'openid', 'example of Plus: scope');
 ok(defined query($res->{hops}[1]{url})->{code_challenge}, 'example of Plus: PKCE is on');
 ok(defined $res->{browser}->cookie('NGX_OIDC_SESSION'), 'example of Plus: cookie');
-ok(scalar $dns->requests('op.example.com'), 'example of Plus: the resolver was asked');
+ok(scalar $dns->requests('op.example.com'), 'example of Plus: the resolver got a request');
 
 $res = login('/page', base => 'http://full.localhost:' . port(8080));
-my $asked = query($res->{hops}[1]{url});
+my $params = query($res->{hops}[1]{url});
 is($res->{status}, 200, 'all of Plus: logged in');
 like($res->{body}, qr/user=alice email=alice\@example.com /, 'all of Plus: claims');
 is(jwt_decode($res->{body} =~ /id=(\S+)/)->{claims}{sub}, 'alice', 'all of Plus: ID token');
 like($res->{body}, qr/access=[\w-]{32}$/, 'all of Plus: access token');
-is($asked->{scope}, 'openid profile email', 'all of Plus: scope');
-is("$asked->{display} $asked->{prompt}", 'page login', 'all of Plus: extra_auth_args');
-like($asked->{redirect_uri}, qr/full.localhost:\d+\/plus\/callback$/, 'all of Plus: redirect_uri');
+is($params->{scope}, 'openid profile email', 'all of Plus: scope');
+is("$params->{display} $params->{prompt}", 'page login', 'all of Plus: extra_auth_args');
+like($params->{redirect_uri}, qr/full.localhost:\d+\/plus\/callback$/, 'all of Plus: redirect_uri');
 ok(defined $res->{browser}->cookie('plus_session'), 'all of Plus: cookie_name');
 is($res->{browser}->clear->get('/open/')->{body}, 'open', 'all of Plus: off');
 
@@ -208,9 +187,9 @@ like(query($res->{hops}[1]{url})->{redirect_uri}, qr/\/oauth2\/callback$/,
     'example of Angie: redirect_uri');
 
 my $browser = browser(%angie);
-like($browser->get('/')->{body}, qr/user=0 email/, 'Angie: verify lets the anonymous pass');
-like($browser->login('/admin')->{body}, qr/user=alice /, 'Angie: require logs in');
-like($browser->get('/')->{body}, qr/user=1 alice /, 'Angie: verify knows the user then');
-like($browser->get('/public')->{body}, qr/user=0 email/, 'Angie: off does not');
+like($browser->get('/')->{body}, qr/user=0 email/, 'Angie: verify: allowed without a session');
+like($browser->login('/admin')->{body}, qr/user=alice /, 'Angie: require: a login');
+like($browser->get('/')->{body}, qr/user=1 alice /, 'Angie: verify: the user is known after the login');
+like($browser->get('/public')->{body}, qr/user=0 email/, 'Angie: off: the user is not known');
 my ($cookie) = grep { $_->{name} eq 'angie_session' } $browser->cookies;
 is($cookie->{domain}, 'angie.localhost', 'Angie: cookie_name and cookie_domain');

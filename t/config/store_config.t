@@ -1,30 +1,21 @@
 #!/usr/bin/perl
 
-# Tests for what "nginx -t" says of oidc_session_store and session_store: every wrong value is refused
-# with a sentence, the file and the line; every right one loads.
+# Tests for "nginx -t" with oidc_session_store and session_store: each wrong value is refused with a
+# sentence, the file and the line; all right values load.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(62);
 
 certificate_authority($t, 'ca');
-$ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to read
 $t->write_file('text', "no certificate\n");
 
-# What is inside oidc_session_store "kept", the last directive wrong, and the sentence about it, which
-# names the line of "# here" or the end of the block.
+# Inside oidc_session_store "kept": a name, directives of which the last is wrong, the sentence about it,
+# which names the line of "# here" or the end of the block.
 
 my $type = qr/oidc_session_store "kept" has no "type", use "memory" or "redis"/;
 my $least = qr/it must be at least 256k/;
@@ -32,7 +23,7 @@ my $port = qr/it must be 1 to 65535/;
 my $timeout = qr/oidc_session_store "kept" needs a "connect_timeout" and a "command_timeout" longer than 0/;
 my $host = qr/oidc_session_store "kept" has no "hostname", specify the Redis server/;
 
-my $long_label = 'x' x 64;    # of which no name server is asked
+my $long_label = 'x' x 64;    # too long for DNS
 my $redis = "type redis;\nhostname 127.0.0.1;";
 
 my @in_store = (
@@ -90,7 +81,7 @@ for my $case (@in_store) {
     refuses($t, $name, "oidc_session_store kept {\n$directives # here\n}\n", qr/$says AT/);
 }
 
-# What is in http.
+# In http.
 
 my $memory = "oidc_session_store kept { type memory; }\n";
 my $names = qr/use a word other than "off", "auto" and "cookie"/;
@@ -123,9 +114,9 @@ refuses($t, @$_) for (
 $t->write_file('wrong.conf', "type redis;\nhostnam 127.0.0.1;\n");
 like(config_error($t, http_block('oidc_session_store kept { include wrong.conf; }')),
     qr/^unknown directive "hostnam" in "oidc_session_store" in \S+\/wrong.conf:2$/,
-    'a file included inside the block is named with its line');
+    'a wrong value in a file included in the block: its file and line');
 
-# What is right.
+# Valid configurations.
 
 my @right = (
     'type memory;', 'type Memory; size 256k;', 'type memory; size 1m;', $redis,
@@ -135,17 +126,17 @@ my @right = (
     "$redis ssl on; ssl_trusted_certificate ca.crt;", "$redis ssl on;", "$redis prefix 'a b:{c}';",
 );
 is(config_error($t, http_block(join '', map { "oidc_session_store kept_$_ { $right[$_] }\n" } 0 .. $#right)),
-    '', 'every right value of oidc_session_store is taken');
+    '', 'every valid value of oidc_session_store is accepted');
 
 is(config_error($t, http_block(provider_block('session_store kept;')
     . "$memory oidc_session_store unused { type memory; }" . provider_block('session_store kept;', 'second')
     . provider_block('session_store cookie;', 'third') . provider_block('session_store auto;', 'fourth')
     . 'server { auth_oidc idp; }')),
-    '', 'a store may stand below who names it, serve two, or none');
+    '', 'a store may be defined below its use, and be used by two providers or none');
 
 $t->write_file('store.conf', "type redis;\nhostname 127.0.0.1;\npassword secret;\n");
 is(config_error($t, http_block('oidc_session_store kept { include store.conf; }')), '',
-    'a file included inside the block');
+    'a valid file included in the block');
 
 # ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +157,7 @@ sub refuses {
     like($error, qr/^$says$/, $name);
 }
 
-# An oidc_provider that is right but for the directives given.
+# An oidc_provider that is valid except for these directives.
 sub provider_block {
     my ($directives, $name) = @_;
 
@@ -175,22 +166,5 @@ sub provider_block {
 }
 
 sub http_block {
-    my ($http) = @_;
-
-    $http =~ s/\bserver \{/server { listen 127.0.0.1:8080;/g;
-    return <<"EOC";
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-$http
-}
-EOC
+    return http_conf(map { s/\bserver \{/server { listen 127.0.0.1:8080;/gr } @_);
 }

@@ -1,14 +1,14 @@
-// The application of the demo: it knows no login, and shows who nginx says the user is, with a link to nginx's logout. As a
-// page, or as JSON for a request that accepts JSON and no HTML.
+// The application of the demo: it has no login of its own and shows the user that nginx sends, with a link to nginx's logout;
+// as a page, or as JSON for a request that accepts JSON but not HTML.
 
 import { createServer } from 'node:http';
 import { escape, page } from './pages.mjs';
 
 const IDENTITY = ['x-user', 'x-name', 'x-email', 'x-groups'];
 
-createServer(answer).on('error', stop).listen(Number(process.env.DEMO_APP_PORT), '127.0.0.1');
+createServer(respond).on('error', stop).listen(Number(process.env.DEMO_APP_PORT), '127.0.0.1');
 
-function answer(req, res) {
+function respond(req, res) {
   const request = { method: req.method, url: req.url, headers: headersOf(req) };
   console.log(`${new Date().toISOString()} ${req.method} ${req.url}`);
   const { accept = '' } = req.headers;
@@ -26,9 +26,9 @@ function headersOf(req) {
 function show({ method, url, headers }) {
   const user = headers['x-user'];
   return page('The application', `<main>
-<h1>${user ? `Hello, ${escape(headers['x-name'] ?? user)}` : 'Hello, whoever you are'}</h1>
-<p>This is the application behind nginx. It was asked for <code id="request">${escape(`${method} ${url}`)}</code>.</p>
-<h2>Who nginx says you are</h2>
+<h1>${user ? `Hello, ${escape(headers['x-name'] ?? user)}` : 'Hello'}</h1>
+<p>This is the application behind nginx. The request was <code id="request">${escape(`${method} ${url}`)}</code>.</p>
+<h2>Your identity, as sent by nginx</h2>
 ${table('identity', IDENTITY.map((name) => [name, headers[name] ?? '(not sent)']))}
 <h2>All headers of the request</h2>
 ${table('headers', Object.entries(headers).map(([name, value]) => [name, name === 'cookie' ? cookieNames(value) : value]))}
@@ -41,7 +41,7 @@ function table(id, rows) {
   return `<table id="${id}">\n${lines.join('\n')}\n</table>`;
 }
 
-// A session does not belong on a page that people take pictures of.
+// Values of session cookies are not shown, since users make screenshots of this page.
 function cookieNames(value) {
   return value.split(/; */).map((cookie) => `${cookie.split('=')[0]}=… (${cookie.length} characters)`).join('; ');
 }

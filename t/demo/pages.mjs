@@ -1,5 +1,4 @@
-// The pages of the demo as HTML: plain, readable without a script, nothing loaded from elsewhere. Every value that comes
-// from outside goes through escape().
+// The HTML pages of the demo: without scripts and without external resources. Every external value goes through escape().
 
 const STYLE = `
   :root { color-scheme: light dark; --line: #8884; --accent: #0b6e4f; --alert: #b3261e }
@@ -47,7 +46,7 @@ ${body}
 
 export function loginPage({ application, user = '', refused = false }) {
   const alert = refused ? '<p class="alert" role="alert">Wrong user or password.</p>' : '';
-  // After a wrong password the name is right more often than not: the next key typed belongs to the password.
+  // After a wrong password the user name is usually right: focus the password.
   const [atUser, atPassword] = user ? ['', 'autofocus'] : ['autofocus', ''];
   return page('Log in', `<main>
 <h1>Log in</h1>
@@ -67,8 +66,8 @@ ${alert}
 export function consentPage({ application, user, scopes }) {
   const items = scopes.map((scope) => `<li>${escape(SCOPES[scope] ?? scope)}</li>`).join('\n');
   return page('Allow access', `<main>
-<h1>${escape(application)} asks for your data</h1>
-<p>You are logged in as <strong>${escape(user)}</strong>. The application would learn:</p>
+<h1>${escape(application)} requests your data</h1>
+<p>You are logged in as <strong>${escape(user)}</strong>. The application would receive:</p>
 <ul>
 ${items}
 </ul>

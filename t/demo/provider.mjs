@@ -1,6 +1,6 @@
-// The OpenID Provider of the demo and the browser tests: the certified oidc-provider, with login and consent pages of our
-// own, on loopback. Its signing keys live in the demo's directory, its users in users.mjs, everything else in memory. With
-// DEMO_TLS it is there a second time, as an issuer over TLS that knows the same people and clients.
+// The OpenID Provider of the demo and the browser tests: the certified oidc-provider with our own login and consent pages,
+// on loopback. Its signing keys are in the demo's directory, its users in users.mjs, everything else in memory. With
+// DEMO_TLS there is a second issuer over TLS with the same users and clients.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const {
 } = process.env;
 const { default: Provider } = await import(pathToFileURL(`${DEMO_NODE_MODULES}/oidc-provider/lib/index.js`));
 
-// Cookies know no ports: on different hosts, provider and application cannot see each other's.
+// Cookies do not distinguish ports: provider and application use different hosts to keep their cookies apart.
 const issuer = `http://127.0.0.1:${DEMO_PROVIDER_PORT}`;
 const application = `http://localhost:${DEMO_PORT}`;
 
@@ -30,13 +30,13 @@ const configuration = {
     profile: ['name', 'given_name', 'family_name', 'preferred_username', 'picture', 'groups', 'roles'],
     email: ['email', 'email_verified'],
   },
-  // Claims of the scopes go into the ID token too, so that a client need not ask for user info.
+  // Claims of the scopes are in the ID token too, so that a client does not need user info.
   conformIdTokenClaims: false,
   enabledJWA: {
     clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'],
     idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'HS256'],
   },
-  // For clients in DEMO_CLIENTS whose access tokens are to end soon.
+  // For clients in DEMO_CLIENTS with short-lived access tokens
   extraClientMetadata: { properties: ['access_token_seconds'] },
   pkce: { required: () => true },
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -69,14 +69,14 @@ const configuration = {
   },
 };
 
-listen(createServer(answering(newProvider(issuer, configuration))), DEMO_PROVIDER_PORT);
+listen(createServer(responderOf(newProvider(issuer, configuration))), DEMO_PROVIDER_PORT);
 const tls = parsed('DEMO_TLS', DEMO_TLS);
 if (tls) listenWithTls(mutualTls(tls));
 
 function listenWithTls({ issuer: name, additions, servers }) {
   const features = { ...configuration.features, ...additions.features };
-  const answer = answering(newProvider(name, { ...configuration, ...additions, features }));
-  for (const { port, server } of servers) listen(server.on('request', answer), port);
+  const respond = responderOf(newProvider(name, { ...configuration, ...additions, features }));
+  for (const { port, server } of servers) listen(server.on('request', respond), port);
 }
 
 function listen(server, port) {
@@ -94,7 +94,7 @@ function savedKeys(file) {
   return JSON.parse(readFileSync(file, 'utf8'));
 }
 
-// One RSA key serves RS256 and PS256: it carries no alg.
+// One RSA key serves RS256 and PS256: it has no alg.
 function newKeys() {
   const pairs = [
     generateKeyPairSync('rsa', { modulusLength: 2048 }),
@@ -107,7 +107,7 @@ function newKeys() {
   return { jwks: { keys }, cookieKeys: [randomBytes(32).toString('base64url')] };
 }
 
-// DEMO_CLIENTS is a JSON array of client metadata; an entry with the client_id "demo" takes the place of ours.
+// DEMO_CLIENTS is a JSON array of client metadata; an entry with the client_id "demo" replaces the default one.
 function registeredClients() {
   const demo = {
     client_id: 'demo',
@@ -134,15 +134,15 @@ function parsed(name, json) {
   }
 }
 
-// A picture is told by user info alone: not every claim has to be in the ID token.
+// The claim picture is in user info only: not every claim has to be in the ID token.
 function findAccount(ctx, sub) {
   const claims = Object.values(users).find((user) => user.claims.sub === sub)?.claims;
   const { picture, ...inIdToken } = claims ?? {};
   return claims && { accountId: sub, claims: (use) => (use === 'id_token' ? inIdToken : claims) };
 }
 
-function answering(provider) {
-  const answerProtocol = provider.callback();
+function responderOf(provider) {
+  const handleProtocol = provider.callback();
   return async (req, res) => {
     const { pathname } = new URL(req.url, provider.issuer);
     // No query in the log: it carries state and code.
@@ -150,7 +150,7 @@ function answering(provider) {
     try {
       if (pathname.startsWith('/interaction/')) await interact(provider, req, res);
       else if (pathname === '/') send(res, 200, welcome(provider));
-      else await answerProtocol(req, res);
+      else await handleProtocol(req, res);
     } catch (error) {
       refuse(res, error);
     }
@@ -164,10 +164,10 @@ function welcome({ issuer: text }) {
 async function interact(provider, req, res) {
   const interaction = await provider.interactionDetails(req, res);
   if (req.method === 'POST') await proceed(provider, interaction, await readForm(req), req, res);
-  else send(res, 200, await ask(provider, interaction));
+  else send(res, 200, await interactionPage(provider, interaction));
 }
 
-async function ask(provider, { prompt, params, session }, retry) {
+async function interactionPage(provider, { prompt, params, session }, retry) {
   const { clientName: application } = await provider.Client.find(params.client_id);
   if (prompt.name === 'login') return loginPage({ application, user: params.login_hint, ...retry });
   return consentPage({ application, user: session.accountId, scopes: params.scope.split(' ') });
@@ -189,7 +189,7 @@ async function checkPassword(provider, interaction, form, req, res) {
   const name = form.get('user') ?? '';
   const user = login(name, form.get('password'));
   log(user ? `login of ${user.claims.sub}` : 'login refused');
-  if (!user) return send(res, 403, await ask(provider, interaction, { user: name, refused: true }));
+  if (!user) return send(res, 403, await interactionPage(provider, interaction, { user: name, refused: true }));
   const result = { login: { accountId: user.claims.sub } };
   return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
 }
@@ -213,7 +213,7 @@ async function readForm(req) {
   return new URLSearchParams(body);
 }
 
-// The browser's back button leads to login pages of logins that are over: say so, and where to go on.
+// The browser's back button may show the login page of a finished login: say so, and link to the application.
 function refuse(res, error) {
   if (error.name === 'SessionNotFound') {
     const text = 'It was finished before, or too much time has passed.';
@@ -231,7 +231,7 @@ function send(res, status, html) {
   }).end(html);
 }
 
-// What went on, without a secret: how a client authenticated, in which form it was answered.
+// Logs events without secrets: how a client authenticated, and the form of the response.
 function logEvents(provider) {
   const say = (event, text) => provider.on(event, (ctx, ...rest) => log(text(ctx, ...rest)));
   say('pushed_authorization_request.success', (ctx) => `pushed request of ${nameOf(ctx)} by ${authenticationOf(ctx)}`);
@@ -257,7 +257,7 @@ function grantOf({ oidc: { params, entities } }) {
   return entities.RotatedRefreshToken ? 'new tokens and a new refresh token' : 'new tokens';
 }
 
-// By what the request held, not by what is registered: the provider takes a secret for basic and post alike.
+// From the request, not the registration: the provider accepts a secret by basic and post alike.
 function authenticationOf({ headers, socket, oidc: { body, client } }) {
   if (headers.authorization) return 'client_secret_basic';
   if (body.client_secret) return 'client_secret_post';

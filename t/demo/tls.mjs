@@ -1,5 +1,5 @@
-// The demo's provider over TLS: an issuer of its own, which asks for a client certificate where its clients authenticate and
-// not where a browser comes, as RFC 8705 advises. Its metadata names those places in mtls_endpoint_aliases. DEMO_TLS holds
+// The demo's provider over TLS, as a separate issuer. It requests a client certificate at the endpoints where clients
+// authenticate, not where browsers come, as RFC 8705 advises: metadata names them in mtls_endpoint_aliases. DEMO_TLS holds
 // two ports of 127.0.0.1 and three PEM files:
 //
 //   { "port": 9443, "mutualPort": 9444, "certificate": "op.crt", "key": "op.key", "authority": "ca.crt" }
@@ -14,8 +14,8 @@ const METHODS = [
 
 export function mutualTls({ port, mutualPort, certificate, key, authority }) {
   const own = { cert: readFileSync(certificate), key: readFileSync(key) };
-  // A self-signed certificate comes from no authority, and is as good: oidc-provider looks at each.
-  const asking = { ca: readFileSync(authority), requestCert: true, rejectUnauthorized: false };
+  // Self-signed certificates must pass the handshake, too: oidc-provider checks each certificate.
+  const requesting = { ca: readFileSync(authority), requestCert: true, rejectUnauthorized: false };
   return {
     issuer: `https://127.0.0.1:${port}`,
     additions: {
@@ -25,16 +25,16 @@ export function mutualTls({ port, mutualPort, certificate, key, authority }) {
     },
     servers: [
       { port, server: createServer(own) },
-      { port: mutualPort, server: createServer({ ...own, ...asking }) },
+      { port: mutualPort, server: createServer({ ...own, ...requesting }) },
     ],
   };
 }
 
-function aliases(place) {
+function aliases(origin) {
   return {
-    token_endpoint: `${place}/token`,
-    userinfo_endpoint: `${place}/me`,
-    pushed_authorization_request_endpoint: `${place}/request`,
+    token_endpoint: `${origin}/token`,
+    userinfo_endpoint: `${origin}/me`,
+    pushed_authorization_request_endpoint: `${origin}/request`,
   };
 }
 
@@ -45,7 +45,7 @@ const mTLS = {
   getCertificate,
   certificateAuthorized: ({ socket }) => socket.authorized,
   certificateSubjectMatches: (ctx, property, expected) => {
-    if (property !== 'tls_client_auth_san_dns') throw new Error(`the demo's provider compares no ${property}`);
+    if (property !== 'tls_client_auth_san_dns') throw new Error(`the demo's provider does not support ${property}`);
     return getCertificate(ctx).checkHost(expected, { subject: 'never' }) === expected;
   },
 };

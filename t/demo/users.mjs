@@ -1,4 +1,4 @@
-// The people who can log in at the demo's provider: name and password as typed, and the claims they come with.
+// The users of the demo's provider: name, password and claims.
 
 export const users = {
   alice: {
@@ -16,7 +16,7 @@ export const users = {
       roles: ['reader', 'editor'],
     },
   },
-  // Not every name is ASCII, and not everybody is in every group.
+  // A user whose name is not ASCII, with other groups
   zoe: {
     password: 'looking-glass',
     claims: {

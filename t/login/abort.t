@@ -1,72 +1,34 @@
 #!/usr/bin/perl
 
-# Tests for clients that leave while their request waits, by HTTP/1.1 and HTTP/2, and for those that
-# wait beside them: all are woken by success, failure, time and the asking one's leaving. With leak
-# detection at the exit of the worker this is also the proof that nothing stays behind.
+# Tests for clients that disconnect while their request waits, over HTTP/1.1 and HTTP/2, and for requests
+# that wait for the same document: success, failure, timeout and a leaving client each wake all of them.
+# With leak detection, the exit of the worker also proves that nothing is leaked.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use Socket qw/ SOL_SOCKET SO_LINGER /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::H2;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf oidc_provider /;
 
 my $t = Test::Nginx->new()->has(qw/http http_v2 proxy rewrite/)->plan(98);
 
 my $op = provider($t, 8081);
 my $metadata = '/.well-known/openid-configuration';
 
-# A case that begins with a provider of which the worker knows nothing has one of its own.
-my @places = map { "case$_" } 1 .. 27;
+# A case that needs a provider unknown to the worker has one of its own.
+my @cases = map { "case$_" } 1 .. 27;
 
-my $providers = join '', map { <<"EOF" } @places;
-    oidc_provider $_ {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   $_;
-        redirect_uri  /callback/$_;
-    }
-EOF
-
-my $locations = join '', map { <<"EOF" } @places;
+my $locations = join '', map { <<"EOF" } @cases;
         location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8082; }
 EOF
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/PROVIDERS/$providers/r =~ s/LOCATIONS/$locations/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    PROVIDERS
-
-    oidc_provider hasty {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        cookie_name     hasty;
-        redirect_uri    /callback/hasty;
-        connect_timeout 100ms;
-        read_timeout    500ms;
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(
+    (map { oidc_provider($_) } @cases),
+    oidc_provider('hasty', 'connect_timeout 1s; read_timeout 2s'),
+    <<'EOF' =~ s/LOCATIONS/$locations/r));
     add_header X-Error $oidc_error always;
 
     server {
@@ -86,8 +48,6 @@ http {
 
         return 204;
     }
-}
-
 EOF
 
 $t->run();
@@ -102,55 +62,55 @@ my %leave = (
 # the metadata
 
 for my $how (sort keys %leave) {
-    my $place = next_place();
+    my $page = next_page();
     hold($metadata);
-    my $first = start($how, $place);
+    my $first = start($how, $page);
     $op->wait_for($metadata, 1);
-    my @others = map { browser()->start($place) } 1, 2;
+    my @others = map { browser()->start($page) } 1, 2;
     settle();
 
     $leave{$how}->($first);
     settle();
     release();
-    is(statuses(@others), '302 302', "metadata: who asks $how, others log in");
-    cmp_ok($op->count($metadata), '<=', 2, 'and ask once more at most');
-    is(login($place)->{status}, 204, 'then another');
+    is(statuses(@others), '302 302', "metadata: the fetching client $how, others log in");
+    cmp_ok($op->count($metadata), '<=', 2, 'metadata: at most one more request');
+    is(login($page)->{status}, 204, 'metadata: a later login succeeds');
 }
 
 for my $how (sort keys %leave) {
-    my $place = next_place();
+    my $page = next_page();
     hold($metadata);
-    my $first = browser()->start($place);
+    my $first = browser()->start($page);
     $op->wait_for($metadata, 1);
-    my ($second, $third) = (start($how, $place), browser()->start($place));
+    my ($second, $third) = (start($how, $page), browser()->start($page));
     settle();
 
     $leave{$how}->($second);
     settle();
     release();
-    is(statuses($first, $third), '302 302', "metadata: who waits $how, others log in");
-    is($op->count($metadata), 1, 'and ask no more');
-    is(login($place)->{status}, 204, 'then another');
+    is(statuses($first, $third), '302 302', "metadata: a waiting client $how, others log in");
+    is($op->count($metadata), 1, 'metadata: no further request');
+    is(login($page)->{status}, 204, 'metadata: a later login succeeds');
 }
 
 for my $how (sort keys %leave) {
-    my $place = next_place();
+    my $page = next_page();
     hold($metadata);
-    my @all = map { start($how, $place) } 1 .. 3;
+    my @all = map { start($how, $page) } 1 .. 3;
     $op->wait_for($metadata, 1);
     settle();
 
     $leave{$how}->($_) for @all;
     settle();
     release();
-    is(login($place)->{status}, 204, "metadata: everybody $how, then another");
+    is(login($page)->{status}, 204, "metadata: every client $how, a later login succeeds");
 }
 
 # the keys
 
 for my $how (sort keys %leave) {
-    my $place = next_place();
-    my @logins = map { [begin($place)] } 1 .. 3;
+    my $page = next_page();
+    my @logins = map { [begin_login($page)] } 1 .. 3;
     hold('/jwks');
     my $first = start($how, $logins[0][1], $logins[0][0]);
     $op->wait_for('/jwks', 1);
@@ -161,14 +121,14 @@ for my $how (sort keys %leave) {
     $leave{$how}->($first);
     settle();
     release();
-    is(statuses(@others), '302 302', "keys: who asks $how, others log in");
-    cmp_ok($op->count('/jwks'), '<=', 2, 'and ask once more at most');
-    is(login($place)->{status}, 204, 'then another');
+    is(statuses(@others), '302 302', "keys: the fetching client $how, others log in");
+    cmp_ok($op->count('/jwks'), '<=', 2, 'keys: at most one more request');
+    is(login($page)->{status}, 204, 'keys: a later login succeeds');
 }
 
 for my $how (sort keys %leave) {
-    my $place = next_place();
-    my @logins = map { [begin($place)] } 1 .. 3;
+    my $page = next_page();
+    my @logins = map { [begin_login($page)] } 1 .. 3;
     hold('/jwks');
     my $first = $logins[0][0]->start($logins[0][1]);
     $op->wait_for('/jwks', 1);
@@ -180,17 +140,17 @@ for my $how (sort keys %leave) {
     $leave{$how}->($second);
     settle();
     release();
-    is(statuses($first, $third), '302 302', "keys: who waits $how, others log in");
-    is($op->count('/jwks'), 1, 'and ask no more');
-    is(login($place)->{status}, 204, 'then another');
+    is(statuses($first, $third), '302 302', "keys: a waiting client $how, others log in");
+    is($op->count('/jwks'), 1, 'keys: no further request');
+    is(login($page)->{status}, 204, 'keys: a later login succeeds');
 }
 
 # the code
 
-my $place = next_place();
+my $page = next_page();
 
 for my $how (sort keys %leave) {
-    my ($browser, $callback) = begin($place);
+    my ($browser, $callback) = begin_login($page);
     hold('/token');
     my $first = start($how, $callback, $browser);
     $op->wait_for('/token', 1);
@@ -201,13 +161,13 @@ for my $how (sort keys %leave) {
     settle();
     release();
     my $answer = $browser->finish($again);
-    is($answer->{status}, 302, "code: who exchanges it $how and comes back");
-    is($browser->login($place)->{status}, 204, 'is logged in');
-    cmp_ok($op->count('/token'), '<=', $how =~ /stream/ ? 2 : 1, 'by one code, once more at most');
+    is($answer->{status}, 302, "code: the exchanging client $how and returns");
+    is($browser->login($page)->{status}, 204, 'code: it is logged in');
+    cmp_ok($op->count('/token'), '<=', $how =~ /stream/ ? 2 : 1, 'code: at most one more token request');
 }
 
 for my $how (sort keys %leave) {
-    my ($browser, $callback) = begin($place);
+    my ($browser, $callback) = begin_login($page);
     hold('/token');
     my $first = $browser->start($callback);
     $op->wait_for('/token', 1);
@@ -217,8 +177,8 @@ for my $how (sort keys %leave) {
     $leave{$how}->($copy);
     settle();
     release();
-    is($browser->finish($first)->{status}, 302, "code: a copy that waits $how");
-    is($browser->get($place)->{status}, 204, 'logged in');
+    is($browser->finish($first)->{status}, 302, "code: a waiting copy $how");
+    is($browser->get($page)->{status}, 204, 'code: the first is logged in');
 }
 
 # failure
@@ -230,76 +190,68 @@ for my $case (
     [502, 'sent metadata that is', {body => 'nonsense'}])
 {
     my ($status, $sentence, $answer) = @$case;
-    my $place = next_place();
+    my $page = next_page();
     hold($metadata, %$answer);
-    my @all = map { browser()->start($place) } 1 .. 3;
+    my @all = map { browser()->start($page) } 1 .. 3;
     $op->wait_for($metadata, 1);
     settle();
 
     log_mark($t);
     release();
-    is(statuses(@all), "$status $status $status", "provider $sentence: all are told");
-    is($op->count($metadata), 1, 'by one question');
-    is(scalar(error_log_lines($t, qr/oidc: provider $sentence/)), 3, 'and each is logged');
-    is(login($place)->{status}, 204, 'then another');
+    is(statuses(@all), "$status $status $status", "provider $sentence: all get the error");
+    is($op->count($metadata), 1, 'failure: one request');
+    is(scalar(error_log_lines($t, qr/oidc: provider $sentence/)), 3, 'failure: each is logged');
+    is(login($page)->{status}, 204, 'failure: a later login succeeds');
 }
 
-# time
+# timeout
 
 hold($metadata);
 log_mark($t);
 my @all = map { browser()->start('/hasty/') } 1 .. 3;
-is(statuses(@all), '504 504 504', 'provider does not answer: all are told');
-is($op->count($metadata), 1, 'by one question');
+is(statuses(@all), '504 504 504', 'timeout: all get the error');
+is($op->count($metadata), 1, 'timeout: one request');
 is(scalar(error_log_lines($t, qr/oidc: provider did not respond in time at ".*" while beginning a login/)),
-    3, 'and each is logged');
+    3, 'timeout: each is logged');
 
 release();
-is(login('/hasty/')->{status}, 204, 'then another');
+is(login('/hasty/')->{status}, 204, 'timeout: a later login succeeds');
 
-# two requests of one connection, the second behind the first that waits
+# a pipelined request behind one that waits
 
-$place = next_place();
+$page = next_page();
 hold($metadata);
-my $first = browser()->start($place);
+my $first = browser()->start($page);
 $op->wait_for($metadata, 1);
-my $get = "GET $place HTTP/1.1\r\nHost: localhost\r\n";
+my $get = "GET $page HTTP/1.1\r\nHost: localhost\r\n";
 my $socket = http("$get\r\n${get}Connection: close\r\n\r\n", start => 1);
 settle();
 release();
-is(statuses($first), '302', 'a request beside a pipeline');
-is(scalar(() = http('', socket => $socket) =~ m{^HTTP/1.1 302 }mg), 2, 'whose requests are both answered');
-is($op->count($metadata), 1, 'by one question');
+is(statuses($first), '302', 'pipeline: another connection gets its response');
+is(scalar(() = http('', socket => $socket) =~ m{^HTTP/1.1 302 }mg), 2, 'pipeline: both requests get a response');
+is($op->count($metadata), 1, 'pipeline: one request for metadata');
 
-# HTTP/2 to its end
+# HTTP/2
 
-$place = next_place();
+$page = next_page();
 hold($metadata);
 my $h2 = h2_connect(8083);
-my @streams = map { h2_get($h2, $place) } 1 .. 5;
+my @streams = map { h2_get($h2, $page) } 1 .. 5;
 $op->wait_for($metadata, 1);
 h2_reset($streams[$_]) for 0, 2;
 settle();
 release();
 is(join(' ', map { h2_status($streams[$_]) } 1, 3, 4), '302 302 302',
-    'streams of a connection beside those that are reset');
-cmp_ok($op->count($metadata), '<=', 2, 'ask once more at most');
+    'HTTP/2: streams beside reset ones log in');
+cmp_ok($op->count($metadata), '<=', 2, 'HTTP/2: at most one more request');
 
-my ($browser, $callback) = begin($place);
-is(h2_status(h2_get($h2, $callback, $browser)), 302, 'a callback by HTTP/2');
+my ($browser, $callback) = begin_login($page);
+is(h2_status(h2_get($h2, $callback, $browser)), 302, 'HTTP/2: a callback');
 close $h2->{socket};
 
-sub next_place { return '/' . shift(@places) . '/' }
+sub next_page { return '/' . shift(@cases) . '/' }
 
-# A login up to the callback: the browser, and the URL that the provider sends it to.
-sub begin {
-    my ($path) = @_;
-
-    my $browser = browser();
-    return ($browser, $browser->follow($browser->get($path))->{location});
-}
-
-# A request over the protocol in which one can leave like that.
+# A request over the protocol that this way to leave needs.
 sub start {
     my ($how, $url, $browser) = @_;
 
@@ -307,7 +259,7 @@ sub start {
     return ($browser || browser())->start($url);
 }
 
-# nginx has seen what was sent to it, since its only worker answers this.
+# The only worker has read everything sent before it answers this.
 sub settle { browser()->get('/open') for 1, 2 }
 
 sub hold {

@@ -1,31 +1,22 @@
 #!/usr/bin/perl
 
-# Tests for extra_auth_args of two providers where one request begins at a callback of B and ends with a
-# login at A, by error_page: the arguments are those of the provider that is asked, never another's.
+# Tests for extra_auth_args of two providers in one request that begins at a callback of B and, by
+# error_page, ends with a login at A: the arguments are those of A alone.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# What A has of its own: name of its oidc_provider, its directives, its arguments of a login.
+# Provider A: name of its oidc_provider, its directives, its login_hint.
 my @cases = (
     ['plain', '', ''],
     ['own', 'extra_auth_args "login_hint=of-a"', 'of-a'],
     ['claims', 'extra_auth_args "login_hint=$oidc_claim_sub"', ''],
 );
 
-# How a callback of B fails: name, knobs of its provider.
+# How a callback of B fails: name, knobs of the provider.
 my @failures = (
     ['the provider denies', error => 'access_denied'],
     ['the ID token is of another issuer', id_token => { claims => { iss => 'https://evil.example.com' } }],
@@ -44,7 +35,7 @@ for my $case (@cases) {
     my $base = "http://$kind.example.com:" . port(8080);
     my $user = browser(base => $base);
     is($user->login('/b/')->{status}, 200, "$kind: a login at B");
-    is($user->get('/b/')->{status}, 200, "$kind: which lasts");
+    is($user->get('/b/')->{status}, 200, "$kind: the session at B works");
 
     for my $failure (@failures) {
         my ($how, %knobs) = @$failure;
@@ -58,7 +49,7 @@ for my $case (@cases) {
         like($answer->{location} // $answer->{status}, qr/^\Q@{[ $op_a->issuer ]}\E\/authorize\?/,
             "$kind, $how: the failed callback of B leads to A");
         is(hint($answer) // '', $hint, "$kind, $how: with the arguments of A alone");
-        is(scalar(grep { $_ eq 'bob' } values %{ query($answer->{location}) }), 0, "$kind, $how: A is not told who the user of B is");
+        is(scalar(grep { $_ eq 'bob' } values %{ query($answer->{location}) }), 0, "$kind, $how: A does not learn the user of B");
     }
 }
 

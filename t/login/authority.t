@@ -1,57 +1,31 @@
 #!/usr/bin/perl
 
-# Tests for what host a request is for, by whichever of its parts: the one that nginx has chosen the
-# server by, and no other, is in redirect_uri, with its port. The server for unknown hosts, as
-# docs/security.md has it, catches all others.
+# Tests for the host of a request: redirect_uri has the host by which nginx chose the server, whichever
+# part of the request names it, with its port. Unknown hosts get the default server, as docs/security.md
+# has it.
 
-use warnings;
-use strict;
+use FindBin;
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Select ();
 use IO::Socket::INET ();
-use Test::More;
 use Time::HiRes qw/ sleep time /;
-use FindBin;
 
-BEGIN { push @INC, "$FindBin::Bin/../lib"; }
-
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::H2;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-use constant TIMEOUT => 10;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 proxy rewrite sni socket_ssl_sni/);
 
 certificate_authority($t, 'ca')->issue('site');
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(
+    default_provider('my_idp', 'logout_uri /logout; post_logout_uri /bye'),
+    <<'EOC'));
     error_log %%TESTDIR%%/error.log info;
 
     log_format seen '$uri $status $sent_http_location';
-
-    oidc_provider my_idp {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        logout_uri      /logout;
-        post_logout_uri /bye;
-    }
 
     server {
         listen 127.0.0.1:8080 default_server;
@@ -87,8 +61,6 @@ http {
         listen 127.0.0.1:8082;
         return 200 "$http_host $request_uri";
     }
-}
-
 EOC
 
 $t->run();
@@ -97,8 +69,8 @@ my $port = port(8080);
 my $app = "app.example.com:$port";
 my $evil = 'attacker.example';
 
-# The request line, the Host header, and whose login it is: the authority that redirect_uri has, or what
-# nginx does with it.
+# The request target, the Host header, and the expected result: the authority in redirect_uri, "caught" by
+# the default server, or "refused".
 
 my @requests = (
     # Host alone
@@ -110,7 +82,7 @@ my @requests = (
     ['/page', $evil, 'caught'],
     ['/page', "$evil:$port", 'caught'],
 
-    # the URL in the request line goes first
+    # an absolute URL takes precedence over Host
     ["http://$app/page", $app, $app],
     ["http://$app/page", $evil, $app],
     ["http://$app/page", "$evil:$port", $app],
@@ -133,7 +105,7 @@ my @requests = (
     ["http://$evil:$port/page", $app, 'caught'],
     ["http://$evil?http://$app/", $app, 'caught'],
 
-    # what is none
+    # invalid
     ["http://$app/page", undef, 'refused'],
     ['/page', undef, 'refused'],
     ["http://user\@$app/page", $app, 'refused'],
@@ -164,20 +136,20 @@ $t->plan(@requests + @old_requests + 36);
 
 for my $case (@requests) {
     my ($target, $host, $expected) = @$case;
-    is(whose(asked($target, $host)), $expected, "$target, Host: " . shown($host));
+    is(authority_of(response_to($target, $host)), $expected, "$target, Host: " . shown($host));
 }
 
 for my $case (@old_requests) {
     my ($target, $host, $expected) = @$case;
-    is(whose(asked($target, $host, version => '1.0')), $expected, "HTTP/1.0, $target, Host: " . shown($host));
+    is(authority_of(response_to($target, $host, version => '1.0')), $expected, "HTTP/1.0, $target, Host: " . shown($host));
 }
 
-# Who names no host is at the only server there is.
-is(whose(asked('/page', undef, version => '1.0', port => 8084)), 'only.example.com:' . port(8084),
+# A request without a host gets the only server of that port.
+is(authority_of(response_to('/page', undef, version => '1.0', port => 8084)), 'only.example.com:' . port(8084),
     'HTTP/1.0 without a host');
-is(asked("https://$app/page", $evil)->{uri} =~ s{://.*}{}r, 'http', 'the scheme is that of the connection');
+is(response_to("https://$app/page", $evil)->{uri} =~ s{://.*}{}r, 'http', 'the scheme is that of the connection');
 
-# The name in TLS is not the host, either.
+# The name in TLS (SNI) is not the host.
 
 my $tls = 'app.example.com:' . port(8443);
 my @tls_requests = (
@@ -191,10 +163,10 @@ my @tls_requests = (
 for my $case (@tls_requests) {
     my ($name, $target, $host, $expected) = @$case;
     my $answer = browser(base => "https://$name:" . port(8443))->raw(request($target, $host));
-    is(whose(answer_of($answer->{head})), $expected, "TLS with $name, $target, Host: $host");
+    is(authority_of(summary_of($answer->{head})), $expected, "TLS with $name, $target, Host: $host");
 }
 
-# However the request comes in, and however nginx moves it in its buffers.
+# A request in pieces, and in nginx's large buffers.
 
 my $long = 'x=' . 'y' x 3000;
 my %pieces = (
@@ -207,8 +179,8 @@ my %pieces = (
 
 for my $how (sort keys %pieces) {
     my $cut = $pieces{$how};
-    is(whose(answered($cut->(request("http://$app/page?$long", $evil)))), $app, "a long request line $how");
-    is(whose(answered($cut->(request("http://$app/page", $evil, "X: $long\r\nCookie: $long\r\n")))), $app,
+    is(authority_of(responses_to($cut->(request("http://$app/page?$long", $evil)))), $app, "a long request line $how");
+    is(authority_of(responses_to($cut->(request("http://$app/page", $evil, "X: $long\r\nCookie: $long\r\n")))), $app,
         "long headers $how");
 }
 
@@ -222,10 +194,10 @@ my @pipeline = (
     ['/g', 'app.example.com', 'app.example.com'],
     ["http://$evil/h", $app, 'caught'],
 );
-my @answers = answered(join '', map { request($_->[0], $_->[1], '') =~ s/Connection: close\r\n//r } @pipeline);
-is_deeply([ map { whose($_) } @answers ], [ map { $_->[2] } @pipeline ], 'requests behind each other');
+my @answers = responses_to(join '', map { request($_->[0], $_->[1], '') =~ s/Connection: close\r\n//r } @pipeline);
+is_deeply([ map { authority_of($_) } @answers ], [ map { $_->[2] } @pipeline ], 'pipelined requests');
 
-# A whole login.
+# A complete login.
 
 for my $host ($app, $evil) {
     my $browser = browser(base => "http://$app");
@@ -234,11 +206,11 @@ for my $host ($app, $evil) {
 
     my $answer = $browser->follow($browser->get('/page?a=b', @with));
     my $callback = $answer->{location};
-    like($callback, qr{^http://\Q$app\E/oidc_callback\?}, "a login with Host: $host, sent back");
+    like($callback, qr{^http://\Q$app\E/oidc_callback\?}, "a login with Host: $host, the callback");
     $answer = $browser->get($callback, @with);
-    is($answer->{headers}{location}, '/page?a=b', "a login with Host: $host, to its page");
+    is($answer->{headers}{location}, '/page?a=b', "a login with Host: $host, redirect to the page");
     is($browser->get($answer->{location}, @with)->{body}, '127.0.0.1:' . port(8082) . ' /page?a=b',
-        "a login with Host: $host, there");
+        "a login with Host: $host, the page");
 
     my ($request) = $op->requests('/token');
     is("$request->{verdict} $request->{params}{redirect_uri}", "ok http://$app/oidc_callback",
@@ -248,7 +220,7 @@ for my $host ($app, $evil) {
     is(query($answer->{location})->{post_logout_redirect_uri}, "http://$app/bye", "a logout with Host: $host");
 }
 
-# HTTP/2, where :authority is the host. Who also sends another Host is refused.
+# HTTP/2: :authority is the host. A different Host beside it is refused.
 
 my @streams = (
     ['authority', { authority => $app }, $app],
@@ -264,7 +236,7 @@ my @streams = (
 for my $case (@streams) {
     my ($name, $about, $expected) = @$case;
     my $status = h2_status(h2_get(h2_connect(8083), "/h2/$name", undef, %$about));
-    is($status eq '302' ? whose_of_log("/h2/$name") : $status eq 'closed' ? 'caught' : 'refused', $expected,
+    is($status eq '302' ? authority_in_log("/h2/$name") : $status eq 'closed' ? 'caught' : 'refused', $expected,
         "HTTP/2, $name");
 }
 
@@ -280,17 +252,17 @@ sub request {
     return "GET $target HTTP/$version\r\n" . ($headers // '') . $line . "Connection: close\r\n\r\n";
 }
 
-# The answer to a request as { status, uri }: the redirect_uri of the login that it begins.
-sub asked {
+# The response to a request as { status, uri }: the redirect_uri of the login that begins.
+sub response_to {
     my ($target, $host, %options) = @_;
 
     my ($answer) = reply(port($options{port} // 8080), request($target, $host, '', $options{version}));
     return $answer;
 }
 
-# The answers to what is sent in such pieces, each some time after the one before. One that has none is at
-# the end, where the server for unknown hosts has closed the connection.
-sub answered { return reply(port(8080), @_) }
+# The responses to a request sent in these pieces, with a pause between them. The last one has status 0
+# where the default server closed the connection.
+sub responses_to { return reply(port(8080), @_) }
 
 sub reply {
     my ($to, @pieces) = @_;
@@ -303,16 +275,16 @@ sub reply {
         $socket->flush;
     }
 
-    my ($bytes, $end) = ('', time + TIMEOUT);
+    my ($bytes, $end) = ('', time + MAX_WAIT);
     while (IO::Select->new($socket)->can_read($end - time)) {
         sysread $socket, $bytes, 65536, length $bytes or last;
     }
     my @heads = $bytes =~ m{^(HTTP/1\.\d \d+ .*?\r\n\r\n)}msg;
-    return wantarray ? (map({ answer_of($_) } @heads), $bytes =~ /^Connection: close/mi ? () : { status => 0 })
-        : @heads ? answer_of($heads[0]) : { status => 0 };
+    return wantarray ? (map({ summary_of($_) } @heads), $bytes =~ /^Connection: close/mi ? () : { status => 0 })
+        : @heads ? summary_of($heads[0]) : { status => 0 };
 }
 
-sub answer_of {
+sub summary_of {
     my ($head) = @_;
 
     my $status = $head =~ m{^HTTP/\S+ (\d+)} ? $1 : 0;
@@ -320,8 +292,8 @@ sub answer_of {
     return { status => $status, uri => query($location)->{redirect_uri} };
 }
 
-# Letters of a host may be large or small.
-sub whose {
+# Hosts are case-insensitive.
+sub authority_of {
     my ($answer) = @_;
 
     return 'caught' if !$answer->{status};
@@ -330,17 +302,14 @@ sub whose {
     return lc(($answer->{uri} // '') =~ m{^https?://([^/]*)/oidc_callback$} ? $1 : 'nobody');
 }
 
-# The same by the log, for an answer by HTTP/2, whose headers are packed.
-sub whose_of_log {
+# The same from the log, for HTTP/2, authority_of response headers are compressed.
+sub authority_in_log {
     my ($path) = @_;
 
-    my $end = time + TIMEOUT;
-    while (time < $end) {
-        return whose({ status => $1, uri => query($2)->{redirect_uri} })
-            if $t->read_file('seen.log') =~ m{^\Q$path\E (\d+) (.*)$}m;
-        sleep 0.02;
-    }
-    return 'nobody';
+    return wait_until(sub {
+        return $t->read_file('seen.log') =~ m{^\Q$path\E (\d+) (.*)$}m
+            && authority_of({ status => $1, uri => query($2)->{redirect_uri} });
+    }) || 'nobody';
 }
 
 ###############################################################################

@@ -1,46 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for the Cookie header as it may come: odd, large, in pieces, with cookies of the application and
-# with cookies of our own name that somebody else has set.
+# Tests for Cookie headers of every form: malformed, large, in pieces, with cookies of the application and
+# with cookies of our name that were planted.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(139);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider idp {
-        issuer         "http://127.0.0.1:8081";
-        client_id      "client";
-        client_secret  "secret-of-at-least-thirty-two-bytes";
-        session_claims all;
-        session_store cookie;
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(default_provider('idp', 'session_claims all; session_store cookie'), <<'EOF'));
     server {
         listen      127.0.0.1:8080;
         server_name localhost;
@@ -79,8 +52,6 @@ http {
             return 200;
         }
     }
-}
-
 EOF
 
 $t->run();
@@ -97,7 +68,7 @@ $op->set(id_token => { claims => { filler => 'x' x 3500 } });
 my $large = login('/page')->{browser};
 $op->reset;
 
-# Headers as they come; each alone, and around a session.
+# Each header alone, and around a session cookie.
 
 my @odd = (
     ['empty', ''],
@@ -156,24 +127,24 @@ like(get(('a=b') x 300, "$name=$session", ('c') x 10)->{body}, qr/^user=alice /,
 is(get(map { "$name=$_" } 1 .. 300)->{status}, 302, 'anonymous: 300 lines of our name');
 is(get(join '; ', ("$name=x") x 370)->{status}, 302, 'anonymous: 7 kB of our name');
 
-is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit|alert|emerg)\]/)), '', 'nothing of these is logged');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit|alert|emerg)\]/)), '', 'none of these is logged');
 
-# Chunks may come on lines of their own, in any order.
+# Chunks may be in lines of their own, in any order.
 
 my ($first, $second) = map { $large->cookie($_) } $name, "$name.1";
 like(get("$name=$first", 'a=b', "$name.1=$second")->{body}, qr/^user=alice /, 'chunks on two lines');
-like(get("$name.1=$second", "$name=$first")->{body}, qr/^user=alice /, 'chunks on two lines, exchanged');
-like(get("$name.1=$second; a; $name=$first")->{body}, qr/^user=alice /, 'chunks on one line, exchanged');
-is(get("$name=$first", "$name.1=x", "$name.1=$second")->{status}, 302, 'a planted chunk spoils a session');
+like(get("$name.1=$second", "$name=$first")->{body}, qr/^user=alice /, 'chunks on two lines, in reverse order');
+like(get("$name.1=$second; a; $name=$first")->{body}, qr/^user=alice /, 'chunks on one line, in reverse order');
+is(get("$name=$first", "$name.1=x", "$name.1=$second")->{status}, 302, 'a planted chunk breaks a session');
 
-# Somebody else's cookies under our name
+# Planted cookies of our name
 
 like(get("$name=planted; $name=$session")->{body}, qr/^user=alice /, 'a planted cookie before ours');
 like(get("$name=$session; $name=planted")->{body}, qr/^user=alice /, 'a planted cookie behind ours');
 like(get(join '; ', map { "$name=$_" } 'a', '', '2.x', $session)->{body}, qr/^user=alice /,
     'three planted before ours');
 
-# Whoever may set cookies for the site sets many: all of them are tried, as many as a request may have.
+# An attacker who can set cookies for the site can set many. All are tried, as many as a request may have.
 my $chunks = join '; ', map { "$name.$_=" . 'c' x 10 } 1 .. 8;
 my @crowds = (
     ['100 short ones', join '; ', map { "$name=$_" } 1 .. 100],
@@ -188,36 +159,36 @@ like(get(@$_[1 .. $#$_], "$name=$session")->{body}, qr/^user=alice /, "planted b
 # 16 lines of nearly 8 KB, and more than 128 KB.
 my @long = ("$name=" . 'x' x 7900) x 18;
 like(get_wide(@long[0 .. 15], "$name=$session")->{body}, qr/^user=alice /, 'planted before ours: 124 KB');
-is(get_wide(@long, "$name=$session")->{status}, 302, 'no more than 128 KB of them are tried');
+is(get_wide(@long, "$name=$session")->{status}, 302, 'at most 128 KB of them are tried');
 
-like(get("$name=$bob; $name=$session")->{body}, qr/^user=bob /, 'of two sessions the first one');
+like(get("$name=$bob; $name=$session")->{body}, qr/^user=bob /, 'of two sessions the first is used');
 
-# Of the application
+# Cookies of the application
 
 my $app = browser();
 $app->set_cookie("$_; Path=/") for 'application=old', 'theme="dark; blue"', 'empty=', 'NGX_OIDC=x', 'session=y';
 my $before = others($app);
 my $res = $app->login('/page');
-is(others($app), $before, 'a login leaves other cookies alone');
+is(others($app), $before, 'a login changes no other cookies');
 is(join(' ', grep { !/^$name(?:=|_login_)/ } map { @{ $_->{set_cookie} } } @{ $app->login('/page')->{hops} }), '',
-    'and sets none but its own');
+    'a login sets only its own cookies');
 like($res->{body}, qr/cookie=(?=.*application=old)(?=.*theme="dark)(?=.*empty=)(?=.*session=y)/,
     'the application gets its cookies');
-like($res->{body}, qr/\b$name=[\w-]{100}/, 'and ours, as nginx passes the header');
+like($res->{body}, qr/\b$name=[\w-]{100}/, 'the application gets our cookie, since nginx passes the header');
 
 $res = $app->get('/set');
 is(join('|', @{ $res->{set_cookie} }), 'application=new; Path=/|second=2; Path=/',
-    'an answer of the application has no cookie of ours');
-is($app->get('/page')->{status}, 200, 'and the session goes on');
+    'a response of the application has no cookie of ours');
+is($app->get('/page')->{status}, 200, 'a response that sets cookies: the session remains');
 
-# A login beside other cookies
+# A login with other cookies present
 
 my $odd = browser();
 $odd->set_cookie("${name}_login_$_; Path=/") for 'abcd=short', 'toolong=' . 'A' x 22, 'efgh=' . 'A' x 21 . '+';
 $odd->set_cookie("$name=planted; Path=/");
 $odd->set_cookie("$name.1=planted; Path=/");
-like($odd->login('/page')->{body}, qr/^user=alice /, 'a login beside planted cookies');
-is($odd->cookie("$name.1"), undef, 'clears a chunk that is in the way');
+like($odd->login('/page')->{body}, qr/^user=alice /, 'a login with planted cookies succeeds');
+is($odd->cookie("$name.1"), undef, 'a login with planted cookies deletes a planted chunk');
 
 my $tabs = browser();
 $tabs->get("/abandoned/$_") for 1 .. 20;
@@ -225,11 +196,11 @@ is(scalar(my @left = $tabs->cookies), 1, 'logins abandoned one after the other l
 
 # ------------------------------------------------------------------------------------------------------
 
-# With Cookie lines as they are.
-sub get { return ask('localhost', @_) }
-sub get_wide { return ask('wide.localhost', @_) }
+# A request with exactly these Cookie lines.
+sub get { return request('localhost', @_) }
+sub get_wide { return request('wide.localhost', @_) }
 
-sub ask {
+sub request {
     my ($host, @cookie) = @_;
 
     return browser()->raw(join "\r\n", 'GET /page HTTP/1.1', "Host: $host",

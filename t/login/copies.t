@@ -1,28 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for what a copy of a callback gets, at the same time as the first or a moment later: the session's
-# cookies if it is one, which the same code proves, letter for letter; nothing if it only has the state and
-# the cookie of the login, which somebody may have planted.
+# Tests for copies of a callback, sent at the same time as the first or later: a copy with the same code
+# gets the session's cookies; one that has only the state and the login cookie, which can be planted, gets
+# nothing.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
 use Test::OIDC::URL qw/ query_string /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
 my @names = qw/ cookie memory redis posted userinfo /;
 
-# What is no copy: what differs, and how the parameters of the callback do.
+# Not a copy: the difference, and how it changes the parameters of the callback.
 my @no_copies = (
     ['another code', sub { $_[0]{code} = 'x' x length $_[0]{code} }],
     ['a code of another login', sub { $_[0]{code} = query(callback_of('cookie'))->{code} }],
@@ -42,13 +33,13 @@ my @no_copies = (
     ['an error that is the code', sub { $_[0]{error} = delete $_[0]{code} }],
 );
 
-# What is one.
+# A copy.
 my @copies = (
     ['every parameter the same', sub { }],
     ['a parameter more', sub { $_[0]{session_state} = 'x' }],
 );
 
-# Why a login fails: knobs, its answer.
+# Why a login fails: knobs of the provider, the outcome.
 my @failures = (
     ['a code that the provider refuses',
         { respond => { '/token' => { status => 400, body => { error => 'invalid_grant' } } } },
@@ -65,7 +56,6 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-serve
 my $op = provider($t, 8081);
 my $redis = redis($t, 8379);
 
-$ENV{SSL_CERT_FILE} = '/dev/null';    # the system's takes long to read
 $t->write_file_expand('nginx.conf', nginx_conf(<<'EOF',
     oidc_session_store memory { type memory; }
     oidc_session_store redis {
@@ -103,7 +93,7 @@ for my $name (@names) {
 }
 planted();
 
-# A moment later
+# Later
 
 sub afterwards {
     my ($name) = @_;
@@ -111,7 +101,7 @@ sub afterwards {
     my ($browser, $callback) = begun($name);
     my $copy = $browser->clone;
     is(outcome(comes($browser, $callback)), leads_on($name), "$name: the callback");
-    is(user($name, $browser), 'alice', "$name: is a login");
+    is(user($name, $browser), 'alice', "$name: the user is logged in");
     my $session = $browser->cookie($name);
     $op->clear;
 
@@ -129,20 +119,20 @@ sub afterwards {
         my $answer = comes($visitor, changed($callback, $change));
         is(session_in($name, $answer), $session, "$name, afterwards, $what: the session");
     }
-    is($op->count('/token'), 0, "$name, afterwards: no provider is asked");
-    is(user($name, $browser), 'alice', "$name, afterwards: the session goes on");
+    is($op->count('/token'), 0, "$name, afterwards: no token request");
+    is(user($name, $browser), 'alice', "$name, afterwards: the session remains");
 
-    # who is logged in does not lose it by a stray callback
+    # any callback leaves the session of a logged-in user
     my $answer = comes($browser, changed($callback, $no_copies[0][1]));
-    is(session_in($name, $answer), '', "$name, afterwards, another code where the session is: no other");
-    is(user($name, $browser), 'alice', "$name, afterwards, another code where the session is: it goes on");
+    is(session_in($name, $answer), '', "$name, afterwards, another code with a session: no other session");
+    is(user($name, $browser), 'alice', "$name, afterwards, another code with a session: it remains");
 
     my $stranger = browser();
     is(session_in($name, comes($stranger, $callback)), '',
-        "$name, afterwards, the code without the cookie of the login: no session");
+        "$name, afterwards, the code without the login cookie: no session");
 }
 
-# While the first is under way
+# While the first is in progress
 
 sub at_once {
     my ($name) = @_;
@@ -155,13 +145,13 @@ sub at_once {
     my $first = starts($browser, $callback);
     $op->wait_for('/token', 1);
     my @requests = map { starts($visitors[$_], changed($callback, $cases[$_][1])) } 0 .. $#cases;
-    browser()->get('/app');    # which comes after them
-    is($op->count('/token'), 1, "$name, at once: one of them asks the provider");
+    browser()->get('/app');    # answered after the copies are read
+    is($op->count('/token'), 1, "$name, at once: one token request");
     $op->reset;
 
     is(outcome($browser->finish($first)), leads_on($name), "$name, at once: the first");
     my $session = $browser->cookie($name);
-    is(user($name, $browser), 'alice', "$name, at once: which is a login");
+    is(user($name, $browser), 'alice', "$name, at once: the user is logged in");
 
     for my $i (0 .. $#cases) {
         my $answer = $visitors[$i]->finish($requests[$i]);
@@ -170,7 +160,7 @@ sub at_once {
             "$name, at once, $cases[$i][0]: " . ($expected ? 'the session' : 'no session'));
     }
 
-    # The first to come is no copy of anything; whoever comes with the right code after it is none, either.
+    # The first is a copy of nothing. The right code after it is not a copy of the first, either.
     ($browser, $callback) = begun($name);
     $op->clear->set(respond => { '/token' => { hold => 1 } });
     my $other = $browser->clone;
@@ -181,11 +171,11 @@ sub at_once {
     $op->reset;
     is(session_in($name, $other->finish($first)), '', "$name, at once, another code first: no session");
     is(session_in($name, $browser->finish($second)), '',
-        "$name, at once, another code first: nor for the right one after it");
+        "$name, at once, another code first: no session for the right one after it");
     is($op->count('/token'), 1, "$name, at once, another code first: the state is used");
 }
 
-# After a login that failed
+# After a failed login
 
 sub failed {
     my ($name) = @_;
@@ -198,14 +188,14 @@ sub failed {
         like(outcome(comes($browser, $callback)), ref $expected ? $expected : qr/^\Q$expected\E$/,
             "$name, $what: fails");
         $op->reset;
-        is(outcome(comes($copy, $callback)), '400 state_used', "$name, $what: so does a copy");
-        is($copy->cookie($name) // '', '', "$name, $what: which gets no session");
+        is(outcome(comes($copy, $callback)), '400 state_used', "$name, $what: a copy fails too");
+        is($copy->cookie($name) // '', '', "$name, $what: a copy gets no session");
     }
-    is($op->count('/token'), 1, "$name, after a failure: a copy asks no provider");
+    is($op->count('/token'), 1, "$name, after a failure: no token request for a copy");
 }
 
-# Somebody plants the cookie of a login of his own, for all hosts of a domain, and learns the state of the
-# victim's login, from a log or a Referer.
+# An attacker plants the cookie of the attacker's own login for all hosts of a domain, and reads the state of
+# the victim's login in a log or a Referer.
 sub planted {
     my $attacker = browser(base => 'http://app.example.com:' . port(8080));
     $attacker->get('/');
@@ -223,12 +213,12 @@ sub planted {
     }
     my $stranger = $attacker->clone;
     $stranger->get(changed($callback, $no_copies[0][1])->{url});
-    is($stranger->get('/')->{status}, 302, 'a planted cookie: nobody is logged in');
+    is($stranger->get('/')->{status}, 302, 'a planted cookie: no session');
 }
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser, and the callback that the provider sends it to: a URL, or URL and form.
+# A browser, and the callback of its login: a URL, or URL and form.
 sub begun {
     my ($name) = @_;
 
@@ -243,7 +233,7 @@ sub begun {
 
 sub callback_of { return (begun(@_))[1] }
 
-# The same with other parameters.
+# The callback with its parameters changed.
 sub changed {
     my ($callback, $change) = @_;
 
@@ -269,7 +259,7 @@ sub comes {
 
 sub leads_on { return $_[0] eq 'posted' ? '303' : '302' }
 
-# The session's cookie that an answer sets, '' where it sets none.
+# The session cookie that a response sets, or ''.
 sub session_in {
     my ($name, $answer) = @_;
 

@@ -1,36 +1,27 @@
 #!/usr/bin/perl
 
-# Tests for early data (0-RTT) of TLS 1.3, which whoever sees it pass can send to nginx once more, byte for
-# byte: the replay of a callback exchanges nothing, that of a logout ends nothing but the session it was
-# for, that of a page shows nobody anything. Also where the replay is there first.
+# Tests for replays of early data (0-RTT) of TLS 1.3, which an observer can send to nginx again: the replay
+# of a callback causes no token request, that of a logout ends only its own session, that of a page shows
+# nothing. Also where the replay is the first to arrive.
 
-use warnings;
-use strict;
+use FindBin;
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Select ();
 use IO::Socket::INET ();
-use Test::More;
-use Time::HiRes qw/ sleep time /;
-use FindBin;
+use Time::HiRes qw/ time /;
 
-BEGIN { push @INC, "$FindBin::Bin/../lib"; }
-
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::H2;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# nginx may have closed what a replay still talks to
+# nginx may have closed the connection of a replay
 $SIG{PIPE} = 'IGNORE';
 
-use constant TIMEOUT => 10;
-
-# The protocol of the early data, and for TLS.
+# The protocol of the early data, and its ALPN name.
 my %alpn = ('HTTP/1.1' => 'http/1.1', 'HTTP/2.0' => 'h2');
 
-# What encryption adds to a record of early data.
+# Bytes that encryption adds to a record of early data.
 use constant SEAL => 17;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 proxy rewrite socket_ssl openssl:1.1.1/)
@@ -40,21 +31,10 @@ my $ca = certificate_authority($t, 'ca');
 $ca->issue('site');
 my $op = provider($t, 8081, userinfo => { claims => { department => 'Tea' } });
 
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(default_provider('my_idp', 'userinfo on; logout_uri /logout'), <<'EOC'));
     error_log %%TESTDIR%%/error.log info;
 
-    # a replay is early for ever: nobody can finish its handshake
+    # a replay stays early data: its handshake is never finished
     log_format seen '$http_x_mark $server_protocol early=$ssl_early_data $status';
     log_format app '$http_x_mark';
 
@@ -63,14 +43,6 @@ http {
     ssl_early_data      on;
     ssl_certificate     %%TESTDIR%%/site.crt;
     ssl_certificate_key %%TESTDIR%%/site.key;
-
-    oidc_provider my_idp {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        userinfo      on;
-        logout_uri    /logout;
-    }
 
     server {
         listen      127.0.0.1:8443 ssl http2;
@@ -88,8 +60,6 @@ http {
         access_log %%TESTDIR%%/app.log app;
         return     200 in;
     }
-}
-
 EOC
 
 $t->run();
@@ -108,7 +78,7 @@ for my $protocol (sort keys %alpn) {
 
 @open = ();
 
-# The flight arrives, and then arrives again, twice.
+# The flight arrives, and then twice more.
 sub replays_callback {
     my ($protocol) = @_;
 
@@ -116,36 +86,36 @@ sub replays_callback {
     my ($browser, $callback) = at_callback();
     my ($flight, $said) = early($protocol, $browser, $callback, 'callback');
     like($said, qr/Early data was accepted/, "$name, early");
-    is(seen($protocol, 'callback', 1), '302', "$name, logged in");
+    is(seen($protocol, 'callback', 1), '302', "$name, to the page");
 
     replay($flight) for 1, 2;
     is(seen($protocol, 'callback', 3), '302, early 302, early 302', "$name, replayed");
-    is($op->count('/token') . $op->count('/userinfo'), '11', "$name, exchanged once");
+    is($op->count('/token') . $op->count('/userinfo'), '11', "$name, replayed: one token request");
 
-    # the answer came to the client of TLS: a copy of the callback brings it to the browser
-    is($browser->get($callback)->{headers}{location}, '/page', "$name, to its page");
-    is($browser->get('/page')->{body}, 'in', "$name, there");
-    is($op->count('/token'), 1, "$name, exchanged once after all");
+    # s_client got the response; a copy of the callback brings the session to the browser
+    is($browser->get($callback)->{headers}{location}, '/page', "$name, a copy: to the page");
+    is($browser->get('/page')->{body}, 'in', "$name, a copy: logged in");
+    is($op->count('/token'), 1, "$name, a copy: one token request in all");
 }
 
-# Who holds the flight back delivers it alone, and the browser tries again without early data.
+# The attacker withholds the flight and sends it alone; the browser retries without early data.
 sub replays_withheld_callback {
     my ($protocol) = @_;
 
     my $name = "$protocol, a callback held back";
     my ($browser, $callback) = at_callback();
     my ($flight) = early($protocol, $browser, $callback, 'withheld', withhold => 1);
-    is($op->count('/token'), 0, "$name, has not arrived");
+    is($op->count('/token'), 0, "$name: no token request yet");
 
     replay($flight);
     is(seen($protocol, 'withheld', 1), 'early 302', "$name, replayed");
     my $answer = $browser->get($callback);
-    is($answer->{headers}{location}, '/page', "$name, tried again");
+    is($answer->{headers}{location}, '/page', "$name, retried");
     is($browser->get('/page')->{body}, 'in', "$name, logged in");
-    is($op->count('/token') . $op->count('/userinfo'), '11', "$name, exchanged once");
+    is($op->count('/token') . $op->count('/userinfo'), '11', "$name, one token request");
 }
 
-# A page with a session, and later, when that has ended.
+# A page with a session, replayed when the session has ended.
 sub replays_page {
     my ($protocol) = @_;
 
@@ -158,10 +128,10 @@ sub replays_page {
     my $app = in_app('page');
     replay($flight);
     is(seen($protocol, 'page', 2), '200, early 302', "$name, replayed after the logout");
-    is(in_app('page'), $app, "$name, not asked of the application");
+    is(in_app('page'), $app, "$name, no request to the application");
 }
 
-# The user is back when the logout comes once more.
+# The user is logged in again when the logout is replayed.
 sub replays_logout {
     my ($protocol) = @_;
 
@@ -175,17 +145,17 @@ sub replays_logout {
     $browser->login('/page');
     replay($flight);
     is(seen($protocol, 'logout', 2), '302, early 302', "$name, replayed");
-    is($browser->get('/page')->{body}, 'in', "$name, who is back stays");
+    is($browser->get('/page')->{body}, 'in', "$name, the new session remains");
 
     my ($stranger) = logged_in();
-    is($stranger->get('/page')->{body}, 'in', "$name, as others do");
+    is($stranger->get('/page')->{body}, 'in', "$name, sessions of others remain");
 
-    # without a cookie it is nobody's
+    # without a cookie it ends no session
     ($flight) = early($protocol, browser(base => $site), '/logout', 'nobody', headers => [%same_site]);
     seen($protocol, 'nobody', 1);
     replay($flight);
-    is(seen($protocol, 'nobody', 2), '302, early 302', "$name of nobody, replayed");
-    is($browser->get('/page')->{body}, 'in', "$name of nobody, nobody's");
+    is(seen($protocol, 'nobody', 2), '302, early 302', "$name without a session, replayed");
+    is($browser->get('/page')->{body}, 'in', "$name without a session: all sessions remain");
 }
 
 ###############################################################################
@@ -196,7 +166,7 @@ sub logged_in {
     return $browser;
 }
 
-# A browser that the provider has sent back, and where to.
+# A browser at the callback, and the callback's URL.
 sub at_callback {
     my $browser = browser(base => $site);
     my $callback = $browser->follow($browser->get('/page'))->{location};
@@ -220,14 +190,12 @@ sub s_client {
 
 sub tickets { return $t->testdir . '/ticket-' . $_[0] =~ tr{/.}{}dr }
 
-# A first connection, for what later ones may resume.
+# A first connection, whose TLS session later ones resume.
 sub ticket {
     my ($protocol) = @_;
 
     my $client = s_client($protocol, port(8443), '-sess_out', tickets($protocol));
-    my $end = time + TIMEOUT;
-    sleep 0.02 until -s tickets($protocol) || time > $end;
-    sleep 0.02 until eval { ended_writing(tickets($protocol)) } || time > $end;
+    wait_until(sub { -s tickets($protocol) && ended_writing(tickets($protocol)) });
     end($client);
 }
 
@@ -240,8 +208,8 @@ sub end {
     close $client->{output};
 }
 
-# A request as early data, with this mark in the log: its flight, and what the client of TLS has said in
-# the end. Withheld it does not reach nginx.
+# Sends a request as early data, with this X-Mark in the log: its flight, and the output of s_client.
+# With "withhold" nginx does not get it.
 sub early {
     my ($protocol, $browser, $url, $mark, %options) = @_;
 
@@ -254,7 +222,7 @@ sub early {
         ReuseAddr => 1) or die "listen: $!";
     my $client = s_client($protocol, port(8444), '-sess_in', tickets($protocol), '-early_data',
         $t->testdir . '/early');
-    IO::Select->new($listen)->can_read(TIMEOUT) or die 's_client does not connect';
+    IO::Select->new($listen)->can_read(MAX_WAIT) or die 's_client does not connect';
     my $socket = $listen->accept;
 
     my $flight = flight($socket, length $bytes);
@@ -283,11 +251,11 @@ sub of_http2 {
         headers => [ map { /^[A-Z]/ ? lc : $_ } @headers ]);
 }
 
-# The bytes of a client up to the end of its early data: whole records, of which those of type 23 hold it.
+# The bytes of a client up to the end of its early data: whole records; those of type 23 carry it.
 sub flight {
     my ($socket, $size) = @_;
 
-    my ($bytes, $end, $wanted) = ('', time + TIMEOUT, $size);
+    my ($bytes, $end, $wanted) = ('', time + MAX_WAIT, $size);
     my $position = 0;
     while (1) {
         while (length $bytes >= $position + 5) {
@@ -302,12 +270,12 @@ sub flight {
     }
 }
 
-# What the client says until it has been answered: until its end, or for HTTP/2, until nginx has logged it.
+# Relays until nginx has answered (HTTP/2: until nginx has logged the request): the output of s_client.
 sub relayed {
     my ($client, $flight, $process, $mark) = @_;
 
     my $nginx = to_nginx($flight);
-    my ($said, $end) = ('', time + TIMEOUT);
+    my ($said, $end) = ('', time + MAX_WAIT);
     my $all = IO::Select->new($client, $nginx, $process->{output});
     while (time < $end) {
         for my $socket ($all->can_read(0.05)) {
@@ -337,24 +305,23 @@ sub to_nginx {
     return $socket;
 }
 
-# The connection stays, as long as nginx likes it.
+# The connection stays open until nginx closes it.
 sub replay {
     my ($flight) = @_;
 
     push @open, to_nginx($flight);
 }
 
-# The answers to requests of that mark, once there are so many: to replays with "early" before them. The
-# first is none, unless that was withheld; its handshake may be over when it is logged, or not yet.
+# The log lines of requests with that X-Mark, once there are so many, with "early" for replays. "early" is
+# dropped from the first line unless it was withheld: its handshake may or may not be finished when logged.
 sub seen {
     my ($protocol, $mark, $count) = @_;
 
-    my ($end, @lines) = (time + TIMEOUT);
-    while (time < $end) {
+    my @lines;
+    wait_until(sub {
         @lines = $t->read_file('seen.log') =~ /^\Q$mark.$protocol $protocol\E (.*)$/mg;
-        last if @lines >= $count;
-        sleep 0.02;
-    }
+        return @lines >= $count;
+    });
     s/^early=1 (?=\d)/early / || s/^early=\S+ // for @lines;
     s/^early // for $mark eq 'withheld' ? () : $lines[0] // ();
     return join ', ', @lines;

@@ -1,47 +1,39 @@
 #!/usr/bin/perl
 
-# Tests for response_mode form_post (OAuth 2.0 Form Post Response Mode): the callback is a form that the
-# provider's page posts from another site, of any shape that HTTP and nginx know for a body, and all that
-# is no such form is refused.
+# Tests for response_mode form_post (OAuth 2.0 Form Post Response Mode): the provider's page posts the
+# callback as a form from another site. All encodings of a form body that HTTP allows are accepted, all
+# other bodies are refused.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Select ();
 use IO::Socket::INET ();
-use Test::Nginx;
+
 use Test::OIDC;
 use Test::OIDC::Site;
 use Test::OIDC::URL qw/ html_unescape query_string /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
 my $form = 'application/x-www-form-urlencoded';
-my $most = 32 * 1024;
+my $max_size = 32 * 1024;
 
-# name of the case, what is done to the request, in place of the right one, and still ends in a session
+# accepted: name, change of the request
 
 my @accepted = (
     ['a charset behind the content type', { headers => { 'Content-Type' => "$form; charset=UTF-8" } }],
     ['a content type in capitals', { headers => { 'Content-Type' => uc $form } }],
     ['a form in chunks', { chunked => 16 }],
     ['a form in one chunk', { chunked => 1e6 }],
-    ['a form that goes into a file', { fields => { pad => 'x' x 5000 } }],
-    ['a form in chunks that goes into a file', { fields => { pad => 'x' x 5000 }, chunked => 700 }],
-    ['a form of 32 KB', { size => $most }],
-    ['a form of 32 KB in chunks', { size => $most, chunked => 4096 }],
-    ['parameters that nobody knows', { fields => { session_state => 'x', user => '{"name":{}}' } }],
+    ['a form buffered in a file', { fields => { pad => 'x' x 5000 } }],
+    ['a form in chunks buffered in a file', { fields => { pad => 'x' x 5000 }, chunked => 700 }],
+    ['a form of 32 KB', { size => $max_size }],
+    ['a form of 32 KB in chunks', { size => $max_size, chunked => 4096 }],
+    ['unknown parameters', { fields => { session_state => 'x', user => '{"name":{}}' } }],
     ['a query beside the form', { query => '?state=evil&code=evil' }],
     ['an origin of "null"', { headers => { 'Origin' => 'null' } }],
 );
 
-# name of the case, what is done to the request, what the browser gets, log
+# refused: name, change of the request, outcome, log
 
 my $no_state = ['400 state_missing', 'client sent no state'];
 my $too_large = ['400 callback_malformed', 'client sent an oversized form'];
@@ -63,9 +55,9 @@ my @refused = (
     ['a form with a broken escape', { content => 'state=%zz&code=x' }, @$not_encoded],
     ['a form with a NUL', { content => 'state=a%00b&code=x' }, @$not_encoded],
 
-    ['one byte more than 32 KB', { size => $most + 1 }, @$too_large],
-    ['one byte more than 32 KB in chunks', { size => $most + 1, chunked => 4096 }, @$too_large],
-    ['a length of 200 KB of which nothing comes',
+    ['one byte more than 32 KB', { size => $max_size + 1 }, @$too_large],
+    ['one byte more than 32 KB in chunks', { size => $max_size + 1, chunked => 4096 }, @$too_large],
+    ['a Content-Length of 200 KB without a body',
         { content => '', headers => { 'Content-Length' => 200_000 } }, @$too_large],
 
     (map { ["$_ twice", { fields => { $_ => ['x', 'x'] } }, '400 callback_malformed',
@@ -77,11 +69,11 @@ my @refused = (
     ['too long a code', { fields => { code => 'x' x 4097 } }, '400 callback_malformed',
         'client sent parameter code longer than 4096 bytes'],
     ['no state', { fields => { state => undef } }, @$no_state],
-    ['a state not ours', { fields => { state => 'no state' } }, '400 state_invalid',
+    ['an unknown state', { fields => { state => 'no state' } }, '400 state_invalid',
         'client sent an unknown state'],
     ['another issuer', { fields => { iss => 'https://evil.example.com' } }, '400 callback_issuer',
         'authorization response came from another issuer'],
-    ['a code that the provider does not know', { fields => { code => 'guessed' } },
+    ['an unknown code', { fields => { code => 'guessed' } },
         '400 provider_invalid_grant', 'provider returned error "invalid_grant"'],
     ['an error', { fields => { code => undef, error => 'access_denied' } }, '403 provider_access_denied',
         'provider returned error "access_denied"'],
@@ -124,41 +116,38 @@ $t->write_file_expand('nginx.conf', nginx_conf(
     }
 EOF
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
-
 $t->run();
 
 # A login.
 
 my $browser = browser();
 my $sent = $browser->get('/page/?a=b');
-is(query($sent->{location})->{response_mode}, 'form_post', 'asks for form_post');
+is(query($sent->{location})->{response_mode}, 'form_post', 'the authorization request has response_mode form_post');
 is(attributes($_), 'HttpOnly SameSite=None Secure', 'cookie of the login: ' . s/=.*//sr)
     for grep { !/_rounds=/ } @{ $sent->{set_cookie} };
 
 my $page = $browser->follow($sent);
 my $answer = $browser->follow($page);
-is($answer->{status}, 303, 'the callback ends with 303');
-is($answer->{headers}{location}, '/page/?a=b', 'and leads to the page');
+is($answer->{status}, 303, 'the callback: 303');
+is($answer->{headers}{location}, '/page/?a=b', 'the callback leads to the page');
 my ($session) = grep { /^NGX_OIDC_SESSION=/ } @{ $answer->{set_cookie} };
-is(attributes($session), 'HttpOnly SameSite=Lax', 'cookie of the session');
+is(attributes($session), 'HttpOnly SameSite=Lax', 'attributes of the session cookie');
 is($browser->follow($answer)->{body}, 'application', 'the session works');
 
-is(summary($browser->submit($page)), '303 to /page/?a=b', 'the form once more, logged in');
+is(summary($browser->submit($page)), '303 to /page/?a=b', 'the form again, logged in');
 is(summary(browser()->get('/oidc_callback')), '400 callback_malformed', 'a bookmark of the callback');
 is(summary($browser->get('/oidc_callback')), '302 to /', 'a bookmark of the callback, logged in');
 is($op->count('/token'), 1, 'one token request for all of these');
 
-# The session's own cookie has another say about SameSite.
+# cookie_samesite applies to the session cookie only.
 
 $browser = browser();
 $answer = $browser->follow($browser->follow($browser->get('/strict/')));
-is($answer->{status}, 200, 'cookie_samesite strict ends with a page');
-is($answer->{headers}{refresh}, '0; url=/strict/', 'that leads on');
-is($browser->get('/strict/')->{body}, 'application', 'to the session');
+is($answer->{status}, 200, 'cookie_samesite strict: the callback returns a page');
+is($answer->{headers}{refresh}, '0; url=/strict/', 'cookie_samesite strict: it has a Refresh');
+is($browser->get('/strict/')->{body}, 'application', 'cookie_samesite strict: the session works');
 
-# Bodies of all shapes.
+# Bodies of all kinds.
 
 for my $case (@accepted) {
     my ($name, $change) = @$case;
@@ -180,22 +169,22 @@ for my $case (@refused) {
     like(summary($answer), qr/^$expected\b/, $name);
     ok(log_has($t, qr/oidc: \Q$sentence\E.* while /), "$name, logged");
     is($browser->cookie('NGX_OIDC_SESSION'), undef, "$name, no session");
-    cmp_ok($op->count('/token'), '<=', $expected =~ /invalid_grant/, "$name, nothing asked");
+    cmp_ok($op->count('/token'), '<=', $expected =~ /invalid_grant/, "$name, no token request");
 }
 
-# Who the form comes from.
+# The browser of the form.
 
 (undef, $page) = begin();
 my $stranger = browser();
 $answer = $stranger->submit($page);
-is($answer->{status}, 303, 'a browser that lost its cookies is asked for another one');
-like($answer->{location}, qr{/oidc_callback\?state=[^&]+$}, 'by a GET, of a state alone');
+is($answer->{status}, 303, 'cookies lost: 303');
+like($answer->{location}, qr{/oidc_callback\?state=[^&]+$}, 'cookies lost: to the callback with the state alone');
 my $keeping = $stranger->clone;
-is(summary($keeping->follow($answer)), '302 to /page/', 'one that keeps it goes to its page');
-is(summary($keeping->submit($page)), '303 to /page/', 'the form once more, with that cookie: at once');
+is(summary($keeping->follow($answer)), '302 to /page/', 'cookies lost, the new one kept: to the page');
+is(summary($keeping->submit($page)), '303 to /page/', 'cookies lost, the form again with the new one: to the page at once');
 log_mark($t);
-is(summary($stranger->clear->follow($answer)), '400 state_cookie', 'one that keeps none is refused');
-ok(log_has($t, qr/oidc: client sent a state without a login cookie while/), 'and told why');
+is(summary($stranger->clear->follow($answer)), '400 state_cookie', 'cookies lost, none kept: refused');
+ok(log_has($t, qr/oidc: client sent a state without a login cookie while/), 'cookies lost, none kept: logged');
 
 my ($victim) = begin();
 log_mark($t);
@@ -221,7 +210,7 @@ for my $name (qw/ first second queries /) {
     my $res = login("/$name/");
     is("$res->{status} $res->{body}", '200 application', "three providers on one path, the $name one");
     is(join(' ', map { $_->count('/token') } $op, $other), $name eq 'second' ? '0 1' : '1 0',
-        "three providers on one path, asked by the $name one");
+        "three providers on one path, a request by the $name one");
     is(join(' ', grep { $res->{browser}->cookie($_) } qw/ first second queries /), $name,
         "three providers on one path, a session of the $name one");
 }
@@ -230,10 +219,10 @@ $browser = browser();
 my $callback = $browser->follow($browser->get('/queries/'))->{location};
 my ($path, $query) = split /\?/, $callback, 2;
 $answer = $browser->post($path, $query, headers => { 'Content-Type' => $form });
-is(summary($answer), '400 callback_malformed', 'a form for the one that takes a query');
-is(summary($browser->get($callback)), '302 to /queries/', 'which spoils nothing');
+is(summary($answer), '400 callback_malformed', 'a form for the provider of mode query: refused');
+is(summary($browser->get($callback)), '302 to /queries/', 'a form for the provider of mode query: the query is accepted afterwards');
 
-# A connection is good for more.
+# The connection is kept alive.
 
 for my $case (['a form', {}], ['a form in a file', { fields => { pad => 'x' x 5000 } }],
     ['a form in chunks', { chunked => 100 }])
@@ -253,17 +242,17 @@ for my $case (['a form', {}], ['a form in a file', { fields => { pad => 'x' x 50
     $socket->print("GET /app HTTP/1.1\r\nHost: $host\r\nConnection: close\r\n\r\n");
     my $second = read_until($socket, qr/application$/);
 
-    like($first, qr{^HTTP/1\.1 303 .*Connection: keep-alive}s, "$name on a connection that stays");
+    like($first, qr{^HTTP/1\.1 303 .*Connection: keep-alive}s, "$name on a kept-alive connection");
     like($second, qr{^HTTP/1\.1 200 .*application$}s, "$name, the next request on it");
 }
 
-# Nobody is kept from anything by one that goes away.
+# An aborted form affects no one.
 
 (my $gone, $page) = begin();
 my ($target, $headers, $body) = request_of($page);
 $gone->abort($gone->start($target, method => 'POST', content => substr($body, 0, 20),
     headers => { %$headers, 'Content-Length' => length $body }));
-is(summary($gone->submit($page)), '303 to /page/', 'a form cut short by its sender, then whole');
+is(summary($gone->submit($page)), '303 to /page/', 'an aborted form, sent again');
 is(login('/page/')->{body}, 'application', 'after all of these a login succeeds');
 
 ###############################################################################
@@ -307,14 +296,14 @@ sub send_form {
         headers => $headers, from => $page->{url});
 }
 
-# The attributes of a cookie that say where it goes.
+# The attributes of a cookie that restrict where it is sent.
 sub attributes {
     my ($set_cookie) = @_;
 
     return join ' ', sort grep { /^(?:SameSite=.*|Secure|HttpOnly)$/ } split /; */, $set_cookie;
 }
 
-# The status, and where it leads or $oidc_error.
+# The status, and the location or $oidc_error.
 sub summary {
     my ($answer) = @_;
 
@@ -327,7 +316,7 @@ sub read_until {
     my ($socket, $end) = @_;
 
     my ($text, $select) = ('', IO::Select->new($socket));
-    while ($text !~ $end && $select->can_read(2)) {
+    while ($text !~ $end && $select->can_read(MAX_WAIT)) {
         $socket->sysread($text, 65536, length $text) or last;
     }
     return $text;

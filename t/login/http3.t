@@ -1,21 +1,13 @@
 #!/usr/bin/perl
 
-# Tests for HTTP/3, for an nginx that has it ("make http3"). Its requests name their host by :authority
-# alone, and the port in there need not be the one that nginx listens at.
+# Tests for HTTP/3, for an nginx that has it ("make http3"). Requests name their host in :authority alone,
+# authority_of port may differ from the port that nginx listens on.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf oidc_provider /;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v3 proxy rewrite socket_ssl/)->has_daemon('gtlsclient');
 
@@ -23,37 +15,13 @@ certificate_authority($t, 'ca')->issue('site');
 provider($t, 8081);
 my $port = port(8443, udp => 1);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(
+    default_provider('my_idp', 'logout_uri /logout; post_logout_uri /bye'),
+    oidc_provider('based', '', redirect_uri => '/based'),
+    <<'EOF'));
     error_log %%TESTDIR%%/error.log info;
 
     add_header X-Protocol "$http3 $server_protocol" always;
-
-    oidc_provider my_idp {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        logout_uri      /logout;
-        post_logout_uri /bye;
-    }
-
-    oidc_provider based {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        redirect_uri  /based;
-        cookie_name   based;
-    }
 
     server {
         listen 127.0.0.1:%%PORT_8443_UDP%% quic default_server;
@@ -74,11 +42,9 @@ http {
             oidc_base_url https://www.example.com;
         }
     }
-}
-
 EOF
 
-# The authority, and whose login it is.
+# The authority, and the expected authority in redirect_uri, or "caught" by the default server.
 my @requests = (
     ["app.example.com:$port", "app.example.com:$port"],
     ['app.example.com:9443', 'app.example.com:9443'],
@@ -95,20 +61,20 @@ $t->run();
 
 for my $case (@requests) {
     my ($authority, $expected) = @$case;
-    is(whose(asked("https://$authority/page")), $expected, "HTTP/3, https://$authority");
+    is(authority_of(response_to("https://$authority/page")), $expected, "HTTP/3, https://$authority");
 }
 
-my $answer = asked('https://app.example.com:9443/page');
-is("$answer->{':status'} $answer->{'x-protocol'}", '302 h3 HTTP/3.0', 'by HTTP/3');
+my $answer = response_to('https://app.example.com:9443/page');
+is("$answer->{':status'} $answer->{'x-protocol'}", '302 h3 HTTP/3.0', 'the protocol is HTTP/3');
 
-my $place = query(asked('https://app.example.com:9443/elsewhere')->{location})->{redirect_uri};
-is($place, 'https://www.example.com/based', 'oidc_base_url goes first');
+my $redirect_uri = query(response_to('https://app.example.com:9443/elsewhere')->{location})->{redirect_uri};
+is($redirect_uri, 'https://www.example.com/based', 'oidc_base_url takes precedence');
 
 ###############################################################################
 
-# The headers of the answer. The client speaks to nginx's port, whatever the URL says, and names in TLS
-# "localhost".
-sub asked {
+# The response headers. The client connects to nginx's port, whatever the URL says, and sends "localhost" as
+# the name in TLS.
+sub response_to {
     my ($url) = @_;
 
     my @command = ('gtlsclient', '--no-quic-dump', '--no-http-dump', '--exit-on-all-streams-close',
@@ -123,7 +89,7 @@ sub asked {
     return { $received =~ /^http: stream 0x0 \[(:?[\w-]+): (.*)\]$/mg };
 }
 
-sub whose {
+sub authority_of {
     my ($answer) = @_;
 
     my $status = $answer->{':status'} // return 'caught';

@@ -1,36 +1,27 @@
 #!/usr/bin/perl
 
-# Tests for oidc_limit: how many logins and logouts one client may have under way, or fail at. Each takes a
-# token, and what ends well gives it back. What takes a minute to come back is not awaited: a case has a
-# client of its own, and is tried again where the machine was so slow that a token may have come back.
+# Tests for oidc_limit: the number of logins and logouts that one client may have in progress or fail at.
+# Each is charged a token, which is refunded when it succeeds. Tokens that take a minute to return are not
+# awaited: each case has a client of its own, and is repeated if the machine was too slow.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use Time::HiRes qw/ sleep time /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Keys;
 use Test::OIDC::Pipeline;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-use constant { PATIENCE => 15, CLIENTS => 3000 };
+use constant { BOUND => 15, CLIENTS => 3000 };
 
 my $one = 'oidc_limit login=1r/m logout=1r/m';
 
-# By its name, a server's own directives.
+# The directives of each server, by name.
 my %server = (
-    usual => '',
+    default => '',
     one => "$one;",
     two => 'oidc_limit login=2r/m logout=2r/m;',
     three => 'oidc_limit login=3r/m logout=3r/m;',
@@ -53,7 +44,7 @@ my %server = (
     trusted => "$one; listen unix:%%TESTDIR%%/trusted; set_real_ip_from unix:;",
 );
 
-# Why a login fails: what the provider does, what the browser gets.
+# Why a login fails: knobs of the provider, the outcome.
 my @failures = (
     ['a code that is refused', { respond => { '/token' => { status => 400, body => { error => 'invalid_grant' } } } },
         '400 provider_invalid_grant'],
@@ -63,7 +54,7 @@ my @failures = (
         '403 id_token_issuer'],
 );
 
-# Two addresses, and whether they are one client.
+# Two addresses, and whether they count as one client.
 my @addresses = (
     ['192.0.2.1', '192.0.2.1', 1],
     ['192.0.2.2', '192.0.2.3', 0],
@@ -73,7 +64,7 @@ my @addresses = (
     ['::ffff:198.51.100.3', '198.51.100.3', 1],
 );
 
-# What is refused, and the parameter that nginx -t names.
+# Rejected parameters, and the one that nginx -t names.
 my @wrong = (
     (map { [$_, $_] } qw{ on 5 login login= login=0r/m login=-1r/m login=5 login=5r login=5r/h login=r/s login=1.5r/s
         login=1000001r/s login=99999999999999999999r/s login=5r/ms logout=0r/s logout=many Login=5r/m rate=5r/m
@@ -97,9 +88,6 @@ my $op = provider($t, 8081, metadata => {
 
 $t->write_file('client.key', Test::OIDC::Keys::private_key('rsa-2')->export_key_pem('private'));
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
-
 configurations();
 
 my $clients = 0;
@@ -108,20 +96,20 @@ my $workers = Test::OIDC::Workers->start($t, configuration('', map { server($_, 
 at_once();
 refusal();
 failures();
-who_is_one();
+what_is_one_client();
 no_limit();
-free_of_charge();
+not_charged();
 copies();
 pushed();
-places();
+of_locations();
 logouts();
 all_workers();
-usual();
+default_limit();
 many_clients();
 in_time();
 outer_level();
 
-is(join("\n", error_log_lines($t, qr/\[(?:crit|alert|emerg)\]/)), '', 'nothing alarming in the log');
+is(join("\n", error_log_lines($t, qr/\[(?:crit|alert|emerg)\]/)), '', 'no crit, alert or emerg in the log');
 
 # ------------------------------------------------------------------------------------------------------
 
@@ -148,7 +136,7 @@ sub limit_error {
     return config_error($t, configuration('', server('a', "oidc_limit $value;")));
 }
 
-# As many logins at once as the limit says.
+# As many logins at once as the limit allows.
 sub at_once {
     for my $name (qw/ op posts userinfo /) {
         is(undisturbed(sub {
@@ -159,18 +147,18 @@ sub at_once {
             my @requests = map { starts($browsers[$_], $callbacks[$_]) } 0 .. 2;
             $op->wait_for('/token', 3);
             my $refused = comes($browsers[3], $callbacks[3]);
-            my $asked = $op->count('/token');
+            my $requested = $op->count('/token');
             $op->reset;
             my @ends = map { outcome($browsers[$_]->finish($requests[$_])) } 0 .. 2;
             my $end = outcome(comes($browsers[3], $callbacks[3]));
-            return join ', ', outcome($refused), $asked, @ends, $end, map { $_->get(page_of($name))->{body} } @browsers;
-        }), join(', ', '429 login_limit', 3, (($name eq 'posts' ? 303 : 302)) x 4, ('application') x 4), "$name: three logins at once, and the fourth one later, by the same callback");
+            return join ', ', outcome($refused), $requested, @ends, $end, map { $_->get(page_of($name))->{body} } @browsers;
+        }), join(', ', '429 login_limit', 3, (($name eq 'posts' ? 303 : 302)) x 4, ('application') x 4), "$name: three logins at once, and the fourth later, by the same callback");
     }
 
     is(undisturbed(sub {
         my ($address) = @_;
         return join ' ', map { outcome(client('one', $address)->login(page_of('op'))) } 1 .. 5;
-    }), '200 200 200 200 200', 'logins that end well, one after the other');
+    }), '200 200 200 200 200', 'successful logins, one after the other');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -194,13 +182,13 @@ sub refusal {
     }), '429 login_limit', 'no token left: 429');
     like($refused->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'no token left: Retry-After');
     is($refused->{headers}{'cache-control'}, 'no-store', 'no token left: Cache-Control');
-    is($kept, '0 0', 'no token left: neither a cookie nor a question to the provider');
+    is($kept, '0 0', 'no token left: no cookie and no request to the provider');
     unlike($refused->{body}, qr/application/, 'no token left: no page');
     my @lines = error_log_lines($t, qr/oidc:/);
     is(scalar @lines, 1, 'no token left: one line in the log');
     like($lines[0] // '', qr/\[warn\] .*oidc: client exceeded the login limit while handling the callback, provider "op"/,
-        'no token left: which says so');
-    unlike($lines[0] // '', qr/callback\/op\?/, 'no token left: without the query');
+        'no token left: the line names the limit');
+    unlike($lines[0] // '', qr/callback\/op\?/, 'no token left: the line has no query');
 
     for my $case (['paged', '429 sorry: login_limit'], ['recoded', '503 sorry: login_limit']) {
         my ($server, $expected) = @$case;
@@ -209,7 +197,7 @@ sub refusal {
             fails(client($server, $address));
             my $answer = client($server, $address)->login(page_of('op'));
             return "$answer->{status} $answer->{body}";
-        }), $expected, "$server: an error_page replaces it");
+        }), $expected, "$server: error_page replaces the response");
     }
 }
 
@@ -220,19 +208,19 @@ sub failures {
             my ($address) = @_;
             my $failed = fails(client('one', $address), 'op', $knobs);
             return "$failed, " . outcome(client('one', $address)->login(page_of('op')));
-        }), "$expected, 429 login_limit", "$name costs a token");
+        }), "$expected, 429 login_limit", "$name is charged");
     }
 
     is(undisturbed(sub {
         my ($address) = @_;
         return join ', ', map { fails(client('two', $address)) } 1 .. 3;
-    }), '400 provider_invalid_grant, 400 provider_invalid_grant, 429 login_limit', 'two of them cost two');
+    }), '400 provider_invalid_grant, 400 provider_invalid_grant, 429 login_limit', 'two failed logins are charged twice');
 }
 
-sub who_is_one {
+sub what_is_one_client {
     for my $case (@addresses) {
         my ($first, $other, $same) = @$case;
-        # their own, so they cannot be tried again
+        # fixed addresses, so these cannot be repeated
         my $failed = fails(client('one', $first));
         is("$failed, " . outcome(client('one', $other)->login(page_of('op'))),
             '400 provider_invalid_grant, ' . ($same ? '429 login_limit' : 200),
@@ -259,10 +247,10 @@ sub who_is_one {
         my $key = 'everywhere' . ++$clients;
         fails(client('keyed', $address, 'X-Key' => $key));
         return outcome(client('keyed', fresh_address(), 'X-Key' => $key)->login(page_of('op')));
-    }), '429 login_limit', 'key: the same from two addresses is one client');
+    }), '429 login_limit', 'key: two addresses with the same key are one client');
 }
 
-# Who has none.
+# Clients without a limit.
 sub no_limit {
     for my $case (
         ['off', sub { client('off', $_[0]) }],
@@ -287,15 +275,15 @@ sub no_limit {
         my $failed = fails(over('trusted', client('trusted', $address)));
         return join ', ', $failed, outcome(over('trusted', client('trusted', $address))->login(page_of('op'))),
             outcome(over('trusted', client('trusted', fresh_address()))->login(page_of('op')));
-    }), '400 provider_invalid_grant, 429 login_limit, 200', 'a Unix socket behind which addresses are known: they count');
+    }), '400 provider_invalid_grant, 429 login_limit, 200', 'a Unix socket with real client addresses: they are limited');
 }
 
-# What takes no token.
-sub free_of_charge {
+# Callbacks and requests that are not charged.
+sub not_charged {
     my %callback = (
         'an error of the provider' => [sub { $_[0] =~ s/([?&])code=[^&]*/$1error=access_denied/r }, '403 provider_access_denied'],
         'no state' => [sub { $_[0] =~ s/([?&])state=[^&]*/$1x=y/r }, '400 state_missing'],
-        'a state of nobody' => [sub { $_[0] =~ s/([?&])state=[^&]*/$1state=x/r }, '400 state_invalid'],
+        'an unknown state' => [sub { $_[0] =~ s/([?&])state=[^&]*/$1state=x/r }, '400 state_invalid'],
         'two codes' => [sub { "$_[0]&code=x" }, '400 callback_malformed'],
         'another issuer' => [sub { $_[0] =~ s/([?&])iss=[^&]*/$1iss=x/r }, '400 callback_issuer'],
     );
@@ -309,7 +297,7 @@ sub free_of_charge {
                 push @ends, outcome($browser->get($change->(callback_of($browser))));
             }
             return join ', ', @ends, outcome(client('one', $address)->login(page_of('op')));
-        }), "$expected, $expected, $expected, 200", "$name takes no token");
+        }), "$expected, $expected, $expected, 200", "$name is not charged");
     }
 
     is(undisturbed(sub {
@@ -317,20 +305,20 @@ sub free_of_charge {
         my $browser = client('one', $address);
         fails(client('one', $address));
         return outcome($browser->get(callback_of($browser) =~ s/([?&])code=[^&]*/$1error=access_denied/r));
-    }), '403 provider_access_denied', 'an error of the provider needs none');
+    }), '403 provider_access_denied', 'an error of the provider needs no token');
 
     is(undisturbed(sub {
         my ($address) = @_;
         my $callback = callback_of(client('one', $address));
         my @ends = map { outcome(client('one', $address)->get($callback)) } 1 .. 3;
         return join ', ', @ends, outcome(client('one', $address)->login(page_of('op')));
-    }), '302, 302, 302, 200', 'callbacks that lost their cookies take no token');
+    }), '302, 302, 302, 200', 'callbacks without cookies are not charged');
 
     is(undisturbed(sub {
         my ($address) = @_;
         my @pages = map { outcome(client('one', $address)->get(page_of('op'))) } 1 .. 4;
         return join ', ', @pages, outcome(client('one', $address)->login(page_of('op')));
-    }), '302, 302, 302, 302, 200', 'pages that lead to the provider take no token');
+    }), '302, 302, 302, 302, 200', 'pages that lead to the provider are not charged');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -339,10 +327,10 @@ sub free_of_charge {
         fails(client('one', $address));
         posts(client('one', $address), 'x');
         return join ' ', map { outcome($member->get($_)) } page_of('op'), '/logout';
-    }), '200 302', 'a session, and a logout by its user, need none');
+    }), '200 302', 'requests and logouts of a session need no token');
 }
 
-# Those of one callback.
+# Copies of one callback.
 sub copies {
     is(undisturbed(sub {
         my ($address) = @_;
@@ -356,7 +344,7 @@ sub copies {
         my @ends = map { outcome($_) } $browser->finish($requests[0]), $copy->finish($requests[1]);
         return join ', ', @ends, map { fails(client('two', $address)) } 1 .. 3;
     }), '302, 302, 400 provider_invalid_grant, 400 provider_invalid_grant, 429 login_limit',
-        'a copy at the same time gives its token back');
+        'a copy at the same time is refunded');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -365,15 +353,15 @@ sub copies {
         my @copies = map { $browser->clone } 1 .. 3;
         my @ends = map { outcome(comes($_, $callback)) } $browser, @copies;
         return join ', ', @ends, outcome(client('one', $address)->login(page_of('op')));
-    }), '302, 302, 302, 302, 200', 'copies a moment later give theirs back');
+    }), '302, 302, 302, 302, 200', 'later copies are refunded');
 }
 
-# Pushed requests are paid for at the gate.
+# Pushed requests are charged at the gate.
 sub pushed {
     is(undisturbed(sub {
         my ($address) = @_;
         return join ' ', map { outcome(client('one', $address)->login(page_of('pushed'))) } 1 .. 3;
-    }), '200 200 200', 'pushed: logins that end well, one after the other');
+    }), '200 200 200', 'pushed: successful logins, one after the other');
 
     my $refused;
     is(undisturbed(sub {
@@ -383,11 +371,11 @@ sub pushed {
         my $begun = $first->get(page_of('pushed'));
         log_mark($t);
         $refused = client('one', $address)->get(page_of('pushed'));
-        my $asked = $op->count('/par');
+        my $requested = $op->count('/par');
         my $end = outcome($first->follow($first->follow($begun)));
-        return join ', ', outcome($begun), outcome($refused), $asked, $end,
+        return join ', ', outcome($begun), outcome($refused), $requested, $end,
             outcome(client('one', $address)->get(page_of('pushed')));
-    }), '302, 429 login_limit, 1, 302, 302', 'pushed: one that is under way has the only token, and gives it back');
+    }), '302, 429 login_limit, 1, 302, 302', 'pushed: one in progress has the only token and is refunded');
     like($refused->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'pushed: no token left, Retry-After');
     is($refused->{headers}{'cache-control'}, 'no-store', 'pushed: no token left, Cache-Control');
     is(scalar @{ $refused->{set_cookie} }, 0, 'pushed: no token left, no cookie');
@@ -398,13 +386,13 @@ sub pushed {
         my ($address) = @_;
         my $failed = fails(client('one', $address), 'pushed');
         return "$failed, " . outcome(client('one', $address)->get(page_of('pushed')));
-    }), '400 provider_invalid_grant, 429 login_limit', 'pushed: one that fails costs its token');
+    }), '400 provider_invalid_grant, 429 login_limit', 'pushed: a failed login is charged');
 
     is(undisturbed(sub {
         my ($address) = @_;
         client('one', $address)->get(page_of('pushed'));
         return outcome(client('one', $address)->login(page_of('op')));
-    }), '200', 'pushed: one that is abandoned is missing to no login that is not pushed');
+    }), '200', 'pushed: an abandoned login does not limit logins that are not pushed');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -412,11 +400,11 @@ sub pushed {
         my $callback = callback_of($browser, 'pushed');
         my @ends = map { outcome(comes($_, $callback)) } $browser->clone, $browser->clone, $browser;
         return join ', ', @ends, fails(client('one', $address)), fails(client('one', $address));
-    }), '302, 302, 302, 400 provider_invalid_grant, 429 login_limit', 'pushed: copies of its callback make no tokens');
+    }), '302, 302, 302, 400 provider_invalid_grant, 429 login_limit', 'pushed: copies of its callback are not refunded twice');
 }
 
-# A limit is that of the place.
-sub places {
+# The limit of the location applies.
+sub of_locations {
     for my $case (
         ['nested', '/off/', '302 302 302', 'off in a location'],
         ['nested', '/inherits/', '302 429 login_limit 429 login_limit', 'inherited by a location'],
@@ -430,31 +418,31 @@ sub places {
         }), $expected, $name);
     }
 
-    # What a login has taken goes back to where it came from.
+    # A charge is refunded to the limit that it was taken from.
     is(undisturbed(sub {
         my ($address) = @_;
         return join ' ', map { outcome(client('inner', $address)->login('/own/')) } 1 .. 3;
-    }), '200 200 200', 'a token of a location goes back to its bucket');
+    }), '200 200 200', "a login of a location is refunded to its bucket");
     is(undisturbed(sub {
         my ($address) = @_;
         my $failed = fails(client('nested', $address), 'pushed');
         my $good = outcome(client('nested', $address)->login('/off/'));
         return "$failed, $good, " . outcome(client('nested', $address)->get(page_of('pushed')));
-    }), '400 provider_invalid_grant, 200, 429 login_limit', 'who has taken none gives none back');
+    }), '400 provider_invalid_grant, 200, 429 login_limit', 'a login that was not charged is not refunded');
 
-    # What other sites make a browser load is not worth a question.
+    # Subresources of other sites cause no request to the provider.
     is(undisturbed(sub {
         my ($address) = @_;
         my %picture = ('Sec-Fetch-Site' => 'cross-site', 'Sec-Fetch-Mode' => 'no-cors', 'Sec-Fetch-Dest' => 'image');
         $op->clear;
         my @ends = map { outcome(client('one', $address, %picture)->get(page_of('pushed'))) } 1 .. 3;
         return join ', ', @ends, $op->count('/par'), outcome(client('one', $address)->login(page_of('pushed')));
-    }), '503 login_unasked, 503 login_unasked, 503 login_unasked, 0, 200', 'pushed: a picture takes no token');
+    }), '503 login_unasked, 503 login_unasked, 503 login_unasked, 0, 200', 'pushed: an image is not charged');
     is(undisturbed(sub {
         my ($address) = @_;
         my $answer = client('one', $address, 'Sec-Purpose' => 'prefetch')->get(page_of('pushed'));
         return outcome($answer) . ' ' . $answer->{headers}{'cache-control'};
-    }), '503 login_unasked no-store', 'pushed: nor does a prefetch');
+    }), '503 login_unasked no-store', 'pushed: a prefetch is not charged');
 }
 
 sub logouts {
@@ -473,19 +461,19 @@ sub logouts {
         push @ends, posts(client('two', $address), $good, '/back/sealed');
         return join ', ', @ends;
     }), '400 logout_token_encryption, 400 logout_token_encryption, 429 logout_limit, 429 logout_limit',
-        'two forged logout tokens, and no more of any kind');
-    is(scalar(error_log_lines($t, qr/oidc: logout token/)), 0, 'what is refused so is not looked at');
+        'two forged logout tokens are charged, then all are refused');
+    is(scalar(error_log_lines($t, qr/oidc: logout token/)), 0, 'a refused logout token is not decrypted');
     is(scalar(my @lines = error_log_lines($t,
         qr/\[warn\] .*oidc: client exceeded the logout limit while handling a back-channel logout, provider "sealed"/)),
-        2, 'but logged');
-    is(posts(client('two', fresh_address()), $good, '/back/sealed'), 200, 'and the good one is taken from elsewhere');
+        2, 'a refused logout token is logged');
+    is(posts(client('two', fresh_address()), $good, '/back/sealed'), 200, 'the good one is accepted from another client');
 
     is(undisturbed(sub {
         my ($address) = @_;
         posts(client('one', $address), 'x');
         $refused = sends(client('one', $address), 'x');
         return outcome($refused);
-    }), '429 logout_limit', 'a token that is none costs one, too');
+    }), '429 logout_limit', 'a malformed logout token is charged');
     like($refused->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'logout_limit: Retry-After');
     is($refused->{headers}{'cache-control'}, 'no-store', 'logout_limit: Cache-Control');
 
@@ -494,25 +482,25 @@ sub logouts {
         my @good = map { posts(client('two', $address), $op->logout_token(claims => { sub => 'nobody' })) } 1 .. 5;
         return join ', ', @good, map { posts(client('two', $address), 'x') } 1 .. 3;
     }), '200, 200, 200, 200, 200, 400 logout_token_malformed, 400 logout_token_malformed, 429 logout_limit',
-        'good logout tokens give theirs back');
+        'good logout tokens are refunded');
 
     is(undisturbed(sub {
         my ($address) = @_;
         my $token = $op->logout_token(claims => { sub => 'nobody' });
         return join ', ', map { posts(client('two', $address), $token) } 1 .. 4;
-    }), '200, 400 logout_token_used, 400 logout_token_used, 429 logout_limit', 'one that comes again does not');
+    }), '200, 400 logout_token_used, 400 logout_token_used, 429 logout_limit', 'a replayed logout token is charged');
 
     is(undisturbed(sub {
         my ($address) = @_;
         posts(client('one', $address), 'x');
         return outcome(client('one', $address)->login(page_of('op')));
-    }), 200, 'a logout takes nothing of what logins have');
+    }), 200, 'a logout is not charged to logins');
 
     is(undisturbed(sub {
         my ($address) = @_;
         fails(client('one', $address));
         return posts(client('one', $address), $op->logout_token(claims => { sub => 'nobody' }));
-    }), 200, 'nor the other way round');
+    }), 200, 'a login is not charged to logouts');
 }
 
 sub all_workers {
@@ -522,13 +510,13 @@ sub all_workers {
         posts(client('one', $address), 'x');
         return $workers->each(sub {
             outcome(client('one', $address)->login(page_of('op'))) . ', ' . posts(client('one', $address), 'x') });
-    }), '429 login_limit, 429 logout_limit 429 login_limit, 429 logout_limit', 'all workers know');
+    }), '429 login_limit, 429 logout_limit 429 login_limit, 429 logout_limit', 'a limit applies in all workers');
 
     is(undisturbed(sub {
         my ($address) = @_;
         return $workers->each(sub { fails(client('two', $address)) }) . ' '
             . $workers->each(sub { fails(client('two', $address)) });
-    }), '400 provider_invalid_grant 400 provider_invalid_grant 429 login_limit 429 login_limit', 'all workers take from one');
+    }), '400 provider_invalid_grant 400 provider_invalid_grant 429 login_limit 429 login_limit', 'all workers charge one bucket');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -537,7 +525,7 @@ sub all_workers {
         $workers->reload;
         return join ', ', outcome(client('one', $address)->login(page_of('op'))), posts(client('one', $address), 'x'),
             outcome(client('one', fresh_address())->login(page_of('op')));
-    }), '429 login_limit, 429 logout_limit, 200', 'a reload forgets nothing');
+    }), '429 login_limit, 429 logout_limit, 200', 'a limit outlives a reload');
 
     is(undisturbed(sub {
         my ($address) = @_;
@@ -551,15 +539,15 @@ sub all_workers {
         $op->reset;
         my $end = outcome($browser->finish($request));
         return join ', ', $refused, $end, outcome(client('one', $address)->login(page_of('op')));
-    }), '429 login_limit, 302, 200', 'a login over a reload gives its token back');
+    }), '429 login_limit, 302, 200', 'a login during a reload is refunded');
 }
 
-# Where nothing is configured: 200 logins and 60 logouts at once, and as many in a minute.
-sub usual {
+# The default: 200 logins and 60 logouts at once, and as many each minute.
+sub default_limit {
     my $address = fresh_address();
     my ($began, $granted) = (time, 0);
     while ($granted < 600) {
-        my $outcome = fails(client('usual', $address));
+        my $outcome = fails(client('default', $address));
         last if $outcome eq '429 login_limit';
         die "an unexpected end: $outcome" if $outcome ne '400 provider_invalid_grant';
         $granted++;
@@ -568,13 +556,13 @@ sub usual {
     cmp_ok($granted, '<=', 201 + (time - $began) * 200 / 60, 'by default not many more');
 
     ($began, $granted) = (time, 0);
-    $granted++ while $granted < 200 && posts(client('usual', $address), 'x') eq '400 logout_token_malformed';
+    $granted++ while $granted < 200 && posts(client('default', $address), 'x') eq '400 logout_token_malformed';
     cmp_ok($granted, '>=', 60, 'by default 60 logouts at once');
     cmp_ok($granted, '<=', 61 + (time - $began), 'by default not many more');
-    is(outcome(client('usual', fresh_address())->login(page_of('op'))), 200, 'by default nobody else is affected');
+    is(outcome(client('default', fresh_address())->login(page_of('op'))), 200, 'by default other clients are not affected');
 }
 
-# More than there may be room for.
+# More clients than the zone may have room for.
 sub many_clients {
     log_mark($t);
     my @requests = map {
@@ -584,7 +572,7 @@ sub many_clients {
     my %count;
     $count{$_}++ for map { pipelined([$_]) } @requests;
     is_deeply(\%count, { 400 => CLIENTS }, 'many clients: each has a token of its own');
-    is(scalar(error_log_lines($t, qr/\[(?:error|crit|alert|emerg)\]/)), 0, 'many clients: which leaves no error');
+    is(scalar(error_log_lines($t, qr/\[(?:error|crit|alert|emerg)\]/)), 0, 'many clients: no error in the log');
     is(undisturbed(sub {
         my ($address) = @_;
         fails(client('one', $address));
@@ -593,7 +581,7 @@ sub many_clients {
     is(outcome(client('one', fresh_address())->login(page_of('op'))), 200, 'many clients: a login');
 }
 
-# A token comes back by itself.
+# Tokens return with time.
 sub in_time {
     my $address = fresh_address();
     fails(client('second', $address));
@@ -603,11 +591,11 @@ sub in_time {
     is(posts(client('second', $address), 'x'), '400 logout_token_malformed', 'a second later: a logout');
 }
 
-# In http, for all servers but those that have their own.
+# In http, inherited by servers without an oidc_limit.
 sub outer_level {
-    $workers->reload(configuration("    $one;", map { server($_, $server{$_}) } qw/ usual two off inner /));
+    $workers->reload(configuration("    $one;", map { server($_, $server{$_}) } qw/ default two off inner /));
     for my $case (
-        ['usual', page_of('op'), '400 provider_invalid_grant, 429 login_limit, 429 login_limit', 'a server inherits it'],
+        ['default', page_of('op'), '400 provider_invalid_grant, 429 login_limit, 429 login_limit', 'a server inherits it'],
         ['two', page_of('op'), '400 provider_invalid_grant, 400 provider_invalid_grant, 429 login_limit', 'a server has its own'],
         ['off', page_of('op'), join(', ', ('400 provider_invalid_grant') x 3), 'a server has none'])
     {
@@ -621,7 +609,7 @@ sub outer_level {
 
 # ------------------------------------------------------------------------------------------------------
 
-# What a case says of a client that nobody has seen before.
+# The result of a case with a fresh client.
 sub undisturbed {
     my ($case) = @_;
 
@@ -629,9 +617,9 @@ sub undisturbed {
         my $began = time;
         my $said = $case->(fresh_address());
         $op->reset;
-        return $said if time - $began < PATIENCE;
+        return $said if time - $began < BOUND;
     }
-    return 'the machine is too slow to tell';
+    return 'the machine is too slow';
 }
 
 sub fresh_address { return sprintf '10.9.%d.%d', ++$clients / 250, $clients % 250 + 1 }
@@ -643,14 +631,14 @@ sub client {
         headers => { 'X-Forwarded-For' => $address, %headers });
 }
 
-# That browser's requests to nginx come by a Unix socket.
+# Requests of this browser reach nginx through a Unix socket.
 sub over {
     my ($socket, $browser) = @_;
 
     return $browser->route(8080 => $t->testdir . "/$socket");
 }
 
-# A login that fails: its outcome.
+# A failed login: its outcome.
 sub fails {
     my ($browser, $name, $knobs) = @_;
 
@@ -660,7 +648,7 @@ sub fails {
     return outcome($answer);
 }
 
-# The provider's answer, which leads to the callback: its URL, or a page with a form.
+# The provider's response, which leads to the callback: its URL, or a page with a form.
 sub callback_of {
     my ($browser, $name) = @_;
 
@@ -680,7 +668,7 @@ sub starts {
     return ref $callback ? $browser->start_form($callback) : $browser->start($callback);
 }
 
-# A logout token from that client.
+# Sends a logout token from that client.
 sub sends {
     my ($client, $token, $uri) = @_;
 
@@ -713,7 +701,7 @@ EOF
         oidc_provider('sealed', "backchannel_logout_uri /back/sealed; $posted"),
         @servers);
 
-    # the first one, which other tests have
+    # without nginx_conf's own oidc_limit
     return $conf =~ s/^    oidc_limit off;\n//mr;
 }
 

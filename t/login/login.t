@@ -1,21 +1,13 @@
 #!/usr/bin/perl
 
-# Tests for a login from end to end: the gate, the callback, the session, and the application that
-# learns who the user is. One provider and one host, then several.
+# Tests for complete logins: the gate, the callback, the session, and the application that learns who the
+# user is; with one provider and host, then several.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf oidc_provider /;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(57);
 
@@ -28,78 +20,20 @@ my $silent = provider($t, 8084, path => '/realms/a/', client_auth => undef,
 
 my $certificate = certificate_authority($t, 'ca')->issue('example', names => ['*.example.com']);
 
+delete $ENV{SSL_CERT_FILE};    # the system's CA bundle is read here
+
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/SECRET/$secret/gr);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider my_idp {
-        issuer        "http://127.0.0.1:8081";
-        client_id     "client";
-        client_secret "SECRET";
-    }
-
-    oidc_provider other {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret SECRET;
-        redirect_uri  /other_callback;
-        cookie_name   other;
-    }
-
-    oidc_provider same_path {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret SECRET;
-        cookie_name   same_path;
-    }
-
-    oidc_provider absolute {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret SECRET;
-        redirect_uri  http://localhost:%%PORT_8080%%/absolute/cb;
-        cookie_name   absolute;
-    }
-
-    oidc_provider public {
-        issuer        http://127.0.0.1:8082;
-        client_id     client;
-        cookie_name   public;
-    }
-
-    oidc_provider post {
-        issuer        http://127.0.0.1:8083;
-        client_id     client;
-        client_secret SECRET;
-        cookie_name   post;
-    }
-
-    oidc_provider silent {
-        issuer        http://127.0.0.1:8084/realms/a/;
-        redirect_uri  /silent_callback;
-        client_id     client;
-        client_secret SECRET;
-        cookie_name   silent;
-    }
-
-    oidc_provider domain {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret SECRET;
-        redirect_uri  https://login.example.com:%%PORT_8443%%/cb;
-        cookie_domain example.com;
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(
+    default_provider('my_idp'),
+    oidc_provider('other', '', redirect_uri => '/other_callback'),
+    default_provider('same_path', 'cookie_name same_path'),
+    oidc_provider('absolute', '', redirect_uri => 'http://localhost:%%PORT_8080%%/absolute/cb'),
+    default_provider('public', 'cookie_name public', issuer => 'http://127.0.0.1:8082', client_secret => undef),
+    default_provider('post', 'cookie_name post', issuer => 'http://127.0.0.1:8083'),
+    oidc_provider('silent', '', issuer => 'http://127.0.0.1:8084/realms/a/', redirect_uri => '/silent_callback'),
+    default_provider('domain', 'redirect_uri https://login.example.com:%%PORT_8443%%/cb; cookie_domain example.com'),
+    <<'EOF'));
     proxy_set_header user  $oidc_claim_sub;
     proxy_set_header email $oidc_claim_email;
     proxy_set_header by    $oidc_provider;
@@ -196,8 +130,6 @@ http {
 
         return 200 "user=$http_user email=$http_email by=$http_by uri=$request_uri";
     }
-}
-
 EOF
 
 $t->run();
@@ -209,28 +141,28 @@ my ($port, $tls_port) = (port(8080), port(8443));
 my $res = login('/deep/page?a=b&c=%2F');
 my $browser = $res->{browser};
 
-is($res->{status}, 200, 'logged in');
+is($res->{status}, 200, 'a login: 200');
 is($res->{body}, 'user=alice email=alice@example.com by=my_idp uri=/deep/page?a=b&c=%2F',
-    'at the page that was asked for, which knows the user');
-is(steps($res), 'page, authorize, callback, page', 'by way of the provider');
-is($op->count('/token'), 1, 'one token request');
-is(($op->requests('/token'))[0]{verdict}, 'ok', 'which is right');
+    'a login ends at its page, which knows the user');
+is(steps($res), 'page, authorize, callback, page', 'a login: its hops');
+is($op->count('/token'), 1, 'a login: one token request');
+is(($op->requests('/token'))[0]{verdict}, 'ok', 'a login: the token request is valid');
 
 my $session = $browser->cookie('NGX_OIDC_SESSION');
 my ($set) = grep { /^NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
 
 like($session, qr/^[\w-]{100,}$/, 'session cookie');
-is($set, "NGX_OIDC_SESSION=$session; Path=/; HttpOnly; SameSite=Lax", 'and its attributes');
-like($res->{hops}[2]{headers}{'cache-control'}, qr/^no-store$/, 'callback is not to be stored');
-is($res->{hops}[2]{headers}{'referrer-policy'}, 'no-referrer', 'nor to be told on');
+is($set, "NGX_OIDC_SESSION=$session; Path=/; HttpOnly; SameSite=Lax", 'session cookie: its attributes');
+like($res->{hops}[2]{headers}{'cache-control'}, qr/^no-store$/, 'callback: Cache-Control');
+is($res->{hops}[2]{headers}{'referrer-policy'}, 'no-referrer', 'callback: Referrer-Policy');
 
 $op->stop;
 $op->clear;
 
 is($browser->get('/second')->{body},
-    'user=alice email=alice@example.com by=my_idp uri=/second', 'second page');
-is($browser->post('/form', 'x=y')->{status}, 200, 'and a form');
-is($op->count, 0, 'without the provider');
+    'user=alice email=alice@example.com by=my_idp uri=/second', 'a session: a second page');
+is($browser->post('/form', 'x=y')->{status}, 200, 'a session: a posted form');
+is($op->count, 0, 'a session: no request to the provider');
 
 $op->start;
 
@@ -244,70 +176,70 @@ is($browser->login('/again')->{body}, 'user=alice email=alice@example.com by=my_
 $res = login('/page');
 $browser = $res->{browser};
 
-is($browser->get('/other')->{status}, 302, 'a session of one provider is none of another');
+is($browser->get('/other')->{status}, 302, 'a session of one provider is not accepted for another');
 $res = $browser->login('/other');
-is($res->{body}, 'user=alice email=alice@example.com by=other uri=/other', 'logged in at the other');
-like($res->{hops}[2]{url}, qr{/other_callback\?}, 'by its own callback');
-ok($browser->cookie('other'), 'with its own cookie');
-is($browser->get('/page')->{status}, 200, 'and still at the first');
+is($res->{body}, 'user=alice email=alice@example.com by=other uri=/other', 'a login at the other provider');
+like($res->{hops}[2]{url}, qr{/other_callback\?}, 'the other provider: its own callback');
+ok($browser->cookie('other'), 'the other provider: its own cookie');
+is($browser->get('/page')->{status}, 200, 'the other provider: still logged in at the first');
 
 $browser->set_cookie('other=' . $browser->cookie('NGX_OIDC_SESSION') . '; Path=/');
-is($browser->get('/other')->{status}, 302, 'a cookie under the name of the other is no session');
+is($browser->get('/other')->{status}, 302, "a session cookie under the other's name is not accepted");
 
 $res = login('/same_path');
 like($res->{hops}[2]{url}, qr{/oidc_callback\?}, 'two providers may share a callback');
-like($res->{body}, qr/by=same_path /, 'logged in at the second of them');
-like(login('/page')->{body}, qr/by=my_idp /, 'and at the first');
+like($res->{body}, qr/by=same_path /, 'two providers share a callback: a login at the second');
+like(login('/page')->{body}, qr/by=my_idp /, 'two providers share a callback: a login at the first');
 
-# how the provider wants it
+# variants of clients
 
 $res = login('/absolute/page');
 like($res->{body}, qr/by=absolute uri=.absolute.page$/, 'an absolute redirect_uri');
-like($res->{hops}[2]{url}, qr{/absolute/cb\?}, 'is called back');
-is($res->{hops}[2]{headers}{location}, '/absolute/page', 'and returns to its own host');
+like($res->{hops}[2]{url}, qr{/absolute/cb\?}, 'an absolute redirect_uri is the callback');
+is($res->{hops}[2]{headers}{location}, '/absolute/page', 'an absolute redirect_uri: back on the same host');
 
 like(login('/public')->{body}, qr/^user=alice /, 'a public client');
 my ($request) = $public->requests('/token');
-is($request->{params}{client_id}, 'client', 'names itself');
-is($request->{headers}{authorization}, undef, 'and sends no secret');
+is($request->{params}{client_id}, 'client', 'a public client sends its client_id');
+is($request->{headers}{authorization}, undef, 'a public client sends no secret');
 
 like(login('/post')->{body}, qr/^user=alice /, 'client_secret_post');
 ($request) = $post->requests('/token');
-is($request->{params}{client_secret}, $secret, 'sends the secret in the form');
-is($request->{headers}{authorization}, undef, 'and nowhere else');
+is($request->{params}{client_secret}, $secret, 'client_secret_post: the secret is in the form');
+is($request->{headers}{authorization}, undef, 'client_secret_post: no Authorization');
 
 like(login('/silent')->{body}, qr/^user=alice /, 'a provider with a path that sends no iss');
 ($request) = $silent->requests('/token');
-like($request->{headers}{authorization}, qr/^Basic /, 'client_secret_basic where metadata is silent');
-is($request->{path}, '/realms/a/token', 'below the path of the issuer');
+like($request->{headers}{authorization}, qr/^Basic /, 'client_secret_basic where the metadata lists no methods');
+is($request->{path}, '/realms/a/token', 'the token endpoint is below the path of the issuer');
 
 # several hosts
 
 my $one = browser(base => "http://one.example.com:$port");
-is($one->login('/page')->{status}, 200, 'logged in at a host');
+is($one->login('/page')->{status}, 200, 'a login at one host');
 is(($op->requests('/authorize'))[-1]{params}{redirect_uri},
-    "http://one.example.com:$port/oidc_callback", 'its callback is there');
-is($one->get("http://two.example.com:$port/page")->{status}, 302, 'not at another');
-is($one->login("http://two.example.com:$port/page")->{status}, 200, 'but soon');
+    "http://one.example.com:$port/oidc_callback", 'a login at one host: its callback is there');
+is($one->get("http://two.example.com:$port/page")->{status}, 302, 'a login at one host: not logged in at another');
+is($one->login("http://two.example.com:$port/page")->{status}, 200, 'a login at another host');
 
 $res = login('/page', base => "https://www.example.com:$tls_port");
-like($res->{body}, qr/^user=alice /, 'logged in on https');
+like($res->{body}, qr/^user=alice /, 'a login on https');
 ($set) = grep { /NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
-like($set, qr/^__Host-NGX_OIDC_SESSION=.*; HttpOnly; SameSite=Lax; Secure$/, 'secure cookie');
+like($set, qr/^__Host-NGX_OIDC_SESSION=.*; HttpOnly; SameSite=Lax; Secure$/, 'https: the session cookie');
 is(scalar(grep { /^__Host-NGX_OIDC_SESSION_login_/ } @{ $res->{hops}[0]{set_cookie} }), 1,
-    'bound to the host');
+    'https: the login cookie has the prefix __Host-');
 
 $res = login('/domain/page?q', base => "https://www.example.com:$tls_port");
 $browser = $res->{browser};
-like($res->{body}, qr/by=domain uri=.domain.page\?q$/, 'logged in with a cookie_domain');
-like($res->{hops}[2]{url}, qr{^https://login\.example\.com:}, 'by the callback of another host');
+like($res->{body}, qr/by=domain uri=.domain.page\?q$/, 'cookie_domain: a login');
+like($res->{hops}[2]{url}, qr{^https://login\.example\.com:}, 'cookie_domain: the callback is on another host');
 is($res->{hops}[2]{headers}{location}, "https://www.example.com:$tls_port/domain/page?q",
-    'which returns to the host that was asked');
+    'cookie_domain: back to the first host');
 ($set) = grep { /NGX_OIDC_SESSION=/ } @{ $res->{hops}[2]{set_cookie} };
 like($set, qr/^__Secure-NGX_OIDC_SESSION=.*; Path=\/; Domain=example.com; HttpOnly; SameSite=Lax; Secure$/,
-    'and its cookie');
+    'cookie_domain: the session cookie');
 is($browser->get("https://login.example.com:$tls_port/domain/x")->{status}, 200,
-    'the session is good at both');
+    'cookie_domain: the session is valid on both hosts');
 
 # behind a proxy that ends TLS
 
@@ -316,17 +248,17 @@ for my $case (['front', 'of the server'], ['inner', 'of the location']) {
     my $base = "https://$name.example.com:$tls_port";
 
     $res = login('/page', base => $base);
-    is($res->{status}, 200, "logged in behind an oidc_base_url $where");
+    is($res->{status}, 200, "oidc_base_url $where: a login");
     is(query($res->{hops}[0]{location})->{redirect_uri}, "$base/oidc_callback",
-        'redirect_uri is as seen from outside');
+        "oidc_base_url $where: redirect_uri");
     is(($op->requests('/token'))[-1]{params}{redirect_uri}, "$base/oidc_callback",
-        'and the same in the token request');
-    is($res->{hops}[2]{headers}{location}, '/page', 'back to the page');
+        "oidc_base_url $where: redirect_uri of the token request");
+    is($res->{hops}[2]{headers}{location}, '/page', "oidc_base_url $where: back to the page");
     ($set) = grep { /NGX_OIDC_SESSION=/ } map { @{ $_->{set_cookie} } } @{ $res->{hops} };
-    like($set || '', qr/^__Host-NGX_OIDC_SESSION=.*; Secure$/, 'secure cookie');
+    like($set || '', qr/^__Host-NGX_OIDC_SESSION=.*; Secure$/, "oidc_base_url $where: the session cookie is secure");
 }
 
-# What the hops of a login were.
+# The hops of a login.
 sub steps {
     my ($answer) = @_;
 

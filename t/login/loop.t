@@ -1,22 +1,13 @@
 #!/usr/bin/perl
 
-# Tests for a login that goes round in circles: a browser that does not bring the session's cookie back, or
-# that of a login, logs in a few times and is then told why, by our page or by the operator's.
+# Tests for login loops: a browser that loses the session cookie or the login cookie is redirected a few
+# times, then gets a page that explains why, the module's or the operator's.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $title = 'The login keeps repeating';
 my $sentence = q{client made 5 login attempts without sending a session cookie};
@@ -68,9 +59,6 @@ $t->write_file_expand('nginx.conf', nginx_conf(
     }
 EOF
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
-
 $t->run();
 
 # Five logins, each of which succeeds.
@@ -93,56 +81,56 @@ for my $name (qw/ op posts /) {
         $sent = $browser->follow($answer) if $round < 5;
     }
 
-    # A sixth.
+    # The sixth.
 
     $op->clear;
     log_mark($t);
     my $answer = $browser->get($page);
 
-    is(outcome($answer), '400 login_loop', "$name, a sixth");
+    is(outcome($answer), '400 login_loop', "$name, the sixth");
     like($answer->{body}, qr{^<!DOCTYPE html>.*<title>\Q$title\E</title>.*cookies.*</html>\n$}s,
         "$name, a page that names the cause");
     is("$answer->{headers}{'content-type'} $answer->{headers}{'cache-control'}", 'text/html no-store',
-        "$name, of HTML that nobody keeps");
+        "$name, Content-Type and Cache-Control");
     is(scalar @{ $answer->{set_cookie} }, 0, "$name, no cookie");
-    is(join(' ', map { $op->count($_) } qw{ /authorize /token }), '0 0', "$name, nothing asked");
+    is(join(' ', map { $op->count($_) } qw{ /authorize /token }), '0 0', "$name, no request to the provider");
     ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/),
         "$name, logged");
 }
 
 my $circles = circling();
 
-# Whose page it is.
+# error_page
 
 my $answer = $circles->get('/own/');
 is("$answer->{status} $answer->{body}", '400 sorry: login_loop', 'error_page replaces ours');
 $answer = $circles->get('/coded/');
 is("$answer->{status} $answer->{body}", '403 sorry: login_loop', 'error_page with a status of its own');
-like($circles->get('/others/')->{body}, qr/\Q$title\E/, 'error_page of other statuses leaves ours');
+like($circles->get('/others/')->{body}, qr/\Q$title\E/, 'error_page of other statuses does not replace ours');
 $answer = $circles->request('HEAD', '/page/');
 is("$answer->{status} $answer->{body}", '400 ', 'HEAD has no body');
 
-# Who goes round in circles, and who does not.
+# Which requests are counted.
 
-is($circles->get('/page/another')->{status}, 400, 'every page of that provider');
-is($circles->get('/app')->{body}, 'application', 'pages for all');
-is($circles->login('/posts/')->{body}, 'application', 'another provider');
+is($circles->get('/page/another')->{status}, 400, 'a loop: every page of that provider is refused');
+is($circles->get('/app')->{body}, 'application', 'a loop: open pages are not');
+is($circles->login('/posts/')->{body}, 'application', 'a loop: pages of another provider are not');
 is($circles->forget('op_login_rounds')->login('/page/')->{body}, 'application',
-    'after a while it may try again');
-is($circles->get('/page/')->{body}, 'application', 'and stays when it keeps the cookie');
+    'a loop: a login succeeds after a while');
+is($circles->get('/page/')->{body}, 'application', 'a loop: it ends when the session cookie is kept');
 
 my $member = circling(4);
 $member->login('/page/');
 is(join(' ', map { $member->get('/page/')->{body} } 1 .. 6), join(' ', ('application') x 6),
-    'whose session comes back is let in, however often it logged in');
+    'a browser that keeps its session is not counted');
 
 my $unlucky = circling(4);
 $op->set(error => 'access_denied');
 is($unlucky->login('/page/')->{headers}{'x-error'}, 'provider_access_denied', 'a login that fails');
 $op->reset;
-is($unlucky->login('/page/')->{body}, 'application', 'is no round');
+is($unlucky->login('/page/')->{body}, 'application', 'a login that fails is not counted');
 
-# A login that is never finished, since its cookie is lost on the way each time, is a round, too.
+# A login that never finishes, since its cookie is lost each time, is counted, too.
 
 for my $name (qw/ op posts /) {
     my $browser = browser();
@@ -154,10 +142,10 @@ for my $name (qw/ op posts /) {
         $browser->forget($_) for grep { /_login_(?!rounds$)/ } map { $_->{name} } $browser->cookies;
         $answer = $browser->follow($answer);
     }
-    is($begun, 5, "$name, a cookie that is lost each time: five logins");
-    is(outcome($answer), '400 login_loop', "$name, a cookie that is lost each time: no sixth");
+    is($begun, 5, "$name, login cookie lost each time: five logins");
+    is(outcome($answer), '400 login_loop', "$name, login cookie lost each time: no sixth");
     like($answer->{url}, $name eq 'op' ? qr{/page/$} : qr{/posts/$},
-        "$name, a cookie that is lost each time: which the page says");
+        "$name, login cookie lost each time: the refusal is at the page");
 }
 
 for my $value ('6', '55', '-1', 'x', '', '5x') {

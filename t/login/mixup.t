@@ -1,26 +1,17 @@
 #!/usr/bin/perl
 
-# Tests for the mix-up of providers (RFC 9207): an evil one sends the browser on to an honest one, which
-# answers to the callback that both share, so that its code would go to the evil one's token endpoint. Where
-# two issuers share a callback in one server, each answer has to say whose it is.
+# Tests for the mix-up attack (RFC 9207): an evil provider forwards the browser to an honest one, whose
+# response comes to the callback that both share, so that the evil token endpoint would get its code. If two
+# issuers share a callback in one server, each response must have an iss.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
 use Test::OIDC::URL qw/ query_string /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# Who are the evil and the honest provider of each server, and where their callbacks are.
+# The evil and the honest provider of each server, and their shared callback.
 my %shared = (
     locations => [qw{ evil honest /callback }],
     inherited => [qw{ evil honest /callback }],
@@ -29,10 +20,10 @@ my %shared = (
     verified => [qw{ evil honest /callback }],
     variable => [qw{ evil honest /callback }],
     posted => [qw{ evil_posted honest_posted /posted }],
-    absolute => [qw{ evil_absolute honest /callback }],    # of the honest one
+    absolute => [qw{ evil_absolute honest /callback }],    # the honest one's redirect_uri is a path
 );
 
-# Servers where nothing is shared, and the providers there.
+# Servers without a shared callback, and the providers there.
 my %alone = (
     evil_alone => ['evil'],
     honest_alone => ['honest'],
@@ -77,17 +68,14 @@ my @providers = (
     honest('honest_posted', 'response_mode form_post', redirect_uri => '/posted'),
 );
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
-
 my @servers = map { server($_, $server{$_}) } sort keys %server;
-is(config_error($t, configuration(@servers)), '', 'two issuers at one callback are a configuration that loads');
+is(config_error($t, configuration(@servers)), '', 'two issuers may share a callback');
 $t->run();
 
 is_shared($_, @{ $shared{$_} }) for sort keys %shared;
 is_not_shared($_, @{ $alone{$_} }) for sort keys %alone;
 
-# One provider for all servers, another one in a location of one.
+# One provider in http, another one in a location of one server.
 
 $t->stop;
 $t->write_file_expand('nginx.conf', configuration('    auth_oidc evil;',
@@ -103,39 +91,39 @@ sub is_shared {
     my $of_evil = without_iss($server eq 'absolute' ? 'http://localhost:' . port(8080) . $path : $path);
     my $other = 'authorization response came from another issuer, "' . $honest->issuer . '"';
 
-    # The attack, at an honest provider that does not say who it is.
+    # The attack, with an honest provider that sends no iss.
     begin();
     my $answer = attack(visitor($server));
-    is(outcome($answer), '400 callback_issuer', "$server, a mix-up: is refused");
+    is(outcome($answer), '400 callback_issuer', "$server, a mix-up: refused");
     ok(log_has($t, complaint($of_evil, $evil_name)), "$server, a mix-up: logged");
-    is($evil->count('/token'), 0, "$server, a mix-up: the evil one gets no code");
-    is($honest->count('/token'), 0, "$server, a mix-up: nor does anybody");
-    is(scalar @{ $answer->{set_cookie} }, 0, "$server, a mix-up: nothing is kept");
+    is($evil->count('/token'), 0, "$server, a mix-up: no token request to the evil provider");
+    is($honest->count('/token'), 0, "$server, a mix-up: no token request to the honest provider");
+    is(scalar @{ $answer->{set_cookie} }, 0, "$server, a mix-up: no cookie");
 
     begin(error => 'access_denied');
-    is(outcome(attack(visitor($server))), '400 callback_issuer', "$server, a mix-up with an error: is refused");
+    is(outcome(attack(visitor($server))), '400 callback_issuer', "$server, a mix-up with an error: refused");
     ok(log_has($t, complaint($of_evil, $evil_name)), "$server, a mix-up with an error: logged");
 
-    # At one that does.
+    # With an honest provider that sends its iss.
     begin(callback => {});
-    is(outcome(attack(visitor($server))), '400 callback_issuer', "$server, a mix-up at one that says who it is: is refused");
-    ok(log_has($t, complaint($other, $evil_name)), "$server, a mix-up at one that says who it is: logged");
+    is(outcome(attack(visitor($server))), '400 callback_issuer', "$server, a mix-up with iss: refused");
+    ok(log_has($t, complaint($other, $evil_name)), "$server, a mix-up with iss: logged");
     is($evil->count('/token') + $honest->count('/token'), 0,
-        "$server, a mix-up at one that says who it is: nobody gets a code");
+        "$server, a mix-up with iss: no token request");
 
-    # Nobody's mix-up, and yet nothing tells.
+    # An honest login without iss cannot be told from a mix-up.
     begin();
-    is(outcome(visitor($server)->login('/honest')), '400 callback_issuer', "$server, a login without iss: is refused");
+    is(outcome(visitor($server)->login('/honest')), '400 callback_issuer', "$server, a login without iss: refused");
     ok(log_has($t, complaint(without_iss($path), $honest_name)), "$server, a login without iss: logged");
-    is($honest->count('/token'), 0, "$server, a login without iss: its code is used by nobody");
+    is($honest->count('/token'), 0, "$server, a login without iss: no token request");
     begin(callback => { iss => '' });
-    is(outcome(visitor($server)->login('/honest')), '400 callback_issuer', "$server, a login with an empty iss: is refused");
+    is(outcome(visitor($server)->login('/honest')), '400 callback_issuer', "$server, a login with an empty iss: refused");
 
     begin(callback => {});
-    is(visitor($server)->login('/honest')->{body}, 'application', "$server, a login with iss: ends well");
-    is(visitor($server)->login('/evil')->{body}, 'application', "$server, a login with iss at the other one: too");
+    is(visitor($server)->login('/honest')->{body}, 'application', "$server, a login with iss: succeeds");
+    is(visitor($server)->login('/evil')->{body}, 'application', "$server, a login with iss at the evil provider: succeeds");
     begin(callback => {}, error => 'access_denied');
-    is(outcome(visitor($server)->login('/honest')), '403 provider_access_denied', "$server, an error with iss: is an error");
+    is(outcome(visitor($server)->login('/honest')), '403 provider_access_denied', "$server, an error with iss: accepted");
 }
 
 sub is_not_shared {
@@ -143,14 +131,14 @@ sub is_not_shared {
 
     for my $name (@names) {
         begin();
-        is(visitor($server)->login("/$name")->{body}, 'application', "$server, $name, a login without iss: ends well");
+        is(visitor($server)->login("/$name")->{body}, 'application', "$server, $name, a login without iss: succeeds");
         begin(error => 'access_denied');
         is(outcome(visitor($server)->login("/$name")), '403 provider_access_denied',
-            "$server, $name, an error without iss: is an error");
+            "$server, $name, an error without iss: accepted");
     }
 }
 
-# Both providers as they are at first, but for these knobs of both.
+# Resets both providers, then sets these knobs of both.
 sub begin {
     my (%knobs) = @_;
 
@@ -158,18 +146,18 @@ sub begin {
     log_mark($t);
 }
 
-# A login at the evil provider, which sends the browser to the honest one, as the client that is known
-# there, and with the state of its own login: the callback's answer.
+# A login at the evil provider, which forwards the browser to the honest one with the client_id known there
+# and the state of its own login: the response to the callback.
 sub attack {
     my ($victim) = @_;
 
     my $sent = $victim->get('/evil');
-    my $asked = { %{ query($sent->{location}) }, client_id => 'honest' };
-    my $at_honest = $honest->issuer . '/authorize?' . query_string($asked);
+    my $params = { %{ query($sent->{location}) }, client_id => 'honest' };
+    my $at_honest = $honest->issuer . '/authorize?' . query_string($params);
     return $victim->follow($victim->get($at_honest, from => $sent->{location}));
 }
 
-# By the redirect_uri of the one whose login it is.
+# The log sentence, with the redirect_uri of the provider of the login.
 sub without_iss {
     my ($uri) = @_;
 
@@ -185,7 +173,7 @@ sub complaint {
 
 sub visitor { return browser(base => 'http://' . host_of($_[0]) . ':' . port(8080)) }
 
-# Browsers take the host of an absolute redirect_uri, and any below localhost, for as good as https.
+# Browsers treat localhost, and hosts below it, like https.
 sub host_of { return $_[0] eq 'absolute' ? 'localhost' : "$_[0].localhost" }
 
 sub honest {

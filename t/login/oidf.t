@@ -1,29 +1,22 @@
 #!/usr/bin/perl
 
 # The modules of the OpenID Foundation's certification tests for Relying Parties, profiles basic, config
-# and form_post; and some that are in no certificate. As there, every module has an issuer that nobody
-# has met, whose path ends in a slash; a good login ends with a request for user info, and a bad answer
-# has to be followed by nothing.
+# and form_post, and some that belong to no profile. As there, every module has a new issuer, whose path
+# ends in a slash; a successful login ends with a request for user info, and no request follows an invalid
+# response.
 
-use warnings;
-use strict;
-
-use MIME::Base64 qw/ encode_base64 /;
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
-use Test::OIDC;
+use MIME::Base64 qw/ encode_base64 /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC;
+use Test::OIDC::Site qw/ http_conf oidc_provider /;
 
 my $metadata = '/.well-known/openid-configuration';
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 
-# name of the module after "oidcc-client-test", knobs of the provider, what the Relying Party does
+# name of the module after "oidcc-client-test", knobs of the provider, what the module has to do
 
 # oidcc-client-basic-certification-test-plan; oidcc-client-formpost-basic-certification-test-plan has
 # the same modules
@@ -54,7 +47,7 @@ my @others = (
         'accepts'],
     ['-discovery-issuer-mismatch', { metadata => { issuer => '%%ISSUER%%INVALID' } }, 'stops'],
 
-    # in no certificate
+    # of no profile
     ['-missing-aud', { id_token => { claims => { aud => undef } } }, 'rejects'],
     ['-invalid-athash', { id_token => { claims => { at_hash => 'x' x 22 } } }, 'rejects'],
     ['-invalid-sig-hs256', { id_token => { alg => 'HS256', signature => 'flip' } }, 'rejects'],
@@ -72,22 +65,9 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(@modules + 3);
 
 my $op = provider($t, 8081);
 
-my $providers = join '', map { provider_block($_) } 0 .. $#modules, $error, $rotation, $rotation_before_signing;
-
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%PROVIDERS%%/$providers/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    %%PROVIDERS%%
-
+$t->write_file_expand('nginx.conf', http_conf(
+    (map { provider_block($_) } 0 .. $#modules, $error, $rotation, $rotation_before_signing),
+    <<'EOF'));
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -106,12 +86,7 @@ http {
             return 200 "$http_x_sub, $http_x_name";
         }
     }
-}
-
 EOF
-
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
-$ENV{SSL_CERT_FILE} = '/dev/null';
 
 $t->run();
 
@@ -123,12 +98,12 @@ for my $number (0 .. $#modules) {
         "oidcc-client-test$name" . ($mode eq 'query' ? '' : ' by form_post'));
 }
 
-# Of the whole form_post plan: an error comes as a form, too.
+# Of the form_post plan: an error is posted, too.
 
 meet($op, $error, error => 'login_required');
 my $res = login("/?op=p$error");
-my ($asked) = map { $_->{params} } $op->requests('/authorize');
-is("$asked->{response_mode} $asked->{prompt} $asked->{max_age} " . $op->count('/token')
+my ($params) = map { $_->{params} } $op->requests('/authorize');
+is("$params->{response_mode} $params->{prompt} $params->{max_age} " . $op->count('/token')
         . " $res->{status} $res->{headers}{'x-error'}",
     'form_post none 0 0 400 provider_login_required', 'oidcc-client-test-form-post-error');
 
@@ -154,7 +129,7 @@ is("$res->{status} $res->{body} " . $op->count('/jwks'), '200 alice, Alice Lidde
 
 sub issuer { return 'http://127.0.0.1:' . port(8081) . "/test/a/rp$_[0]/" }
 
-# The provider becomes another one, with knobs of its own.
+# Makes the provider the issuer of that number, with these knobs.
 sub meet {
     my ($op, $number, %knobs) = @_;
 
@@ -173,28 +148,15 @@ sub provider_block {
     my ($number) = @_;
 
     my $mode = $number < @modules ? $modules[$number]{mode} : $number == $error ? 'form_post' : 'query';
-    my $extra = $number == $error ? 'extra_auth_args prompt=none&max_age=0;' : '';
+    my $extra = $number == $error ? '; extra_auth_args prompt=none&max_age=0' : '';
 
-    return <<"EOF";
-
-    oidc_provider p$number {
-        issuer        http://127.0.0.1:8081/test/a/rp$number/;
-        client_id     client;
-        client_secret $secret;
-        cookie_name   p$number;
-        redirect_uri  /callback/$number;
-        scope         openid profile email;
-        userinfo      on;
-        response_mode $mode;
-        id_token_alg  RS256 ES256 HS256;
-        $extra
-    }
-EOF
+    return oidc_provider("p$number",
+        "scope openid profile email; userinfo on; response_mode $mode; id_token_alg RS256 ES256 HS256$extra",
+        issuer => "http://127.0.0.1:8081/test/a/rp$number/", redirect_uri => "/callback/$number");
 }
 
-# What the provider has seen of a login with an oidc_provider that it had not met: "accepts", "rejects"
-# (nothing after the token response), "rejects user info", "stops" (nothing after discovery), or what
-# was wrong.
+# What the provider has seen of a login with a new oidc_provider: "accepts", "rejects" (no request after the
+# token response), "rejects user info", "stops" (no request after discovery), or what was wrong.
 sub verdict {
     my ($op, $number, $mode, $answer) = @_;
 
@@ -213,7 +175,7 @@ sub verdict {
     return "answers with $answer->{status}";
 }
 
-# What is wrong with the authorization, the token or the user info request, if anything.
+# What is wrong with the authorization, token or user info request, if anything.
 sub wrong_request {
     my ($op, $number, $mode) = @_;
 

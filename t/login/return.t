@@ -1,60 +1,22 @@
 #!/usr/bin/perl
 
-# Tests for where a finished login goes: the very URL that was asked for, and never another host.
+# Tests for the redirect after a login: to exactly the requested URL, and never to another host.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf oidc_provider /;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(103);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider my_idp {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-    }
-
-    oidc_provider domain {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        redirect_uri  http://localhost:%%PORT_8080%%/cb;
-        cookie_domain localhost;
-        cookie_name   domain;
-    }
-
-    oidc_provider strict {
-        issuer          http://127.0.0.1:8081;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        cookie_samesite strict;
-        cookie_name     strict;
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(
+    default_provider('my_idp'),
+    oidc_provider('domain', 'cookie_domain localhost', redirect_uri => 'http://localhost:%%PORT_8080%%/cb'),
+    default_provider('strict', 'cookie_samesite strict; cookie_name strict'),
+    <<'EOF'));
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -71,8 +33,6 @@ http {
 
         auth_oidc    domain;
     }
-}
-
 EOF
 
 $t->run();
@@ -97,11 +57,11 @@ for my $length (1023, 1024, 1025, 4095, 4096) {
     is(location_after($target), $target, "back to $length bytes");
 }
 
-is(location_after(of_length(4097)), '/page', 'more come back to their path');
-is(location_after('/' . 'x' x 2000 . '?' . 'y' x 3000), '/', 'or to the start if that is long, too');
+is(location_after(of_length(4097)), '/page', '4097 bytes: back to the path');
+is(location_after('/' . 'x' x 2000 . '?' . 'y' x 3000), '/', '4097 bytes with a long path: back to /');
 is(location_after('/' . 'x' x 4095), '/' . 'x' x 4095, 'a long path');
 
-# what would name another host
+# targets that would name another host
 
 for my $case (
     ['//evil.example.com/x' => '/evil.example.com/x'],
@@ -122,18 +82,18 @@ for my $case (
     ['http://evil.example.com/\evil.example.com/x' => '/evil.example.com/x'])
 {
     my ($target, $location) = @$case;
-    is(location_after($target), $location, 'asked for ' . printable($target));
+    is(location_after($target), $location, 'requested ' . printable($target));
 }
 
 my @bytes = (0x01 .. 0x2f, 0x3a .. 0x40, 0x5b .. 0x60, 0x7b .. 0x80, 0x85, 0xa0, 0xad, 0xc2, 0xef, 0xff);
 
-is(other_places(map { '/' . chr($_) . '/evil.example.com' } @bytes), '',
-    'no byte behind the first slash');
-is(other_places(map { sprintf '/%%%02X/evil.example.com', $_ } 0, @bytes), '', 'nor an encoded one');
-is(other_places('/.//evil.example.com', '/..//evil.example.com', '/./\evil.example.com',
+is(other_hosts(map { '/' . chr($_) . '/evil.example.com' } @bytes), '',
+    'no byte after the first slash leads to another host');
+is(other_hosts(map { sprintf '/%%%02X/evil.example.com', $_ } 0, @bytes), '', 'no encoded byte leads to another host');
+is(other_hosts('/.//evil.example.com', '/..//evil.example.com', '/./\evil.example.com',
     '/%2e//evil.example.com', "/\t//evil.example.com", "/\r/x", '/#//evil.example.com', '/a#b', '*',
     'page', 'javascript:alert(1)', 'https:evil.example.com', 'http:///evil.example.com'), '',
-    'nor anything else');
+    'no other form leads to another host');
 
 # a callback on another host
 
@@ -149,7 +109,7 @@ for my $case (['/page?x' => '/page?x'], ['//evil.example.com' => '/evil.example.
         'from another host back to ' . printable($target));
 }
 
-# what else a request may say
+# forged headers
 
 my %forged = (
     'Forwarded' => 'host=evil.example.com;proto=https', 'X-Forwarded-Host' => 'evil.example.com',
@@ -164,64 +124,64 @@ is(query($answer->{location})->{redirect_uri}, "http://localhost:$port/oidc_call
 
 my $callback = $browser->follow($answer)->{location};
 is($browser->get($callback, headers => \%forged)->{headers}{location}, '/page',
-    'nor the end of a login');
+    'forged headers do not change the end of a login');
 
 $browser = browser();
 $callback = $browser->follow($browser->get('/page'))->{location};
 $op->clear;
 is($browser->get($callback, headers => { Host => 'evil.example.com' })->{headers}{location}, '/page',
-    'another host at the callback does not, either');
+    'another Host at the callback does not change the end of a login');
 is(($op->requests('/token'))[0]{params}{redirect_uri}, "http://localhost:$port/oidc_callback",
-    'and redirect_uri stays what it was');
+    'another Host at the callback does not change redirect_uri');
 
 $browser = browser(base => $www);
 $callback = $browser->follow($browser->get('/page'))->{location};
 is($browser->get($callback, headers => { Host => 'evil.example.com' })->{headers}{location},
-    "$www/page", 'also where it is on another host');
+    "$www/page", 'another Host at a callback of another host does not change the end of a login');
 
 for my $host ('evil.example.com/', 'evil.example.com@localhost', 'localhost#x', 'a b', '[::1', ':80',
     "\xe4", '"', 'localhost:99999', 'localhost:x')
 {
-    is(ask(browser(), '/page', headers => { Host => $host })->{status}, 400,
-        'no such host ' . printable($host));
+    is(send_target(browser(), '/page', headers => { Host => $host })->{status}, 400,
+        'invalid Host ' . printable($host));
 }
 
 # methods
 
 $browser = browser();
 my $res = $browser->post('/form?a=b', { secret => 'x' });
-is($res->{status}, 302, 'POST');
-unlike($res->{headers}{location}, qr/secret/, 'whose body stays behind');
+is($res->{status}, 302, 'POST: 302');
+unlike($res->{headers}{location}, qr/secret/, 'POST: the body is not in the redirect');
 $res = $browser->follow($browser->follow($res));
-is($res->{headers}{location}, '/form?a=b', 'returns to its page');
-is($res->{status}, 302, 'with GET');
-is($browser->follow($res)->{method}, 'GET', 'logged in');
+is($res->{headers}{location}, '/form?a=b', 'POST: the login returns to the page');
+is($res->{status}, 302, 'POST: by a redirect');
+is($browser->follow($res)->{method}, 'GET', 'POST: with GET');
 
-# where a strict cookie forbids a redirect
+# a page instead of the redirect, for strict cookies
 
 $browser = browser();
 $res = $browser->follow($browser->follow($browser->get(q{/strict?a=1;b="'<>&c=%20})));
-is($res->{status}, 200, 'a page leads on');
-is($res->{headers}{refresh}, q{0; url=/strict?a=1;b="'<>&c=%20}, 'to the very URL');
-is($res->{headers}{location}, undef, 'not by a redirect');
-unlike($res->{body}, qr/strict/, 'which it does not show');
+is($res->{status}, 200, 'cookie_samesite strict: 200');
+is($res->{headers}{refresh}, q{0; url=/strict?a=1;b="'<>&c=%20}, 'cookie_samesite strict: Refresh to the exact URL');
+is($res->{headers}{location}, undef, 'cookie_samesite strict: no Location');
+unlike($res->{body}, qr/strict/, 'cookie_samesite strict: the page does not show the URL');
 
-# The raw Location header that ends the login of a browser that asked for a target; "" when nginx
-# refused the target.
+# The raw Location header that ends the login of a browser that requested the target; "" if nginx refused
+# the target.
 sub location_after {
     my ($target, %options) = @_;
 
     my $browser = browser(%options);
-    my $answer = ask($browser, $target);
+    my $answer = send_target($browser, $target);
     return '' if $answer->{status} != 302;
 
-    # which browsers send nowhere else
+    # a real browser would not follow this to another host
     my $callback = $browser->follow($answer)->{location} =~ s{^http://evil\.example\.com}{$browser->{base}}r;
     return $browser->get($callback)->{headers}{location};
 }
 
-# A request whose target goes out byte for byte.
-sub ask {
+# A request whose target is sent byte for byte.
+sub send_target {
     my ($browser, $target, %options) = @_;
 
     my ($host) = $browser->{base} =~ m{//(.*)};
@@ -232,9 +192,9 @@ sub ask {
     return $answer;
 }
 
-# Of targets, those that end anywhere but on the host that was asked: a browser drops tabs and line
-# breaks, and takes a backslash for a slash.
-sub other_places {
+# The targets that end on another host: browsers drop tabs and line breaks, and take a backslash for a
+# slash.
+sub other_hosts {
     my @wrong;
     for my $target (@_) {
         my $location = location_after($target);

@@ -1,45 +1,20 @@
 #!/usr/bin/perl
 
-# Tests for the tabs of one browser: logins that begin together, end in any order, or never.
+# Tests for several tabs of one browser: logins that begin together and end in any order, or never.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use List::Util qw/ max shuffle sum0 /;
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(34);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider my_idp {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-    }
-
+$t->write_file_expand('nginx.conf', http_conf(default_provider('my_idp'), <<'EOF'));
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -56,8 +31,6 @@ http {
 
         return 200 $request_uri;
     }
-}
-
 EOF
 
 $t->run();
@@ -70,25 +43,25 @@ my %callback = begin_at_once($browser, @pages);
 
 my @logins = login_cookies($browser);
 is(@logins, 20, 'tabs that start at once have a cookie each');
-cmp_ok(header_size($browser), '<', 2048, 'which are small');
+cmp_ok(header_size($browser), '<', 2048, 'tabs that start at once have small cookies');
 
-is(wrong_ends($browser, %callback), '', 'and each ends at its own page');
-is($op->count('/token'), 20, 'by its own code');
-is($browser->get('/page')->{status}, 200, 'logged in');
+is(wrong_ends($browser, %callback), '', 'tabs that start at once end at their own pages');
+is($op->count('/token'), 20, 'tabs that start at once use a code each');
+is($browser->get('/page')->{status}, 200, 'tabs that start at once: logged in');
 
 $browser->forget('NGX_OIDC_SESSION');
 %callback = begin_at_once($browser, @pages);
 is_deeply([login_cookies($browser)], [@logins], 'twenty more have the same cookies');
-is(wrong_ends($browser, %callback), '', 'and end at their pages, too');
+is(wrong_ends($browser, %callback), '', 'twenty more end at their own pages');
 
-# a browser that is known already
+# a browser with a login cookie
 
 $browser = browser();
 $browser->login('/page');
 $browser->forget('NGX_OIDC_SESSION');
 %callback = begin_at_once($browser, @pages);
-is(login_cookies($browser), 1, 'twenty tabs of a known browser share its cookie');
-is(wrong_ends($browser, %callback), '', 'and end at their pages');
+is(login_cookies($browser), 1, 'twenty tabs of a browser with a login cookie share it');
+is(wrong_ends($browser, %callback), '', 'twenty tabs of a browser with a login cookie end at their own pages');
 
 # abandoned
 
@@ -99,39 +72,39 @@ for my $number (1 .. 100) {
     $size = max $size // 0, header_size($browser);
 }
 is($res->{status}, 302, 'a hundred logins, one after the other');
-is(login_cookies($browser), 1, 'leave one cookie');
-cmp_ok($size, '<', 100, 'a small one');
-is($browser->login('/page')->{status}, 200, 'and the next one ends well');
+is(login_cookies($browser), 1, 'a hundred logins leave one cookie');
+cmp_ok($size, '<', 100, 'a hundred logins leave a small cookie');
+is($browser->login('/page')->{status}, 200, 'a hundred logins: the next one succeeds');
 
 for my $number (1 .. 20) {
     $res = $browser->forget('NGX_OIDC_SESSION')->get("/page/$number?" . 'x' x 3000);
     $size = max $size, header_size($browser);
 }
-is($res->{status}, 302, 'twenty with long URLs');
-cmp_ok($size, '<', 4608, 'keep one of them');
-is($browser->login('/page')->{status}, 200, 'and the next one ends well');
+is($res->{status}, 302, 'twenty logins with long URLs');
+cmp_ok($size, '<', 4608, 'twenty logins with long URLs keep one of them');
+is($browser->login('/page')->{status}, 200, 'twenty logins with long URLs: the next one succeeds');
 
-# one meanwhile
+# during another login
 
 $browser = browser();
 my $first = begin($browser, '/first');
 $res = $browser->login('/second');
 is($res->{body}, '/second', 'a login while another waits');
-is($browser->get($first)->{headers}{location}, '/first', 'which ends, too');
+is($browser->get($first)->{headers}{location}, '/first', 'the login that waits ends at its page');
 
 $browser = browser();
 $first = begin($browser, '/first?' . 'x' x 2000);
 my $second = begin($browser, '/second?' . 'y' x 2000);
 is($browser->get($second)->{headers}{location}, '/second?' . 'y' x 2000, 'long URLs: the last one');
-is($browser->get($first)->{headers}{location}, '/first', 'and the path of the one before');
+is($browser->get($first)->{headers}{location}, '/first', 'long URLs: the path of the one before');
 
 $browser = browser();
 $first = begin($browser, '/first');
 begin($browser, '/second') for 1 .. 3;
 is($browser->get($first)->{headers}{location}, '/first', 'the first of some that are abandoned');
-is($browser->get('/')->{status}, 200, 'logged in');
+is($browser->get('/')->{status}, 200, 'the first of some that are abandoned: logged in');
 
-# the provider is slow
+# a slow provider
 
 $browser = browser();
 $first = begin($browser, '/first');
@@ -141,10 +114,10 @@ $op->wait_for('/token', 1);
 $op->reset;
 $second = begin($browser, '/second');
 is($browser->get($second)->{headers}{location}, '/second', 'a login while another exchanges its code');
-is($browser->finish($waiting)->{headers}{location}, '/first', 'which ends, too');
-is($browser->get('/')->{status}, 200, 'logged in');
+is($browser->finish($waiting)->{headers}{location}, '/first', 'the login that exchanges its code ends at its page');
+is($browser->get('/')->{status}, 200, 'a slow provider: logged in');
 
-# Of the 8 kB of cookies that nginx lets in by default, 2 kB are for others.
+# nginx accepts 8 kB of cookies by default; 2 kB are for others.
 for my $case ([100, 'x'], [2, 'x' x 3000], [20, 'x' x 3000]) {
     my ($number, $query) = @$case;
     my $what = "$number tabs with a query of " . length $query;
@@ -152,13 +125,13 @@ for my $case ([100, 'x'], [2, 'x' x 3000], [20, 'x' x 3000]) {
     $browser = browser();
     begin_at_once($browser, map { "/page/$_?$query" } 1 .. $number);
     $res = $browser->login('/one_more');
-    is($res->{body}, '/one_more', "$what: a login after them");
-    $browser->forget('NGX_OIDC_SESSION')->login('/page');    # each takes some of the cookies away
+    is($res->{body}, '/one_more', "$what: the next login");
+    $browser->forget('NGX_OIDC_SESSION')->login('/page');    # each login deletes some of the cookies
     cmp_ok(header_size($browser), '<', 6144, "$what: bytes of cookies");
     cmp_ok(login_cookies($browser), '<=', 25, "$what: number of cookies");
 }
 
-# The callbacks of logins that all begin before any of them is answered, by page.
+# The callbacks, by page, of logins that all begin before the first response.
 sub begin_at_once {
     my ($browser, @pages) = @_;
 
@@ -173,7 +146,7 @@ sub begin {
     return $browser->follow($browser->get($page))->{location};
 }
 
-# Ends logins in any order; names those that end at another page than their own.
+# Ends logins in any order; the pages of those that end at another page.
 sub wrong_ends {
     my ($browser, %callback) = @_;
 

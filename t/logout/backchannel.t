@@ -1,33 +1,24 @@
 #!/usr/bin/perl
 
-# Tests for backchannel_logout_uri (Back-Channel Logout 1.0): the provider posts a logout token, and the
-# sessions that it names end, in all workers and however they are kept. Each case of the second part
-# breaks one rule of a token that is right otherwise, and ends nothing.
+# Tests for backchannel_logout_uri (Back-Channel Logout 1.0): a logout token ends the sessions that it names, in all
+# workers and stores. Each refused token breaks one rule and ends nothing.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::JWT qw/ jwt_make /;
 use Test::OIDC::Keys;
+use Test::OIDC::Sessions qw/ logged_in /;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $issuer = 'http://127.0.0.1:' . port(8081);
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 my $event = 'http://schemas.openid.net/event/backchannel-logout';
 my $pem = Test::OIDC::Keys::public_pem('rsa');
 
-# Tokens that are taken: name, recipe.
+# Accepted tokens: name, recipe
 
 my @accepted = (
     ['by sid and sub', {}],
@@ -44,15 +35,15 @@ my @accepted = (
     ['expired within clock_skew', { claims => { exp => now(-30) } }],
     ['issued in the future within clock_skew', { claims => { iat => now(30) } }],
     ['issued almost an hour ago', { claims => { iat => now(-3500) } }],
-    ['an event that says something', { claims => { events => { $event => { reason => 'x' } } } }],
+    ['an event with a member', { claims => { events => { $event => { reason => 'x' } } } }],
     ['another event beside it', { claims => { events => { $event => {}, 'https://example.com/e' => {} } } }],
-    ['claims that nobody knows', { claims => { trace => [1], sub_id => { format => 'opaque' } } }],
+    ['unknown claims', { claims => { trace => [1], sub_id => { format => 'opaque' } } }],
     ['a jti of 255 characters', { claims => { jti => 'x' x 255 } }],
 );
 
 sub unlisted { return qq{is signed with "$_[0]", which id_token_alg does not list} }
 
-# name of the case, recipe, word behind logout_token_, sentence behind "logout token "
+# Refused tokens: name, recipe, error code after logout_token_, log sentence after "logout token "
 
 my $bad_signature = 'has a bad signature';
 my $no_event = 'has no back-channel logout event';
@@ -82,8 +73,8 @@ my @refused = (
     ['a bit of the signature turned', { signature => 'flip' }, signature => $bad_signature],
     ['no signature', { signature => 'empty' }, signature => $bad_signature],
     ['a signature of zeros', { signature => 'zeros' }, signature => $bad_signature],
-    ['the key of somebody else', { key => 'rsa-2', header => { kid => 'rsa' } }, signature => $bad_signature],
-    ['a key of its own', { key => 'rsa-2', header => { kid => 'rsa', jwk => Test::OIDC::Keys::public_jwk('rsa-2') } },
+    ['another key', { key => 'rsa-2', header => { kid => 'rsa' } }, signature => $bad_signature],
+    ['a key in the header', { key => 'rsa-2', header => { kid => 'rsa', jwk => Test::OIDC::Keys::public_jwk('rsa-2') } },
         signature => $bad_signature],
 
     ['no JWT', { token => 'x' }, malformed => 'is not a JWS of three parts'],
@@ -140,8 +131,7 @@ my @refused = (
         subject => $odd_name],
 );
 
-# What is posted in place of a form with one logout_token, in which %%token%% is a good one: name, method,
-# content, headers, sentence.
+# Malformed requests, in which %%token%% is a valid token: name, method, content, headers, log sentence
 
 my $none = 'client sent no logout_token';
 my %form = ('Content-Type' => 'application/x-www-form-urlencoded');
@@ -189,7 +179,7 @@ EOF
     oidc_provider('sealed', 'backchannel_logout_uri /back/sealed; client_key client.key; '
         . 'client_auth client_secret_basic; id_token_encrypted_alg RSA-OAEP'),
     oidc_provider('plain', 'backchannel_logout_uri /back/plain', %plain),
-    oidc_provider('cold', 'backchannel_logout_uri /back/cold; read_timeout 300ms', %cold),
+    oidc_provider('cold', 'backchannel_logout_uri /back/cold; ' . SHORT_TIMEOUTS, %cold),
     oidc_provider('gone', 'backchannel_logout_uri /back/gone', issuer => 'http://127.0.0.1:8084'),
     oidc_provider('one', 'backchannel_logout_uri /back/both'),
     oidc_provider('other', 'backchannel_logout_uri /back/both', %plain),
@@ -198,13 +188,13 @@ EOF
         location = /back/stored { auth_oidc stored; }
 EOF
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
 my $workers = Test::OIDC::Workers->start($t, $conf);
 log_mark($t);
 
-# A token ends what it names, and nothing else.
+# A token ends the sessions that it names, and no others.
 
 my $browser = user('back');
 for my $case (@accepted) {
@@ -213,84 +203,87 @@ for my $case (@accepted) {
     is($browser->get(page_of('back'))->{status}, 302, "$name: the session has ended");
 
     $op->clear;
-    $browser->forget('back_login_rounds');    # so many in a row would be a loop
-    is($browser->login(page_of('back'))->{status}, 200, "$name: a login at once");
+    $browser->forget('back_login_rounds');    # repeated logins would be a loop
+    is($browser->login(page_of('back'))->{status}, 200, "$name: a new login succeeds");
 }
-is(scalar(error_log_lines($t, qr/oidc:/)), 0, 'nothing to complain of');
+is(scalar(error_log_lines($t, qr/oidc:/)), 0, 'accepted tokens: nothing is logged');
 
 my ($first, $second, $third) = map { user('back') } 1 .. 3;
 my $copy = $third->clone;
 my $answer = send_token(logout_token());
-is_deeply($answer->{set_cookie}, [], 'sid and sub: no cookie');
-is(in_every_worker($copy, 'back'), '302 302', 'sid and sub: that session has ended, in every worker');
-is(in_every_worker($first, 'back'), '200 200', 'sid and sub: the others live on, of the same user');
+is_deeply($answer->{set_cookie}, [], 'sid and sub: no cookie is set');
+is(in_every_worker($copy, 'back'), '302 302', 'sid and sub: the session has ended in every worker');
+is(in_every_worker($first, 'back'), '200 200', 'sid and sub: other sessions of the user continue');
 
 user('back');
 send_token(logout_token(claims => { sub => undef }));
-is(in_every_worker($second, 'back'), '200 200', 'sid alone: the others live on');
+is(in_every_worker($second, 'back'), '200 200', 'sid alone: other sessions continue');
 
 send_token(logout_token(claims => { sub => 'mallory', sid => undef }));
-is(in_every_worker($second, 'back'), '200 200', 'sub of another user: they live on');
+is(in_every_worker($second, 'back'), '200 200', 'sub of another user: all sessions continue');
 
 $op->set(user => { sub => 'bob' });
 my $bob = user('back');
 $op->set(user => { sub => 'alice' });
 is(summary(send_token(logout_token(claims => { sub => 'alice', sid => undef }))), '200 no-store', 'sub alone: 200');
 is(in_every_worker($first, 'back'), '302 302', 'sub alone: a session has ended');
-is(in_every_worker($second, 'back'), '302 302', 'sub alone: another has ended');
-is(in_every_worker($bob, 'back'), '200 200', 'sub alone: another user has not');
+is(in_every_worker($second, 'back'), '302 302', q{sub alone: the user's other session has ended});
+is(in_every_worker($bob, 'back'), '200 200', 'sub alone: a session of another user continues');
 $first->login(page_of('back'));
-is(in_every_worker($first, 'back'), '200 200', 'sub alone: a login after that is good, in every worker');
+is(in_every_worker($first, 'back'), '200 200', 'sub alone: a later login is valid in every worker');
 
 is(summary(send_token(logout_token(claims => { sid => 'unknown', sub => undef }))), '200 no-store',
-    'a sid that nobody has: 200');
+    'an unknown sid: 200');
 send_token(logout_token(claims => { sid => 'unknown', sub => 'bob' }));
-is(in_every_worker($bob, 'back'), '200 200', 'sub with the sid of no session: one with a sid lives on');
+is(in_every_worker($bob, 'back'), '200 200', 'sub with an unknown sid: a session with a sid continues');
 send_token(logout_token(claims => { sid => 'bob', sub => undef }));
 send_token(logout_token(claims => { sid => undef, sub => $op->last_login->{sid} }));
-is(in_every_worker($bob, 'back'), '200 200', 'a sub as a sid, a sid as a sub: end nothing');
+is(in_every_worker($bob, 'back'), '200 200', 'sub as sid, sid as sub: the session continues');
 
-# Sessions without a sid, and in a store.
+# Sessions without a sid, and sessions in a store
 
 my @alices = map { user('plain') } 1, 2;
 $plain->set(user => { sub => 'bob' });
 my $other = user('plain');
 is(send_token($plain->logout_token(claims => { sid => 'x', sub => 'alice' }), 'plain')->{status}, 200,
-    'sessions without a sid: a token with one');
+    'sessions without a sid: a token with a sid is accepted');
 is(join(' ', map { in_every_worker($_, 'plain') } @alices, $other), '302 302 302 302 200 200',
-    'sessions without a sid: all of the user have ended');
+    'sessions without a sid: all sessions of the user have ended');
 
 my ($kept, $ended) = (user('stored'), user('stored'));
 send_token(logout_token(), 'stored');
-is(in_every_worker($ended, 'stored'), '302 302', 'a stored session: has ended');
-is(in_every_worker($kept, 'stored'), '200 200', 'a stored session: another lives on');
+is(in_every_worker($ended, 'stored'), '302 302', 'a stored session has ended');
+is(in_every_worker($kept, 'stored'), '200 200', 'another stored session continues');
 $workers->reload;
-is(in_every_worker($ended, 'stored'), '302 302', 'after a reload: it has ended');
-is(in_every_worker($copy, 'back'), '302 302', 'after a reload: so has that in a cookie');
+is(in_every_worker($ended, 'stored'), '302 302', 'after a reload: the stored session has ended');
+is(in_every_worker($copy, 'back'), '302 302', 'after a reload: the session in a cookie has ended');
 is(in_every_worker($kept, 'stored') . ' ' . in_every_worker($bob, 'back'), '200 200 200 200',
-    'after a reload: the others live on');
+    'after a reload: other sessions continue');
 
-# Keys that are not known. The key set is asked for again once for each such token, and four times at once.
+# Unknown keys: each token causes one request for the key set; at most four in a burst.
 
 $browser = user('back');
 $op->clear;
 log_mark($t);
+my $began = time;
 $answer = send_token(logout_token_of($browser, key => 'rsa-2'));
 is(summary($answer), '400 logout_token_key no-store', 'an unknown key');
-is($op->count('/jwks'), 1, 'an unknown key: is asked for, once');
-ok(log_has($t, complaint('logout token names an unknown key "rsa-2"')), 'an unknown key, logged');
-is($browser->get(page_of('back'))->{status}, 200, 'an unknown key: ends nothing');
+is($op->count('/jwks'), 1, 'an unknown key: the key set is requested once');
+ok(log_has($t, complaint('logout token names an unknown key "rsa-2"')), 'an unknown key: logged');
+is($browser->get(page_of('back'))->{status}, 200, 'an unknown key: the session continues');
 
 $op->set(jwks => [qw/ rsa rsa-2 ec-256 /]);
-is(summary(send_token(logout_token_of($browser, key => 'rsa-2'))), '200 no-store', 'a new key: is fetched');
-is($op->count('/jwks'), 2, 'a new key: once');
+is(summary(send_token(logout_token_of($browser, key => 'rsa-2'))), '200 no-store',
+    'a new key: the token is accepted');
+is($op->count('/jwks'), 2, 'a new key: the key set is requested once');
 is($browser->get(page_of('back'))->{status}, 302, 'a new key: the session has ended');
 
 $op->clear->set(jwks => [qw/ rsa ec-256 ed25519 /]);
 send_token(logout_token_of($browser, key => 'rsa-1024', header => { kid => "unknown-$_" })) for 1 .. 6;
-cmp_ok($op->count('/jwks'), '<=', 2, 'many unknown keys: the provider is not asked each time');
+cmp_ok($op->count('/jwks'), '<=', 2 + (time - $began) / 15,
+    'many unknown keys: the key set is not requested each time');
 
-# What is no good logout token ends nothing.
+# Invalid logout tokens end nothing.
 
 $browser = user('back');
 for my $case (@refused) {
@@ -299,15 +292,15 @@ for my $case (@refused) {
     my $token = logout_token_of($browser, %$recipe);
     log_mark($t);
     is(summary(send_token($token)) . ' ' . $browser->get(page_of('back'))->{status},
-        "400 logout_token_$word no-store 200", "$name: refused, ends nothing");
+        "400 logout_token_$word no-store 200", "$name: refused, the session continues");
     ok(log_has($t, complaint(qr/logout token $sentence/)), "$name: logged");
 }
 
 my $id_token = $browser->{login}{issued}{id_token};
-is(summary(send_token($id_token)), '400 logout_token_events no-store', 'an ID token is no logout token');
+is(summary(send_token($id_token)), '400 logout_token_events no-store', 'an ID token is refused');
 is(summary(send_token($browser->{login}{issued}{access_token})), '400 logout_token_malformed no-store',
-    'nor is an access token');
-is($browser->get(page_of('back'))->{status}, 200, 'they end nothing');
+    'an access token is refused');
+is($browser->get(page_of('back'))->{status}, 200, 'an ID token and an access token end nothing');
 
 for my $case (@malformed) {
     my ($name, $method, $content, $headers, $sentence) = @$case;
@@ -318,66 +311,67 @@ for my $case (@malformed) {
     my $res = browser()->request($method, $uri, content => $content, headers => $headers);
     is(summary($res) =~ s/^400 (?=no-store)/400 logout_malformed /r . ' '
         . $browser->get(page_of('back'))->{status}, '400 logout_malformed no-store 200',
-        "$name: refused, ends nothing");
+        "$name: refused, the session continues");
     ok(log_has($t, complaint($sentence)), "$name: logged");
 }
 
 is(summary(browser()->post('/back?logout_token=' . logout_token_of($browser), {})), '400 logout_malformed no-store',
-    'a token in the query of a POST is none');
+    'a token in the query of a POST is ignored');
 is(summary(browser()->post('/back', 'logout_token=' . logout_token_of($browser),
     headers => { 'Content-Type' => "$form{'Content-Type'}; charset=utf-8" })), '200 no-store',
-    'a charset behind the type of the form');
-is($browser->get(page_of('back'))->{status}, 302, 'a charset behind the type of the form: the session has ended');
+    'a charset in the content type of the form is accepted');
+is($browser->get(page_of('back'))->{status}, 302, 'a charset in the content type of the form: the session has ended');
 
-# A token serves once, in all workers, also of many at once.
+# A token is accepted once, by all workers together, even if it arrives many times at once.
 
 $browser = user('back');
 my $token = logout_token_of($browser);
-is(send_token($token)->{status}, 200, 'a token');
+is(send_token($token)->{status}, 200, 'a token is accepted');
 $browser->login(page_of('back'));
 log_mark($t);
 is($workers->each(sub { summary(send_token($token)) }), join(' ', ('400 logout_token_used no-store') x 2),
-    'a token that comes again, to every worker');
-ok(log_has($t, complaint('logout token was used before')), 'a token that comes again, logged');
+    'a used token is refused by every worker');
+ok(log_has($t, complaint('logout token was used before')), 'a used token: logged');
 my $jti = jwt_decode($token)->{claims}{jti};
 is(send_token(logout_token_of($browser, claims => { sub => undef, jti => $jti }))->{status}, 400,
-    'another token of the same jti');
-is($browser->get(page_of('back'))->{status}, 200, 'a token that comes again: ends no later session');
+    'another token with the same jti is refused');
+is($browser->get(page_of('back'))->{status}, 200, 'a used token: a later session continues');
 $workers->reload;
-is(summary(send_token($token)), '400 logout_token_used no-store', 'a token that comes again after a reload');
+is(summary(send_token($token)), '400 logout_token_used no-store', 'a used token is refused after a reload');
 
 $token = logout_token_of($browser);
 my @requests = map { browser() } 1 .. 6;
 my @posts = map { $_->start('/back', method => 'POST', content => { logout_token => $token }) } @requests;
 my @statuses = sort map { $requests[$_]->finish($posts[$_])->{status} } 0 .. $#posts;
-is("@statuses", '200 400 400 400 400 400', 'a token that comes six times at once serves once');
+is("@statuses", '200 400 400 400 400 400', 'a token that arrives six times at once is accepted once');
 
-# Algorithms and encryption are those that are configured.
+# Algorithms and encryption follow the configuration.
 
 $browser = user('strict');
 is(summary(send_token(logout_token_of($browser, alg => 'ES256'), 'strict')), '400 logout_token_alg no-store',
-    'id_token_alg: a token of another algorithm');
-is(summary(send_token(logout_token_of($browser), 'strict')), '200 no-store', 'id_token_alg: a token of that');
+    'id_token_alg: a token with another algorithm is refused');
+is(summary(send_token(logout_token_of($browser), 'strict')), '200 no-store',
+    'id_token_alg: a token with a listed algorithm is accepted');
 
 $browser = user('hs');
 is(summary(send_token(logout_token_of($browser, alg => 'HS256', secret => $pem, header => { kid => 'rsa' }), 'hs')),
-    '400 logout_token_signature no-store', 'HS256: with the public key');
-is($browser->get(page_of('hs'))->{status}, 200, 'HS256: with the public key, ends nothing');
+    '400 logout_token_signature no-store', 'HS256 with the public key as secret is refused');
+is($browser->get(page_of('hs'))->{status}, 200, 'HS256 with the public key as secret: the session continues');
 is(summary(send_token(logout_token_of($browser, alg => 'HS256', secret => $secret), 'hs')), '200 no-store',
-    'HS256: with the secret');
+    'HS256 with the client secret is accepted');
 
 my %to_us = (encrypt => { key => 'rsa-2' });
 $op->set(%to_us);
 $browser = user('sealed');
-is(summary(send_token(logout_token_of($browser), 'sealed')), '200 no-store', 'an encrypted token');
+is(summary(send_token(logout_token_of($browser), 'sealed')), '200 no-store', 'an encrypted token is accepted');
 is($browser->get(page_of('sealed'))->{status}, 302, 'an encrypted token: the session has ended');
 $browser->login(page_of('sealed'));
 my @sealed = (
-    ['one that was changed', { encrypt => { key => 'rsa-2', parts => { tag => 'flip' } } }, 'cannot be decrypted'],
-    ['one for another key', { encrypt => { key => 'rsa' } }, 'cannot be decrypted'],
+    ['modified', { encrypt => { key => 'rsa-2', parts => { tag => 'flip' } } }, 'cannot be decrypted'],
+    ['for another key', { encrypt => { key => 'rsa' } }, 'cannot be decrypted'],
     ['garbage', { encrypt => { key => 'rsa-2', token => 'a.b.c.d.e' } }, qr/.+/],
-    ['one of something else', { encrypt => { key => 'rsa-2', plain => 'x' } }, undef],
-    ['a plain one', { encrypt => undef }, 'is not encrypted, although id_token_encrypted_alg requires it'],
+    ['not a JWT inside', { encrypt => { key => 'rsa-2', plain => 'x' } }, undef],
+    ['not encrypted', { encrypt => undef }, 'is not encrypted, although id_token_encrypted_alg requires it'],
 );
 for my $case (@sealed) {
     my ($name, $knobs, $sentence) = @$case;
@@ -390,36 +384,37 @@ for my $case (@sealed) {
         "encryption, $name: refused");
     ok(log_has($t, complaint(qr/logout token $sentence/, 'sealed')), "encryption, $name: logged");
 }
-is($browser->get(page_of('sealed'))->{status}, 200, 'encryption: what is refused ends nothing');
+is($browser->get(page_of('sealed'))->{status}, 200, 'encryption: the session continues after refused tokens');
 $op->reset->set(encrypt => undef);
 
-# No logout token passes for an ID token.
+# A logout token is not accepted as an ID token.
 
 for my $recipe ({ header => { typ => 'logout+jwt' } }, { claims => { events => { $event => {} } } }) {
     my $name = join '', keys %$recipe;
     $op->set(id_token => $recipe);
-    is(outcome(login(page_of('back'))), '403 id_token_malformed', "a logout token as ID token, by its $name");
+    is(outcome(login(page_of('back'))), '403 id_token_malformed',
+        "a logout token as ID token is refused by its $name");
 }
 $op->set(id_token => { token => logout_token() });
-is(outcome(login(page_of('back'))) =~ s/ .*//r, 403, 'a logout token as ID token');
+is(outcome(login(page_of('back'))) =~ s/ .*//r, 403, 'a logout token as ID token is refused');
 $op->reset;
 
-# Two providers at one address.
+# Two providers with the same backchannel_logout_uri
 
 my ($one, $twin) = (user('one'), user('other'));
-is(send_token($plain->logout_token, 'both')->{status}, 200, 'one address: a token of the second provider');
+is(send_token($plain->logout_token, 'both')->{status}, 200, 'one URI: a token of the second provider is accepted');
 is($one->get(page_of('one'))->{status} . ' ' . $twin->get(page_of('other'))->{status}, '200 302',
-    'one address: its session has ended');
-is(send_token(logout_token_of($one), 'both')->{status}, 200, 'one address: a token of the first provider');
-is($one->get(page_of('one'))->{status}, 302, 'one address: its session has ended, too');
+    'one URI: the session of the second provider has ended');
+is(send_token(logout_token_of($one), 'both')->{status}, 200, 'one URI: a token of the first provider is accepted');
+is($one->get(page_of('one'))->{status}, 302, 'one URI: the session of the first provider has ended');
 
-# Without the provider's keys nothing can be said of a token, which is good as soon as they are there.
+# Without the provider's keys a token cannot be verified; it is accepted as soon as they are available.
 
 $token = $cold->logout_token;
 for my $case (
     [{ '/.well-known/openid-configuration' => { status => 503 } },
         '502 upstream_status', 'provider returned status 503'],
-    [{ '/jwks' => { delay => 3 } }, '504 upstream_timeout', qr/provider did not respond in time at "\S+\/jwks"/],
+    [{ '/jwks' => { hold => 1 } }, '504 upstream_timeout', qr/provider did not respond in time at "\S+\/jwks"/],
 ) {
     my ($respond, $outcome, $sentence) = @$case;
     my ($what) = keys %$respond;
@@ -431,14 +426,14 @@ for my $case (
     ok(log_has($t, complaint($sentence, 'cold')), "$what fails: logged");
 }
 $cold->reset;
-is(summary(send_token($token, 'cold')), '200 no-store', 'the same token is good once the keys are there');
+is(summary(send_token($token, 'cold')), '200 no-store', 'the same token is accepted when the keys are available');
 
 $gone->stop;
 log_mark($t);
 is(summary(send_token($gone->logout_token, 'gone')), '502 upstream_unreachable no-store', 'provider down: 502');
 ok(log_has($t, complaint(qr/provider could not be reached at "\S+"/, 'gone')), 'provider down: logged');
 
-# More logouts than the zone has room for: those that were are not forgotten for it.
+# More logouts than fit in the zone: earlier ones are not evicted.
 
 $browser = user('hs');
 $copy = $browser->clone;
@@ -448,31 +443,30 @@ my ($logouts, %count) = (0, 503 => 0);
 until ($count{503} || $logouts == 4000) {
     post_all(\%count, map { hs_token('sid-' . $logouts++) } 1 .. 200);
 }
-cmp_ok($count{200}, '>', 500, 'more logouts than there is room for: many');
-is($count{200} + $count{503}, $logouts, 'more logouts than there is room for: then 503');
+cmp_ok($count{200}, '>', 500, 'zone full: many logouts fit');
+is($count{200} + $count{503}, $logouts, 'zone full: then 503');
 ok(log_has($t, complaint('oidc_state_zone has no room for another revocation', 'hs')),
-    'more logouts than there is room for: logged');
-is(summary(send_token(hs_token('one more'), 'hs')), '503 store_full no-store', 'one more: 503');
-is(in_every_worker($copy, 'hs'), '302 302', 'more logouts than there is room for: none is forgotten');
-is(in_every_worker($kept, 'hs'), '200 200', 'more logouts than there is room for: a session lives on');
-is(login(page_of('hs'))->{status}, 200, 'more logouts than there is room for: a login');
+    'zone full: logged');
+is(summary(send_token(hs_token('one more'), 'hs')), '503 store_full no-store', 'zone full: one more logout is 503');
+is(in_every_worker($copy, 'hs'), '302 302', 'zone full: no logout is evicted');
+is(in_every_worker($kept, 'hs'), '200 200', 'zone full: another session continues');
+is(login(page_of('hs'))->{status}, 200, 'zone full: a login succeeds');
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser that is logged in.
+# A browser that is logged in
 sub user {
     my ($provider) = @_;
 
     $op->clear;
-    my $res = login(page_of($provider));
-    die "no login: $res->{status} $res->{body}" if $res->{status} != 200;
-    $res->{browser}{login} = $op->last_login;
-    return $res->{browser};
+    my $browser = logged_in($provider);
+    $browser->{login} = $op->last_login;
+    return $browser;
 }
 
 sub logout_token { return $op->logout_token(@_) }
 
-# For the session of that browser, whoever has logged in since.
+# A logout token for the session of that browser, even if another login followed
 sub logout_token_of {
     my ($browser, %recipe) = @_;
 
@@ -506,7 +500,7 @@ sub in_every_worker {
     return $workers->each(sub { $browser->get(page_of($provider))->{status} });
 }
 
-# Made here, for there are many.
+# A logout token with HS256, which is fast to sign
 sub hs_token {
     my ($sid) = @_;
 
@@ -517,7 +511,7 @@ sub hs_token {
     }, alg => 'HS256', secret => $secret);
 }
 
-# In one connection; counts the answers of each status.
+# Posts the tokens over one connection and counts the responses of each status.
 sub post_all {
     my ($count, @tokens) = @_;
 

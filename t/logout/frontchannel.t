@@ -1,45 +1,37 @@
 #!/usr/bin/perl
 
-# Tests for frontchannel_logout_uri (Front-Channel Logout 1.0): a page of the provider's shows it in a
-# frame, with iss and sid, or by the cookie alone. It ends the sessions that are meant and no others, is
-# the same whatever was there, and nobody can make the others' logouts forgotten by it.
+# Tests for frontchannel_logout_uri (Front-Channel Logout 1.0), requested in a frame with iss and sid, or with the
+# cookie alone: it ends the named sessions only, its response does not tell whether there was one, and a flood evicts
+# no other logout.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Sessions qw/ logged_in /;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $issuer = 'http://127.0.0.1:' . port(8081);
 my $frame = { 'Sec-Fetch-Dest' => 'iframe' };
 
-# What names no session: name, parameters, in which %%sid%% is that of the browser's session.
+# Parameters that name no session; %%sid%% is the sid of the browser's session.
 
-my @strangers = (
+my @unknown = (
     ['another issuer', { iss => 'https://evil.example.com', sid => '%%sid%%' }],
-    ['an issuer with a slash more', { iss => "$issuer/", sid => '%%sid%%' }],
+    ['an issuer with a slash added', { iss => "$issuer/", sid => '%%sid%%' }],
     ['an issuer in another case', { iss => uc $issuer, sid => '%%sid%%' }],
     ['an empty issuer', { iss => '', sid => '%%sid%%' }],
     ['an unknown sid', { iss => $issuer, sid => 'x' x 32 }],
-    ['a sid cut short', { iss => $issuer, sid => 'cut %%sid%%' }],
-    ['a sid with more', { iss => $issuer, sid => '%%sid%%x' }],
+    ['a shortened sid', { iss => $issuer, sid => 'cut %%sid%%' }],
+    ['a lengthened sid', { iss => $issuer, sid => '%%sid%%x' }],
     ['an empty sid', { iss => $issuer, sid => '' }],
     ['a sid of 1 KB', { iss => $issuer, sid => 'x' x 1024 }],
     ['a sub as a sid', { iss => $issuer, sid => 'alice' }],
     ['a sid that is a key of Redis', { iss => $issuer, sid => '*' }],
 );
 
-# Requests that are refused: name, query, the sentence.
+# Requests that are refused: name, query, log sentence
 
 my $one = 'client sent only one of iss and sid';
 my $not_encoded = 'client sent a parameter that is not form-urlencoded';
@@ -58,11 +50,11 @@ my @refused = (
 
 my @methods = qw/ HEAD POST PUT DELETE OPTIONS /;
 
-# Where a browser says it will put the answer, if not into a frame.
+# Sec-Fetch-Dest of requests that are not frames
 my @no_frames = qw/ document empty image script style object embed /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(2 * @strangers + 2 * @refused + 2 * @methods + 2 * @no_frames + 43);
+    ->plan(2 * @unknown + 2 * @refused + 2 * @methods + 2 * @no_frames + 43);
 
 my $op = provider($t, 8081, sid => 1);
 my $second = provider($t, 8082, sid => 1);
@@ -97,58 +89,58 @@ my $copy = $browser->clone;
 
 my $answer = in_frame($browser, { iss => $issuer, sid => $sid });
 is($answer->{status}, 200, 'iss and sid: 200');
-is($answer->{headers}{'cache-control'}, 'no-store', 'iss and sid: is not stored');
-is_deeply([ grep { /frame|security/ } keys %{ $answer->{headers} } ], [], 'iss and sid: can be framed');
-is($answer->{headers}{'content-type'}, 'text/html', 'iss and sid: a page');
+is($answer->{headers}{'cache-control'}, 'no-store', 'iss and sid: the response is not stored');
+is_deeply([ grep { /frame|security/ } keys %{ $answer->{headers} } ], [], 'iss and sid: the response can be framed');
+is($answer->{headers}{'content-type'}, 'text/html', 'iss and sid: the response is HTML');
 is_deeply([ grep { !/_login_/ } @{ $answer->{set_cookie} } ],
     ['front=; Path=/; Max-Age=0; HttpOnly; SameSite=None; Secure'], 'iss and sid: the cookie is deleted');
 is($browser->get(page_of('front'))->{status}, 302, 'iss and sid: the session has ended');
-is(in_every_worker($copy, 'front'), '302 302', 'iss and sid: a copied cookie is worthless, in every worker');
-is(in_every_worker($other, 'front'), '200 200', 'iss and sid: another session of the same user lives on');
-is($browser->login(page_of('front'))->{status}, 200, 'iss and sid: a login after that');
-is(scalar(error_log_lines($t, qr/oidc:/)), 0, 'iss and sid: nothing to complain of');
+is(in_every_worker($copy, 'front'), '302 302', 'iss and sid: every worker refuses a copied cookie');
+is(in_every_worker($other, 'front'), '200 200', 'iss and sid: another session of the same user continues');
+is($browser->login(page_of('front'))->{status}, 200, 'iss and sid: a later login succeeds');
+is(scalar(error_log_lines($t, qr/oidc:/)), 0, 'iss and sid: nothing is logged');
 
-# without it, as browsers block cookies in frames of other sites
+# Without the cookie, as browsers block cookies in frames of other sites
 
 for my $provider (qw/ lax stored /) {
-    my ($visitor, $its_sid) = user($provider);
+    my ($user, $its_sid) = user($provider);
     my ($another) = user($provider);
     my $res = in_frame(browser(), { iss => $issuer, sid => $its_sid }, $provider);
     is("$res->{status} @{ $res->{set_cookie} }", '200 ', "$provider, no cookie: 200");
-    is(in_every_worker($visitor, $provider), '302 302', "$provider, no cookie: the session has ended");
-    is($another->get(page_of($provider))->{status}, 200, "$provider, no cookie: another session lives on");
-    is($visitor->login(page_of($provider))->{status}, 200, "$provider, no cookie: a login after that");
+    is(in_every_worker($user, $provider), '302 302', "$provider, no cookie: the session has ended");
+    is($another->get(page_of($provider))->{status}, 200, "$provider, no cookie: another session continues");
+    is($user->login(page_of($provider))->{status}, 200, "$provider, no cookie: a later login succeeds");
 }
 
 ($browser, $sid) = user('lax');
 $copy = $browser->clone;
 in_frame($browser, { iss => $issuer, sid => $sid, state => 'x', sub => 'y' }, 'lax');
-is($browser->get(page_of('lax'))->{status}, 302, 'other parameters are ignored');
+is($browser->get(page_of('lax'))->{status}, 302, 'unknown parameters are ignored');
 
 $op->set(sid => 'shared');
 my @shared = map { (user('front'))[0] } 1 .. 3;
 $op->set(sid => 1);
 in_frame(browser(), { iss => $issuer, sid => 'shared' });
-is(join(' ', map { $_->get(page_of('front'))->{status} } @shared), '302 302 302', 'all sessions of one sid end');
+is(join(' ', map { $_->get(page_of('front'))->{status} } @shared), '302 302 302', 'all sessions with one sid end');
 
-# Another session's sid, whatever cookie comes along.
+# The sid of another session, sent with a cookie
 
 ($browser, $sid) = user('front');
 my ($victim, $others_sid) = user('front');
 $answer = in_frame($browser, { iss => $issuer, sid => $others_sid });
-is($victim->get(page_of('front'))->{status}, 302, 'the sid of another session: that one ends');
-is_deeply($answer->{set_cookie}, [], 'the sid of another session: the cookie stays');
-is($browser->get(page_of('front'))->{status}, 200, 'the sid of another session: this one lives on');
+is($victim->get(page_of('front'))->{status}, 302, 'the sid of another session: that session ends');
+is_deeply($answer->{set_cookie}, [], 'the sid of another session: the cookie is kept');
+is($browser->get(page_of('front'))->{status}, 200, q{the sid of another session: the browser's session continues});
 
-# What names no session ends none, and the answer does not tell.
+# Parameters that name no session end none, and the response does not tell.
 
 my $usual = page_summary(in_frame(browser(), { iss => $issuer, sid => (user('front'))[1] }));
-for my $case (@strangers) {
+for my $case (@unknown) {
     my ($name, $params) = @$case;
     my %params = map { $_ => $params->{$_} =~ s/%%sid%%/$sid/r =~ s/^cut (.*)./$1/r } keys %$params;
     my $res = in_frame($browser, \%params);
-    is($browser->get(page_of('front'))->{status}, 200, "$name: ends nothing");
-    is(page_summary($res), $usual, "$name: the same answer");
+    is($browser->get(page_of('front'))->{status}, 200, "$name: the session continues");
+    is(page_summary($res), $usual, "$name: the response is the same");
 }
 
 for my $case (@refused) {
@@ -156,7 +148,7 @@ for my $case (@refused) {
     log_mark($t);
     my $res = $browser->get('/frontchannel?' . $query =~ s/%%sid%%/$sid/gr, headers => $frame);
     is(join(' ', outcome($res), $res->{headers}{'cache-control'}, $browser->get(page_of('front'))->{status}),
-        '400 logout_malformed no-store 200', "$name: refused, ends nothing");
+        '400 logout_malformed no-store 200', "$name: refused, the session continues");
     ok(log_has($t, complaint($sentence)), "$name: logged");
 }
 
@@ -165,50 +157,50 @@ for my $method (@methods) {
     my $query = form({ iss => $issuer, sid => $sid });
     my $res = $browser->request($method, "/frontchannel?$query", headers => $frame);
     is("$res->{status} " . $browser->get(page_of('front'))->{status}, '400 200',
-        "method $method: refused, ends nothing");
+        "method $method: refused, the session continues");
     ok(log_has($t, complaint(qq{client sent unsupported method "$method"})), "method $method: logged");
 }
 
-# By the cookie alone, in a frame alone.
+# The cookie alone ends a session only in a frame.
 
 for my $destination (@no_frames) {
-    my ($visitor) = user('front');
-    my $res = $visitor->get('/frontchannel', from => "$issuer/", headers => { 'Sec-Fetch-Dest' => $destination });
-    is(page_summary($res), $usual, "the cookie alone, as $destination: the same answer");
-    is($visitor->get(page_of('front'))->{status}, 200, "the cookie alone, as $destination: ends nothing");
+    my ($user) = user('front');
+    my $res = $user->get('/frontchannel', from => "$issuer/", headers => { 'Sec-Fetch-Dest' => $destination });
+    is(page_summary($res), $usual, "the cookie alone, as $destination: the response is the same");
+    is($user->get(page_of('front'))->{status}, 200, "the cookie alone, as $destination: the session continues");
 }
 $answer = $browser->get('/frontchannel', from => "$issuer/", headers => { 'Sec-Fetch-Dest' => undef });
 is($answer->{status}, 200, 'the cookie alone, an old browser: 200');
-is($browser->get(page_of('front'))->{status}, 200, 'the cookie alone, an old browser: ends nothing');
+is($browser->get(page_of('front'))->{status}, 200, 'the cookie alone, an old browser: the session continues');
 
 $copy = $browser->clone;
 $answer = in_frame($browser, {});
 is($answer->{status}, 200, 'the cookie alone, in a frame: 200');
 is_deeply([ grep { /frame|security/ } keys %{ $answer->{headers} } ], [],
-    'the cookie alone, in a frame: can be framed');
-is($browser->cookie('front'), undef, 'the cookie alone, in a frame: it is deleted');
+    'the cookie alone, in a frame: the response can be framed');
+is($browser->cookie('front'), undef, 'the cookie alone, in a frame: the cookie is deleted');
 is(in_every_worker($copy, 'front'), '302 302', 'the cookie alone, in a frame: the session has ended');
-is($other->get(page_of('front'))->{status}, 200, 'the cookie alone, in a frame: another one lives on');
+is($other->get(page_of('front'))->{status}, 200, 'the cookie alone, in a frame: another session continues');
 
-is(page_summary(in_frame(browser(), {})), $usual, 'neither parameters nor a cookie: the same answer');
+is(page_summary(in_frame(browser(), {})), $usual, 'neither parameters nor a cookie: the response is the same');
 
 ($browser) = user('without');
 in_frame($browser, { iss => $without->issuer, sid => '' }, 'without');
-is($browser->get(page_of('without'))->{status}, 200, 'a session without a sid: an empty one does not end it');
+is($browser->get(page_of('without'))->{status}, 200, 'a session without a sid: an empty sid does not end it');
 
-# Two providers at one address: by iss.
+# Two providers with the same frontchannel_logout_uri, distinguished by iss
 
 my ($ones, $ones_sid) = user('one');
 my ($twos) = user('other');
 my $twos_sid = $second->last_login->{sid};
 in_frame(browser(), { iss => $second->issuer, sid => $ones_sid }, 'both');
-is($ones->get(page_of('one'))->{status}, 200, 'one address, a sid of the other provider: ends nothing');
+is($ones->get(page_of('one'))->{status}, 200, 'one URI, a sid of the other provider: the session continues');
 in_frame(browser(), { iss => $second->issuer, sid => $twos_sid }, 'both');
-is($twos->get(page_of('other'))->{status}, 302, 'one address, the second provider: its session has ended');
+is($twos->get(page_of('other'))->{status}, 302, 'one URI, the second provider: its session has ended');
 in_frame(browser(), { iss => $issuer, sid => $ones_sid }, 'both');
-is($ones->get(page_of('one'))->{status}, 302, 'one address, the first provider: its session has ended');
+is($ones->get(page_of('one'))->{status}, 302, 'one URI, the first provider: its session has ended');
 
-# A flood of sids that nobody has: more than there is room for.
+# A flood of unknown sids: more than fit in the zone
 
 my ($logged_out) = user('front');
 my ($framed, $framed_sid) = user('front');
@@ -218,34 +210,35 @@ my @copies = map { $_->clone } $logged_out, $framed, $named, $too_late;
 
 $logged_out->get('/logout');
 in_frame($framed, {});
-flood([$named_sid, $too_late_sid]); # by anybody, and then by their own browsers
+flood([$named_sid, $too_late_sid]);    # from elsewhere, then by their own browsers
 in_frame($named, { iss => $issuer, sid => $named_sid });
 $too_late->get('/logout');
-is(flood([ map { "random-$_" } 1 .. 2000 ]), 2000, 'a flood of sids: each gets its answer');
+is(flood([ map { "random-$_" } 1 .. 2000 ]), 2000, 'a flood of sids: each gets a response');
 
-is(in_every_worker($copies[0], 'front'), '302 302', 'a flood: a logout is not forgotten');
-is(in_every_worker($copies[1], 'front'), '302 302', 'a flood: nor one by the cookie');
-is(in_every_worker($copies[2], 'front'), '302 302', 'a flood: nor one by the cookie and sid');
-is(in_every_worker($copies[3], 'front'), '302 302', 'a flood: nor a logout of a session that a sid had ended');
-is($other->get(page_of('front'))->{status}, 200, 'a flood: a session lives on');
-is((user('front'))[0]->get(page_of('front'))->{status}, 200, 'a flood: a login');
+is(in_every_worker($copies[0], 'front'), '302 302', 'a flood: a logout is not evicted');
+is(in_every_worker($copies[1], 'front'), '302 302', 'a flood: a front-channel logout by the cookie is not evicted');
+is(in_every_worker($copies[2], 'front'), '302 302',
+    'a flood: a front-channel logout by cookie and sid is not evicted');
+is(in_every_worker($copies[3], 'front'), '302 302',
+    'a flood: a logout of a session that a sid had ended is not evicted');
+is($other->get(page_of('front'))->{status}, 200, 'a flood: another session continues');
+is((user('front'))[0]->get(page_of('front'))->{status}, 200, 'a flood: a login succeeds');
 ($named, $named_sid) = user('front');
 flood([$named_sid]);
-is($named->get(page_of('front'))->{status}, 302, 'a flood: the next sid ends its session');
+is($named->get(page_of('front'))->{status}, 302, 'a flood: a later logout by sid ends its session');
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser that is logged in, and the sid of its session.
+# A browser that is logged in, and the sid of its session
 sub user {
     my ($provider) = @_;
 
     $op->clear;
-    my $res = login(page_of($provider));
-    die "no login: $res->{status} $res->{body}" if $res->{status} != 200;
-    return ($res->{browser}, $op->last_login->{sid});
+    my $browser = logged_in($provider);
+    return ($browser, $op->last_login->{sid});
 }
 
-# As a page of the provider's shows it.
+# Requests it like a frame in a page of the provider.
 sub in_frame {
     my ($browser, $params, $name) = @_;
 
@@ -259,7 +252,7 @@ sub form {
     return join '&', map { "$_=" . escape($params->{$_}) } sort keys %$params;
 }
 
-# In one connection, for there are many; how many of the answers are good.
+# Sends them over one connection. Returns how many responses are 200.
 sub flood {
     my ($sids) = @_;
 
@@ -272,7 +265,7 @@ sub flood {
     return scalar(() = "$res->{head}$res->{body}" =~ m{^HTTP/1\.1 200 }mg);
 }
 
-# All of an answer but its date.
+# A response without its date
 sub page_summary {
     my ($res) = @_;
 
@@ -286,7 +279,7 @@ sub complaint {
 }
 
 sub in_every_worker {
-    my ($visitor, $provider) = @_;
+    my ($user, $provider) = @_;
 
-    return $workers->each(sub { $visitor->get(page_of($provider))->{status} });
+    return $workers->each(sub { $user->get(page_of($provider))->{status} });
 }

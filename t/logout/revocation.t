@@ -1,28 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for how long a revocation holds, and from when on: a logout outlives every session that it can
-# mean, whichever oidc_provider of that issuer and client has received it, whatever the configuration
-# says later; and it ends a login that was under way when it came. Each fact is told of a session in a
-# cookie, in memory and in Redis. nginx, the provider and Redis run under a clock of their own.
+# Tests for how long a revocation is kept: it outlives every session that it can end, at any oidc_provider with that
+# issuer and client and after reloads; and it ends a login that is under way. Each fact is checked for every store.
+# nginx, the provider and Redis run under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-my @stores = qw/ cookie memory redis /;
+my @stores = session_stores();
 
 use constant HOUR => 3600;
 
@@ -35,10 +26,10 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $frame = { 'Sec-Fetch-Dest' => 'iframe' };
 
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 my $workers = Test::OIDC::Workers->start($t, configuration());
 
-# How the provider ends a session at a path of that name: what it says of it.
+# How the provider ends a session at an oidc_provider
 
 my %logout = (
     'back-channel by sub' => sub { logs_out($_[0], sid => undef) },
@@ -51,55 +42,59 @@ my %logout = (
     },
 );
 
-# Two oidc_provider of one issuer and client, whose sessions are of different length
+# Two oidc_provider with the same issuer and client, and different session timeouts
 
 for my $store (@stores) {
     for my $how (sort keys %logout) {
         my $user = user("long_$store");
-        is($logout{$how}->("short_$store")->{status}, 200, "$store, $how at the block of short sessions");
+        is($logout{$how}->("short_$store")->{status}, 200,
+            "$store, $how at the provider with short sessions is accepted");
         $clock->advance(2 * HOUR);
         forget_what_is_over($store);
         is(seen($user, "long_$store"), '302',
-            "$store, $how at the block of short sessions: a long one is ended 2 hours later");
+            "$store, $how at the provider with short sessions: a long session is ended 2 hours later");
         $clock->advance(5 * HOUR);
         forget_what_is_over($store);
-        is(seen($user->clone, "long_$store"), '302', "$store, $how at the block of short sessions: and 7 hours later");
+        is(seen($user->clone, "long_$store"), '302',
+            "$store, $how at the provider with short sessions: a long session is ended 7 hours later");
     }
 
     my $user = user("long_$store");
     my $bystander = user("long_$store");
     $logout{'back-channel by sid'}->("short_$store");
-    is(seen($user, "long_$store"), 'alice', "$store: a sid of another session ends nothing of this one");
-    is(seen($bystander, "long_$store"), '302', "$store: but its own");
+    is(seen($user, "long_$store"), 'alice', "$store: a logout by sid does not end another session");
+    is(seen($bystander, "long_$store"), '302', "$store: a logout by sid ends its session");
 }
 
-# In Redis: no second logout, and no login, makes the record of a first one shorter.
+# In Redis, neither a second logout nor a login shortens the life of a revocation record.
 
 for my $how ('back-channel by sub', 'back-channel by sid') {
     $redis->command('FLUSHALL');
     $op->set(sid => 'shared');
     user('long_redis');
-    is($logout{$how}->('long_redis')->{status}, 200, "$how, the record");
+    is($logout{$how}->('long_redis')->{status}, 200, "$how, the record: a logout");
     my ($record) = sort { life_of($b) <=> life_of($a) } $redis->key_names('oidc:revoked:*');
-    cmp_ok(life_of($record), '>', 8 * HOUR - 60, "$how, the record: lives as long as the longest session");
+    cmp_ok(life_of($record), '>', 8 * HOUR - 60, "$how, the record: it lives as long as the longest session");
 
     $logout{$how}->('short_redis');
     cmp_ok(life_of($record), '>', 8 * HOUR - 60,
-        "$how, the record: not shorter by a logout at the block of short sessions");
+        "$how, the record: a logout at the provider with short sessions does not shorten it");
     user('short_redis');
-    cmp_ok(life_of($record), '>', 8 * HOUR - 60, "$how, the record: nor by a login there");
+    cmp_ok(life_of($record), '>', 8 * HOUR - 60,
+        "$how, the record: a login at the provider with short sessions does not shorten it");
 
     $workers->reload(configuration(long => '1h'));
     $logout{$how}->('short_redis');
     cmp_ok(life_of($record), '>', 8 * HOUR - 60,
-        "$how, the record: nor by a logout when no session is that long any more");
+        "$how, the record: a logout when all sessions are short does not shorten it");
     user('short_redis');
-    cmp_ok(life_of($record), '>', 8 * HOUR - 60, "$how, the record: nor by a login then");
+    cmp_ok(life_of($record), '>', 8 * HOUR - 60,
+        "$how, the record: a login when all sessions are short does not shorten it");
     $workers->reload(configuration());
     $op->reset;
 }
 
-# Another session_timeout by a reload
+# A reload changes session_timeout.
 
 my (%long, %short, %gone);
 for my $store (@stores) {
@@ -114,28 +109,30 @@ for my $store (@stores) {
     $gone{$store} = $copy;
 }
 $op->{login} = $op->last_login;
-is($logout{'back-channel by sub'}->("short_$_")->{status}, 200, "$_, shortened: a logout of all") for @stores;
+is($logout{'back-channel by sub'}->("short_$_")->{status}, 200, "$_, shortened: a logout by sub") for @stores;
 $clock->advance(2 * HOUR);
 for my $store (@stores) {
     forget_what_is_over($store);
     is(seen($_, "long_$store"), '302',
         "$store, shortened: no session outlives its record") for $long{$store}, $gone{$store};
-    is(seen($short{$store}, "short_$store"), '302', "$store: a short session has ended");
+    is(seen($short{$store}, "short_$store"), '302', "$store, shortened: a short session has ended");
 }
 $workers->reload(configuration(short => '8h', long => '8h'));
 for my $store (@stores) {
-    is(seen($short{$store}, "short_$store"), '302', "$store, lengthened: a session that has ended does not come back");
-    is(seen($gone{$store}, "long_$store"), '302', "$store, lengthened: nor one that was logged out");
+    is(seen($short{$store}, "short_$store"), '302',
+        "$store, lengthened: a session that had ended does not come back");
+    is(seen($gone{$store}, "long_$store"), '302',
+        "$store, lengthened: a session that was logged out does not come back");
 }
 $workers->reload(configuration());
 
-# A logout while the very login is under way, which waits for an answer of the provider's
+# A logout during a login that waits for a response of the provider
 
 for my $store (@stores) {
     for my $endpoint ('/userinfo', '/token') {
         for my $how ('back-channel by sub', 'back-channel by sid', 'back-channel by both', 'front-channel') {
-            # Before the provider has answered nobody knows a sid, and in Redis anybody can move what is
-            # there but nobody make it.
+            # Before the token response no sid is known. In Redis, a front-channel logout changes existing records
+            # but creates none.
             next if $endpoint eq '/token' && $how ne 'back-channel by sub';
             next if $store eq 'redis' && $how eq 'front-channel';
             ends_a_login_under_way($store, $how, $endpoint);
@@ -145,58 +142,57 @@ for my $store (@stores) {
     my ($user, $callback) = about_to_return("info_$store");
     $op->{login} = { sub => 'alice' };
     is($logout{'back-channel by sub'}->("info_$store")->{status}, 200,
-        "$store, a logout before the browser comes back");
+        "$store, a logout before the callback is accepted");
     $clock->advance(1);
     $user->get($callback);
     is(seen($user, "info_$store"), 'alice',
-        "$store, a logout before the browser comes back: the session begins after it");
+        "$store, a logout before the callback: the session begins after it");
 }
 
-is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\] .*oidc:/)), '', 'nothing of all that is logged');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\] .*oidc:/)), '', 'no warning or error is logged');
 
 # ------------------------------------------------------------------------------------------------------
 
 sub ends_a_login_under_way {
     my ($store, $how, $endpoint) = @_;
 
-    my $place = "info_$store";
+    my $provider = "info_$store";
     my $name = "$store, $how while a login waits for $endpoint";
-    my $bystander = user($place, 'bob');
-    my ($user, $callback) = about_to_return($place);
+    my $bystander = user($provider, 'bob');
+    my ($user, $callback) = about_to_return($provider);
     $op->clear->set(respond => { $endpoint => { hold => 1 } });
     my $request = $user->start($callback);
-    is($op->wait_for($endpoint, 1), 1, "$name: it waits");
+    is($op->wait_for($endpoint, 1), 1, "$name: the login waits");
     $op->{login} = $endpoint eq '/token' ? { sub => 'alice' } : $op->last_login;
 
-    is($logout{$how}->($place)->{status}, 200, "$name: 200");
+    is($logout{$how}->($provider)->{status}, 200, "$name: it is accepted");
     $op->set(respond => {});
     $user->finish($request);
-    is(seen($user, $place), '302', "$name: the session does not live");
-    is(seen($bystander, $place), 'bob', "$name: that of another user does");
+    is(seen($user, $provider), '302', "$name: the session has ended");
+    is(seen($bystander, $provider), 'bob', "$name: a session of another user continues");
     $clock->advance(1);
-    is($user->login(page_of($place))->{headers}{'x-user'}, 'alice', "$name: one that begins then does");
+    is($user->login(page_of($provider))->{headers}{'x-user'}, 'alice', "$name: a later login succeeds");
 }
 
-# A browser that is logged in.
+# A browser that is logged in
 sub user {
-    my ($place, $sub) = @_;
+    my ($provider, $sub) = @_;
 
     my $knobs = $op->{knobs};
     $op->clear;
     $op->set(user => { sub => $sub }) if defined $sub;
-    my $res = login(page_of($place));
-    die "no login: $res->{status} $res->{body}" if $res->{status} != 200;
+    my $browser = logged_in($provider);
     $op->write_knobs($knobs);
     $op->{login} = $op->last_login;
-    return $res->{browser};
+    return $browser;
 }
 
-# A browser, and the callback that the provider sends it to.
+# A browser and the callback URL to which the provider redirects it
 sub about_to_return {
-    my ($place) = @_;
+    my ($provider) = @_;
 
     my $browser = browser();
-    return ($browser, $browser->follow($browser->get(page_of($place)))->{location});
+    return ($browser, $browser->follow($browser->get(page_of($provider)))->{location});
 }
 
 sub logs_out {
@@ -206,7 +202,7 @@ sub logs_out {
     return $op->send_logout_token("/back/$name", $op->logout_token(claims => \%claims));
 }
 
-# Logouts of others, for with each of them a few records are looked at whether they are over.
+# Logs out other users: each logout removes a few expired records.
 sub forget_what_is_over {
     my ($store) = @_;
 
@@ -218,40 +214,19 @@ sub forget_what_is_over {
     $op->{login} = $login;
 }
 
-# Seconds that a key of Redis has left.
+# Seconds until a key of Redis expires
 sub life_of { return $redis->command('PTTL', $_[0]) / 1000 }
 
-sub seen {
-    my ($browser, $place) = @_;
-
-    my $answer = $browser->get(page_of($place));
-    return $answer->{headers}{'x-user'} || outcome($answer);
-}
-
-# With these session timeouts.
+# Uses these session timeouts.
 sub configuration {
     my (%changes) = @_;
 
     my %timeout = (short => '1h', long => '8h', info => '1h', %changes);
-    my @providers = map {
-        my $store = $_;
-        map {
-            my $name = "${_}_$store";
-            oidc_provider($name, $_ eq 'info' ? 'userinfo on' : '', session_key => 'key', session_store => $store,
-                session_timeout => $timeout{$_}, logout_uri => "/logout/$name",
-                backchannel_logout_uri => "/back/$name", frontchannel_logout_uri => "/front/$name");
-        } sort keys %timeout;
-    } @stores;
+    my $uris = 'logout_uri /logout/%%NAME%%; backchannel_logout_uri /back/%%NAME%%; frontchannel_logout_uri /front/%%NAME%%';
+    my %kind = map { $_ => "session_timeout $timeout{$_}; $uris" } keys %timeout;
+    $kind{info} .= '; userinfo on';
 
-    return nginx_conf(<<'EOF', @providers, site('page', <<'EOS'));
-    oidc_session_store memory { type memory; size 1m; }
-
-    oidc_session_store redis {
-        type     redis;
-        hostname 127.0.0.1;
-        port     %%PORT_8379%%;
-    }
-EOF
+    return nginx_conf(store_blocks(), in_every_store(\%kind), site('page', <<'EOF'));
         add_header X-User $oidc_claim_sub;
-EOS
+EOF
 }

@@ -1,25 +1,16 @@
 #!/usr/bin/perl
 
-# Tests for requests to logout_uri that nobody has made: a browser that loads a link ahead, and a picture,
-# a frame's plugin or a script of some page. They end nothing, say so, and leave no trace but a line in
-# the log; what a person does ends the session as ever.
+# Tests for requests to logout_uri that the user did not make: prefetches and subresources. They end nothing, get 503,
+# and log one line; navigations and posts by the user still log out.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Sessions qw/ logged_in /;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# What browsers send ahead of a click: name, headers.
+# Headers of a prefetch: name, headers
 
 my @prefetches = (
     (map { ["Sec-Purpose: $_", { 'Sec-Purpose' => $_ }] }
@@ -29,13 +20,13 @@ my @prefetches = (
     ['X-Purpose: instant', { 'X-Purpose' => 'instant' }],
     ['X-Moz: prefetch', { 'X-Moz' => 'prefetch' }],
     ['Purpose and Sec-Purpose', { 'Purpose' => 'prefetch', 'Sec-Purpose' => 'prefetch;prerender' }],
-    ['a prefetch of a browser that says nothing else',
+    ['a prefetch without mode and destination',
         { 'Purpose' => 'prefetch', 'Sec-Fetch-Mode' => undef, 'Sec-Fetch-Dest' => undef }],
-    ['a prefetch that is no navigation by its mode',
+    ['a prefetch whose mode is no-cors',
         { 'Sec-Purpose' => 'prefetch', 'Sec-Fetch-Mode' => 'no-cors', 'Sec-Fetch-Dest' => 'empty' }],
 );
 
-# What a page loads: Sec-Fetch-Mode, Sec-Fetch-Dest; undef where a header is not there.
+# Headers of subresources: Sec-Fetch-Mode, Sec-Fetch-Dest; undef for an absent header
 
 my @subresources = (
     (map { ['no-cors', $_] } qw/ image script style audio video track object embed empty report /),
@@ -46,7 +37,7 @@ my @subresources = (
     ['no-cors', 'document'], ['cors', 'iframe'],
 );
 
-# What a person does: name, headers.
+# Headers of navigations by the user: name, headers
 
 my $own = 'http://localhost:' . port(8080);
 my @navigations = (
@@ -58,10 +49,10 @@ my @navigations = (
     ['a document without a mode', { 'Sec-Fetch-Mode' => undef }],
     ['an old browser', { 'Referer' => "$own/",
         map { $_ => undef } qw/ Sec-Fetch-Site Sec-Fetch-Mode Sec-Fetch-Dest / }],
-    ['purposes that say nothing', { map { $_ => '' } qw/ Sec-Purpose Purpose X-Purpose X-Moz / }],
+    ['empty purposes', { map { $_ => '' } qw/ Sec-Purpose Purpose X-Purpose X-Moz / }],
 );
 
-# Forms and scripts that post: name, headers.
+# Posts of forms and scripts: name, headers
 
 my @posts = (
     ['a form', {}],
@@ -104,12 +95,12 @@ EOF
     }
 EOF
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
 $t->run();
 
-my $browser = user('plain');
+my $browser = logged_in('plain');
 
 for my $case (@prefetches) {
     my ($name, $headers) = @$case;
@@ -125,77 +116,69 @@ for my $case (@subresources) {
         . ($is_told ? qq{, Sec-Fetch-Mode "$mode", Sec-Fetch-Dest "$destination" while} : ''));
 }
 
-# What comes in such a header is quoted.
+# Header values are quoted in the log.
 log_mark($t);
 $browser->get('/logout/plain', headers => { 'Sec-Fetch-Mode' => 'x"<', 'Sec-Fetch-Dest' => 'y' x 500 });
 ok(log_has($t, qr/Sec-Fetch-Mode "x\\x22\\x3C", Sec-Fetch-Dest "y{1,128}\S* while logging out/),
-    'odd headers: are quoted and cut in the log');
-is($browser->get(page_of('plain'))->{status}, 200, 'odd headers: end nothing');
+    'odd headers: they are quoted and shortened in the log');
+is($browser->get(page_of('plain'))->{status}, 200, 'odd headers: the session continues');
 
-# The browser has loaded the link ahead; then the user clicks.
+# The browser prefetches the link; then the user clicks.
 is(outcome($browser->get('/logout/plain', headers => { 'Sec-Purpose' => 'prefetch;prerender' })),
-    '503 logout_unasked', 'a prefetch of a link: nothing');
+    '503 logout_unasked', 'a prefetch of a link is refused');
 $op->clear;
-is($browser->get('/logout/plain')->{status}, 302, 'and the click on it: a logout');
-is($browser->get(page_of('plain'))->{status}, 302, 'and the click on it: the session has ended');
-is($op->count('/revoke'), 1, 'and the click on it: its tokens are revoked');
+is($browser->get('/logout/plain')->{status}, 302, 'a click after the prefetch: a logout');
+is($browser->get(page_of('plain'))->{status}, 302, 'a click after the prefetch: the session has ended');
+is($op->count('/revoke'), 1, 'a click after the prefetch: its tokens are revoked');
 
 for my $case (@navigations) {
     my ($name, $headers) = @$case;
-    my $visitor = user('plain');
-    is($visitor->get('/logout/plain', headers => $headers)->{status}, 302, "$name: a logout");
-    is($visitor->get(page_of('plain'))->{status}, 302, "$name: the session has ended");
+    my $user = logged_in('plain');
+    is($user->get('/logout/plain', headers => $headers)->{status}, 302, "$name: a logout");
+    is($user->get(page_of('plain'))->{status}, 302, "$name: the session has ended");
 }
 
-# Another site's navigation gets its page, as ever.
-$browser = user('plain');
+# Another site's navigation gets a confirmation page.
+$browser = logged_in('plain');
 like($browser->get('/logout/plain', headers => { %from_elsewhere })->{body}, qr/name="confirm"/,
-    'a link of another site: a page to confirm it');
-is($browser->get(page_of('plain'))->{status}, 200, 'a link of another site: ends nothing');
+    'a link of another site: a confirmation page');
+is($browser->get(page_of('plain'))->{status}, 200, 'a link of another site: the session continues');
 
 for my $case (@posts) {
     my ($name, $headers) = @$case;
-    my $visitor = user('plain');
-    is($visitor->post('/logout/plain', {}, headers => $headers)->{status}, 200, "posted by $name: a logout");
-    is($visitor->get(page_of('plain'))->{status}, 302, "posted by $name: the session has ended");
+    my $user = logged_in('plain');
+    is($user->post('/logout/plain', {}, headers => $headers)->{status}, 200, "posted by $name: a logout");
+    is($user->get(page_of('plain'))->{status}, 302, "posted by $name: the session has ended");
 }
 my $answer = $browser->post('/logout/plain', {},
     headers => { %from_elsewhere, 'Sec-Fetch-Mode' => 'no-cors', 'Sec-Fetch-Dest' => 'empty' });
-like($answer->{body}, qr/name="confirm"/, 'posted by a script of another site: a page to confirm it');
-is($browser->get(page_of('plain'))->{status}, 200, 'posted by a script of another site: ends nothing');
+like($answer->{body}, qr/name="confirm"/, 'posted by a script of another site: a confirmation page');
+is($browser->get(page_of('plain'))->{status}, 200, 'posted by a script of another site: the session continues');
 
-# The page is the operator's, where there is one.
+# An error_page replaces the response.
 $answer = $browser->get('http://pages.localhost:' . port(8080) . '/logout/plain',
     headers => { 'Sec-Purpose' => 'prefetch' });
 is("$answer->{status} $answer->{body}", '503 own page: logout_unasked, client requested a logout in a prefetch',
-    'an error_page: is shown, with the word and the sentence');
-is($answer->{headers}{'cache-control'}, 'no-store', 'an error_page: is not stored');
+    'an error_page is shown, with error code and description');
+is($answer->{headers}{'cache-control'}, 'no-store', 'an error_page is not stored');
 
-# Where the store does not answer, the cookie stays too.
-$browser = user('redis');
+# If the store does not respond, the cookie is kept, too.
+$browser = logged_in('redis');
 is(outcome($browser->get('/logout/redis', headers => { 'Sec-Purpose' => 'prefetch' })), '503 logout_unasked',
-    'Redis: a prefetch');
-is($browser->get(page_of('redis'))->{status}, 200, 'Redis: the session lives');
+    'Redis: a prefetch is refused');
+is($browser->get(page_of('redis'))->{status}, 200, 'Redis: the session continues');
 $redis->kill;
 for my $headers ({ 'Sec-Purpose' => 'prefetch' }, { 'Sec-Fetch-Mode' => 'no-cors', 'Sec-Fetch-Dest' => 'image' }) {
     my $name = $headers->{'Sec-Purpose'} || 'picture';
     $answer = $browser->get('/logout/redis', headers => $headers);
-    is(outcome($answer), '503 logout_unasked', "Redis down: a $name");
+    is(outcome($answer), '503 logout_unasked', "Redis down: a $name is refused");
     is_deeply($answer->{set_cookie}, [], "Redis down: a $name deletes no cookie");
 }
 $redis->start;
 
 # ------------------------------------------------------------------------------------------------------
 
-sub user {
-    my ($provider) = @_;
-
-    my $answer = login(page_of($provider));
-    die "no login: $answer->{status} $answer->{body}" if $answer->{status} != 200;
-    return $answer->{browser};
-}
-
-# The same for a browser with a session and one without, from this site and from another.
+# Sends the request with and without a session, from this site and from another.
 sub ends_nothing {
     my ($name, $headers, $sentence) = @_;
 
@@ -205,15 +188,15 @@ sub ends_nothing {
     is(join(' ', outcome($answer), $answer->{headers}{'cache-control'} // ''), '503 logout_unasked no-store',
         "$name: refused");
     ok(log_has($t, qr/\[warn\] .* oidc: \Q$sentence\E.* logging out, provider "plain"/), "$name: logged");
-    is(scalar(error_log_lines($t, qr/ oidc: /)), 1, "$name: by one line");
+    is(scalar(error_log_lines($t, qr/ oidc: /)), 1, "$name: one log line");
 
     my @all = ($answer, $browser->get('/logout/plain', headers => { %from_elsewhere, %$headers }),
         browser()->get('/logout/plain', headers => $headers),
         browser()->get('/logout/plain', headers => { %from_elsewhere, %$headers }));
     is(join(', ', map { outcome($_) } @all), join(', ', ('503 logout_unasked') x 4),
-        "$name: from another site, and without a session, too");
+        "$name: refused from another site and without a session, too");
     is_deeply([ map { @{ $_->{set_cookie} } } @all ], [], "$name: no cookie is deleted");
     is($browser->get(page_of('plain'))->{status} . ' ' . $op->count('/revoke'), '200 0',
-        "$name: the session lives, and nothing is revoked");
-    $browser = user('plain') unless defined $browser->cookie('plain');
+        "$name: the session continues and no token is revoked");
+    $browser = logged_in('plain') unless defined $browser->cookie('plain');
 }

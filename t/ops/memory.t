@@ -1,22 +1,15 @@
 #!/usr/bin/perl
 
-# Tests for memory: a worker that serves logged-in users, logins and refusals
+# Tests for memory: the memory of a worker that serves requests of users, logins and refusals
 # does not grow.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
-use Test::OIDC;
 use IO::Socket::INET;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC;
+use Test::OIDC::Site qw/ default_provider main_conf /;
 
 plan(skip_all => 'reads /proc') unless -r "/proc/$$/statm";
 plan(skip_all => 'a sanitizer keeps freed memory')
@@ -26,29 +19,12 @@ my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(5);
 
 my $op = provider($t, 8081);
 
-$t->write_file_expand('nginx.conf', <<'EOF');
-
-%%TEST_GLOBALS%%
-
-daemon off;
+$t->write_file_expand('nginx.conf', main_conf(<<'MAIN', default_provider('corp'), <<'EOF'));
 worker_processes 1;
-
-events {
-}
-
 error_log %%TESTDIR%%/quiet.log crit;
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+MAIN
     access_log off;
     keepalive_requests 1000000;
-
-    oidc_provider corp {
-        issuer        "http://127.0.0.1:8081";
-        client_id     "client";
-        client_secret "secret-of-at-least-thirty-two-bytes";
-    }
 
     server {
         listen       127.0.0.1:8080;
@@ -61,8 +37,6 @@ http {
             alias %%TESTDIR%%/;
         }
     }
-}
-
 EOF
 
 $t->write_file('page', 'page');
@@ -71,7 +45,7 @@ $t->run();
 my $browser = login('/page')->{browser};
 my $cookie = 'NGX_OIDC_SESSION=' . $browser->cookie('NGX_OIDC_SESSION');
 
-# Growth is what the second half adds: the first fills caches and free lists.
+# Only growth in the second half counts: the first half fills caches and free lists.
 
 is(growth($t, sub { pages($cookie) }), 0, 'logged-in requests');
 is(growth($t, sub { pages('NGX_OIDC_SESSION=forged') }), 0,
@@ -86,7 +60,7 @@ is(growth($t, sub { login('/page') for 1 .. 60 }), 0, 'broken logins');
 
 ###############################################################################
 
-# Pages of memory; fewer than 64, a quarter of a megabyte, count as none.
+# Pages of memory; growth of fewer than 64, a quarter of a megabyte, counts as 0.
 
 sub growth {
 	my ($t, $work) = @_;
@@ -112,7 +86,7 @@ sub slurp {
 	return <$file>;
 }
 
-# Pipelined over one connection, a hundred at a time.
+# Pipelined over one connection, a hundred requests at a time.
 
 sub pages {
 	my ($cookie) = @_;

@@ -1,41 +1,32 @@
 #!/usr/bin/perl
 
-# Tests for a site whose nodes are upgraded one after the other, with one session_key and one Redis. What
-# an older module has written, as bytes that were recorded then: its sessions, in cookies and in Redis, are
-# good until their end, those that it has ended stay so, and a login that began there ends here.
+# Tests for a site whose nodes are upgraded one after the other, with one session_key and one Redis.
+# Recorded data of an older module remains valid: its sessions, in cookies and in Redis, until their end; the
+# sessions that it has ended stay ended; and a login that began there is finished here.
 #
-# The bytes are in mixed_fleet.data, which an older module writes when it is told to:
+# The data is in mixed_fleet.data, which an older module records with:
 #
 #   TEST_OIDC_RECORD=1 TEST_NGINX_BINARY=/usr/sbin/nginx \
-#       TEST_NGINX_GLOBALS="load_module /old/ngx_http_oidc_module.so;" prove t/mixed_fleet.t
+#       TEST_NGINX_GLOBALS="load_module /old/ngx_http_oidc_module.so;" prove t/ops/mixed_fleet.t
 #
-# Where there is a build of an older module, two nodes are tested side by side as well:
+# With a build of an older module, two nodes are also tested side by side:
 #
-#   TEST_OIDC_OLD_MODULE=/old/ngx_http_oidc_module.so make prove TESTS=t/mixed_fleet.t
+#   TEST_OIDC_OLD_MODULE=/old/ngx_http_oidc_module.so make prove TESTS=t/ops/mixed_fleet.t
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use JSON::PP ();
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Daemon;
 use Test::OIDC::JWT qw/ from_json /;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
 use constant { MINUTE => 60, HOUR => 3600 };
 
-# When it was recorded, and for how long an access token lives.
+# The time of the recording, and the lifetime of an access token.
 use constant { RECORDED => 1_780_000_000, LIFE => HOUR };
 
 my $file = "$FindBin::Bin/mixed_fleet.data";
@@ -46,7 +37,7 @@ my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-serve
 my $clock = Test::OIDC::Clock->new($t);
 $t->plan($is_recording ? 1 : 67 + ($old_module ? 33 : 0));
 
-# Whose sessions there are of each kind, where "every" has all claims; each is a user's of his own.
+# The users of each kind of session, each with one session; "every" has all claims.
 my @kinds = qw/ cookie every redis /;
 my @kept = qw/ alice renewed copied leaving by_sub by_sid late /;
 my @ended = qw/ ended_by_sub ended_by_sid ended_in_frame /;
@@ -76,28 +67,28 @@ for my $kind (@kinds) {
     my $token = $recorded->{token}{$kind}{alice};
     $op->clear;
     my $answer = $user->get(page_of($kind));
-    is(claims($answer), claims_of('alice'), "$kind: an old session is one");
-    is($answer->{headers}{'x-token'}, $token, "$kind: with its access token");
-    is(facts($answer), $recorded->{facts}{$kind}{alice}, "$kind: and the facts of its login");
-    is(claims($user->get(page_of($kind))), claims_of('alice'), "$kind: for the next request as well");
-    is(claims(old_session($kind, 'alice')->get(page_of($kind))), claims_of('alice'), "$kind: and with the old cookie");
-    is($op->count, 0, "$kind: nobody asks the provider");
+    is(claims($answer), claims_of('alice'), "$kind: an old session is valid");
+    is($answer->{headers}{'x-token'}, $token, "$kind: an old session has its access token");
+    is(facts($answer), $recorded->{facts}{$kind}{alice}, "$kind: an old session has the facts of its login");
+    is(claims($user->get(page_of($kind))), claims_of('alice'), "$kind: an old session is valid for the next request");
+    is(claims(old_session($kind, 'alice')->get(page_of($kind))), claims_of('alice'), "$kind: an old session is valid with the old cookie");
+    is($op->count, 0, "$kind: no request to the provider");
 }
 
 for my $who (@ended) {
     my $user = old_session('redis', $who);
-    is(claims($user->get(page_of('redis'))), '302', "redis: a session $who stays so");
+    is(claims($user->get(page_of('redis'))), '302', "redis: a session $who stays ended");
     $op->set(user => user_of($who));
     is(claims($user->login(page_of('redis'))), claims_of($who), "redis: and that user can log in");
     $op->reset;
 }
 
-# What ends them here
+# Ended here
 
 for my $kind (qw/ cookie redis /) {
     my ($user, $copy) = map { old_session($kind, 'leaving') } 1, 2;
     is($user->get("/logout/$kind")->{status}, 200, "$kind: an old session is logged out");
-    is(claims($copy->get(page_of($kind))), '302', "$kind: its copy is worthless then");
+    is(claims($copy->get(page_of($kind))), '302', "$kind: its copy is invalid then");
 
     my %token = (
         by_sub => { sub => 'by_sub', sid => undef },
@@ -110,7 +101,7 @@ for my $kind (qw/ cookie redis /) {
     }
 }
 
-# Logins that began there
+# Logins that began on the old module
 
 for my $kind (@kinds) {
     my $login = $recorded->{login}{$kind};
@@ -118,9 +109,9 @@ for my $kind (@kinds) {
     $op->set(user => user_of('new'));
     my $answer = $user->get($op->{base} . "/authorize?$login->{query}");
     $answer = $user->follow($answer);
-    is($answer->{status}, 302, "$kind: a login that began there ends here");
-    is(path_of($answer->{location}), page_of($kind) . '&x=1', "$kind: at its page");
-    is(claims($user->follow($answer)), claims_of('new'), "$kind: with its session");
+    is($answer->{status}, 302, "$kind: an old login is finished here");
+    is(path_of($answer->{location}), page_of($kind) . '&x=1', "$kind: an old login: to its page");
+    is(claims($user->follow($answer)), claims_of('new'), "$kind: an old login: a session");
     $op->reset;
 }
 
@@ -133,40 +124,40 @@ for my $kind (@kinds) {
     $op->clear;
     my $answer = $user->get(page_of($kind));
     is($op->count('/token refresh'), 1, "$kind: an old session is renewed");
-    is(claims($answer), 'renewed||Another name', "$kind: what was withdrawn is gone");
+    is(claims($answer), 'renewed||Another name', "$kind: a withdrawn claim is gone");
     is(claims($_->get(page_of($kind))), 'renewed||Another name',
         "$kind: the next request and the old cookie see that") for $user, $old;
-    is($op->count('/token refresh'), 1, "$kind: it is renewed once");
+    is($op->count('/token refresh'), 1, "$kind: one renewal");
 
     $op->reset;
     next if $kind eq 'every';
 
     $op->set(respond => { '/token refresh' => { status => 503 } });
     is(claims(old_session($kind, 'copied')->get(page_of($kind))), claims_of('copied'),
-        "$kind: in an outage an old session goes on");
+        "$kind: an old session remains during an outage");
     $op->reset;
     $clock->advance(MINUTE);
 }
 
-# Their end
+# The end of old sessions
 
 $clock->advance(RECORDED + 8 * HOUR - MINUTE - $clock->time);
 $op->set(respond => { '/token refresh' => { status => 503 } });
 is(claims(old_session($_, 'late')->get(page_of($_))), claims_of('late'), "$_: an old session is good until its end")
     for qw/ cookie redis /;
 $clock->advance(2 * MINUTE);
-is(claims(old_session($_, 'late')->get(page_of($_))), '302', "$_: and no longer") for qw/ cookie redis /;
+is(claims(old_session($_, 'late')->get(page_of($_))), '302', "$_: the session has ended") for qw/ cookie redis /;
 $op->reset;
 
 is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\] .*oidc: (?!provider returned status 503)/)), '',
-    'nothing of all that is logged');
+    'nothing of these is logged');
 
 side_by_side() if $old_module;
 
 # ------------------------------------------------------------------------------------------------------
 
-# An old node beside a new one. What one of them does not know of the other it refuses as a whole, what
-# one has ended the other one has, and nobody is sent round in a circle.
+# An old node beside a new one. Each refuses or accepts data of the other as a whole, a session ended by one
+# is ended at the other, and no browser is redirected in a loop.
 sub side_by_side {
     $op->reset;
     my %port = (new => 8080, old => 8180);
@@ -188,7 +179,7 @@ sub side_by_side {
             my $user = logged_in($at->(new_browser(), $here), $kind, 'zoe');
             like($seen->($user, $there, $kind), $whole,
                 "$kind: a session of the $here node is refused by the $there one, or whole");
-            is($seen->($user, $here, $kind), claims_of('zoe'), "$kind: and goes on at the $here one");
+            is($seen->($user, $here, $kind), claims_of('zoe'), "$kind: it remains at the $here one");
 
             my $copy = $user->clone;
             $copy->{routes} = { %{ $user->{routes} } };
@@ -197,7 +188,7 @@ sub side_by_side {
                 $kind eq 'redis' ? '302 302' : '302', "$kind: logged out at the $here one it is ended");
         }
 
-        # Each request comes to another node, then each of two.
+        # Each request goes to another node, then each two.
         for my $turns ([qw/ new old /], [qw/ old new /], [qw/ new new old old /]) {
             my ($user, $hops, $answer) = (new_browser(), 0, { status => 302, location => page_of($kind) });
             while ($answer->{status} == 302 && $hops < 40) {
@@ -208,14 +199,14 @@ sub side_by_side {
         }
     }
 
-    # Ended by the provider at the other node
+    # A logout token at the other node
     for my $way (['new', 'old'], ['old', 'new']) {
         my ($here, $there) = @$way;
         my $user = logged_in($at->(new_browser(), $here), 'redis', 'zoe');
         my $token = $op->logout_token(claims => { sub => 'zoe', sid => undef });
         my $answer = $op->send_logout_token('/back/redis', $token, base => 'http://localhost:' . port($port{$there}));
         is($answer->{status}, 200, "redis: a logout token for a session of the $here node, at the $there one");
-        is($seen->($user, $here, 'redis'), '302', "redis: ends it");
+        is($seen->($user, $here, 'redis'), '302', "redis: a logout token at the $there node ends it");
     }
     $node->stop;
 }
@@ -229,7 +220,7 @@ sub logged_in {
     return $browser;
 }
 
-# Everybody is an admin at his login.
+# Every user is an admin at login.
 sub user_of { return { sub => $_[0], roles => 'admin', name => "Name of $_[0]" } }
 sub claims_of { return "$_[0]|admin|Name of $_[0]" }
 
@@ -238,7 +229,7 @@ sub facts { return $_[0]{headers}{'x-facts'} // outcome($_[0]) }
 
 sub path_of { return ($_[0] // '') =~ s{^http://[^/]*}{}r }
 
-# The site has a name that does not depend on the port, as sessions and logins do.
+# The site's name does not depend on the port, as sessions and logins do.
 sub new_browser {
     my ($cookies) = @_;
 
@@ -256,7 +247,7 @@ sub old_session {
 
 sub cookies_of { return [ map { "$_->{name}=$_->{value}" } $_[0]->cookies ] }
 
-# With all that the provider and Redis had.
+# Restores the recorded data of the provider and Redis.
 sub restore {
     my ($recorded) = @_;
 
@@ -309,7 +300,7 @@ sub record {
     is(scalar(keys %{ $recorded{redis} }) > @{ $users{redis} }, 1, "recorded in $file");
 }
 
-# Bytes of a key, by Redis itself, as redis-cli shows text.
+# The bytes of a value in hex, by Redis itself, since redis-cli prints text.
 sub hex_of {
     my ($key) = @_;
 

@@ -1,25 +1,16 @@
 #!/usr/bin/perl
 
-# Tests for logins and sessions across an upgrade of nginx's binary: a new master takes the sockets over
-# and starts with new shared memory, while the workers of the old one end what they have begun.
+# Tests for logins and sessions across an upgrade of nginx's binary: a new master inherits the sockets and
+# starts with new shared memory, while the old workers finish their requests.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use POSIX ();
-use Time::HiRes qw/ sleep time /;
 
-use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Site qw/ main_conf oidc_provider /;
 use Test::OIDC::Workers;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(29);
 
@@ -29,41 +20,16 @@ my $metadata = '/.well-known/openid-configuration';
 my ($dir, $owner) = ($t->testdir(), $$);
 $t->write_file('session.key', '0123456789abcdef' x 4 . "\n");
 
-# A binary is started with no other environment than this; a sanitizer needs what it was loaded by.
-$t->write_file_expand('nginx.conf', <<'EOC');
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
+# The new binary gets only these environment variables; a sanitizer needs its preload and options.
+$t->write_file_expand('nginx.conf', main_conf(<<'MAIN',
 env LD_PRELOAD;
 env ASAN_OPTIONS;
 env LSAN_OPTIONS;
 env UBSAN_OPTIONS;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    oidc_provider keyed {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   keyed;
-        redirect_uri  /callback/keyed;
-        session_key   %%TESTDIR%%/session.key;
-    }
-
-    oidc_provider keyless {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   keyless;
-        redirect_uri  /callback/keyless;
-    }
-
+MAIN
+    oidc_provider('keyed', 'session_key %%TESTDIR%%/session.key'),
+    oidc_provider('keyless'),
+    <<'EOC'));
     server {
         listen       127.0.0.1:8080;
         server_name  localhost;
@@ -88,26 +54,24 @@ http {
 
         return 204;
     }
-}
-
 EOC
 
 start_nginx();
 
-# What there is before: sessions, and logins up to the callback or through it.
+# From before the upgrade: sessions, and logins up to the callback or after it.
 
 my $session = login('/keyed')->{browser};
 my $doomed = login('/page')->{browser};
 
-my ($keyed, $keyed_callback) = begin('/keyed/page');
-my ($keyless, $keyless_callback) = begin('/page');
-my ($used, $used_callback) = begin('/keyed/used');
+my ($keyed, $keyed_callback) = begin_login('/keyed/page');
+my ($keyless, $keyless_callback) = begin_login('/page');
+my ($used, $used_callback) = begin_login('/keyed/used');
 $used->get($used_callback);
-my ($robbed, $robbed_callback) = begin('/keyed/robbed');
+my ($robbed, $robbed_callback) = begin_login('/keyed/robbed');
 my $copy = $robbed->clone;
 $robbed->get($robbed_callback);
 
-my ($exchanging, $exchange) = begin('/keyed/exchange');
+my ($exchanging, $exchange) = begin_login('/keyed/exchange');
 
 # Both binaries serve.
 
@@ -115,77 +79,69 @@ my $old = master();
 my $old_worker = $session->get('/keyed')->{headers}{'x-worker'};
 log_mark($t);
 kill 'USR2', $old;
-ok(until_true(sub { -e "$dir/nginx.pid.oldbin" && master() && master() != $old }), 'a new master runs');
-ok(until_logged($t, qr/start worker process \d/), 'and has a worker');
+ok(wait_until(sub { -e "$dir/nginx.pid.oldbin" && master() && master() != $old }), 'a new master runs');
+ok(log_has($t, qr/start worker process \d/), 'the new master has a worker');
 
 halt($old_worker);
 my $answer = $session->get('/keyed');
-is($answer->{status}, 204, 'a session of the old binary is one to the new');
+is($answer->{status}, 204, 'a session of the old binary is valid in the new');
 my $new_worker = $answer->{headers}{'x-worker'};
-isnt($new_worker, $old_worker, 'whose worker it meets');
+isnt($new_worker, $old_worker, 'a session of the old binary: the new worker served it');
 $op->clear;
-my ($crossing, $crossed) = begin('/keyed/crossing');
-is($op->count($metadata), 1, 'its memory is new, and filled by one question');
+my ($crossing, $crossed) = begin_login('/keyed/crossing');
+is($op->count($metadata), 1, 'the new binary has new memory: one request for metadata');
 kill 'CONT', $old_worker;
-is($crossing->login($crossed)->{status}, 204, 'a login goes through while both serve');
+is($crossing->login($crossed)->{status}, 204, 'a login while both serve');
 
 halt($new_worker);
 $op->clear->set(respond => { '/token' => { hold => 1 } });
 my $request = $exchanging->start($exchange);
-is($op->wait_for('/token', 1), 1, 'a code is exchanged by the old binary');
+is($op->wait_for('/token', 1), 1, 'the old binary sends a token request');
 kill 'CONT', $new_worker;
 
-# The old one ends.
+# The old binary ends.
 
 log_mark($t);
 kill 'QUIT', $old;
-ok(until_logged($t, qr/ $old_worker#\d+: gracefully shutting down/), 'the old worker takes nothing more');
-ok(-e "$dir/nginx.pid.oldbin", 'and lives on for the code that is exchanged');
+ok(log_has($t, qr/ $old_worker#\d+: gracefully shutting down/), 'the old worker accepts no more connections');
+ok(-e "$dir/nginx.pid.oldbin", 'the old master waits for the token request');
 
 $op->reset->clear;
 $answer = $exchanging->finish($request);
-is(outcome($answer), '302 to /keyed/exchange', 'which ends well');
-is($answer->{headers}{'x-worker'}, $old_worker, 'in the old worker');
-ok(until_true(sub { !-e "$dir/nginx.pid.oldbin" }), 'then the old master ends');
-ok(until_logged($t, qr/worker process $old_worker exited with code 0/), 'and its worker did by itself');
-is($exchanging->get('/keyed/page')->{status}, 204, 'the login is a session to the new binary');
+is(outcome($answer), '302 to /keyed/exchange', 'the token request of the old binary: a login');
+is($answer->{headers}{'x-worker'}, $old_worker, 'the token request of the old binary: by the old worker');
+ok(wait_until(sub { !-e "$dir/nginx.pid.oldbin" }), 'then the old master ends');
+ok(log_has($t, qr/worker process $old_worker exited with code 0/), 'the old worker exits with code 0');
+is($exchanging->get('/keyed/page')->{status}, 204, 'the token request of the old binary: the session is valid in the new');
 
-# With a key in a file nothing has changed.
+# With a key in a file nothing changes.
 
 $op->clear;
-is($session->get('/keyed')->{status}, 204, 'session_key: a session of before is one');
-is($op->count(), 0, 'and no provider was asked');
-is(outcome($keyed->get($keyed_callback)), '302 to /keyed/page', 'session_key: a login that began before');
-is($keyed->get('/keyed/page')->{status}, 204, 'ends well');
-is(outcome($used->get($used_callback)), '302 to /keyed/used', 'a callback again, with its session');
+is($session->get('/keyed')->{status}, 204, 'session_key: an old session is valid');
+is($op->count(), 0, 'session_key: no request to the provider');
+is(outcome($keyed->get($keyed_callback)), '302 to /keyed/page', 'session_key: an old login, to its page');
+is($keyed->get('/keyed/page')->{status}, 204, 'session_key: an old login, a session');
+is(outcome($used->get($used_callback)), '302 to /keyed/used', 'session_key: a used callback, with its session');
 
 $op->clear;
 is(outcome($copy->get($robbed_callback)), '400 provider_invalid_grant',
-    'a callback again, from a copy of the browser before');
-is($op->count('/token'), 1, 'which the provider refuses');
-ok(!$copy->cookie('keyed'), 'and which gets no session');
+    'session_key: a used callback, from a copy of the browser');
+is($op->count('/token'), 1, 'session_key: a used callback, one token request');
+ok(!$copy->cookie('keyed'), 'session_key: a used callback, no session');
 
-# Without one all begins anew, by itself.
+# Without a key file logins and sessions begin again without user action.
 
 log_mark($t);
-is(outcome($keyless->get($keyless_callback)), '302 to /', 'no session_key: a login that began before');
+is(outcome($keyless->get($keyless_callback)), '302 to /', 'no session_key: an old login, to the start page');
 my $end = $keyless->login($keyless_callback);
-is($end->{status}, 204, 'begins anew by itself');
-is(path_of($end->{url}), '/', 'at the start page');
-is($keyless->get('/page')->{status}, 204, 'and is a session');
-is($doomed->get('/page')->{status}, 302, 'no session_key: a session of before is none');
-is($doomed->login('/page')->{status}, 204, 'and logs in anew by itself');
+is($end->{status}, 204, 'no session_key: an old login begins again');
+is(path_of($end->{url}), '/', 'no session_key: an old login, at the start page');
+is($keyless->get('/page')->{status}, 204, 'no session_key: an old login, a session');
+is($doomed->get('/page')->{status}, 302, 'no session_key: an old session is invalid');
+is($doomed->login('/page')->{status}, 204, 'no session_key: an old session, a login');
 
 kill 'QUIT', master();
-ok(until_true(sub { !-e "$dir/nginx.pid" }), 'the new binary ends');
-
-# A login up to the callback: the browser, and the URL that the provider sends it to.
-sub begin {
-    my ($path) = @_;
-
-    my $browser = browser();
-    return ($browser, $browser->follow($browser->get($path))->{location});
-}
+ok(wait_until(sub { !-e "$dir/nginx.pid" }), 'the new binary ends');
 
 sub outcome {
     my ($answer) = @_;
@@ -196,8 +152,8 @@ sub outcome {
 
 sub path_of { return shift =~ s{^http://[^/]*}{}r }
 
-# nginx ignores USR2 while the process that started it is its parent: here that one goes, as a shell
-# does, which run() would not.
+# nginx ignores USR2 while the process that started it is its parent: that process ends here, as a shell
+# does but run() would not.
 sub start_nginx {
     my $between = fork // die "fork: $!";
 
@@ -208,14 +164,14 @@ sub start_nginx {
             exec $Test::Nginx::NGINX, '-p', "$dir/", '-c', 'nginx.conf', '-e', 'error.log'
                 or POSIX::_exit(127);
         }
-        POSIX::_exit(until_true(sub { master() }) ? 0 : 1);
+        POSIX::_exit(wait_until(sub { master() }) ? 0 : 1);
     }
 
     waitpid $between, 0;
     $? == 0 or die 'nginx did not start';
 }
 
-# Where the test dies on its way.
+# If the test dies early.
 END {
     if (defined $owner && $$ == $owner) {
         kill 'TERM', grep { defined } master(), master('nginx.pid.oldbin');
@@ -227,21 +183,4 @@ sub master {
 
     open my $file, '<', "$dir/" . ($name // 'nginx.pid') or return undef;
     return (<$file> // '') =~ /(\d+)/ ? $1 : undef;
-}
-
-sub until_logged {
-    my ($t, $re) = @_;
-
-    return until_true(sub { scalar error_log_lines($t, $re) });
-}
-
-sub until_true {
-    my ($is) = @_;
-
-    my $end = time + 5;
-    while (time < $end) {
-        return 1 if $is->();
-        sleep 0.02;
-    }
-    return 0;
 }

@@ -1,23 +1,14 @@
 #!/usr/bin/perl
 
-# Tests for encrypted ID tokens (OpenID Connect Core, 3.1.3.7 and 10.2): who can read them, where they
-# are demanded, and what is refused of those that are malformed. What is within is held against every
-# rule, as if it were not encrypted.
+# Tests for encrypted ID tokens (OpenID Connect Core, 3.1.3.7 and 10.2): accepted algorithms, where encryption is
+# required, and malformed tokens. The token inside is checked against every rule, as without encryption.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Keys;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site;
 
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 my %rsa = (key => 'rsa-2');
@@ -25,7 +16,7 @@ my %ec = (alg => 'ECDH-ES', key => 'ec-256-2');
 my %dir = (alg => 'dir');
 my @enc = qw/ A128GCM A192GCM A256GCM A128CBC-HS256 A192CBC-HS384 A256CBC-HS512 /;
 
-# name of the oidc_provider => its directives
+# name of the oidc_provider => directives
 
 my %provider = (
     rsa => 'client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg RSA-OAEP',
@@ -39,7 +30,7 @@ my %provider = (
     never => 'pkce on',
 );
 
-# name of the case, oidc_provider, how the token is encrypted, if it is
+# name of the case, oidc_provider, recipe of the encryption (absent for a plain token)
 
 my @accepted = (
     (map { ["RSA-OAEP with $_", 'rsa', { %rsa, enc => $_ }] } @enc),
@@ -57,8 +48,8 @@ my @accepted = (
     ['no cty', 'rsa', { %rsa, header => { cty => undef } }],
 );
 
-# name of the case, oidc_provider, how the token is encrypted, if it is, what is logged behind "id token";
-# the browser gets 403 id_token_encryption
+# name of the case, oidc_provider, recipe of the encryption, log sentence after "id token"; the browser gets
+# 403 id_token_encryption
 
 my $plain = 'is not encrypted, although id_token_encrypted_alg requires it';
 my $broken = 'cannot be decrypted';
@@ -71,8 +62,8 @@ my @refused = (
     ['dir where RSA-OAEP is demanded', 'rsa', { %dir }, unlisted('dir')],
     ['RSA-OAEP where dir is demanded', 'dir', { %rsa }, unlisted('RSA-OAEP')],
     ['RSA-OAEP where ECDH-ES is demanded', 'ec', { %rsa }, unlisted('RSA-OAEP')],
-    ['dir, which nobody listed', 'rsa_may', { %dir }, unlisted('dir')],
-    ['ECDH-ES for a key of RSA', 'rsa_may', { %ec }, unlisted('ECDH-ES')],
+    ['dir, not listed', 'rsa_may', { %dir }, unlisted('dir')],
+    ['ECDH-ES for an RSA key', 'rsa_may', { %ec }, unlisted('ECDH-ES')],
     (map { ["alg $_", 'rsa', { %rsa, header => { alg => $_ } }, unlisted($_)] }
         qw/ RSA1_5 RSA-OAEP-256 A128KW ECDH-ES+A128KW PBES2-HS256+A128KW none /, ''),
     ['no alg', 'rsa', { %rsa, header => { alg => undef } }, 'has no alg'],
@@ -90,14 +81,14 @@ my @refused = (
     ['epk off the curve', 'ec', { %ec, header => { epk => { kty => 'EC', crv => 'P-256',
         x => 'A' x 43, y => 'A' x 43 } } }, $epk],
     ['epk a string', 'ec', { %ec, header => { epk => 'x' } }, $epk],
-    ['apu that is no base64url', 'ec', { %ec, header => { apu => '!' } },
+    ['apu that is not base64url', 'ec', { %ec, header => { apu => '!' } },
         'has an apu or apv that is not base64url'],
     ['apv of another agreement', 'ec', { %ec, header => { apv => 'eA' } }, $broken],
 
     (map { my ($how, $recipe) = @$_; (
-        ["$how, the tag turned", $how, { %$recipe, parts => { tag => 'flip' } }, $broken],
-        ["$how, the ciphertext turned", $how, { %$recipe, parts => { ciphertext => 'flip' } }, $broken],
-        ["$how, the iv turned", $how, { %$recipe, parts => { iv => 'flip' } }, $broken],
+        ["$how, a bit of the tag flipped", $how, { %$recipe, parts => { tag => 'flip' } }, $broken],
+        ["$how, a bit of the ciphertext flipped", $how, { %$recipe, parts => { ciphertext => 'flip' } }, $broken],
+        ["$how, a bit of the iv flipped", $how, { %$recipe, parts => { iv => 'flip' } }, $broken],
         ["$how, the tag cut", $how, { %$recipe, parts => { tag => 'cut' } }, $size],
         ["$how, no tag", $how, { %$recipe, parts => { tag => 'empty' } }, $size],
         ["$how, the tag one byte longer", $how, { %$recipe, parts => { tag => 'longer' } }, $size],
@@ -107,26 +98,26 @@ my @refused = (
         ["$how, no ciphertext", $how, { %$recipe, parts => { ciphertext => 'empty' } },
             'has a ciphertext of 0 bytes'],
     ) } ['rsa', \%rsa], ['ec', \%ec], ['dir', { %dir, enc => 'A128CBC-HS256' }]),
-    ['the encrypted key turned', 'rsa', { %rsa, parts => { key => 'flip' } }, $broken],
+    ['a bit of the encrypted key flipped', 'rsa', { %rsa, parts => { key => 'flip' } }, $broken],
     ['no encrypted key', 'rsa', { %rsa, parts => { key => 'empty' } }, $size],
-    ['another header than was authenticated', 'rsa',
+    ['a header other than the authenticated one', 'rsa',
         { %rsa, parts => { header => 'text:{"alg":"RSA-OAEP","enc":"A256GCM"}' } }, $broken],
-    ['another enc than was used', 'rsa',
+    ['an enc other than the one used', 'rsa',
         { %rsa, parts => { header => 'text:{"alg":"RSA-OAEP","enc":"A128GCM"}' } }, $broken],
 
-    ['a header that is no JSON', 'rsa', { %rsa, header_json => 'alg=dir' }, 'has malformed JSON in its header'],
+    ['a header that is not JSON', 'rsa', { %rsa, header_json => 'alg=dir' }, 'has malformed JSON in its header'],
     ['a header with a member twice', 'rsa',
         { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","enc":"A256GCM"}' },
         'has JSON with a duplicate member in its header'],
     ['a header nested 20,000 deep', 'rsa', { %rsa, header_json => '[' x 20_000 },
         'has JSON nested too deeply in its header'],
-    ['a part that is no base64url', 'rsa', { %rsa, token => '%%token%%=' }, 'is not base64url'],
+    ['a part that is not base64url', 'rsa', { %rsa, token => '%%token%%=' }, 'is not base64url'],
     ['five empty parts', 'rsa', { %rsa, token => '....' }, 'has a ciphertext of 0 bytes'],
     ['six parts', 'rsa', { %rsa, token => '%%token%%.x' }, $plain],
     ['four parts', 'rsa', { %rsa, token => 'a.b.c.d' }, $plain],
 );
 
-# name of the case, recipes of encryption and of the ID token, $oidc_error, log; the browser gets 403
+# name of the case, recipes of encryption and of the ID token, $oidc_error, log sentence; the browser gets 403
 
 my @refused_within = (
     ['a bad signature', {}, { signature => 'flip' }, id_token_signature => 'id token has a bad signature'],
@@ -135,14 +126,14 @@ my @refused_within = (
     ['another audience', {}, { claims => { aud => 'other' } },
         id_token_audience => 'id token is for another audience'],
     ['an old token', {}, { claims => { exp => now(-3600) } }, id_token_expired => 'id token expired'],
-    ['claims that nobody signed', { plain => '{"sub":"alice"}' }, {},
+    ['unsigned claims', { plain => '{"sub":"alice"}' }, {},
         id_token_malformed => 'id token is not a JWS of three parts'],
     ['nothing', { plain => ' ' }, {}, id_token_malformed => 'id token is not a JWS of three parts'],
-    ['a JWE once more', { plain => 'a.b.c.d.e' }, {},
+    ['a nested JWE', { plain => 'a.b.c.d.e' }, {},
         id_token_malformed => 'id token is not a JWS of three parts'],
 );
 
-# directives, what nginx -t says
+# directives, value, advice in the error of nginx -t
 
 my $needs_key = 'it needs an RSA client_key for RSA-OAEP, an EC client_key for ECDH-ES';
 
@@ -166,55 +157,17 @@ $t->write_file("$_.pem", Test::OIDC::Keys::private_key($_)
 
 my $op = provider($t, 8081);
 
-my $conf = <<'EOF';
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-
-    %%PROVIDERS%%
-
-    server {
-        listen       127.0.0.1:8080;
-        server_name  localhost;
-
-        add_header X-Error $oidc_error always;
-
-        location / {
-            auth_oidc  $arg_op;
-            proxy_pass http://127.0.0.1:8080/app;
-
-            proxy_set_header X-Sub $oidc_claim_sub;
-        }
-
-        location /app {
-            return 200 "$http_x_sub";
-        }
-    }
-}
-
-EOF
-
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
 for my $case (@refused_values) {
     my ($directives, $value, $advice) = @$case;
-    my $error = config_error($t, $conf =~ s/%%PROVIDERS%%/provider_block('idp', $directives)/er);
+    my $error = config_error($t, configuration(oidc_provider('idp', $directives, client_secret => undef)));
     like($error, qr/^invalid "id_token_encrypted_alg" "$value", $advice in \S+nginx\.conf:\d+$/,
         $directives =~ s/%%TESTDIR%%\///r);
 }
 
-my $blocks = join '', map { provider_block($_, "client_secret $secret; $provider{$_}") } sort keys %provider;
-$t->write_file_expand('nginx.conf', $conf =~ s/%%PROVIDERS%%/$blocks/r);
+$t->write_file_expand('nginx.conf', configuration(map { oidc_provider($_, $provider{$_}) } sort keys %provider));
 $t->run();
 
 for my $case (@accepted) {
@@ -223,35 +176,29 @@ for my $case (@accepted) {
     $op->reset->set(encrypt => $recipe);
     my $answer = login("/?op=$provider");
     is("$answer->{status} $answer->{body}", '200 alice', $name);
-    ok($answer->{browser}->cookie($provider), "$name, a session");
+    ok($answer->{browser}->cookie($provider), "$name: a session");
 }
 
 refused($t, $op, $_->[0], $_->[1], { encrypt => $_->[2] }, 'id_token_encryption', "id token $_->[3]")
     for @refused;
 
-refused($t, $op, "within, $_->[0]", 'rsa', { encrypt => { %rsa, %{ $_->[1] } }, id_token => $_->[2] },
+refused($t, $op, "inside, $_->[0]", 'rsa', { encrypt => { %rsa, %{ $_->[1] } }, id_token => $_->[2] },
     @$_[3, 4]) for @refused_within;
 
-refused($t, $op, 'encrypted for a client without key', 'never', { encrypt => { %rsa } },
+refused($t, $op, 'encrypted for a client without a key', 'never', { encrypt => { %rsa } },
     'id_token_malformed', 'id token is not a JWS of three parts');
 
 $op->reset->set(encrypt => { %rsa });
-is(login('/?op=rsa')->{body}, 'alice', 'after all of these a login succeeds');
-is(join(' ', error_log_lines($t, qr/\Q$secret\E|BEGIN .*PRIVATE/)), '', 'no secret in the log');
+is(login('/?op=rsa')->{body}, 'alice', 'a login after all of these succeeds');
+is(join(' ', error_log_lines($t, qr/\Q$secret\E|BEGIN .*PRIVATE/)), '', 'no secret is logged');
 
 ###############################################################################
 
-sub provider_block {
-    my ($name, $directives) = @_;
+sub configuration {
+    my (@providers) = @_;
 
-    return <<"EOF";
-    oidc_provider $name {
-        issuer       http://127.0.0.1:8081;
-        client_id    client;
-        cookie_name  $name;
-        redirect_uri /callback/$name;
-        $directives;
-    }
+    return http_conf("    error_log %%TESTDIR%%/error.log info;\n", @providers, site('$http_x_sub', <<'EOF'));
+        proxy_set_header X-Sub $oidc_claim_sub;
 EOF
 }
 
@@ -264,8 +211,8 @@ sub refused {
     my $answer = login("/?op=$provider");
     is("$answer->{status} " . ($answer->{headers}{'x-error'} // ''), "403 $word", $name);
     ok(log_has($t, qr/oidc: \Q$sentence\E.* while handling the callback, provider "$provider"/),
-        "$name, logged");
-    is($answer->{browser}->cookie($provider), undef, "$name, no session");
+        "$name: logged");
+    is($answer->{browser}->cookie($provider), undef, "$name: no session");
 }
 
 ###############################################################################

@@ -1,30 +1,20 @@
 #!/usr/bin/perl
 
-# Tests for endpoints that the configuration gives, in place of some or all of the metadata, and for
-# audience, the further ones that an ID token may be for.
+# Tests for endpoints set by the configuration instead of the metadata, and for the directive audience.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $metadata = '/.well-known/openid-configuration';
 my $elsewhere = 'http://127.0.0.1:' . port(8082);
 my $needed = join '; ', map { "$_->[0] http://127.0.0.1:8081/$_->[1]" }
     ['authorization_endpoint', 'authorize'], ['token_endpoint', 'token'], ['jwks_uri', 'jwks'];
 
-# name of the oidc_provider, directives, the questions of a login to /.well-known, /par, /authorize, /token,
-# /jwks and /userinfo
+# name of the oidc_provider, directives, number of requests of a login to /.well-known, /par, /authorize,
+# /token, /jwks and /userinfo
 
 my @static = (
     ['needed', $needed, '0 0 1 1 1 0'],
@@ -37,7 +27,7 @@ my @static = (
     ['none', '', '1 0 1 1 1 0'],
 );
 
-# directive, path of the endpoint: one that the configuration gives beside metadata that says otherwise
+# directive, path: an endpoint that the configuration sets in place of the one in the metadata
 
 my @partial = (
     ['authorization_endpoint', '/authorize'],
@@ -47,7 +37,7 @@ my @partial = (
     ['pushed_authorization_request_endpoint', '/par'],
 );
 
-# directives of audience, aud of the ID token, log behind "id token is for" of the refused
+# arguments of audience, aud of the ID token, log sentence after "id token is for" if it is refused
 
 my @audiences = (
     ['', 'client'],
@@ -91,10 +81,10 @@ my @providers = (
         0 .. $#audiences),
 );
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
-# What nginx -t says.
+# Errors of nginx -t
 
 for my $directive (map { $_->[0] } @partial) {
     for my $url ('ftp://op', 'http://op.example.com/') {
@@ -107,7 +97,7 @@ for my $directive (map { $_->[0] } @partial) {
 $t->write_file_expand('nginx.conf', nginx_conf(@providers, site('application')));
 $t->run();
 
-# All of them given: nothing is asked that need not be, so that a provider without metadata will do.
+# With all needed endpoints configured, the metadata is not requested.
 
 for my $case (@static) {
     my ($name, undef, $expected) = @$case;
@@ -116,12 +106,12 @@ for my $case (@static) {
     $op->set(respond => { $metadata => { status => 404 } }) if $expected =~ /^0/;
     my $answer = login("/?op=$name");
 
-    is("$answer->{status} $answer->{body}", '200 application', "$name, a login");
-    is(questions($op), $expected, "$name, what is asked");
-    is(login("/?op=$name")->{status}, 200, "$name, another login");
+    is("$answer->{status} $answer->{body}", '200 application', "$name: a login succeeds");
+    is(requests_to($op), $expected, "$name: number of requests");
+    is(login("/?op=$name")->{status}, 200, "$name: another login succeeds");
 }
 
-# Some given: they go before what the metadata says.
+# Configured endpoints take precedence over the metadata.
 
 for my $case (@partial) {
     my ($directive, $path) = @$case;
@@ -132,15 +122,15 @@ for my $case (@partial) {
         : $path eq '/par' ? $other->count('/par')
         : login_across($op, $other, "/?op=only_$directive", $path);
 
-    is($asked, 1, "$directive, asked where the configuration says");
+    is($asked, 1, "$directive: the configured endpoint is used");
     is($op->count($metadata) . $op->count($path) . $other->count($metadata), '100',
-        "$directive, and only there");
+        "$directive: the endpoint in the metadata is not used");
 }
 
-# Metadata that is not asked for cannot be wrong.
+# Metadata that is not requested is not checked.
 
 $op->reset->clear->set(document => { issuer => 'https://evil.example.com' });
-is(login('/?op=needed')->{status}, 200, 'metadata of another issuer, not asked for');
+is(login('/?op=needed')->{status}, 200, 'metadata of another issuer, not requested');
 my $sent = browser()->get('/?op=https');
 like($sent->{location}, qr{^https://op\.example\.com:\d+/authorize\?}, 'https endpoints');
 
@@ -149,11 +139,11 @@ $sent = query(browser()->get('/?op=needed')->{location});
 is($sent->{code_challenge_method}, 'S256', 'PKCE without metadata');
 
 $op->set(callback => { iss => undef });
-is(login('/?op=needed')->{status}, 200, 'iss in the callback, which nobody promised');
+is(login('/?op=needed')->{status}, 200, 'iss in the callback, not advertised');
 $op->set(callback => { iss => 'https://evil.example.com' });
 is(outcome(login('/?op=needed')), '400 callback_issuer', 'iss of another issuer');
 
-# Further audiences.
+# Additional audiences
 
 for my $number (0 .. $#audiences) {
     my ($trusted, $aud, $sentence) = @{ $audiences[$number] };
@@ -165,11 +155,11 @@ for my $number (0 .. $#audiences) {
 
     is(outcome($answer), defined $sentence ? '403 id_token_audience' : '200', $name);
     is(defined $answer->{browser}->cookie("audience$number") ? 'a session' : 'none',
-        defined $sentence ? 'none' : 'a session', "$name, session");
+        defined $sentence ? 'none' : 'a session', "$name: session");
     next unless defined $sentence;
 
-    ok(log_has($t, qr/oidc: id token is \Q$sentence\E while handling the callback/), "$name, logged");
-    is($op->count('/userinfo'), 0, "$name, nothing asked");
+    ok(log_has($t, qr/oidc: id token is \Q$sentence\E while handling the callback/), "$name: logged");
+    is($op->count('/userinfo'), 0, "$name: no user info request");
 }
 
 like(config_error($t, nginx_conf(oidc_provider('idp', 'audience'), site(''))),
@@ -177,13 +167,13 @@ like(config_error($t, nginx_conf(oidc_provider('idp', 'audience'), site(''))),
 
 ###############################################################################
 
-sub questions {
+sub requests_to {
     my ($op) = @_;
 
     return join ' ', map { $op->count($_) } $metadata, qw{ /par /authorize /token /jwks /userinfo };
 }
 
-# A login until the other provider is asked at that path, which answers as it can; how often it was.
+# Starts a login that sends a request to that path of the other provider. Returns the number of requests.
 sub login_across {
     my ($op, $other, $page, $path) = @_;
 

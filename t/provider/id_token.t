@@ -1,28 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for the validation of ID tokens (OpenID Connect Core, 3.1.3.7; RFC 7515; RFC 8725). Each case
-# breaks one rule of a token that is right otherwise, and leaves the browser without a session; then
-# come the tokens that have to be accepted.
+# Tests for the validation of ID tokens (OpenID Connect Core, 3.1.3.7; RFC 7515; RFC 8725). Each refused token breaks
+# one rule and leaves the browser without a session; accepted tokens follow.
 
-use warnings;
-use strict;
-
-use Digest::SHA qw/ sha256 /;
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
+use Digest::SHA qw/ sha256 /;
+
 use Test::OIDC;
 use Test::OIDC::Hostile;
 use Test::OIDC::JWT qw/ half_hash to_json /;
 use Test::OIDC::Keys;
 use Test::OIDC::Refusal;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $issuer = 'http://127.0.0.1:' . port(8081);
 my $access_token = 'access-token';
@@ -52,7 +43,7 @@ my $malformed_header = 'id token has malformed JSON in its header';
 sub unlisted { return qq{id token is signed with "$_[0]", which id_token_alg does not list} }
 sub no_key { return "id token is signed with $_[0], for which the key set has no key" }
 
-# name of the case, recipe of the token (or a sub that makes it from the nonce), $oidc_error, log
+# name of the case, recipe of the token (or a sub that makes it from the nonce), $oidc_error, log sentence
 
 my @refused = (
 
@@ -62,7 +53,7 @@ my @refused = (
         id_token_issuer => 'id token has a wrong issuer "https://evil.example.com"'],
     ['iss missing', { claims => { iss => undef } },
         id_token_issuer => 'id token has a wrong issuer ""'],
-    ['iss with a slash more', { claims => { iss => "$issuer/" } },
+    ['iss with a slash added', { claims => { iss => "$issuer/" } },
         id_token_issuer => qq{id token has a wrong issuer "$issuer/"}],
     ['iss in another case', { claims => { iss => uc $issuer } },
         id_token_issuer => qq{id token has a wrong issuer "\U$issuer\E"}],
@@ -89,15 +80,15 @@ my @refused = (
         id_token_audience => 'id token is for another audience, "\x22other\x22"'],
     ['aud missing', { claims => { aud => undef } },
         id_token_audience => 'id token is for another audience, ""'],
-    ['aud that begins like ours', { claims => { aud => 'client2' } },
+    ['aud that begins with our client_id', { claims => { aud => 'client2' } },
         id_token_audience => 'id token is for another audience, "\x22client2\x22"'],
-    ['aud an array without us', { claims => { aud => [qw/ other others /] } },
+    ['aud an array without our client_id', { claims => { aud => [qw/ other others /] } },
         id_token_audience => 'id token is for another audience, "[\x22other\x22,\x22others\x22]"'],
     ['aud an empty array', { claims => { aud => [] } },
         id_token_audience => 'id token is for another audience, "[]"'],
     ['aud an empty object', { claims => { aud => {} } },
         id_token_audience => 'id token is for another audience, "{}"'],
-    ['aud an object that names us', { claims => { aud => { client => 'client' } } },
+    ['aud an object with our client_id', { claims => { aud => { client => 'client' } } },
         id_token_audience => 'id token is for another audience, "{\x22client\x22:\x22client\x22}"'],
     ['aud a number', { claims => { aud => 1 } },
         id_token_audience => 'id token is for another audience, "1"'],
@@ -126,7 +117,7 @@ my @refused = (
         id_token_expired => 'id token has no exp'],
     ['exp negative', { claims => { exp => -1 } }, id_token_expired => 'id token has no exp'],
     ['exp an object', { claims => { exp => {} } }, id_token_expired => 'id token has no exp'],
-    ['exp beyond all numbers', { claims => { exp => 1e300 } },
+    ['exp out of range', { claims => { exp => 1e300 } },
         id_token_expired => 'id token has no exp'],
     ['nbf in the future', { claims => { nbf => now(90) } },
         id_token_not_yet_valid => 'id token is not valid yet'],
@@ -168,7 +159,7 @@ my @refused = (
 
     # 3.1.3.7, 6: the signature
 
-    ['signature with one bit turned', { signature => 'flip' },
+    ['signature with one bit flipped', { signature => 'flip' },
         id_token_signature => $bad_signature],
     ['signature empty', { signature => 'empty' }, id_token_signature => $bad_signature],
     ['signature all zeros', { signature => 'zeros' }, id_token_signature => $bad_signature],
@@ -178,24 +169,24 @@ my @refused = (
         id_token_signature => $bad_signature],
     ['signature of another token', { token => '%%header%%.' . b64('{"sub":"eve"}') . '.%%signature%%' },
         id_token_signature => $bad_signature],
-    ['PS256 that says RS256', { alg => 'PS256', header => { alg => 'RS256' } },
+    ['PS256 declared as RS256', { alg => 'PS256', header => { alg => 'RS256' } },
         id_token_signature => $bad_signature],
-    ['RS256 that says PS256', { header => { alg => 'PS256' } },
+    ['RS256 declared as PS256', { header => { alg => 'PS256' } },
         id_token_signature => $bad_signature],
-    ['RS256 that says RS384', { header => { alg => 'RS384' } },
+    ['RS256 declared as RS384', { header => { alg => 'RS384' } },
         id_token_signature => $bad_signature],
-    ['ES256 with one bit turned', { alg => 'ES256', signature => 'flip' },
+    ['ES256 with one bit flipped', { alg => 'ES256', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['ES384 with one bit turned', { alg => 'ES384', signature => 'flip' },
+    ['ES384 with one bit flipped', { alg => 'ES384', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['ES512 with one bit turned', { alg => 'ES512', signature => 'flip' },
+    ['ES512 with one bit flipped', { alg => 'ES512', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['PS256 with one bit turned', { alg => 'PS256', signature => 'flip' },
+    ['PS256 with one bit flipped', { alg => 'PS256', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['EdDSA with one bit turned', { alg => 'EdDSA', signature => 'flip' },
+    ['EdDSA with one bit flipped', { alg => 'EdDSA', signature => 'flip' },
         id_token_signature => $bad_signature],
 
-    # RFC 7518, 3.4: r and s of exact size, within 1 and n - 1
+    # RFC 7518, 3.4: r and s of exact size, from 1 to n - 1
 
     ['ES256 in DER', { alg => 'ES256', signature => 'der' }, id_token_signature => $bad_signature],
     ['ES256 of zeros', { alg => 'ES256', signature => 'zeros' },
@@ -227,7 +218,7 @@ my @refused = (
     ['alg none', { alg => 'none' }, id_token_alg => unlisted('none')],
     ['alg none with a signature', { alg => 'none', token => '%%header%%.%%claims%%.' . b64('x' x 256) },
         id_token_alg => unlisted('none')],
-    ['alg none over a right signature', { header => { alg => 'none' } },
+    ['alg none with a valid signature', { header => { alg => 'none' } },
         id_token_alg => unlisted('none')],
     ['alg None', { alg => 'none', header => { alg => 'None' } }, id_token_alg => unlisted('None')],
     ['alg nOnE', { alg => 'none', header => { alg => 'nOnE' } }, id_token_alg => unlisted('nOnE')],
@@ -242,19 +233,19 @@ my @refused = (
     ['HS256, not listed, with the public key',
         { alg => 'HS256', secret => $pem, header => { kid => 'rsa' } },
         id_token_alg => unlisted('HS256')],
-    ['ES256 by a key of another curve', { alg => 'ES256', header => { kid => 'ec-384' } },
+    ['ES256 with the kid of a P-384 key', { alg => 'ES256', header => { kid => 'ec-384' } },
         id_token_key => no_key('ES256')],
-    ['ES256 by a P-384 key', { alg => 'ES256', key => 'ec-384' },
+    ['ES256 with a P-384 key', { alg => 'ES256', key => 'ec-384' },
         id_token_signature => $bad_signature],
-    ['ES256 by an RSA key', { alg => 'ES256', header => { kid => 'rsa' } },
+    ['ES256 with the kid of an RSA key', { alg => 'ES256', header => { kid => 'rsa' } },
         id_token_key => no_key('ES256')],
-    ['RS256 by an EC key', { header => { kid => 'ec-256' } }, id_token_key => no_key('RS256')],
-    ['EdDSA by an EC key', { alg => 'EdDSA', header => { kid => 'ec-256' } },
+    ['RS256 with the kid of an EC key', { header => { kid => 'ec-256' } }, id_token_key => no_key('RS256')],
+    ['EdDSA with the kid of an EC key', { alg => 'EdDSA', header => { kid => 'ec-256' } },
         id_token_key => no_key('EdDSA')],
     ['kid unknown', { header => { kid => 'rsa-9' } },
         id_token_key => 'id token names an unknown key "rsa-9"'],
     ['kid empty', { header => { kid => '' } }, id_token_key => 'id token names an unknown key ""'],
-    ['kid the beginning of a known one', { header => { kid => 'rs' } },
+    ['kid a prefix of a known one', { header => { kid => 'rs' } },
         id_token_key => 'id token names an unknown key "rs"'],
     ['kid a path', { header => { kid => '../../../dev/null' } },
         id_token_key => 'id token names an unknown key "../../../dev/null"'],
@@ -263,7 +254,7 @@ my @refused = (
     ['kid null', { header_json => '{"alg":%%alg%%,"kid":null}' }, id_token_malformed => $odd_kid],
     ['kid of 2,000 characters', { header => { kid => 'k' x 2000 } }, id_token_malformed => $odd_kid],
 
-    # RFC 7515, 4.1: what a header may not make us believe
+    # RFC 7515, 4.1: header parameters that are not trusted
 
     ['crit with an unknown name', { header => { crit => ['x'], x => 1 } }, id_token_crit => $critical],
     ['crit empty', { header => { crit => [] } }, id_token_crit => $critical],
@@ -299,14 +290,14 @@ my @refused = (
     ['only dots', { token => '..' }, id_token_malformed => $malformed_header],
     ['50,000 dots', { token => '.' x 50_000 }, id_token_malformed => $three_parts],
     ['50,000 letters', { token => 'A' x 50_000 }, id_token_malformed => $three_parts],
-    ['white space within', { token => "%%header%%.%%claims%%\n.%%signature%%" },
+    ['white space inside', { token => "%%header%%.%%claims%%\n.%%signature%%" },
         id_token_malformed => $not_base64],
     ['percent escapes', { token => '%%header%%%2E.%%claims%%.%%signature%%' },
         id_token_malformed => $not_base64],
-    ['dots all around', { token => '.%%token%%.' }, id_token_malformed => $three_parts],
+    ['dots around it', { token => '.%%token%%.' }, id_token_malformed => $three_parts],
     ['the parts in another order', { token => '%%claims%%.%%header%%.%%signature%%' },
         id_token_malformed => 'id token has no alg'],
-    ['a NUL behind the alg', { header_json => '{"alg":"RS256\\u0000","kid":"rsa"}' },
+    ['a NUL after the alg', { header_json => '{"alg":"RS256\\u0000","kid":"rsa"}' },
         id_token_malformed => $malformed_header],
     ['JSON', { token => '{"payload":"%%claims%%","protected":"%%header%%","signature":"%%signature%%"}' },
         id_token_malformed => $three_parts],
@@ -319,14 +310,14 @@ my @refused = (
         id_token_malformed => $not_base64],
     ['a padded payload', { token => '%%header%%.%%claims%%=.%%signature%%' },
         id_token_malformed => $not_base64],
-    ['a line break behind', { token => "%%token%%\n" }, id_token_malformed => $not_base64],
-    ['a space in front', { token => ' %%token%%' }, id_token_malformed => $not_base64],
-    ['bytes behind', { token => '%%token%%AA' }, id_token_signature => $bad_signature],
-    ['unused bits behind', { token => '%%token%%B' }, id_token_malformed => $not_base64],
+    ['a line break at the end', { token => "%%token%%\n" }, id_token_malformed => $not_base64],
+    ['a space at the start', { token => ' %%token%%' }, id_token_malformed => $not_base64],
+    ['extra bytes', { token => '%%token%%AA' }, id_token_signature => $bad_signature],
+    ['unused bits set', { token => '%%token%%B' }, id_token_malformed => $not_base64],
     ['a plus for a minus', { token => '%%header%%.%%claims%%.' . '+' x 342 },
         id_token_malformed => $not_base64],
 
-    # RFC 7519, 7.2: JSON, one object, of one meaning
+    # RFC 7519, 7.2: JSON, one object, unambiguous
 
     (map { ["claims, $_->[0]", { claims_json => $_->[1] },
         id_token_malformed => "id token has $_->[2] in its claims"] } broken_json()),
@@ -338,7 +329,7 @@ my @refused = (
         id_token_malformed => 'id token has JSON with a duplicate member in its claims'],
     ['sub twice, once escaped', { claims_json => '{%%*%%,"s\\u0075b":"eve"}' },
         id_token_malformed => 'id token has JSON with a duplicate member in its claims'],
-    ['a NUL behind the name of sub', { claims_json => '{%%*%%,"sub\\u0000":"eve"}' },
+    ['a NUL after the name of sub', { claims_json => '{%%*%%,"sub\\u0000":"eve"}' },
         id_token_malformed => $malformed_claims],
     ['alg twice', { header_json => '{%%*%%,"alg":"none"}' },
         id_token_malformed => 'id token has JSON with a duplicate member in its header'],
@@ -346,9 +337,9 @@ my @refused = (
         id_token_malformed => $malformed_header],
 );
 
-# At a client whose id_token_alg lists HS256 and RS256: confusion of the two must fail still.
+# For a client whose id_token_alg lists HS256 and RS256: confusing them must fail.
 my @refused_hmac = (
-    ['HMAC with one bit turned', { alg => 'HS256', signature => 'flip' },
+    ['HMAC with one bit flipped', { alg => 'HS256', signature => 'flip' },
         id_token_signature => $bad_signature],
     ['HMAC with another secret', { alg => 'HS256', secret => 'x' x 64 },
         id_token_signature => $bad_signature],
@@ -385,15 +376,15 @@ my @refused_hmac = (
         id_token_signature => $bad_signature],
     ['HMAC with the client_id', { alg => 'HS256', secret => 'client' },
         id_token_signature => $bad_signature],
-    ['HMAC with a NUL behind the secret', { alg => 'HS256', secret => "$secret\0x" },
+    ['HMAC with a NUL after the secret', { alg => 'HS256', secret => "$secret\0x" },
         id_token_signature => $bad_signature],
-    ['HMAC that says RS256', { alg => 'HS256', secret => $pem, header => { alg => 'RS256', kid => 'rsa' } },
+    ['HMAC declared as RS256', { alg => 'HS256', secret => $pem, header => { alg => 'RS256', kid => 'rsa' } },
         id_token_signature => $bad_signature],
-    ['RS256 that says HS256', { header => { alg => 'HS256' } }, id_token_signature => $bad_signature],
-    ['HS256 that says HS512', { alg => 'HS256', header => { alg => 'HS512' } },
+    ['RS256 declared as HS256', { header => { alg => 'HS256' } }, id_token_signature => $bad_signature],
+    ['HS256 declared as HS512', { alg => 'HS256', header => { alg => 'HS512' } },
         id_token_signature => $bad_signature],
     ['alg none where HMAC is listed', { alg => 'none' }, id_token_alg => unlisted('none')],
-    ['an alg that is not in our list', { alg => 'ES256' }, id_token_alg => unlisted('ES256')],
+    ['an alg that is not listed', { alg => 'ES256' }, id_token_alg => unlisted('ES256')],
 );
 
 my @refused_exactly = (
@@ -404,31 +395,31 @@ my @refused_exactly = (
         id_token_issued_at => qr/id token was issued \d+ seconds in the future/],
 );
 
-# where it is tried, name of the case, recipe
+# name of the oidc_provider, name of the case, recipe
 
 my @accepted = (
     (map { ['op', "$_ accepted", { alg => $_ }] }
         qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /),
     (map { ['hmac', "$_ accepted where it is listed", { alg => $_ }] } qw/ HS256 HS384 HS512 /),
-    ['hmac', 'RS256 accepted beside HMAC', {}],
+    ['hmac', 'RS256 accepted with HMAC listed', {}],
     ['hmac', 'HMAC with a kid', { alg => 'HS256', header => { kid => 'some' } }],
 
     ['op', 'no kid, one key of its kind', { header => { kid => undef } }],
     ['op', 'no kid, one key of its curve', { alg => 'ES384', header => { kid => undef } }],
-    ['op', 'no kid, several keys, the first',
+    ['op', 'no kid, several keys, the first fits',
         { alg => 'ES256', key => 'ec-256-2', header => { kid => undef } }],
-    ['op', 'no kid, several keys, the second', { alg => 'ES256', header => { kid => undef } }],
+    ['op', 'no kid, several keys, the second fits', { alg => 'ES256', header => { kid => undef } }],
     ['op', 'no kid, several Ed25519 keys', { alg => 'EdDSA', header => { kid => undef } }],
     ['op', 'no typ', { header => { typ => undef } }],
-    ['op', 'header members nobody knows', { header => { x => { y => 1 } } }],
-    ['op', 'a foreign jwk beside a right signature',
+    ['op', 'unknown header parameters', { header => { x => { y => 1 } } }],
+    ['op', 'a foreign jwk with a valid signature',
         { header => { jwk => Test::OIDC::Keys::public_jwk('rsa-2') } }],
-    ['op', 'claims nobody knows', { claims => { x => { y => [1, \1, 'z'] } } }],
+    ['op', 'unknown claims', { claims => { x => { y => [1, \1, 'z'] } } }],
     ['op', 'claims nested 64 deep', { claims_json => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
     ['op', 'white space around claims', { claims_json => " {\n%%*%%\n} \r\n" }],
 
-    ['op', 'aud an array of us alone', { claims => { aud => ['client'] } }],
-    ['op', 'azp is us', { claims => { azp => 'client' } }],
+    ['op', 'aud an array of our client_id', { claims => { aud => ['client'] } }],
+    ['op', 'azp our client_id', { claims => { azp => 'client' } }],
     ['op', 'no at_hash', { claims => { at_hash => undef } }],
     ['op', 'nbf past', { claims => { nbf => now(-3600) } }],
     ['op', 'a time with a fraction', { claims => { nbf => 1.5 } }],
@@ -484,34 +475,34 @@ for my $case (@accepted) {
     like(login(page_of($provider))->{body}, qr/^sub=alice /, $name);
 }
 
-# A token of an earlier login of the same browser, right in all but its nonce.
+# The token of an earlier login of the same browser: only its nonce is wrong.
 
 $op->reset;
 my $first = login('/?op=op');
 my ($token) = $first->{body} =~ /token=(\S+)/;
-isnt($token, undef, 'a whole token');
+isnt($token, undef, 'the token of the first login');
 $op->set(id_token => { token => $token });
 is(outcome($first->{browser}->forget('op')->login('/?op=op')), '403 id_token_nonce',
-    'the token of an earlier login');
+    'the token of an earlier login is refused');
 
-# The code of another browser's login: PKCE stops it at the provider, the nonce stops it here.
+# The code of another browser's login: with PKCE the provider refuses it, without PKCE the nonce does.
 
 $op->reset;
-is(outcome(injected('op')), '400 provider_invalid_grant', 'the code of another login');
-is(outcome(injected('unproven')), '403 id_token_nonce', 'the same without PKCE');
+is(outcome(injected('op')), '400 provider_invalid_grant', 'the code of another login is refused');
+is(outcome(injected('unproven')), '403 id_token_nonce', 'the code of another login is refused without PKCE');
 
-# What a refused login leaves in the browser opens nothing.
+# Cookies and state of a refused login are not sessions.
 
 $op->set(id_token => { signature => 'flip' });
 my $browser = login('/?op=op')->{browser};
 is(join(' ', map { try_as_session($browser, $_->{value}) } $browser->cookies), '302',
-    'the cookie of a login is no session');
+    'the cookies of a refused login are no session');
 is(try_as_session($browser, query($browser->get('/?op=op')->{location})->{state}), '302',
-    'a state is no session');
+    'the state of a refused login is no session');
 
 ###############################################################################
 
-# What a recipe, or a sub that makes it from the nonce, sets at the provider.
+# The provider's knobs for a recipe, or for a sub that makes it from the nonce
 sub knobs_of {
     my ($recipe) = @_;
 
@@ -523,11 +514,11 @@ sub injected {
     my ($provider) = @_;
 
     my ($attacker, $victim) = (browser(), browser());
-    my $his = $attacker->follow($attacker->get(page_of($provider)));
-    my $hers = $victim->follow($victim->get(page_of($provider)));
+    my $attackers = $attacker->follow($attacker->get(page_of($provider)));
+    my $victims = $victim->follow($victim->get(page_of($provider)));
 
-    my $code = query($his->{location})->{code};
-    return $victim->get($hers->{location} =~ s/code=[^&]*/code=$code/r);
+    my $code = query($attackers->{location})->{code};
+    return $victim->get($victims->{location} =~ s/code=[^&]*/code=$code/r);
 }
 
 sub try_as_session {

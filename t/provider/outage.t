@@ -1,68 +1,62 @@
 #!/usr/bin/perl
 
-# Tests for a provider that is away, slow or silent: who is logged in notices nothing, who logs in is told
-# within the timeouts and can try again, workers share what one has learnt and wait for one question, and
-# one that fails is not asked by every request.
+# Tests for a provider that is down, slow or silent: sessions are not affected, logins fail within the timeouts and can
+# be tried again, workers share documents and requests for them, and a failing provider gets few requests.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use IO::Select ();
 use IO::Socket::INET ();
-use POSIX ();
-use Time::HiRes qw/ sleep time /;
+use Time::HiRes qw/ time /;
 
-use Test::Nginx;
 use Test::OIDC;
+use Test::OIDC::Clock;
+use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# That a worker was killed is an alert: the others are looked for at the end.
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite udp/)->plan(120)->todo_alerts();
+# A killed worker logs an alert; other alerts are looked for at the end.
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite udp/)->todo_alerts();
+my $clock = Test::OIDC::Clock->new($t);
+$t->plan(117);
 
 my $metadata = '/.well-known/openid-configuration';
 my @steps = ($metadata, '/jwks', '/token', '/userinfo');
 
-# The first is asked by most; each step that is slow has one of its own, and so has the back-off.
+# $op serves most tests; each slow step and the failure backoff have their own provider.
 my $op = provider($t, 8081);
 my %slow_op = map { $steps[$_] => provider($t, 8090 + $_) } 0 .. 3;
 my $failing = provider($t, 8094, respond => { $metadata => { status => 503 } });
+$clock->follow($op, $failing, values %slow_op);
 
 my $dns = resolver($t, 8053, '*' => 'SILENCE');
 
-# It takes connections, up to a number, and never says a word.
-my $mute = IO::Socket::INET->new(
+# A server that accepts a number of connections and never responds
+my $silent = IO::Socket::INET->new(
     LocalAddr => '127.0.0.1', LocalPort => port(8095), Proto => 'tcp', Listen => 128, ReuseAddr => 1)
     or die "listen: $!";
 
-# What is broken, in the knob "respond".
+# Values of the knob "respond"
 my %slow = (
-    'says nothing' => { hold => 1 },
-    'drips its head' => { drip => [1, 0.1] },
-    'drips its body' => { drip => [300, 0.1], pad => 20_000 },
+    'is silent' => { hold => 1 },
+    'drips its head' => { headers => { X => 'x' x 600 }, drip => [1, 0.1] },
+    'drips its body' => { drip => [30, 0.1], pad => 20_000 },
 );
 my @slow = sort keys %slow;
 
-# Nobody has met the provider of such a block before.
+# The provider blocks; each block starts without metadata.
 my %blocks = (
-    main => 'session_key %%TESTDIR%%/session.key;',
+    main => 'session_key %%TESTDIR%%/session.key; read_timeout 5m;',
     (map { ($_ => '') } 'shared', 'down', map { "wait_$_" } qw/ success failure abort kill /),
-    wait_timeout => 'connect_timeout 300ms; read_timeout 500ms;',
+    wait_timeout => SHORT_TIMEOUTS . ';',
     backoff => 'issuer http://127.0.0.1:8094;',
-    mute => "issuer http://127.0.0.1:8095; connect_timeout 300ms; read_timeout 300ms;",
-    mute_tls => "issuer https://127.0.0.1:8095; connect_timeout 300ms; read_timeout 300ms;",
-    nameless => "issuer https://nobody.example.com; connect_timeout 300ms; read_timeout 300ms;",
+    silent => 'issuer http://127.0.0.1:8095; ' . SHORT_TIMEOUTS . ';',
+    silent_tls => 'issuer https://127.0.0.1:8095; ' . SHORT_TIMEOUTS . ';',
+    unresolved => 'issuer https://nobody.example.com; ' . SHORT_TIMEOUTS . ';',
 );
 for my $step (0 .. 3) {
     $blocks{"slow_${step}_$_"} = 'issuer http://127.0.0.1:' . (8090 + $step)
-        . '; connect_timeout 300ms; read_timeout 300ms; userinfo on;' for 0 .. $#slow;
+        . '; userinfo on; ' . SHORT_TIMEOUTS . ';' for 0 .. $#slow;
 }
 
 $t->write_file('session.key', '0123456789abcdef' x 4 . "\n");
@@ -71,111 +65,133 @@ $t->run();
 
 my $alice = login('/main/')->{browser};
 
-# What one worker has learnt all know.
+# Workers share metadata and keys.
 
 $op->clear;
 my @workers = workers($t);
 is(scalar(@workers), 4, 'four workers');
 my @logins = map { my $worker = $_; alone($t, $worker, sub { login('/shared/') }) } @workers;
-is(join(' ', map { $_->{status} } @logins), '204 204 204 204', 'a login in each worker');
-is(join(' ', sort map { $_->{headers}{'x-worker'} } @logins), join(' ', sort @workers), 'and no other');
+is(join(' ', map { $_->{status} } @logins), '204 204 204 204', 'a login in each worker succeeds');
+is(join(' ', sort map { $_->{headers}{'x-worker'} } @logins), join(' ', sort @workers),
+    'each login used its own worker');
 
 my @browsers = map { browser() } 1 .. 20;
 my @requests = map { $_->start('/shared/') } @browsers;
 my @answers = map { $browsers[$_]->finish($requests[$_]) } 0 .. $#browsers;
 @answers = map { $browsers[$_]->login($answers[$_]{location}) } 0 .. $#browsers;
-is(scalar(grep { $_->{status} == 204 } @answers), 20, 'and twenty more');
-asked('4 workers');
+is(scalar(grep { $_->{status} == 204 } @answers), 20, 'twenty more logins succeed');
+is_shared('4 workers');
 
 log_mark($t);
 $t->reload();
-until_logged($t, qr/gracefully shutting down/, 4);
-until_logged($t, qr/start worker process \d/, 4);
+log_has($t, qr/gracefully shutting down/, 4);
+log_has($t, qr/start worker process \d/, 4);
 @workers = workers($t);
-is(login('/shared/')->{status}, 204, 'a login after a reload');
-asked('a reload');
+is(login('/shared/')->{status}, 204, 'a login after a reload succeeds');
+is_shared('a reload');
 
 $op->set(respond => { $metadata => { status => 503 }, '/jwks' => { status => 503 } });
 kill_worker($t, $workers[0]);
 my ($young) = grep { my $worker = $_; !grep { $worker == $_ } @workers } workers($t);
 my $login = alone($t, $young, sub { login('/shared/') });
-is($login->{status}, 204, 'a login in a fresh worker, while neither metadata nor keys are to be had');
-is($login->{headers}{'x-worker'}, $young, 'in the fresh one');
-asked('a killed worker');
+is($login->{status}, 204, 'a login in a new worker succeeds while neither metadata nor keys are available');
+is($login->{headers}{'x-worker'}, $young, 'that login used the new worker');
+is_shared('a killed worker');
 $op->reset;
 
-# Who waits for another worker's answer.
+# A worker waits for the response to another worker's request.
 
-is(waits('success', {}, '302 302', sub { $op->reset }), 1, 'success: by one question');
+is(waits('success', {}, '302 302', sub { $op->reset }), 1, 'success: one request');
 
-# A first failure is no reason not to ask again, so the other worker may.
+# After the first failure, the other worker may send a request at once.
 log_mark($t);
-my $questions = waits('failure', { status => 500 }, '502 502',
+my $requests = waits('failure', { status => 500 }, '502 502',
     sub { $op->set(respond => { $metadata => { status => 500 } }) });
-cmp_ok($questions, '<=', 2, 'failure: by two questions at most');
-ok(until_logged($t, qr/oidc: provider returned status 500 while beginning a login/, 2),
+cmp_ok($requests, '<=', 2, 'failure: at most two requests');
+ok(log_has($t, qr/oidc: provider returned status 500 while beginning a login/, 2),
     'failure: each is logged');
 
 my $start = time;
-$questions = waits('timeout', {}, '504 504', sub { });
-cmp_ok($questions, '<=', 2, 'timeout: by two questions at most');
-cmp_ok(time - $start, '<', 2.5, 'timeout: within the timeouts');
+$requests = waits('timeout', {}, '504 504', sub { });
+cmp_ok($requests, '<=', 2, 'timeout: at most two requests');
+took_at_most($start, 2 * SHORT_TOTAL, 'timeout: within the timeouts');
 $op->reset;
 
-$questions = waits('abort', {}, '0 302', sub {
+$requests = waits('abort', {}, '0 302', sub {
     my ($first) = @_;
     browser()->abort($first);
     $op->wait_for($metadata, 2);
     $op->reset;
 });
-is($questions, 2, 'abort: the waiting one asks anew');
+is($requests, 2, 'abort: the waiting worker sends a request');
 
-$questions = waits('kill', {}, '0 302', sub {
+$requests = waits('kill', {}, '0 302', sub {
     my ($first, $asker) = @_;
     $start = time;
     kill_worker($t, $asker);
     $op->wait_for($metadata, 2);
-    cmp_ok(time - $start, '<', 2, 'kill: soon');
+    took_at_most($start, 0, 'kill: the waiting worker sends its request soon');
     $op->reset;
 });
-is($questions, 2, 'kill: the waiting one asks anew');
+is($requests, 2, 'kill: the waiting worker sends a request');
 
-# Away when nginx starts.
+# The provider is down when nginx starts.
 
 $t->stop();
 $op->stop;
 configure($t, 1);
 $t->run();
 
-is(browser()->get('/open')->{status}, 204, 'provider down at start: an open page');
-is($alice->get('/main/')->{status}, 204, 'provider down at start: a session');
+is(browser()->get('/open')->{status}, 204, 'provider down at start: an open page is served');
+is($alice->get('/main/')->{status}, 204, 'provider down at start: a page with a session is served');
 log_mark($t);
 my $browser = browser();
-told($browser->get('/down/'), 502, 'provider down at start: a login');
+is_refused_with($browser->get('/down/'), 502, 'provider down at start: a login');
 ok(log_has($t, qr/oidc: provider could not be reached at "http\S+" while beginning a login, provider "down"/),
     'provider down at start: logged');
 $op->start;
-is($browser->login('/down/')->{status}, 204, 'provider up again: the next attempt');
+is($browser->login('/down/')->{status}, 204, 'provider up again: the next login succeeds');
 
-# Away in the middle.
+# The provider goes down during a login.
 
 my $callback;
 ($browser, $callback) = begin('/down/');
 $op->stop;
 log_mark($t);
-told($browser->get($callback), 502, 'provider down in mid-login: the callback');
+is_refused_with($browser->get($callback), 502, 'provider down in mid-login: the callback');
 ok(log_has($t, qr/oidc: provider could not be reached at "\S+\/token" while handling the callback, provider "down"/),
     'provider down in mid-login: logged');
-is($alice->get('/main/')->{status}, 204, 'provider down in mid-login: a session');
-is(browser()->get('/down/')->{status}, 302, 'provider down in mid-login: another one begins, as is known');
+is($alice->get('/main/')->{status}, 204, 'provider down in mid-login: a page with a session is served');
+is(browser()->get('/down/')->{status}, 302,
+    'provider down in mid-login: another login begins with the known metadata');
 $op->start;
-is($browser->login('/down/')->{status}, 204, 'provider up again: the next attempt');
+is($browser->login('/down/')->{status}, 204, 'provider up again after mid-login: the next login succeeds');
 
-# From here on somebody asks the failing one every 50 ms, until 4 seconds have passed.
+# A failing provider gets two metadata requests at once, then one after one, two, four and five seconds: the maximum.
 
-poll($t, '/backoff/', 4);
+$clock->freeze;
+my $answered = 0;
+for my $step ([0, 2, 'two requests at once'], [1, 3, 'a third after a second'], [1, 3, 'none after another second'],
+    [1, 4, 'a fourth after two seconds'], [3, 4, 'none after three seconds'], [1, 5, 'a fifth after four seconds'],
+    [4, 5, 'none after four seconds'], [1, 6, 'a sixth after five seconds'], [4, 6, 'none after four more seconds'])
+{
+    my ($seconds, $asked, $name) = @$step;
+    $clock->advance($seconds);
+    $answered += grep { $_->{status} == 502 && ($_->{headers}{'retry-after'} // '') =~ /^[1-9]\d*$/ }
+        map { browser()->get('/backoff/') } 1 .. 5;
+    is($failing->count($metadata), $asked, "a failing provider: $name");
+}
+is($answered, 45, 'a failing provider: each request gets 502 with Retry-After');
 
-# Slow, at each step, all four at a time.
+$failing->reset->set(respond => {});
+is(browser()->get('/backoff/')->{status}, 502, 'a provider that has recovered: a login fails during the backoff');
+$clock->advance(1);
+is(browser()->get('/backoff/')->{status}, 302, 'a provider that has recovered: a login begins after five seconds');
+is($failing->count($metadata), 7, 'a provider that has recovered: one metadata request');
+$clock->unfreeze;
+is(login('/backoff/')->{status}, 204, 'a provider that has recovered: a login succeeds');
+
+# A slow provider, at each of the four steps at the same time
 
 for my $how (0 .. $#slow) {
     my @all = map { step_begun($_, $how) } 0 .. 3;
@@ -184,35 +200,36 @@ for my $how (0 .. $#slow) {
     log_mark($t);
     my $start = time;
     my @requests = map { $_->[0]->start($_->[1]) } @all;
-    my @answers = map { { %{ $all[$_][0]->finish($requests[$_]) }, took => time - $start } } 0 .. 3;
+    my @answers = map { $all[$_][0]->finish($requests[$_]) } 0 .. 3;
+    took_at_most($start, SHORT_TOTAL, "$slow[$how]: within the timeouts at each step");
     $_->reset for values %slow_op;
 
     for my $step (0 .. 3) {
         my $case = "$steps[$step] $slow[$how]";
-        told($answers[$step], 504, $case);
-        cmp_ok($answers[$step]{took}, '<', 1.6, "$case: told within the timeouts");
+        is_refused_with($answers[$step], 504, $case);
         ok(log_has($t, qr/oidc: provider did not respond in time at "\S+\Q$steps[$step]\E" .*"slow_${step}_$how"/),
             "$case: logged");
     }
     my @again = map { $all[$_][0]->login("/slow_${_}_$how/")->{status} } 0 .. 3;
-    is(join(' ', @again), '204 204 204 204', "$slow[$how]: the next attempts");
+    is(join(' ', @again), '204 204 204 204', "$slow[$how]: the next logins succeed");
 }
 
-# No provider at all.
+# No provider
 
-for my $case (['mute', 'a server that accepts and says nothing'], ['mute_tls', 'a TLS server that does'],
-    ['nameless', 'a name that never resolves'])
+for my $case (
+    ['silent', 'a server that accepts and is silent'], ['silent_tls', 'a TLS server that accepts and is silent'],
+    ['unresolved', 'a name that never resolves'])
 {
-    my ($place, $what) = @$case;
+    my ($provider, $what) = @$case;
     log_mark($t);
     my $start = time;
-    told(browser()->get("/$place/"), qr/50[24]/, $what);
-    cmp_ok(time - $start, '<', 1.6, "$what: told within the timeouts");
-    ok(log_has($t, qr/oidc: provider (?:did not respond in time|could not be reached) at .* provider "$place"/),
+    is_refused_with(browser()->get("/$provider/"), qr/50[24]/, $what);
+    took_at_most($start, SHORT_TOTAL, "$what: within the timeouts");
+    ok(log_has($t, qr/oidc: provider (?:did not respond in time|could not be reached) at .* provider "$provider"/),
         "$what: logged");
 }
 
-# Many who wait for a token, and those beside them.
+# Many logins that wait for a token, and other requests
 
 @logins = map { [begin('/main/')] } 1 .. 50;
 $op->clear->set(respond => { '/token' => { hold => 1 } });
@@ -224,67 +241,33 @@ for my $n (1 .. 200) {
     my $answer = $n % 2 ? $alice->get('/main/') : browser()->get('/open');
     $status{ $answer->{status} }++;
 }
-is_deeply(\%status, { 204 => 200 }, '200 other requests are answered meanwhile');
+is_deeply(\%status, { 204 => 200 }, '200 other requests succeed meanwhile');
 my @ended = IO::Select->new(map { $_->{socket} } @requests)->can_read(0);
-is(scalar(@ended), 0, 'and the 50 wait still');
+is(scalar(@ended), 0, 'the 50 logins still wait');
 $op->set(respond => {});
 @answers = map { $logins[$_][0]->finish($requests[$_]) } 0 .. 49;
-is(scalar(grep { $_->{status} == 302 } @answers), 50, 'then they are logged in');
+is(scalar(grep { $_->{status} == 302 } @answers), 50, 'the 50 logins succeed');
 $op->reset;
-
-# What became of the failing one.
-
-my @polls = polled($t);
-cmp_ok(scalar(@polls), '>=', 20, 'a provider that fails: many requests within a few seconds');
-is(scalar(grep { $_->{status} != 502 || !$_->{retry} } @polls), 0, 'each gets 502 with Retry-After');
-my ($longest) = sort { $b <=> $a } map { $_->{took} } @polls;
-cmp_ok($longest, '<', 0.5, 'at once');
-
-my @asked = map { $_->{time} } $failing->requests($metadata);
-my @gaps = map { $asked[$_] - $asked[$_ - 1] } 1 .. $#asked;
-# nginx counts whole seconds, so a wait may be shorter by less than one
-cmp_ok($gaps[0], '<', 0.3, 'by two questions in a row');
-cmp_ok($gaps[1], '<', 1.5, 'a third after a second');
-ok($gaps[2] > 0.9 && $gaps[2] < 2.5, 'and a fourth after two more')
-    or diag("gaps: @gaps");
-cmp_ok(scalar(@asked), '<=', 5, 'no more');
-
-$failing->reset->set(respond => {});
-my $up;
-my $end = time + 6;
-until (($up = login('/backoff/'))->{status} == 204 || time > $end) { sleep 0.1 }
-is($up->{status}, 204, 'once it works again, so do logins, in five seconds');
 
 $t->stop();
 my @alerts = $t->read_file('error.log') =~ /.*\[alert\].*/g;
 is(scalar(grep { /exited on signal 9/ } @alerts), 2, 'two workers were killed');
-is(join("\n", grep { !/exited on signal 9/ } @alerts), '', 'and no other alert');
+is(join("\n", grep { !/exited on signal 9/ } @alerts), '', 'no alert except for killed workers');
 
 sub configure {
     my ($t, $workers) = @_;
 
-    my $providers = join '', map { provider_block($_, $blocks{$_}) } sort keys %blocks;
+    my @providers = map {
+        oidc_provider($_, $blocks{$_} =~ s/;$//r, $blocks{$_} =~ /\bissuer / ? (issuer => undef) : ());
+    } sort keys %blocks;
     my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8082; }\n" }
         sort keys %blocks;
 
-    $t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-daemon off;
-worker_processes $workers;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+    $t->write_file_expand('nginx.conf', main_conf("worker_processes $workers;", <<"EOC"));
     error_log %%TESTDIR%%/error.log info;
+    resolver  127.0.0.1:%%PORT_8053_UDP%% ipv6=off;
 
-    $providers
-
-    resolver 127.0.0.1:%%PORT_8053_UDP%% ipv6=off;
+@providers
 
     server {
         listen       127.0.0.1:8080;
@@ -304,28 +287,10 @@ http {
 
         return 204;
     }
-}
-
 EOC
 }
 
-sub provider_block {
-    my ($name, $more) = @_;
-
-    my $issuer = $more =~ /\bissuer / ? '' : 'issuer http://127.0.0.1:8081;';
-    return <<"EOC";
-    oidc_provider $name {
-        $issuer
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   $name;
-        redirect_uri  /callback/$name;
-        $more
-    }
-EOC
-}
-
-# A login up to the callback: the browser, and the URL that the provider sends it to.
+# Starts a login. Returns the browser and the callback URL to which the provider redirects it.
 sub begin {
     my ($path) = @_;
 
@@ -333,7 +298,7 @@ sub begin {
     return ($browser, $browser->follow($browser->get($path))->{location});
 }
 
-# A browser, and the URL by which it comes to that step.
+# A browser, and the URL with which it reaches that step
 sub step_begun {
     my ($step, $how) = @_;
 
@@ -341,22 +306,22 @@ sub step_begun {
     return [$step == 0 ? (browser(), $page) : begin($page)];
 }
 
-# The answer of a provider's failure.
-sub told {
+# The response to a request that fails
+sub is_refused_with {
     my ($answer, $status, $case) = @_;
 
     like($answer->{status}, qr/^$status$/, $case);
     like($answer->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, "$case: Retry-After");
 }
 
-sub asked {
+sub is_shared {
     my ($case) = @_;
 
-    is($op->count($metadata), 1, "$case: metadata was asked for once");
-    is($op->count('/jwks'), 1, "$case: keys were asked for once");
+    is($op->count($metadata), 1, "$case: the metadata was requested once");
+    is($op->count('/jwks'), 1, "$case: the keys were requested once");
 }
 
-# One worker asks and another waits for its answer, until $then ends that. How often was asked.
+# One worker sends the metadata request and another waits, until $then ends that. Returns the number of requests.
 sub waits {
     my ($name, $answer, $statuses, $then) = @_;
 
@@ -384,7 +349,7 @@ sub waits {
     return $op->count($metadata);
 }
 
-# What only this worker serves, while the others do not run.
+# Runs it while only this worker serves: the others are stopped.
 sub alone {
     my ($t, $worker, $do) = @_;
 
@@ -395,7 +360,7 @@ sub alone {
     return $result;
 }
 
-# Those that were started and have not ended, by the log.
+# The running workers, from the log
 sub workers {
     my ($t) = @_;
 
@@ -413,46 +378,5 @@ sub kill_worker {
 
     log_mark($t);
     kill 'KILL', $pid;
-    until_logged($t, qr/start worker process \d/);
-}
-
-sub until_logged {
-    my ($t, $re, $times) = @_;
-
-    my $end = time + 5;
-    while (time < $end) {
-        my @lines = error_log_lines($t, $re);
-        return 1 if @lines >= ($times // 1);
-        sleep 0.02;
-    }
-    return 0;
-}
-
-# Asks for a page again and again, beside this process, and leaves a line for each answer.
-sub poll {
-    my ($t, $path, $seconds) = @_;
-
-    my $file = $t->testdir() . '/polled';
-    $t->run_daemon(sub {
-        my ($end, $lines) = (time + $seconds, '');
-        while (time < $end) {
-            my $start = time;
-            my $answer = browser()->get($path);
-            $lines .= sprintf "%s %s %.3f\n", $answer->{status}, $answer->{headers}{'retry-after'} // 0,
-                time - $start;
-            sleep 0.05;
-        }
-        open my $to, '>', "$file.new";
-        print $to $lines;
-        close $to;
-        rename "$file.new", $file;
-        POSIX::_exit(0);
-    });
-}
-
-sub polled {
-    my ($t) = @_;
-
-    $t->waitforfile($t->testdir() . '/polled');
-    return map { my %poll; @poll{qw/ status retry took /} = split; \%poll } split /\n/, $t->read_file('polled');
+    log_has($t, qr/start worker process \d/);
 }

@@ -1,31 +1,22 @@
 #!/usr/bin/perl
 
-# Tests for the providers people use: every example of docs/examples.md logs in, at a provider in the
-# shape of the real one (t/providers), and the application learns what the page says it learns. Then what
-# each does against the standard, and what the page says about it.
+# Tests for real providers: every example of docs/examples.md logs in at a provider like the real one (t/providers),
+# and the application gets the claims that the page names. Then the deviations of each from the standard.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use Crypt::PK::ECC;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Examples qw/ example_file examples_of localize /;
 use Test::OIDC::JWT qw/ from_json /;
 use Test::OIDC::Shape;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
 
 my @shapes = qw/ google kakao entra keycloak okta okta-org auth0 cognito gitlab apple line /;
 
-# What nginx's header buffer leaves for a session, as README.md has it.
+# The bytes that nginx's header buffer leaves for a session, as in README.md
 my $room_for_session = 6144;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(94);
@@ -52,7 +43,7 @@ for my $name (@shapes) {
 
 my $dns = resolver($t, 8053, map { $_ => '127.0.0.1' } map { $_->hosts } values %shape);
 
-# the application says what it was told
+# The application responds with the headers that it received.
 
 my @headers = headers_of(map { $_->{text} } @examples);
 my $said = join '', map { "$_=\$http_" . lc(tr/-/_/r) . '\n' } @headers;
@@ -61,18 +52,7 @@ my $common = $shape{entra}->at_port('https://login.microsoftonline.com/common/v2
 my $no_slash = $op{auth0}->issuer =~ s{/$}{}r;
 my $line = $op{line}->issuer;
 
-$t->write_file_expand('nginx.conf', <<"EOF");
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(<<"EOF"));
     resolver 127.0.0.1:%%PORT_8053_UDP%% ipv6=off;
 
     @{[ join "\n", map { $text{$_} } @shapes ]}
@@ -160,8 +140,6 @@ http {
             return 200 "$said";
         }
     }
-}
-
 EOF
 
 $t->run();
@@ -169,7 +147,7 @@ $t->run();
 my $name = 'Alice Liddell';
 my $email = 'alice@example.com';
 
-# each example
+# The examples
 
 learns('google', 'X-User' => '110169484474386276334', 'X-Email' => $email, 'X-Email-Verified' => 'true',
     'X-Name' => $name, 'X-Domain' => 'example.com');
@@ -212,117 +190,120 @@ learns('line', 'X-User' => 'U0123456789abcdef0123456789abcdef', 'X-Name' => 'Ali
 
 # Google
 
-is(asked('google', '/authorize')->{params}{prompt}, 'select_account', 'Google: extra_auth_args');
-is(host('google', '/token'), 'oauth2.googleapis.com', 'a token endpoint on another host');
-is(host('google', '/jwks'), 'www.googleapis.com', 'and keys on a third');
-is($op{google}->count('/userinfo'), 0, 'user info is not needed');
+is(request_of('google', '/authorize')->{params}{prompt}, 'select_account', 'Google: extra_auth_args');
+is(host('google', '/token'), 'oauth2.googleapis.com', 'Google: the token endpoint is on another host');
+is(host('google', '/jwks'), 'www.googleapis.com', 'Google: the keys are on a third host');
+is($op{google}->count('/userinfo'), 0, 'Google: no user info request');
 
 # Kakao
 
-is(asked('kakao', '/token')->{headers}{authorization}, undef, 'Kakao: no secret in a header');
-ok(length asked('kakao', '/token')->{params}{client_secret}, 'but one in the form');
-is(host('kakao', '/userinfo'), 'kapi.kakao.com', 'user info on another host');
+is(request_of('kakao', '/token')->{headers}{authorization}, undef, 'Kakao: no secret in a header');
+ok(length request_of('kakao', '/token')->{params}{client_secret}, 'Kakao: the secret is in the form');
+is(host('kakao', '/userinfo'), 'kapi.kakao.com', 'Kakao: user info is on another host');
 
 $op{kakao}->set($shape{kakao}->variant('nested'));
-is(from_json(heard(enter('kakao'))->{'X-Account'})->{profile}{nickname}, 'alice',
-    'what is nested in it is there as JSON');
+is(from_json(received(enter('kakao'))->{'X-Account'})->{profile}{nickname}, 'alice',
+    'Kakao: a nested claim is JSON');
 
 $op{kakao}->set($shape{kakao}->variant('user_me'));
-refused('kakao', 403, qr/user info .*sub/, 'the older call is no user info');
+refused('kakao', 403, qr/user info .*sub/, 'Kakao: the older API is not user info');
 $op{kakao}->reset;
 $op{kakao}->set(token => { id_token => undef });
-refused('kakao', 403, qr/without an id token/, 'nothing without OpenID Connect turned on');
+refused('kakao', 403, qr/without an id token/, 'Kakao: OpenID Connect not enabled');
 
 # Entra ID
 
-is(asked('entra', '/authorize')->{params}{code_challenge_method}, 'S256',
-    'Entra: PKCE although the metadata does not name it');
+is(request_of('entra', '/authorize')->{params}{code_challenge_method}, 'S256',
+    'Entra: PKCE is used although the metadata does not name it');
 
 $op{entra}->set($shape{entra}->variant('overage'));
-is_deeply([ @{ heard(enter('entra')) }{qw/ X-Groups X-Groups-Missing /} ], [ undef, '{"groups":"src1"}' ],
-    'of too many groups it is said that they are elsewhere');
+is_deeply([ @{ received(enter('entra')) }{qw/ X-Groups X-Groups-Missing /} ], [ undef, '{"groups":"src1"}' ],
+    'Entra: too many groups are replaced by a reference');
 
 log_mark($t);
-is(common($op{entra}, $shape{entra}), 502, 'the issuer of "common" is refused');
-ok(log_has($t, qr/of another issuer.*tenantid.*"entra_common"/), 'and the log has the template');
+is(common($op{entra}, $shape{entra}), 502, 'Entra: the issuer of "common" is refused');
+ok(log_has($t, qr/of another issuer.*tenantid.*"entra_common"/), 'Entra: the log has the issuer template');
 
 # Keycloak
 
-cmp_ok(session_size(enter('keycloak')), '<', 400, 'Keycloak: of a session with a large token the browser has a ticket');
+cmp_ok(session_size(enter('keycloak')), '<', 400, 'Keycloak: a session with a large token is a ticket');
 $op{keycloak}->set(access_token => 'k' x 8000);
-is(heard(enter('keycloak'))->{Authorization}, 'Bearer ' . 'k' x 8000, 'a token of 8 KB');
+is(received(enter('keycloak'))->{Authorization}, 'Bearer ' . 'k' x 8000, 'Keycloak: a token of 8 KB');
 
 # Okta
 
-is(asked('okta', '/authorize')->{path}, '/oauth2/default/v1/authorize', 'Okta: a server with a path');
-is(asked('okta-org', '/authorize')->{path}, '/oauth2/v1/authorize', 'and one without');
-is(asked('okta-org', '/authorize')->{params}{scope}, 'openid profile email groups',
-    'which is asked for groups');
+is(request_of('okta', '/authorize')->{path}, '/oauth2/default/v1/authorize',
+    'Okta: an authorization server with a path');
+is(request_of('okta-org', '/authorize')->{path}, '/oauth2/v1/authorize',
+    'Okta: an authorization server without a path');
+is(request_of('okta-org', '/authorize')->{params}{scope}, 'openid profile email groups',
+    'Okta: the scope for groups');
 
 $op{okta}->set($shape{okta}->variant('no_groups'));
-is_deeply(heard(enter('okta')), \%of_okta, 'without a claim of groups there is no header');
+is_deeply(received(enter('okta')), \%of_okta, 'Okta: no header without a groups claim');
 
 # Auth0
 
-is(asked('auth0', '/.well-known/openid-configuration')->{path}, '/.well-known/openid-configuration',
+is(request_of('auth0', '/.well-known/openid-configuration')->{path}, '/.well-known/openid-configuration',
     'Auth0: the slash of the issuer is not doubled');
 log_mark($t);
 is(login('/auth0', base => 'http://localhost:' . port(8081))->{status}, 502,
-    'an issuer without it is refused');
-ok(log_has($t, qr{of another issuer.*auth0\.com:\d+/"}), 'and the log shows the one with it');
+    'Auth0: an issuer without the slash is refused');
+ok(log_has($t, qr{of another issuer.*auth0\.com:\d+/"}), 'Auth0: the log has the issuer with the slash');
 
 # Cognito
 
-is(host('cognito', '/jwks'), 'cognito-idp.eu-central-1.amazonaws.com', 'Cognito: keys at the issuer');
+is(host('cognito', '/jwks'), 'cognito-idp.eu-central-1.amazonaws.com', 'Cognito: the keys are at the issuer');
 is(host('cognito', '/userinfo'), 'example.auth.eu-central-1.amazoncognito.com',
-    'user info on the domain');
+    'Cognito: user info is on the domain');
 
 # Apple
 
 my $secret = $op{apple}{knobs}{client_secret};
 my $jwt = jwt_decode($secret);
 is_deeply([ $jwt->{header}{alg}, sort keys %{ $jwt->{claims} } ], [qw/ ES256 aud exp iat iss sub /],
-    'Apple: the recipe makes the JWT that Apple asks for');
+    'Apple: the recipe makes the JWT that Apple requires');
 ok(Crypt::PK::ECC->new($t->testdir . '/AuthKey.p8')->verify_message_rfc7518(
-    $jwt->{signature}, $secret =~ s/\.[^.]*$//r, 'SHA256'), 'with a good signature');
-is(asked('apple', '/token')->{params}{client_secret}, $secret, 'which is sent as the secret');
+    $jwt->{signature}, $secret =~ s/\.[^.]*$//r, 'SHA256'), 'Apple: the signature of that JWT is valid');
+is(request_of('apple', '/token')->{params}{client_secret}, $secret, 'Apple: that JWT is sent as the secret');
 
 my $res = enter('apple');
-is($res->{hops}[2]{method}, 'POST', 'the callback is a POST');
-like(join("\n", @{ $res->{hops}[0]{set_cookie} }), qr/SameSite=None; Secure/, 'that has its cookie');
+is($res->{hops}[2]{method}, 'POST', 'Apple: the callback is a POST');
+like(join("\n", @{ $res->{hops}[0]{set_cookie} }), qr/SameSite=None; Secure/,
+    'Apple: the login cookie is SameSite=None');
 
 $op{apple}->set($shape{apple}->variant('first'));
-is_deeply(heard(enter('apple')), \%of_apple, 'the field "user" changes nothing');
+is_deeply(received(enter('apple')), \%of_apple, 'Apple: the field "user" has no effect');
 $op{apple}->set($shape{apple}->variant('boolean'));
-is_deeply(heard(enter('apple')), \%of_apple, 'booleans read as texts do');
+is_deeply(received(enter('apple')), \%of_apple, 'Apple: booleans are shown like strings');
 
 # LINE
 
-is(host('line', '/token'), 'api.line.me', 'LINE: a token endpoint on another host');
+is(host('line', '/token'), 'api.line.me', 'LINE: the token endpoint is on another host');
 
 log_mark($t);
 isnt(login('/default', base => 'http://localhost:' . port(8082))->{status}, 200,
-    'which does not take client_secret_basic');
-like(asked('line', '/token', -1)->{headers}{authorization}, qr/^Basic /,
-    'that its metadata stands for');
+    'LINE: client_secret_basic fails');
+like(request_of('line', '/token', -1)->{headers}{authorization}, qr/^Basic /,
+    'LINE: client_secret_basic is the default by its metadata');
 
 is(login('/page', base => 'http://localhost:' . port(8084))->{status}, 403,
-    'HS256 is not taken where it is not listed');
+    'LINE: HS256 is refused if it is not listed');
 
 $op{line}->set($shape{line}->variant('es256'));
-is(heard(enter('line'))->{'X-Name'}, 'Alice', 'ES256 is');
+is(received(enter('line'))->{'X-Name'}, 'Alice', 'LINE: ES256 is accepted');
 
-# Every header that the example sends, and no other, has the value that it should have.
+# The application receives exactly these headers of the example.
 sub learns {
     my ($name, %expected) = @_;
 
     my $res = enter($name);
     is($res->{status}, 200, "$name: logged in");
-    is_deeply(heard($res), \%expected, 'the application learns who it is');
-    is(asked($name, '/token')->{verdict}, 'ok', 'the token request is right');
-    is(asked($name, '/token')->{params}{redirect_uri}, "$base{$name}/oidc_callback",
-        'the redirect URI is the one to register');
-    cmp_ok(session_size($res), '<', $room_for_session, 'the session fits');
+    is_deeply(received($res), \%expected, "$name: the application receives the claims");
+    is(request_of($name, '/token')->{verdict}, 'ok', "$name: the token request is valid");
+    is(request_of($name, '/token')->{params}{redirect_uri}, "$base{$name}/oidc_callback",
+        "$name: the redirect URI is the registered one");
+    cmp_ok(session_size($res), '<', $room_for_session, "$name: the session fits");
 }
 
 sub refused {
@@ -332,10 +313,10 @@ sub refused {
     my $res = enter($name);
     my $log = substr $op{$name}{t}->read_file('error.log'), $before;
     is_deeply([ $res->{status}, session_size($res) ], [ $status, 0 ], $fact);
-    like(join("\n", grep { !/\[debug\]/ } split /\n/, $log), $why, 'and the log says so');
+    like(join("\n", grep { !/\[debug\]/ } split /\n/, $log), $why, '$fact: logged');
 }
 
-# A login at the endpoint for all tenants, which describes itself by a template.
+# A login at the endpoint for all tenants, whose issuer is a template
 sub common {
     my ($op, $shape) = @_;
 
@@ -350,14 +331,14 @@ sub enter {
     return { %{ $browser->login('/page') }, browser => $browser };
 }
 
-sub heard {
+sub received {
     my ($res) = @_;
 
-    my %heard = $res->{body} =~ /^([\w-]+)=(.*)$/mg;
-    return { map { $_ => $heard{$_} } grep { length $heard{$_} } keys %heard };
+    my %received = $res->{body} =~ /^([\w-]+)=(.*)$/mg;
+    return { map { $_ => $received{$_} } grep { length $received{$_} } keys %received };
 }
 
-# Of the cookies that a request sends, those of the session.
+# The size of the session cookies as sent in a request
 sub session_size {
     my ($res) = @_;
 
@@ -367,8 +348,8 @@ sub session_size {
     return $size;
 }
 
-# The first request of a kind, or another one of them.
-sub asked {
+# The first request of a kind, or another one of that kind
+sub request_of {
     my ($name, $kind, $which) = @_;
 
     return ($op{$name}->requests($kind))[$which // 0];
@@ -377,10 +358,10 @@ sub asked {
 sub host {
     my ($name, $kind) = @_;
 
-    return (asked($name, $kind)->{headers}{host} // '') =~ s/:\d+$//r;
+    return (request_of($name, $kind)->{headers}{host} // '') =~ s/:\d+$//r;
 }
 
-# What stands in the http block of an example, at the ports of this test.
+# The http block of an example, with the ports of this test
 sub at_our_ports {
     my ($t, $shape, $text, $port) = @_;
 
@@ -404,7 +385,7 @@ sub secret {
     return $secret;
 }
 
-# Made as the page says.
+# Made by the recipe of the page
 sub apple_secret {
     my ($t) = @_;
 

@@ -1,26 +1,18 @@
 #!/usr/bin/perl
 
-# Tests for metadata and keys that are no longer fresh: they serve on while one request has them renewed,
-# also when that fails, for a day. nginx runs under a clock of its own, as this takes days.
+# Tests for metadata and keys that are no longer fresh: they are used for up to a day while requests try to renew them.
+# nginx runs under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use Socket qw/ MSG_DONTWAIT MSG_PEEK /;
-use Time::HiRes qw/ sleep time /;
+use Time::HiRes qw/ time /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Site;
 use Test::OIDC::Workers;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
@@ -28,28 +20,28 @@ $t->plan(94);
 
 use constant { MINUTE => 60, DAY => 24 * 3600, WORKERS => 3 };
 
-# As many seconds the test itself may take between two steps.
+# Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
 
 my $discovery = '/.well-known/openid-configuration';
 my %endpoint = (metadata => $discovery, keys => '/jwks');
 
-# One for each oidc_provider. What they say is fresh for a minute, if nothing else is set.
-my @places = qw/ lifetimes metadata keys failing_metadata failing_keys /;
-my %op = map { $places[$_] => provider($t, 8090 + $_) } 0 .. $#places;
+# One provider for each oidc_provider; its documents are fresh for a minute by default.
+my @names = qw/ lifetimes metadata keys failing_metadata failing_keys /;
+my %op = map { $names[$_] => provider($t, 8090 + $_) } 0 .. $#names;
 $clock->follow(values %op);
 
 configure($t);
 $t->run();
 
 my $seen = browser()->get('/open')->{headers}{'x-time'};
-cmp_ok(abs($seen - time), '<', SPARE, 'nginx begins at the real time');
+cmp_ok(abs($seen - time), '<', SPARE, 'nginx starts with the real time');
 $clock->advance(DAY);
 $seen = browser()->get('/open')->{headers}{'x-time'};
-cmp_ok(abs($seen - $clock->time), '<', SPARE, 'nginx goes by its clock');
+cmp_ok(abs($seen - $clock->time), '<', SPARE, 'nginx follows the clock of the test');
 
-# How long a document is fresh. By the time a browser has read to the end of its connection, what was
-# asked for in the background has been received.
+# How long a document is fresh. When a browser has read to the end of its connection, the fetch in the
+# background is complete.
 
 my @lifetimes = (
     ['no Cache-Control', undef, 3600],
@@ -73,10 +65,10 @@ for my $case (@lifetimes) {
 
     $clock->advance(SPARE);
     browser()->get('/lifetimes/') for 1 .. 3;
-    is($op->count($discovery), 1, "$name: then renewed, once");
+    is($op->count($discovery), 1, "$name: then one request renews it");
 }
 
-# A stale document serves on while it is renewed.
+# A stale document is used while it is fetched again.
 
 my %renewed = (
     metadata => { metadata => { authorization_endpoint => $op{metadata}->issuer . '/authorize?renewed' } },
@@ -97,21 +89,21 @@ for my $part (qw/ metadata keys /) {
 
     my $first = request(shift @users);
     my $worker = worker_of($first);
-    ok($worker, "stale $part: serve at once");
-    is($op->wait_for($endpoint, 1), 1, "stale $part: are asked for in the background");
+    ok($worker, "stale $part: used at once");
+    is($op->wait_for($endpoint, 1), 1, "stale $part: fetched in the background");
 
     halt($worker) if $worker;
     my @others = map { request($_) } @users;
     my @workers = map { worker_of($_) } @others;
     kill 'CONT', $worker if $worker;
-    is(scalar(grep { $_ && $_ != $worker } @workers), 11, "stale $part: serve other workers meanwhile");
-    is($op->count($endpoint), 1, "stale $part: are asked for once");
+    is(scalar(grep { $_ && $_ != $worker } @workers), 11, "stale $part: used by other workers meanwhile");
+    is($op->count($endpoint), 1, "stale $part: fetched once");
 
     $op->set(respond => {});
     $_->{browser}->finish($_) for $first, @others;
     $op->set(id_token => { key => 'rsa-2' }) if $part eq 'keys';
-    ok($is_in_use{$part}->(), "stale $part: are replaced by what comes");
-    is($op->count($endpoint), 1, "stale $part: and that is fresh");
+    ok($is_in_use{$part}->(), "stale $part: replaced by the new document");
+    is($op->count($endpoint), 1, "stale $part: the new document is fresh");
 
     $clock->advance(2 * MINUTE);
     my ($user) = users($part, 1);
@@ -119,13 +111,13 @@ for my $part (qw/ metadata keys /) {
     my @fresh = reloaded($t);
     my $request = request($user);
     $worker = worker_of($request);
-    ok(scalar(grep { $_ == $worker } @fresh), "stale $part: serve at once after a reload");
-    is($op->wait_for($endpoint, 1), 1, "stale $part: and are asked for in the background");
+    ok(scalar(grep { $_ == $worker } @fresh), "stale $part: used at once after a reload");
+    is($op->wait_for($endpoint, 1), 1, "stale $part: fetched in the background after a reload");
     $op->set(respond => {});
-    is($request->{browser}->finish($request)->{error}, undef, "stale $part: after which the connection ends");
+    is($request->{browser}->finish($request)->{error}, undef, "stale $part: the connection ends after the fetch");
 }
 
-# The one whose request has it renewed goes as soon as it has its answer.
+# The client of the request that fetches the document closes its connection after its response.
 
 $op{metadata}->clear->set(respond => { $discovery => { hold => 1 } }, metadata => {});
 $clock->advance(2 * MINUTE);
@@ -135,10 +127,10 @@ $op{metadata}->wait_for($discovery, 1);
 $gone->{browser}->abort($gone);
 browser()->get('/open') for 1 .. 10;
 $op{metadata}->set(respond => {});
-ok(until_true(sub { !$is_in_use{metadata}->() }), 'a client that goes: the renewal ends well');
-is($op{metadata}->count($discovery), 1, 'a client that goes: nobody had to ask again');
+ok(wait_until(sub { !$is_in_use{metadata}->() }), 'a client that closes: the document is renewed');
+is($op{metadata}->count($discovery), 1, 'a client that closes: one request is sent');
 
-# A renewal that fails leaves the old one in use, and is logged. That is tried once a minute.
+# A failed fetch leaves the old document in use and is logged. It is tried again once a minute.
 
 my @always = (
     ['a status', { respond => { status => 503 } }, 'provider returned status 503'],
@@ -159,8 +151,8 @@ my %failures = (
 my %alice = map { $_ => login("/failing_$_/")->{browser} } keys %endpoint;
 
 for my $part (qw/ metadata keys /) {
-    my ($op, $endpoint, $place) = ($op{"failing_$part"}, $endpoint{$part}, "failing_$part");
-    my $renewing = qr/ while updating $part, provider "$place"/;
+    my ($op, $endpoint, $provider) = ($op{"failing_$part"}, $endpoint{$part}, "failing_$part");
+    my $renewing = qr/ while updating $part, provider "$provider"/;
 
     served($part);
     for my $failure (@{ $failures{$part} }) {
@@ -168,15 +160,15 @@ for my $part (qw/ metadata keys /) {
         fails($op, $endpoint, %$knobs);
         $clock->advance(2 * MINUTE);
         log_mark($t);
-        is(served($part), 1, "$part, $case: the old serve on");
-        is($op->count($endpoint), 1, "$part, $case: renewal was tried");
+        is(served($part), 1, "$part, $case: the old document is used");
+        is($op->count($endpoint), 1, "$part, $case: one request was sent");
         is(scalar(error_log_lines($t, qr/\[error\] .* oidc: $sentence.*$renewing/)), 1, "$part, $case: logged");
     }
 
     $op->reset->clear;
     $clock->advance(2 * MINUTE);
     served($part) for 1 .. 3;
-    is($op->count($endpoint), 1, "$part: once the provider is well again they are fresh");
+    is($op->count($endpoint), 1, "$part: fresh again when the provider has recovered");
 
     fails($op, $endpoint, respond => { status => 503 });
     log_mark($t);
@@ -184,35 +176,35 @@ for my $part (qw/ metadata keys /) {
         $clock->advance(MINUTE + 1);
         served($part);
     }
-    is($op->count($endpoint), 10, "$part, back-off: no longer than a minute");
-    is(scalar(grep { served($part) } 1 .. 5), 5, "$part, back-off: the old serve on");
+    is($op->count($endpoint), 10, "$part, failure backoff: at most a minute");
+    is(scalar(grep { served($part) } 1 .. 5), 5, "$part, failure backoff: the old document is used");
     $clock->advance(MINUTE - SPARE);
     served($part);
-    is($op->count($endpoint), 10, "$part, back-off: no shorter than that after so many failures");
-    is(scalar(error_log_lines($t, $renewing)), 10, "$part, back-off: each failure is logged");
+    is($op->count($endpoint), 10, "$part, failure backoff: a minute after so many failures");
+    is(scalar(error_log_lines($t, $renewing)), 10, "$part, failure backoff: each failure is logged");
 
-    # A day after it was fresh, and no longer.
+    # The document is used for a day after it was fresh, and no longer.
 
     $op->reset;
     $clock->advance(2 * MINUTE);
     served($part);
     fails($op, $endpoint, respond => { status => 503 });
     $clock->advance(MINUTE + DAY - SPARE);
-    is(served($part), 1, "$part, old: serve for a day");
+    is(served($part), 1, "$part, old: used for a day");
 
     $clock->advance(SPARE);
     refused($part, 502, 'upstream_status');
     fails($op, $endpoint, respond => { hold => 1 });
     $clock->advance(MINUTE);
     refused($part, 504, 'upstream_timeout');
-    is($alice{$part}->get("/$place/")->{status}, 204, "$part, too old: whoever is logged in stays so");
+    is($alice{$part}->get("/$provider/")->{status}, 204, "$part, too old: a session continues");
 
     $op->reset;
     $clock->advance(MINUTE);
-    is(served($part), 1, "$part, too old: until new ones are to be had");
+    is(served($part), 1, "$part, too old: a login succeeds when the provider has recovered");
 }
 
-# A provider that answers so where it is asked for the document.
+# Makes the provider fail requests for the document.
 sub fails {
     my ($op, $endpoint, %knobs) = @_;
 
@@ -220,7 +212,7 @@ sub fails {
     $op->reset->clear->set(%knobs);
 }
 
-# So many browsers, each with the URL of a request that needs the document, and no other that was not there.
+# That many browsers, each with the URL of a request that needs only that document
 sub users {
     my ($part, $number) = @_;
 
@@ -237,13 +229,13 @@ sub request {
     return { %{ $user->{browser}->start($user->{url}) }, browser => $user->{browser} };
 }
 
-# The worker that led the browser on, as soon as there is its whole answer, which stays to be read. The
-# connection of whoever has a document renewed does not end before that does.
+# The worker that sent the redirect, as soon as the whole response has arrived; the response stays unread. The
+# connection of the request that fetches the document stays open until the fetch is complete.
 sub worker_of {
     my ($request) = @_;
 
     my $bytes = '';
-    until_true(sub {
+    wait_until(sub {
         recv $request->{socket}, $bytes, 65536, MSG_PEEK | MSG_DONTWAIT;
         my ($head, $body) = $bytes =~ /\A(.*?\r\n)\r\n(.*)\z/s or return 0;
         return $head =~ /^content-length: (\d+)\r$/mi && length $body >= $1;
@@ -251,28 +243,17 @@ sub worker_of {
     return $bytes =~ m{\AHTTP/1.1 302 .*^X-Worker: (\d+)}ms ? $1 : 0;
 }
 
-sub until_true {
-    my ($is_so) = @_;
-
-    my $end = time + 5;
-    until ($is_so->()) {
-        return 0 if time > $end;
-        sleep 0.01;
-    }
-    return 1;
-}
-
-# The new workers, which alone accept connections.
+# The new workers, which alone accept connections
 sub reloaded {
     my ($t) = @_;
 
     log_mark($t);
     $t->reload();
-    until_true(sub { error_log_lines($t, qr/gracefully shutting down/) == WORKERS });
+    wait_until(sub { error_log_lines($t, qr/gracefully shutting down/) == WORKERS });
     return map { /start worker process (\d+)/ } error_log_lines($t);
 }
 
-# Did the one request that needs the document get what it asked for?
+# Whether the request that needs the document succeeded
 sub served {
     my ($part) = @_;
 
@@ -287,7 +268,7 @@ sub refused {
     my $answer = login("/failing_$part/");
     my $case = "$part, too old: $word";
     is($answer->{status}, $status, $case);
-    is($answer->{headers}{'x-error'}, $word, "$case: the word");
+    is($answer->{headers}{'x-error'}, $word, "$case: \$oidc_error");
     like($answer->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, "$case: Retry-After");
     is($answer->{browser}->cookie("failing_$part"), undef, "$case: no session");
 }
@@ -295,26 +276,16 @@ sub refused {
 sub configure {
     my ($t) = @_;
 
-    my $blocks = join '', map { provider_block($places[$_], 8090 + $_) } 0 .. $#places;
-    my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8082; }\n" } @places;
-    my $workers = WORKERS;
+    my @providers = map {
+        oidc_provider($names[$_], $names[$_] =~ /^failing/ ? SHORT_TIMEOUTS : '', session_timeout => '30d',
+            issuer => 'http://127.0.0.1:' . (8090 + $_));
+    } 0 .. $#names;
+    my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8082; }\n" } @names;
 
-    $t->write_file_expand('nginx.conf', <<"EOC");
-
-%%TEST_GLOBALS%%
-
-daemon off;
-worker_processes $workers;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+    $t->write_file_expand('nginx.conf', main_conf('worker_processes ' . WORKERS . ';', <<"EOC"));
     error_log %%TESTDIR%%/error.log info;
 
-    $blocks
+@providers
 
     server {
         listen       127.0.0.1:8080;
@@ -334,25 +305,6 @@ http {
         server_name  localhost;
 
         return 204;
-    }
-}
-
-EOC
-}
-
-sub provider_block {
-    my ($name, $port) = @_;
-
-    my $timeout = $name =~ /^failing/ ? 'read_timeout 500ms;' : '';
-    return <<"EOC";
-    oidc_provider $name {
-        issuer          http://127.0.0.1:$port;
-        client_id       client;
-        client_secret   secret-of-at-least-thirty-two-bytes;
-        cookie_name     $name;
-        redirect_uri    /callback/$name;
-        session_timeout 30d;
-        $timeout
     }
 EOC
 }

@@ -1,26 +1,18 @@
 #!/usr/bin/perl
 
-# Tests for the token request (OpenID Connect Core, 3.1.3; RFC 6749, 2.3 and 4.1.3): what the provider
-# is sent, and what becomes of an answer that is late, cut short or not what was asked for.
+# Tests for the token request (OpenID Connect Core, 3.1.3; RFC 6749, 2.3 and 4.1.3): what is sent to the provider, and
+# responses that are late, cut short or invalid.
 
-use warnings;
-use strict;
+use FindBin;
+BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use MIME::Base64 qw/ decode_base64 /;
 use Time::HiRes qw/ time /;
-use Test::More;
-use FindBin;
 
-BEGIN { push @INC, "$FindBin::Bin/../lib"; }
-
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Hostile;
 use Test::OIDC::Refusal;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $endpoint = 'http://127.0.0.1:' . port(8081) . '/token';
 
@@ -31,7 +23,7 @@ my $not_bearer = 'provider sent a token response whose token type is not Bearer'
 sub answered { return 'provider returned error ' . join ', ', map { qq{"$_"} } @_ }
 sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 
-# An error as RFC 6749, 5.2 has it.
+# An error response of RFC 6749, 5.2
 sub error_response {
     my ($status, $error, $description) = @_;
 
@@ -39,7 +31,7 @@ sub error_response {
     return { status => $status, body => \%body };
 }
 
-# The right token response with a member's JSON replaced.
+# The valid token response with the JSON of one member replaced
 sub fill_in {
     my ($name, $json) = @_;
 
@@ -47,7 +39,7 @@ sub fill_in {
     return '{' . join(',', map({ qq{"$_":%%$_%%} } @members), qq{"$name":$json}) . '}';
 }
 
-# name of the case, the answer to the token request, what the browser gets, log
+# name of the case, response to the token request, what the browser gets, log sentence
 
 my @refused_answers = (
     ['invalid_grant', error_response(400, 'invalid_grant', 'code expired'),
@@ -74,7 +66,7 @@ my @refused_answers = (
         '400 provider_invalid_grant', answered('invalid_grant')],
     ['access_denied', error_response(400, 'access_denied'),
         '403 provider_access_denied', answered('access_denied')],
-    ['an error that nobody knows', error_response(400, 'teapot'),
+    ['an unknown error', error_response(400, 'teapot'),
         '400 provider_error', answered('teapot')],
     ['an empty error', error_response(400, ''), '400 provider_error', answered('')],
     ['a description with line breaks and quotes',
@@ -108,7 +100,7 @@ my @refused_answers = (
         "provider sent a token response that is $_->[2]"] } broken_json()),
 );
 
-# name of the case, members of the token response, what the browser gets, log
+# name of the case, members of the token response, what the browser gets, log sentence
 
 my @refused_members = (
     ['no access_token', { access_token => undef }, '502 upstream_token', $no_access_token],
@@ -142,7 +134,7 @@ my @accepted = (
         '9223372036854775807', '-9223372036854775808', 'null'),
     ['4,000 members', { respond => { '/token' => {
         body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
-    ['members nobody knows', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
+    ['unknown members', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
     ['an ID token of 8 KB', { id_token => { claims => { groups => 'g' x 6000 } } }],
     ['an ID token of 40 KB', { id_token => { claims => { groups => 'g' x 30_000 } } }],
     ['an access token of 8 KB', { access_token => 'a' x 8192 }],
@@ -150,7 +142,7 @@ my @accepted = (
     ['in small chunks', { respond => { '/token' => { chunked => 7 } } }],
     ['until the connection is closed',
         { respond => { '/token' => { headers => { 'Content-Length' => undef } } } }],
-    ['behind an interim answer',
+    ['after an interim response',
         { respond => { '/token' => { before => "HTTP/1.1 100 Continue\r\n\r\n" } } }],
     ['in small pieces', { respond => { '/token' => { drip => [200, 0.01] } } }],
 );
@@ -170,11 +162,11 @@ $t->write_file_expand('nginx.conf', nginx_conf(
     (map { oidc_provider($_) } qw/ op noisy default post neither gone query /),
     (map { oidc_provider($_, '', @odd) } qw/ odd odd_post /),
     oidc_provider('public', '', client_secret => undef),
-    oidc_provider('impatient', 'connect_timeout 200ms; read_timeout 600ms'),
+    oidc_provider('impatient', SHORT_TIMEOUTS),
     site('in'),
 ));
 
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
 $t->run();
@@ -182,7 +174,7 @@ $t->run();
 my $client = 'http://localhost:' . port(8080);
 my $provider = '127.0.0.1:' . port(8081);
 
-# What the provider receives, whatever the client sends.
+# The requests to the provider do not depend on the client's request.
 
 my %noise = (
     'Accept-Encoding' => 'gzip, br', 'Accept-Language' => 'tlh', Authorization => 'Bearer secret',
@@ -200,14 +192,14 @@ my %usual = (
 my $browser = browser()->set_cookie('app=secret; Path=/');
 my $sent = $browser->follow($browser->get('/?op=noisy', headers => \%noise, content => 'secret'));
 my $res = $browser->get($sent->{location}, headers => \%noise, content => 'secret');
-is(outcome($browser->follow($res)), '200', 'a noisy client, a login');
+is(outcome($browser->follow($res)), '200', 'a client with many headers: a login succeeds');
 
 my ($asked) = $op->requests('/.well-known/openid-configuration');
 is_deeply($asked->{headers}, \%usual, 'headers of the metadata request');
-is("$asked->{method} $asked->{body}", 'GET ', 'no body in the metadata request');
+is("$asked->{method} $asked->{body}", 'GET ', 'the metadata request is a GET without a body');
 ($asked) = $op->requests('/jwks');
 is_deeply($asked->{headers}, \%usual, 'headers of the request for keys');
-is("$asked->{method} $asked->{body}", 'GET ', 'no body in the request for keys');
+is("$asked->{method} $asked->{body}", 'GET ', 'the request for keys is a GET without a body');
 
 ($asked) = $op->requests('/token');
 my %params = %{ $asked->{params} };
@@ -215,7 +207,7 @@ is_deeply($asked->{headers}, {
     %usual, 'content-type' => 'application/x-www-form-urlencoded',
     'content-length' => length $asked->{body}, authorization => $asked->{headers}{authorization},
 }, 'headers of the token request');
-is("$asked->{method} $asked->{path}?$asked->{query}", 'POST /token?', 'a POST');
+is("$asked->{method} $asked->{path}?$asked->{query}", 'POST /token?', 'the token request is a POST');
 is(basic($asked), 'client:secret-of-at-least-thirty-two-bytes', 'client_secret_basic');
 is_deeply([ sort keys %params ], [qw/ code code_verifier grant_type redirect_uri /], 'parameters');
 is($params{grant_type}, 'authorization_code', 'grant_type');
@@ -223,41 +215,41 @@ is($params{code}, query($sent->{location})->{code}, 'code');
 is($params{redirect_uri}, "$client/callback/noisy", 'redirect_uri');
 like($params{code_verifier}, qr/^[\w-]{43}$/, 'code_verifier');
 
-# How the client names itself.
+# Client authentication
 
 my ($outcome, $request) = asked_by($op, 'odd',
     client_id => $odd_id, client_secret => $odd_secret);
 is($outcome, '200', 'client_secret_basic with odd characters');
 is(basic($request), 'cli%3Aent%20id%2B%25%26%3D%2F%3F%22:s%3Ae%20c%2Br%25e%26t%3D%2F%3F%22%C3%BC',
-    'client_secret_basic, both parts form-urlencoded');
+    'client_secret_basic: both parts are form-urlencoded');
 
 ($outcome, $request) = asked_by($op, 'odd_post', client_auth => ['client_secret_post'],
     client_id => $odd_id, client_secret => $odd_secret);
 is($outcome, '200', 'client_secret_post with odd characters');
 
 ($outcome, $request) = asked_by($op, 'default', client_auth => undef);
-is($outcome, '200', 'no method offered');
-is(basic($request), 'client:secret-of-at-least-thirty-two-bytes', 'no method offered, client_secret_basic');
+is($outcome, '200', 'no method advertised');
+is(basic($request), 'client:secret-of-at-least-thirty-two-bytes', 'no method advertised: client_secret_basic');
 
 ($outcome, $request) = asked_by($op, 'post', client_auth => [qw/ private_key_jwt client_secret_post /]);
 is($outcome, '200', 'client_secret_post');
-is($request->{headers}{authorization}, undef, 'client_secret_post, no Authorization');
+is($request->{headers}{authorization}, undef, 'client_secret_post: no Authorization');
 is("$request->{params}{client_id} $request->{params}{client_secret}",
-    'client secret-of-at-least-thirty-two-bytes', 'client_secret_post, its parameters');
+    'client secret-of-at-least-thirty-two-bytes', 'client_secret_post: its parameters');
 
 ($outcome, $request) = asked_by($op, 'public', client_auth => ['none']);
 is($outcome, '200', 'a public client');
-is($request->{headers}{authorization}, undef, 'a public client, no Authorization');
+is($request->{headers}{authorization}, undef, 'a public client: no Authorization');
 is_deeply([ sort keys %{ $request->{params} } ],
-    [qw/ client_id code code_verifier grant_type redirect_uri /], 'a public client, its parameters');
+    [qw/ client_id code code_verifier grant_type redirect_uri /], 'a public client: its parameters');
 
 log_mark($t);
 ($outcome, $request) = asked_by($op, 'neither', client_auth => [qw/ private_key_jwt tls_client_auth /]);
-is($outcome, '500 config_unusable', 'only methods we do not know');
-is($request, undef, 'only methods we do not know, no token request');
+is($outcome, '500 config_unusable', 'only unsupported methods');
+is($request, undef, 'only unsupported methods: no token request');
 my $neither = 'provider accepts no authentication method that uses a client_secret';
 ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"/),
-    'only methods we do not know, logged');
+    'only unsupported methods: logged');
 
 ($outcome, $request) = asked_by($op, 'query',
     metadata => { token_endpoint => "http://$provider/token?tenant=a%20b" });
@@ -267,11 +259,11 @@ log_mark($t);
 my $closed = port(8089);
 ($outcome) = asked_by($op, 'gone',
     metadata => { token_endpoint => "http://127.0.0.1:$closed/token" });
-is($outcome, '502 upstream_unreachable', 'token_endpoint where nobody listens');
+is($outcome, '502 upstream_unreachable', 'token_endpoint where no server listens');
 ok(log_has($t, qr/oidc: provider could not be reached at "http:..127.0.0.1:$closed.token" while/),
-    'token_endpoint where nobody listens, logged');
+    'token_endpoint where no server listens: logged');
 
-# Answers that end in no session.
+# Responses that end without a session
 
 for my $case ((map { [$_->[0], { respond => { '/token' => $_->[1] } }, @$_[2, 3]] } @refused_answers),
     (map { [$_->[0], { token => $_->[1] }, @$_[2, 3]] } @refused_members))
@@ -284,10 +276,10 @@ for my $case (@accepted) {
 
     $op->reset->clear->set(%$knobs);
     is(outcome(login('/?op=op')), '200', $name);
-    is($op->count('/token'), 1, "$name, one token request");
+    is($op->count('/token'), 1, "$name: one token request");
 }
 
-# Timeouts, one by one and in all.
+# Timeouts
 
 for my $case (@slow) {
     my ($name, $answer, @verdict) = @$case;
@@ -295,10 +287,10 @@ for my $case (@slow) {
     my $began = time;
     ends_in_no_session($t, $op, 'impatient', "a provider that is $name",
         { respond => { '/token' => $answer } }, @verdict);
-    cmp_ok(time - $began, '<', 2, "a provider that is $name, bounded");
+    took_at_most($began, SHORT_TOTAL, "a provider that is $name: within the timeouts");
 }
 
-# Nobody else waits meanwhile.
+# Other requests do not wait.
 
 $op->reset->clear;
 my $member = login('/?op=op')->{browser};
@@ -308,16 +300,16 @@ $sent = $browser->follow($browser->get('/?op=op'));
 my $waiting = $browser->start($sent->{location}, from => $sent->{url});
 $op->wait_for('/token', 1);
 
-is(browser()->get('/app')->{status}, 200, 'while a login waits, an open page');
-is($member->get('/?op=op')->{status}, 200, 'while a login waits, a page with a session');
-is(browser()->get('/?op=op')->{status}, 302, 'while a login waits, another login');
+is(browser()->get('/app')->{status}, 200, 'while a login waits: an open page is served');
+is($member->get('/?op=op')->{status}, 200, 'while a login waits: a page with a session is served');
+is(browser()->get('/?op=op')->{status}, 302, 'while a login waits: another login begins');
 
 $op->reset;
-is(outcome($browser->follow($browser->finish($waiting))), '200', 'the login goes on');
+is(outcome($browser->follow($browser->finish($waiting))), '200', 'the login continues');
 
 ###############################################################################
 
-# The pair behind Basic.
+# The credentials of Basic
 sub basic {
     my ($request) = @_;
 

@@ -1,25 +1,17 @@
 #!/usr/bin/perl
 
-# Tests that nothing of the user's takes part in a question to the provider: no directive, no location,
-# no upstream, no filter of the server it is asked from, and no byte of the client's connection.
+# Tests that requests to the provider depend on nothing of the server that causes them: no directive, location, upstream
+# or filter, and no byte of the client's connection.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ default_provider http_conf /;
 
 my $t = Test::Nginx->new()->has(qw/http access gzip limit_req proxy rewrite ssi/);
 
-# A module that this nginx may lack, and what is in the server.
+# The module that the settings need, if any, and the settings of the server
 my @settings = (
     ['', 'proxy_buffer_size 1k; proxy_buffers 2 1k; proxy_busy_buffers_size 1k; proxy_buffering off;'],
     ['', 'proxy_connect_timeout 1ms; proxy_read_timeout 1ms; proxy_send_timeout 1ms;'],
@@ -55,7 +47,7 @@ my @settings = (
 );
 @settings = grep { !$_->[0] || $t->has_module($_->[0]) } @settings;
 
-# Requests on one connection, of which the first has to wait for the provider; the answers to them.
+# Requests on one connection, of which the first waits for the provider; the status of each response
 
 my $host = "Host: localhost\r\n";
 my $open = "GET /open/ HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
@@ -78,15 +70,7 @@ $t->plan(@settings + @clients + 6);
 my $op = provider($t, 8081);
 my $local = provider($t, 8082, host => 'localhost');
 
-my $servers = join '', map { <<"EOF" } 0 .. $#settings;
-
-    oidc_provider p$_ {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        cookie_name   p$_;
-    }
-
+my @servers = map { <<"EOF" } 0 .. $#settings;
     server {
         listen       127.0.0.1:8080;
         server_name  s$_.localhost;
@@ -100,42 +84,19 @@ my $servers = join '', map { <<"EOF" } 0 .. $#settings;
     }
 EOF
 
-my $fresh = join '', map { <<"EOF" } 1 .. @clients;
+my @providers = (
+    default_provider('named', '', issuer => 'http://localhost:%%PORT_8082%%'),
+    (map { default_provider("fresh$_", '', redirect_uri => "/callback/fresh$_") } 1 .. @clients),
+    (map { default_provider("p$_", '', cookie_name => "p$_") } 0 .. $#settings),
+);
 
-    oidc_provider fresh$_ {
-        issuer        http://127.0.0.1:8081;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-        redirect_uri  /callback/fresh$_;
-    }
-EOF
-
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%SERVERS%%/$servers/r =~ s/%%FRESH%%/$fresh/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(<<'EOF', @providers, <<'EOS', @servers));
     limit_req_zone $server_name zone=one:1m rate=1r/m;
 
     upstream localhost {
         server 127.0.0.1:%%PORT_8089%%;
     }
-
-    oidc_provider named {
-        issuer        http://localhost:%%PORT_8082%%;
-        client_id     client;
-        client_secret secret-of-at-least-thirty-two-bytes;
-    }
-
-%%FRESH%%
-
+EOF
     server {
         listen       127.0.0.1:8080 default_server;
         server_name  localhost;
@@ -158,13 +119,9 @@ http {
             alias     %%TESTDIR%%/page/;
         }
     }
+EOS
 
-    %%SERVERS%%
-}
-
-EOF
-
-# The system's bundle of certificates, which every oidc_provider reads, is not needed.
+# Do not read the system's certificates for every oidc_provider.
 $ENV{SSL_CERT_FILE} = '/dev/null';
 
 mkdir $t->testdir . '/page';
@@ -177,14 +134,15 @@ for my $number (0 .. $#settings) {
     like("$res->{status} $res->{body}", qr/^200 .*<in>/s, $settings[$number][1]);
 }
 
-is(login('/')->{body}, '<in>', 'an upstream of the name that the provider has');
-is($local->count('/token'), 1, 'an upstream of the name that the provider has, not used');
+is(login('/')->{body}, '<in>', 'an upstream with the host name of the provider');
+is($local->count('/token'), 1, 'an upstream with the host name of the provider: not used');
 
 my @asked = ($op->requests, $local->requests);
-is(join(' ', grep { $_ ne 'ok' } map { $_->{verdict} } @asked), '', 'all questions as they should be');
-is(scalar(grep { "$_->{head} $_->{body}" =~ /evil/ } @asked), 0, 'nothing of the settings in them');
+is(join(' ', grep { $_ ne 'ok' } map { $_->{verdict} } @asked), '', 'all requests to the provider are valid');
+is(scalar(grep { "$_->{head} $_->{body}" =~ /evil/ } @asked), 0,
+    'no request to the provider has anything of the settings');
 unlike(join('', map { $t->read_file($_) } qw/ access.log all.log /), qr/code=|state=/,
-    'no code in an access log');
+    'no access log has a code or a state');
 
 $op->set(respond => { '/.well-known/openid-configuration' => { delay => 0.1 } });
 
@@ -192,9 +150,9 @@ for my $number (1 .. @clients) {
     my ($name, $bytes, $expected) = @{ $clients[$number - 1] };
 
     my $answers = http($bytes =~ s{%%}{/fresh/?op=fresh$number}gr);
-    is(join(' ', $answers =~ m{^HTTP/1.1 (\d+)}mg), $expected, "before another request, $name");
+    is(join(' ', $answers =~ m{^HTTP/1.1 (\d+)}mg), $expected, "before another request: $name");
 }
 
-is($op->count('/evil'), 0, 'nothing else asked');
+is($op->count('/evil'), 0, 'no other request is sent to the provider');
 
 ###############################################################################

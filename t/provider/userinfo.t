@@ -1,26 +1,18 @@
 #!/usr/bin/perl
 
-# Tests for user info (OpenID Connect Core, 5.3): what is asked, whose answer is taken, and what becomes
-# of an answer that is hostile, broken or somebody else's.
+# Tests for user info (OpenID Connect Core, 5.3): the request, accepted responses, and responses that are hostile,
+# malformed or of another user.
 
-use warnings;
-use strict;
-
-use Time::HiRes qw/ time /;
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
+use Time::HiRes qw/ time /;
+
 use Test::OIDC;
 use Test::OIDC::Hostile;
 use Test::OIDC::Keys;
 use Test::OIDC::Refusal;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $endpoint = 'http://127.0.0.1:' . port(8081) . '/userinfo';
 
@@ -31,9 +23,9 @@ my $three_parts = 'user info is not a JWS of three parts';
 
 sub status { return ('502 upstream_status', "provider returned status $_[0]") }
 
-# name of the case, the answer, what the browser gets, log
+# name of the case, response, what the browser gets, log sentence
 
-my @refused_answers = (
+my @refused_responses = (
     wrong_status(qw/ 201 204 206 400 401 403 404 429 500 503 /),
     ['401 with WWW-Authenticate', { status => 401, body => { error => 'invalid_token' },
         headers => { 'WWW-Authenticate' => 'Bearer error="invalid_token"' } }, status(401)],
@@ -46,19 +38,19 @@ my @refused_answers = (
         '500 session_too_large', qr/.*session needs \d+ bytes of cookies.*/],
 );
 
-# name of the case, claims, what is logged; the browser gets 403 userinfo_subject
+# name of the case, claims, log sentence; the browser gets 403 userinfo_subject
 
 my @refused_subjects = (
     ['another sub', { sub => 'eve' }, '"eve"'],
     ['no sub', { sub => undef }, ''],
     ['an empty sub', { sub => '' }, '""'],
     ['sub in another case', { sub => 'Alice' }, '"Alice"'],
-    ['sub with a space behind', { sub => 'alice ' }, '"alice "'],
+    ['sub with a trailing space', { sub => 'alice ' }, '"alice "'],
     ['sub an array', { sub => ['alice'] }, '["alice"]'],
     ['sub a number', { sub => 42 }, '42'],
 );
 
-# name of the case, recipe of the JWT, $oidc_error, log; the browser gets 403
+# name of the case, recipe of the JWT, $oidc_error, log sentence; the browser gets 403
 
 my $public = Test::OIDC::Keys::public_pem('rsa');
 
@@ -67,7 +59,7 @@ my @refused_tokens = (
     ['five parts', { token => '%%header%%.a.b.c.%%signature%%' }, userinfo_malformed => $three_parts],
     ['JSON as a JWT', { token => '{"sub":"alice"}' }, userinfo_malformed => $three_parts],
     ['an empty JWT', { token => '' }, userinfo_malformed => $three_parts],
-    ['claims that are no JSON', { claims_json => 'sub=alice' }, userinfo_malformed => $malformed],
+    ['claims that are not JSON', { claims_json => 'sub=alice' }, userinfo_malformed => $malformed],
     ['a claim twice', { claims_json => '{%%*%%,"sub":"eve"}' }, userinfo_malformed => $twice],
     ['claims nested 20,000 deep', { claims_json => '[' x 20_000 }, userinfo_malformed => $deep],
     ['alg none', { alg => 'none' },
@@ -80,7 +72,7 @@ my @refused_tokens = (
         userinfo_key => 'user info names an unknown key "rsa-2"'],
     ['another key', { key => 'rsa-2', header => { kid => 'rsa' } },
         userinfo_signature => 'user info has a bad signature'],
-    ['one bit turned', { signature => 'flip' }, userinfo_signature => 'user info has a bad signature'],
+    ['one bit flipped', { signature => 'flip' }, userinfo_signature => 'user info has a bad signature'],
     ['no signature', { signature => 'empty' }, userinfo_signature => 'user info has a bad signature'],
     ['another issuer', { claims => { iss => 'https://evil.example.com' } },
         userinfo_issuer => 'user info has a wrong issuer "https://evil.example.com"'],
@@ -96,13 +88,13 @@ my @refused_tokens = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_subjects + @refused_tokens + @slow) + @slow + 20);
+    ->plan(CALLBACK_TESTS * (@refused_responses + @refused_subjects + @refused_tokens + @slow) + @slow + 20);
 
 my $op = provider($t, 8081);
 
 $t->write_file_expand('nginx.conf', nginx_conf(
     oidc_provider('op', 'userinfo on; session_store cookie'),
-    oidc_provider('impatient', 'userinfo on; connect_timeout 300ms; read_timeout 300ms'),
+    oidc_provider('impatient', 'userinfo on; ' . SHORT_TIMEOUTS),
     oidc_provider('rotating', 'userinfo on'),
     oidc_provider('without', 'userinfo on'),
     site('name=$http_x_name nickname=$http_x_nickname userinfo=$http_x_userinfo', <<'EOF'),
@@ -114,63 +106,63 @@ EOF
 
 $t->run();
 
-# What is asked, and what becomes of it.
+# The user info request and the claims
 
 $op->set(userinfo => { claims => { name => 'somebody', nickname => 'al' } });
 my $res = login('/?op=op');
-like($res->{body}, qr/ nickname=al /, 'a claim of user info alone');
-unlike($res->{body}, qr/^name=somebody /, 'a claim of both is the ID token\'s');
+like($res->{body}, qr/ nickname=al /, 'a claim of user info only');
+unlike($res->{body}, qr/^name=somebody /, 'a claim of both has the value of the ID token');
 like($res->{body}, qr/userinfo=\{.*"nickname":"al".*\}$/, '$oidc_userinfo');
 
 my ($asked) = $op->requests('/userinfo');
-is("$asked->{method} $asked->{body}", 'GET ', 'a GET');
-like($asked->{headers}{authorization}, qr/^Bearer \S+$/, 'with the access token');
-is($asked->{query}, '', 'and nowhere else');
-is($asked->{headers}{accept}, 'application/json, application/jwt', 'Accept');
-is($asked->{verdict}, 'ok', 'which the provider takes');
+is("$asked->{method} $asked->{body}", 'GET ', 'the request is a GET');
+like($asked->{headers}{authorization}, qr/^Bearer \S+$/, 'the request has the access token in Authorization');
+is($asked->{query}, '', 'the request has no query');
+is($asked->{headers}{accept}, 'application/json, application/jwt', 'the request has Accept');
+is($asked->{verdict}, 'ok', 'the provider accepts the request');
 
 $op->reset->set(userinfo => { claims => { nickname => 'al' }, jwt => {} });
-like(login('/?op=op')->{body}, qr/ nickname=al /, 'a signed answer');
+like(login('/?op=op')->{body}, qr/ nickname=al /, 'a signed response');
 $op->set(userinfo => { jwt => { alg => 'ES256' } });
-is(login('/?op=op')->{status}, 200, 'signed by another key');
+is(login('/?op=op')->{status}, 200, 'a response signed with another key');
 $op->set(userinfo => { jwt => { claims => { aud => [qw/ other client /] } } });
-is(login('/?op=op')->{status}, 200, 'signed for several');
+is(login('/?op=op')->{status}, 200, 'a response signed for several audiences');
 
 for my $case (
     ['exactly 256 KB', { pad => 256 * 1024 }],
     ['in chunks', { chunked => 7 }])
 {
     $op->reset->set(respond => { '/userinfo' => $case->[1] });
-    is(outcome(login('/?op=op')), '200', "an answer, $case->[0]");
+    is(outcome(login('/?op=op')), '200', "a response, $case->[0]");
 }
 
-# Keys that change between the ID token and user info.
+# The keys change between the ID token and user info.
 
 $op->reset->clear;
 login('/?op=rotating');
 $op->set(jwks => [qw/ rsa rsa-2 /], userinfo => { jwt => { key => 'rsa-2' } });
-is(login('/?op=rotating')->{status}, 200, 'signed by a key that came after the ID token\'s');
-is($op->count('/jwks'), 2, 'for which the keys are asked for once');
+is(login('/?op=rotating')->{status}, 200, q{a response signed with a key newer than the ID token's});
+is($op->count('/jwks'), 2, 'a response signed with a newer key: one request for keys');
 
-# Nobody asks too early, or in vain.
+# No request is sent too early or without an endpoint.
 
 $op->reset->clear->set(id_token => { signature => 'flip' });
 is(login('/?op=op')->{headers}{'x-error'}, 'id_token_signature', 'a bad ID token');
-is($op->count('/userinfo'), 0, 'is followed by no question');
+is($op->count('/userinfo'), 0, 'a bad ID token: no user info request');
 
 $op->reset->clear->set(metadata => { userinfo_endpoint => undef });
 log_mark($t);
-is(outcome(browser()->get('/?op=without')), '502 upstream_metadata', 'metadata without the endpoint');
+is(outcome(browser()->get('/?op=without')), '502 upstream_metadata', 'metadata without userinfo_endpoint');
 ok(log_has($t, qr/oidc: provider sent metadata without userinfo_endpoint while/),
-    'metadata without the endpoint, logged');
+    'metadata without userinfo_endpoint: logged');
 
-# Answers that end in no session.
+# Responses that end without a session
 
 my @asked = ('/userinfo' => 1);
 
-for my $case (@refused_answers) {
+for my $case (@refused_responses) {
     my ($name, $answer, @verdict) = @$case;
-    ends_in_no_session($t, $op, 'op', "an answer, $name", { respond => { '/userinfo' => $answer } },
+    ends_in_no_session($t, $op, 'op', "a response, $name", { respond => { '/userinfo' => $answer } },
         @verdict, @asked);
 }
 
@@ -186,7 +178,7 @@ for my $case (@refused_tokens) {
         $sentence, @asked);
 }
 
-# Nobody waits for ever.
+# Waiting is bounded.
 
 for my $case (@slow) {
     my ($name, $answer, @verdict) = @$case;
@@ -194,9 +186,9 @@ for my $case (@slow) {
     my $began = time;
     ends_in_no_session($t, $op, 'impatient', "a provider that is $name",
         { respond => { '/userinfo' => $answer } }, @verdict, @asked);
-    cmp_ok(time - $began, '<', 2, "a provider that is $name, bounded");
+    took_at_most($began, SHORT_TOTAL, "a provider that is $name: within the timeouts");
 }
 
-is(outcome(login('/?op=op')), '200', 'after all of these a login succeeds');
+is(outcome(login('/?op=op')), '200', 'a login after all of these succeeds');
 
 ###############################################################################

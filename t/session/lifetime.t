@@ -1,34 +1,25 @@
 #!/usr/bin/perl
 
-# Tests for session_max_lifetime: a session ends for good that long after its login, however often it was
-# renewed, wherever it is kept. Renewals move the end of a session on (refresh.t), which this bounds.
-# nginx, the provider and Redis run under a clock of their own.
+# Tests for session_max_lifetime: it bounds how long renewals can extend a session (refresh.t), in every store.
+# nginx, the provider and Redis run under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+my @stores = session_stores();
 
-my @stores = qw/ cookie memory redis /;
-
-# As many seconds the test itself may take between two steps.
+# Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
 
 use constant { HOUR => 3600, DAY => 24 * 3600 };
 
-# Each kind of oidc_provider there is of each store.
+# The kinds of oidc_provider; there is one of each for every store.
 my %kind = (
     brief => 'session_timeout 1h; session_max_lifetime 3h',
     first => 'session_timeout 8h; session_max_lifetime 1h',
@@ -46,9 +37,9 @@ $t->plan(@stores * 36 + 9);
 my $op = provider($t, 8081, refresh => {});
 $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 
-# What it may be.
+# Values of the directive
 
 my $sentence = 'invalid "session_max_lifetime", it must be longer than 0, or "off"';
 for my $value (qw/ 0 0s 0h /) {
@@ -57,18 +48,19 @@ for my $value (qw/ 0 0s 0h /) {
 }
 for my $value (qw/ -1 soon on /) {
     like(config_error($t, configuration(ever => "session_max_lifetime $value")),
-        qr/session_max_lifetime.*invalid value|invalid.*session_max_lifetime/, "session_max_lifetime $value is refused");
+        qr/session_max_lifetime.*invalid value|invalid.*session_max_lifetime/,
+            "session_max_lifetime $value is refused");
 }
 like(config_error($t, configuration(ever => "session_max_lifetime 1h; session_max_lifetime 2h")),
-    qr/^"session_max_lifetime" directive is duplicate/, 'session_max_lifetime does not come twice');
-is(config_error($t, configuration(ever => 'session_max_lifetime 1s')), '', 'session_max_lifetime 1s is taken');
+    qr/^"session_max_lifetime" directive is duplicate/, 'session_max_lifetime twice in a block is refused');
+is(config_error($t, configuration(ever => 'session_max_lifetime 1s')), '', 'session_max_lifetime 1s is accepted');
 
 my $workers = Test::OIDC::Workers->start($t, configuration());
 
 for my $store (@stores) {
     ends_for_good($store, "brief_$store");
 
-    # name, kind, seconds between renewals, their number, the end
+    # name, kind, seconds between renewals, number of renewals, lifetime
     is_renewed_until($store, @$_) for
         ['24 hours by default', 'usual', 7 * HOUR, 3, DAY],
         ['session_timeout by default, where that is longer', 'long', 7 * HOUR, 6, 2 * DAY],
@@ -77,7 +69,7 @@ for my $store (@stores) {
     is_never_ended($store, "ever_$store");
 }
 
-# Another configuration
+# A reload changes session_max_lifetime.
 
 my %user;
 for my $store (@stores) {
@@ -85,116 +77,122 @@ for my $store (@stores) {
 }
 $clock->advance(HOUR + SPARE);
 for my $store (@stores) {
-    is(seen($user{$store}{lengthened}, "lengthened_$store"), '302', "$store, lengthened: one that has ended");
-    is(seen($user{$store}{shortened}, "shortened_$store"), 'alice', "$store, shortened: one that lives");
+    is(seen($user{$store}{lengthened}, "lengthened_$store"), '302',
+        "$store, session_max_lifetime 1h: an older session has ended");
+    is(seen($user{$store}{shortened}, "shortened_$store"), 'alice',
+        "$store, session_max_lifetime off: the session continues");
     $user{$store}{young} = login(page_of("shortened_$store"))->{browser};
 }
 $workers->reload(configuration(shortened => 'session_max_lifetime 1h', lengthened => 'session_max_lifetime off'));
 for my $store (@stores) {
     is(seen($user{$store}{lengthened}, "lengthened_$store"), '302',
-        "$store, lengthened by a reload: does not come back");
+        "$store, lengthened by a reload: an ended session does not come back");
     is(seen($user{$store}{shortened}, "shortened_$store"), '302',
-        "$store, shortened by a reload: ends one that is older");
+        "$store, shortened by a reload: an older session ends");
     is(seen($user{$store}{young}, "shortened_$store"), 'alice',
-        "$store, shortened by a reload: not one that is younger");
+        "$store, shortened by a reload: a younger session continues");
 }
 $clock->advance(HOUR);
 for my $store (@stores) {
     is(seen($user{$store}{young}, "shortened_$store"), '302',
-        "$store, shortened by a reload: that one ends in its time");
+        "$store, shortened by a reload: the younger session ends when it reaches the new limit");
 }
 
 # ------------------------------------------------------------------------------------------------------
 
-# After three hours, with tokens of 50 minutes.
+# The session ends after three hours; its tokens live for 50 minutes.
 sub ends_for_good {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
     my $step = HOUR - 10 * 60;
     $redis->command('FLUSHALL');
     $op->clear->set(expires_in => $step);
-    my $answer = login(page_of($place));
+    my $answer = login(page_of($provider));
     my $user = $answer->{browser};
     my $began = $clock->time;
-    is_about(expires($answer), $began + HOUR, "$store: \$oidc_session_expires is that of session_timeout");
+    is_about(expires($answer), $began + HOUR,
+        "$store: \$oidc_session_expires is given by session_timeout after a login");
 
     my @copies;
     for (1, 2, 3) {
         push @copies, $user->clone;
         $clock->advance($step - 55);
-        $answer = $user->get(page_of($place));
+        $answer = $user->get(page_of($provider));
     }
     is($op->count('/token refresh'), 3, "$store: a session is renewed three times");
     is_about(expires($answer), $began + 3 * HOUR,
-        "$store: \$oidc_session_expires is that of session_max_lifetime then");
-    is_about(expires($user->get(page_of($place))), $began + 3 * HOUR, "$store: for the next request as well");
+        "$store: \$oidc_session_expires is given by session_max_lifetime after three renewals");
+    is_about(expires($user->get(page_of($provider))), $began + 3 * HOUR,
+        "$store: \$oidc_session_expires is the same for the next request");
     is_kept_until($began + 3 * HOUR) if $store eq 'redis';
     push @copies, $user->clone;
 
     $clock->advance($began + 3 * HOUR - SPARE - $clock->time);
-    is(seen($user, $place), 'alice', "$store: not before");
+    is(seen($user, $provider), 'alice', "$store: the session is valid before session_max_lifetime");
     $clock->advance(SPARE);
-    is(seen($user, $place), '302', "$store: then it ends");
-    is(join(' ', map { seen($_, $place) } @copies), '302 302 302 302', "$store: whatever cookie it is asked by");
-    is($op->count('/token refresh'), 3, "$store: without another renewal");
+    is(seen($user, $provider), '302', "$store: the session ends at session_max_lifetime");
+    is(join(' ', map { seen($_, $provider) } @copies), '302 302 302 302',
+        "$store: the session ends for its older cookies, too");
+    is($op->count('/token refresh'), 3, "$store: no further refresh request is sent");
     $clock->advance(HOUR);
-    is(seen($user, $place), '302', "$store: for good");
+    is(seen($user, $provider), '302', "$store: the session does not come back later");
 
     $op->clear;
-    is($user->login(page_of($place))->{headers}{'x-user'}, 'alice', "$store: until the next login");
+    is($user->login(page_of($provider))->{headers}{'x-user'}, 'alice', "$store: a new login succeeds");
     $clock->advance($step - 55);
-    $user->get(page_of($place));
-    is($op->count('/token refresh'), 1, "$store: whose session is renewed");
+    $user->get(page_of($provider));
+    is($op->count('/token refresh'), 1, "$store: the new session is renewed");
     $clock->advance($step - 155);
-    is(seen($user, $place), 'alice', "$store: and lives");
+    is(seen($user, $provider), 'alice', "$store: the new session outlives its first tokens");
     $op->reset;
 }
 
-# The one session that there is.
+# Checks the expiry of the only session in Redis.
 sub is_kept_until {
     my ($end) = @_;
 
     my ($key) = $redis->key_names('oidc:session:*');
     my $left = $redis->command('PTTL', $key) / 1000;
-    cmp_ok($left, '<=', $end - $clock->time + 1, 'redis: it lies there no longer');
+    cmp_ok($left, '<=', $end - $clock->time + 1, 'redis: the key expires no later than the session');
 }
 
 sub is_renewed_until {
     my ($store, $name, $kind, $step, $times, $end) = @_;
 
-    my $place = "${kind}_$store";
+    my $provider = "${kind}_$store";
     $op->clear->set(expires_in => $step);
-    my $user = login(page_of($place))->{browser};
+    my $user = login(page_of($provider))->{browser};
     my $began = $clock->time;
     for (1 .. $times) {
         $clock->advance($step - 55);
-        $user->get(page_of($place));
+        $user->get(page_of($provider));
     }
-    is($op->count('/token refresh'), $times, "$store, $name: it is renewed");
+    is($op->count('/token refresh'), $times, "$store, $name: the session is renewed");
     $clock->advance($began + $end - SPARE - $clock->time);
-    my $answer = $user->get(page_of($place));
-    is($answer->{headers}{'x-user'}, 'alice', "$store, $name: it lives until then");
-    is_about(expires($answer), $began + $end, "$store, $name: as \$oidc_session_expires says");
+    my $answer = $user->get(page_of($provider));
+    is($answer->{headers}{'x-user'}, 'alice', "$store, $name: the session is valid before the end");
+    is_about(expires($answer), $began + $end, "$store, $name: \$oidc_session_expires is the end");
     $clock->advance(SPARE);
-    is(seen($user, $place), '302', "$store, $name: and ends");
-    is(seen($user->clone, $place), '302', "$store, $name: so does a copy");
+    is(seen($user, $provider), '302', "$store, $name: the session ends");
+    is(seen($user->clone, $provider), '302', "$store, $name: a copy of the cookie is refused, too");
     $op->reset;
 }
 
 sub is_never_ended {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
     my $step = 7 * HOUR;
     $op->clear->set(expires_in => $step);
-    my $user = login(page_of($place))->{browser};
+    my $user = login(page_of($provider))->{browser};
     for (1 .. 15) {
         $clock->advance($step - 55);
-        $user->get(page_of($place));
+        $user->get(page_of($provider));
     }
-    is($op->count('/token refresh'), 15, "$store, off: a session is renewed again and again");
-    my $answer = $user->get(page_of($place));
-    is($answer->{headers}{'x-user'}, 'alice', "$store, off: and lives after four days");
-    is_about(expires($answer), $clock->time + 8 * HOUR, "$store, off: to the end of session_timeout");
+    is($op->count('/token refresh'), 15, "$store, off: the session is renewed every time");
+    my $answer = $user->get(page_of($provider));
+    is($answer->{headers}{'x-user'}, 'alice', "$store, off: the session is valid after four days");
+    is_about(expires($answer), $clock->time + 8 * HOUR,
+        "$store, off: \$oidc_session_expires is given by session_timeout");
     $op->reset;
 }
 
@@ -206,34 +204,14 @@ sub is_about {
     cmp_ok(abs($got - $expected), '<', SPARE, $name) or diag($got - $expected);
 }
 
-sub seen {
-    my ($browser, $place) = @_;
-
-    my $answer = $browser->get(page_of($place));
-    return $answer->{headers}{'x-user'} || outcome($answer);
-}
-
-# With these changes of the kinds.
+# Replaces the directives of some kinds.
 sub configuration {
     my (%changes) = @_;
 
     my %kind = (%kind, %changes);
-    my @providers = map {
-        my $store = $_;
-        map { oidc_provider("${_}_$store", $kind{$_}, session_key => 'key', session_store => $store) } sort keys %kind;
-    } @stores;
-
-    return nginx_conf(<<'EOF', @providers, site('page', <<'EOS'));
-    oidc_session_store memory { type memory; size 1m; }
-
-    oidc_session_store redis {
-        type     redis;
-        hostname 127.0.0.1;
-        port     %%PORT_8379%%;
-    }
-EOF
+    return nginx_conf(store_blocks(), in_every_store(\%kind), site('page', <<'EOF'));
         add_header X-User    $oidc_claim_sub;
         add_header X-Token   $oidc_access_token;
         add_header X-Expires $oidc_session_expires;
-EOS
+EOF
 }

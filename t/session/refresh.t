@@ -1,46 +1,36 @@
 #!/usr/bin/perl
 
-# Tests for the renewal of a session's tokens: when it is due, what the request that needs it sees and
-# gets, what of the provider's answer is taken, and what a refusal and an outage do to the session. nginx
-# runs under a clock of its own. What parallel requests do is in single_flight.t.
+# Tests for the renewal of a session's tokens: when it is due, what the request that triggers it sees, which parts of
+# the response are used, and the effects of a refusal and of an outage. nginx runs under the clock of the test.
+# single_flight.t tests concurrent requests.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Time::HiRes qw/ sleep time /;
-
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
 $t->plan(291);
 
-# As many seconds the test itself may take between two steps.
+# Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
 
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end.
+# An access token lives for 300 seconds and is renewed 60 seconds before it expires.
 use constant { LIFE => 300, DUE => 245 };
 
-# How long a renewal's result stays for the cookie that it replaced, and how long none is tried after
-# a failure, by the same session and by others.
+# GRACE: how long the result of a renewal is kept for the replaced cookie. SESSION_PAUSE and WORKER_PAUSE:
+# failure backoff of the same session and of other sessions in the same worker.
 use constant { GRACE => 300, SESSION_PAUSE => 30, WORKER_PAUSE => 10 };
 
 my %strict = (refresh => { rotate => 1, strict => 1 }, expires_in => LIFE);
 my $op = provider($t, 8081, %strict);
 $clock->follow($op);
 
-# Each is at /NAME/, with a cookie NAME.
+# The location /NAME/ needs a login with provider NAME, whose session cookie is NAME.
 my %provider = (
     auto => '',
     ahead => 'token_refresh 2m',
@@ -58,45 +48,45 @@ my %provider = (
 configure($t, 'X-Access-Token $oidc_access_token', 'X-Id-Token $oidc_id_token');
 $t->run();
 
-# When
+# When a renewal is due
 
 for my $case (
-    ['60 seconds ahead', 'auto', 300, 240],
+    ['60 seconds before expiry', 'auto', 300, 240],
     ['not in the first half of a short life', 'auto', 60, 30],
     ['token_refresh 2m', 'ahead', 300, 180],
     ['token_refresh of more than half a life', 'early', 300, 150])
 {
-    my ($name, $place, $life, $due) = @$case;
+    my ($name, $provider, $life, $due) = @$case;
     $op->set(expires_in => $life);
-    my $first = login("/$place/");
+    my $first = login("/$provider/");
     $op->clear;
 
     $clock->advance($due - SPARE);
-    is($first->{browser}->get("/$place/")->{body}, $first->{body}, "$name: not before");
+    is($first->{browser}->get("/$provider/")->{body}, $first->{body}, "$name: the access token is kept until then");
     $clock->advance(SPARE);
-    is(token_of($first->{browser}->get("/$place/")), issued(), "$name: then");
-    $first->{browser}->get("/$place/") for 1 .. 3;
-    is(refreshes(), 1, "$name: once");
+    is(token_of($first->{browser}->get("/$provider/")), issued(), "$name: the access token is renewed then");
+    $first->{browser}->get("/$provider/") for 1 .. 3;
+    is(refreshes(), 1, "$name: one refresh request is sent");
 }
 $op->reset;
 
 for my $case (
     ['token_refresh off', 'never'],
     ['no refresh token', 'auto', refresh => undef],
-    ['a lifetime that is not told', 'auto', token => { expires_in => undef }],
-    ['a lifetime that is no number', 'auto', token => { expires_in => 'soon' }])
+    ['no expires_in', 'auto', token => { expires_in => undef }],
+    ['expires_in is not a number', 'auto', token => { expires_in => 'soon' }])
 {
-    my ($name, $place, %knobs) = @$case;
+    my ($name, $provider, %knobs) = @$case;
     $op->set(%knobs);
-    my $first = login("/$place/");
+    my $first = login("/$provider/");
     $op->reset->clear;
 
     $clock->advance(LIFE + 1);
-    is($first->{browser}->get("/$place/")->{body}, $first->{body}, "$name: the tokens stay as they are");
-    is(refreshes(), 0, "$name: no refresh");
+    is($first->{browser}->get("/$provider/")->{body}, $first->{body}, "$name: the tokens do not change");
+    is(refreshes(), 0, "$name: no refresh request is sent");
 }
 
-# What goes out
+# The refresh request and the response to the client
 
 my ($user, $first) = due('auto');
 my $old = $user->cookie('auto');
@@ -104,44 +94,49 @@ my $answer = $user->get('/auto/');
 my ($asked) = $op->requests('/token refresh');
 my ($set_cookie) = grep { /^auto=/ } @{ $answer->{set_cookie} };
 
-is($answer->{status}, 200, 'the request that needs it is answered');
+is($answer->{status}, 200, 'the request that triggers the renewal succeeds');
 is(token_of($answer), $asked->{issued}{access_token}, 'the application sees the new access token');
-isnt($answer->{body}, $first->{body}, 'which is another one');
-cmp_ok($answer->{headers}{'x-token-expires'} - $first->{headers}{'x-token-expires'}, '>=', DUE, 'and ends later');
-is(id_token_of($answer), $asked->{issued}{id_token}, 'and the new ID token');
-like($set_cookie, qr/^auto=[\w-]+; Path=\/; HttpOnly; SameSite=Lax$/, 'the new cookie comes with that answer');
-isnt($user->cookie('auto'), $old, 'and replaces the old one');
-like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, 'which is not kept by caches');
-like($answer->{headers}{'cache-control'}, qr/\bmax-age=60\b/, 'beside what the application says of that');
-is($answer->{headers}{'x-app'}, 'app', 'headers of the application stay');
-is_deeply([grep { !/^auto/ } @{ $answer->{set_cookie} }], ['app=1', 'theme=dark'], 'and its cookies');
+isnt($answer->{body}, $first->{body}, 'the new access token differs from the old one');
+cmp_ok($answer->{headers}{'x-token-expires'} - $first->{headers}{'x-token-expires'}, '>=', DUE,
+    'the new access token expires later');
+is(id_token_of($answer), $asked->{issued}{id_token}, 'the application sees the new ID token');
+like($set_cookie, qr/^auto=[\w-]+; Path=\/; HttpOnly; SameSite=Lax$/, 'the response sets the new session cookie');
+isnt($user->cookie('auto'), $old, 'the new session cookie differs from the old one');
+like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, 'Cache-Control of that response has no-store');
+like($answer->{headers}{'cache-control'}, qr/\bmax-age=60\b/, 'Cache-Control of the application is kept as well');
+is($answer->{headers}{'x-app'}, 'app', 'headers of the application are kept');
+is_deeply([grep { !/^auto/ } @{ $answer->{set_cookie} }], ['app=1', 'theme=dark'],
+    'cookies of the application are kept');
 
-is($asked->{verdict}, 'ok', 'the provider has nothing against the request');
-is($asked->{params}{refresh_token}, $op->{first}{refresh_token}, 'with the refresh token of the login');
-is_deeply([sort keys %{ $asked->{params} }], [qw/ grant_type refresh_token /], 'and nothing else in it');
-is(join(' ', grep { !/jwks|well-known/ } map { $_->{kind} } $op->requests), '/token refresh', 'by nothing else');
+is($asked->{verdict}, 'ok', 'the provider accepts the refresh request');
+is($asked->{params}{refresh_token}, $op->{first}{refresh_token},
+    'the refresh request has the refresh token of the login');
+is_deeply([sort keys %{ $asked->{params} }], [qw/ grant_type refresh_token /],
+    'the refresh request has no other parameters');
+is(join(' ', grep { !/jwks|well-known/ } map { $_->{kind} } $op->requests), '/token refresh',
+    'no other request is sent to the provider');
 
 $answer = $user->get('/auto/');
-is(token_of($answer), issued(), 'the next request has the new token');
-is_deeply($answer->{set_cookie}, ['app=1', 'theme=dark'], 'and sets no cookie');
-is($answer->{headers}{'cache-control'}, 'max-age=60', 'nor says that it is not to be kept');
-is(refreshes(), 1, 'nor asks');
+is(token_of($answer), issued(), 'the next request sees the new access token');
+is_deeply($answer->{set_cookie}, ['app=1', 'theme=dark'], 'the next response sets no session cookie');
+is($answer->{headers}{'cache-control'}, 'max-age=60', 'the next response has no no-store');
+is(refreshes(), 1, 'the next request sends no refresh request');
 
 ($user) = due('auto');
 $answer = $user->get('/auto/missing');
-is($answer->{status}, 404, 'a page that is not there');
-is(cookie_names($answer), 'auto', 'brings the new cookie as well');
+is($answer->{status}, 404, 'renewal on a page that does not exist: 404');
+is(cookie_names($answer), 'auto', 'renewal on a page that does not exist: the new cookie is set');
 
 ($user) = due('auto');
 my $form = 'a=' . 'b' x 3000;
 $answer = $user->post('/auto/echo', $form);
-is($answer->{body}, $form, 'the body of a request reaches the application');
-is(refreshes(), 1, 'by one refresh');
-is(cookie_names($answer), 'auto', 'and brings the new cookie');
+is($answer->{body}, $form, 'renewal on a POST: the application receives the body');
+is(refreshes(), 1, 'renewal on a POST: one refresh request');
+is(cookie_names($answer), 'auto', 'renewal on a POST: the new cookie is set');
 
 ($user) = due('auto');
 $answer = $user->request('HEAD', '/auto/');
-is($answer->{status} . ' ' . cookie_names($answer), '200 auto', 'HEAD');
+is($answer->{status} . ' ' . cookie_names($answer), '200 auto', 'renewal on HEAD: the new cookie is set');
 
 ($user) = due('auto');
 $answer = $user->get('/verify');
@@ -149,91 +144,94 @@ is(token_of($answer), issued(), 'auth_oidc_mode verify: a new token');
 is(cookie_names($answer), 'auto', 'auth_oidc_mode verify: a new cookie');
 
 ($user) = due('auto');
-is($user->get('/open')->{body} . refreshes(), 'open0', 'none where no login is needed');
+is($user->get('/open')->{body} . refreshes(), 'open0', 'a location without auth_oidc renews nothing');
 
 ($user) = due('leaving');
-is($user->get('/logout')->{status}, 302, 'a logout');
-is(refreshes(), 0, 'needs none');
+is($user->get('/logout')->{status}, 302, 'a logout is redirected');
+is(refreshes(), 0, 'a logout renews nothing');
 
-# What the cookies hold
+# Sizes and stores
 
 $op->set(access_token => 'x' x 4000);
 ($user, $first) = due('large');
 is(session_cookies($user, 'large'), 'large large.1', 'a session in two cookies');
 $answer = $user->get('/large/');
-is(token_of($answer), issued(), 'is renewed');
-is(session_cookies($user, 'large'), 'large', 'and needs one then');
-is(token_of($user->get('/large/')), issued(), 'which opens');
+is(token_of($answer), issued(), 'a session in two cookies is renewed');
+is(session_cookies($user, 'large'), 'large', 'a renewed session that fits one cookie uses one');
+is(token_of($user->get('/large/')), issued(), 'a session in one cookie opens after the renewal');
 
 $op->set(long_token(4000));
 $clock->advance(DUE);
 $user->get('/large/');
-is(session_cookies($user, 'large'), 'large large.1', 'or two again');
-is(length token_of($user->get('/large/')), 4000, 'which open');
+is(session_cookies($user, 'large'), 'large large.1', 'a renewed session that needs two cookies uses two');
+is(length token_of($user->get('/large/')), 4000, 'a session in two cookies opens after the renewal');
 
 $op->set(long_token(40_000));
 $clock->advance(DUE);
 log_mark($t);
 $answer = $user->get('/large/');
-is($answer->{status}, 302, 'a session that has become too large ends');
-is(session_cookies($user, 'large'), '', 'its cookies go');
+is($answer->{status}, 302, 'a renewed session that is too large for cookies ends');
+is(session_cookies($user, 'large'), '', 'a renewed session that is too large: its cookies are deleted');
 ok(log_has($t, qr/oidc: session needs \d+ bytes of cookies, .*while renewing a session, provider "large"/),
-    'and the log says why');
+    'a renewed session that is too large: logged');
 $op->reset;
 
 $op->set(long_token(4000));
 ($user) = due('auto');
-is(length token_of($user->get('/auto/')), 4000, 'session_store auto, one that has grown');
-cmp_ok(length($user->cookie('auto')), '<', 400, 'is kept here from then on');
-is(length token_of($user->get('/auto/')), 4000, 'and goes on');
+is(length token_of($user->get('/auto/')), 4000, 'session_store auto: a session that has grown opens');
+cmp_ok(length($user->cookie('auto')), '<', 400,
+    'session_store auto: a session that has grown moves to shared memory');
+is(length token_of($user->get('/auto/')), 4000, 'session_store auto: the moved session opens');
 $op->reset;
 $clock->advance(DUE);
-is(token_of($user->get('/auto/')), issued(), 'to the next refresh');
-is(token_of($user->get('/auto/')), issued(), 'and from that');
+is(token_of($user->get('/auto/')), issued(), 'session_store auto: the moved session is renewed');
+is(token_of($user->get('/auto/')), issued(), 'session_store auto: the moved session opens after the renewal');
 
 ($user) = due('stored');
 my $copy = $user->clone;
 $answer = $user->get('/stored/');
 is(token_of($answer), issued(), 'a session in a store is renewed');
-is(cookie_names($answer), 'stored', 'with a new cookie');
-is(token_of($_->get('/stored/')), issued(), 'the new token is in the store') for $user, $copy;
-is(refreshes(), 1, 'by one refresh');
+is(cookie_names($answer), 'stored', 'a session in a store gets a new cookie');
+is(token_of($_->get('/stored/')), issued(), 'the store holds the new token') for $user, $copy;
+is(refreshes(), 1, 'a session in a store: one refresh request is sent');
 
-# What is taken
+# What a renewal takes from the token response
 
-for my $place (qw/ auto stored /) {
-    ($user, $first) = due($place);
+for my $provider (qw/ auto stored /) {
+    ($user, $first) = due($provider);
     $op->set(user => { sub => 'alice', name => 'Alice Hargreaves' });
-    is(name_of($user->get("/$place/")), 'Alice Hargreaves', "$place: the claims of the new ID token");
-    is(name_of($user->get("/$place/")), 'Alice Hargreaves', "$place: are the session's");
+    is(name_of($user->get("/$provider/")), 'Alice Hargreaves',
+        "$provider: the request that triggers the renewal sees claims of the new ID token");
+    is(name_of($user->get("/$provider/")), 'Alice Hargreaves',
+        "$provider: the next request sees claims of the new ID token");
 
     $op->set(user => { sub => 'alice' });
     $clock->advance(DUE);
-    is(name_of($user->get("/$place/")), '', "$place: what a newer one does not say is gone");
+    is(name_of($user->get("/$provider/")), '', "$provider: a claim that the new ID token lacks is removed");
     $op->reset;
 }
 
 ($user, $first) = due('auto');
 $op->set(refreshed => { token => { id_token => undef } });
 $answer = $user->get('/auto/');
-is(token_of($answer), issued(), 'no ID token: the new access token');
-is(id_token_of($answer), id_token_of($first), 'no ID token: the old one stays');
-is(name_of($answer), 'Alice Liddell', 'no ID token: so do its claims');
+is(token_of($answer), issued(), 'no ID token: the new access token is used');
+is(id_token_of($answer), id_token_of($first), 'no ID token: the old ID token is kept');
+is(name_of($answer), 'Alice Liddell', 'no ID token: the old claims are kept');
 $op->reset;
 
 $op->set(userinfo => { claims => { department => 'Tea' } });
 ($user) = due('info');
 $op->set(userinfo => { claims => { department => 'Hats' } });
 $answer = $user->get('/info/');
-is(token_of($answer), issued(), 'user info: a new token');
-is($answer->{body} =~ s/.*department=//sr, 'Hats', 'user info: the claims of a new answer');
-is($op->count('/userinfo'), 1, 'user info: which is asked for at the renewal');
+is(token_of($answer), issued(), 'user info: the access token is renewed');
+is($answer->{body} =~ s/.*department=//sr, 'Hats', 'user info: the claims are those of the new response');
+is($op->count('/userinfo'), 1, 'user info: one request per renewal');
 $op->reset;
 
 ($user) = due('auto');
 $op->set(jwks => ['rsa-2'], id_token => { key => 'rsa-2' });
-is(token_of($user->get('/auto/')), issued(), 'a new key of the provider is fetched');
-is($op->count('/jwks'), 1, 'once');
+is(token_of($user->get('/auto/')), issued(), 'an ID token signed with a new key is accepted');
+is($op->count('/jwks'), 1, 'an ID token signed with a new key: the keys are fetched once');
 $op->reset;
 
 # Refresh tokens
@@ -247,23 +245,24 @@ for (1 .. 3) {
     $op->clear;
     $clock->advance(DUE);
 }
-is(join(' ', map { $_->[2] } @used), 'ok ok ok', 'rotation: each refresh token is taken');
-is($used[$_][0], $used[$_ - 1][1], 'rotation: the one that came last is used') for 1, 2;
+is(join(' ', map { $_->[2] } @used), 'ok ok ok', 'rotation: the provider accepts each refresh token');
+is($used[$_][0], $used[$_ - 1][1], 'rotation: the latest refresh token is sent') for 1, 2;
 
 $op->set(refresh => {});
 ($user) = due('auto');
 for (1, 2) {
-    is(token_of($user->get('/auto/')), issued(), 'no new refresh token');
-    is(($op->requests('/token refresh'))[-1]{params}{refresh_token}, $op->{first}{refresh_token}, 'the old one stays');
+    is(token_of($user->get('/auto/')), issued(), 'no new refresh token: the access token is renewed');
+    is(($op->requests('/token refresh'))[-1]{params}{refresh_token}, $op->{first}{refresh_token},
+        'no new refresh token: the old refresh token is sent');
     $clock->advance(DUE);
 }
 $op->reset;
 
-# The cookie of before
+# The replaced cookie
 
 for my $case (
-    ['refresh tokens that are spent', { rotate => 1, strict => 1 }, 302],
-    ['refresh tokens that stay', {}, 200])
+    ['refresh tokens for one use', { rotate => 1, strict => 1 }, 302],
+    ['reusable refresh tokens', {}, 200])
 {
     my ($name, $refresh, $status) = @$case;
     $op->set(refresh => $refresh, expires_in => 3600);
@@ -274,34 +273,36 @@ for my $case (
 
     my $new = token_of($user->get('/auto/'));
     my $answer = $copies[0]->get('/auto/');
-    is(token_of($answer), $new, "$name: the old cookie gets the new token");
-    is($copies[0]->cookie('auto'), $user->cookie('auto'), "$name: and the new cookie");
-    like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, "$name: which is not kept by caches");
+    is(token_of($answer), $new, "$name: the replaced cookie gets the new access token");
+    is($copies[0]->cookie('auto'), $user->cookie('auto'), "$name: the replaced cookie gets the new cookie");
+    like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, "$name: Cache-Control of that response has no-store");
 
     $clock->advance(GRACE - SPARE);
-    is(token_of($copies[1]->get('/auto/')), $new, "$name: for five minutes");
-    is(refreshes(), 1, "$name: without another refresh");
+    is(token_of($copies[1]->get('/auto/')), $new, "$name: the replaced cookie works for five minutes");
+    is(refreshes(), 1, "$name: the replaced cookie sends no refresh request for five minutes");
 
     $clock->advance(SPARE);
-    is($copies[2]->get('/auto/')->{status}, $status, "$name: after that it is tried");
-    is(refreshes(), 2, "$name: once more");
-    is(token_of($user->get('/auto/')), $new, "$name: and the session with the new cookie goes on") if $status == 200;
+    is($copies[2]->get('/auto/')->{status}, $status,
+        "$name: after five minutes the replaced cookie renews by itself");
+    is(refreshes(), 2, "$name: after five minutes one more refresh request is sent");
+    is(token_of($user->get('/auto/')), $new, "$name: the session with the new cookie continues") if $status == 200;
 }
 $op->reset;
 
-# It moves the end of a session on
+# A renewal moves the end of a session.
 
 ($user, $first) = due('brief');
 $op->set(refreshed => { token => { expires_in => undef } });
 $answer = $user->get('/brief/');
-cmp_ok($answer->{headers}{'x-expires'} - $first->{headers}{'x-expires'}, '>=', DUE, 'session_timeout begins anew');
+cmp_ok($answer->{headers}{'x-expires'} - $first->{headers}{'x-expires'}, '>=', DUE,
+    'session_timeout starts again with a renewal');
 $clock->advance(600 - SPARE);
-is($user->get('/brief/')->{status}, 200, 'the session is longer than session_timeout');
+is($user->get('/brief/')->{status}, 200, 'a renewed session outlives the first session_timeout');
 $clock->advance(SPARE);
-is($user->get('/brief/')->{status}, 302, 'and ends by it');
+is($user->get('/brief/')->{status}, 302, 'a renewed session ends after session_timeout');
 $op->reset;
 
-# Refused: the session ends
+# A refusal ends the session.
 
 my @refused = (
     ['invalid_grant', { respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } } },
@@ -322,9 +323,9 @@ my @refused = (
         'id token has a bad signature'],
     ['an expired ID token', { refreshed => { id_token => { claims => { exp => now(-3600) } } } },
         qr/id token expired 3[56]\d\d seconds ago/],
-    ['the access token of another', { refreshed => { id_token => { claims => { at_hash => 'AAAAAAAAAAAAAAAAAAAAAA' } } } },
+    ['another access token', { refreshed => { id_token => { claims => { at_hash => 'AAAAAAAAAAAAAAAAAAAAAA' } } } },
         'id token does not belong to the access token, at_hash differs'],
-    ['an ID token that is none', { refreshed => { token => { id_token => 'x' } } }, qr/id token is .*/],
+    ['a malformed ID token', { refreshed => { token => { id_token => 'x' } } }, qr/id token is .*/],
 );
 
 for my $case (@refused) {
@@ -335,35 +336,36 @@ for my $case (@refused) {
 
     log_mark($t);
     my $answer = $user->get('/auto/');
-    is($answer->{status}, 302, "$name: the login begins");
-    is($user->cookie('auto'), undef, "$name: the cookie goes");
+    is($answer->{status}, 302, "$name: the request is redirected to a login");
+    is($user->cookie('auto'), undef, "$name: the cookie is deleted");
     ok(log_has($t, renewing($sentence, 'auto')), "$name: logged");
 
-    is($copy->get('/auto/')->{status}, 302, "$name: a copy of the cookie is of no use");
+    is($copy->get('/auto/')->{status}, 302, "$name: a copy of the cookie is refused");
     $answer = $anonymous->get('/verify');
-    is("$answer->{status} $answer->{body}", '200 token= name= department=', "$name: nor are its tokens");
-    is(refreshes(), 1, "$name: which nobody tries again");
+    is("$answer->{status} $answer->{body}", '200 token= name= department=', "$name: verify mode shows no tokens");
+    is(refreshes(), 1, "$name: no further refresh request is sent");
 
     $op->reset;
-    is($user->login('/auto/')->{status}, 200, "$name: and a new login is well");
+    is($user->login('/auto/')->{status}, 200, "$name: a new login succeeds");
 }
 
 $op->set(respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } });
 ($user) = due('auto');
 $answer = $user->get('/verify');
-is("$answer->{status} $answer->{body}", '200 token= name= department=', 'verify: a refusal makes the request anonymous');
-is($user->cookie('auto'), undef, 'verify: and the cookie goes');
-like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, 'verify: with an answer that is not kept by caches');
+is("$answer->{status} $answer->{body}", '200 token= name= department=',
+    'verify: a refusal makes the request anonymous');
+is($user->cookie('auto'), undef, 'verify: a refusal deletes the cookie');
+like($answer->{headers}{'cache-control'}, qr/\bno-store\b/, 'verify: Cache-Control after a refusal has no-store');
 
 ($user) = due('stored');
 $copy = $user->clone;
-is($user->get('/stored/')->{status}, 302, 'a session in a store ends by a refusal');
+is($user->get('/stored/')->{status}, 302, 'a refusal ends a session in a store');
 $op->reset;
 $clock->advance(GRACE);
-is($copy->get('/stored/')->{status}, 302, 'for good');
-is(refreshes(), 1, 'without another question');
+is($copy->get('/stored/')->{status}, 302, 'a refusal ends a session in a store for its copies, too');
+is(refreshes(), 1, 'a refusal in a store: no further refresh request is sent');
 
-# An outage: the session goes on
+# An outage does not end the session.
 
 $op->set(refresh => { rotate => 1 });
 my $url = $op->issuer . '/token';
@@ -392,28 +394,29 @@ for my $case (@outages) {
     $op->clear->set(respond => { '/token refresh' => $respond });
     log_mark($t);
     my $answer = $user->get('/auto/');
-    is("$answer->{status} $answer->{body}", "200 $first->{body}", "$name: the old tokens serve on");
-    is(cookie_names($answer), '', "$name: no cookie");
+    is("$answer->{status} $answer->{body}", "200 $first->{body}", "$name: the old tokens are used");
+    is(cookie_names($answer), '', "$name: no cookie is set");
 
     $user->get('/auto/') for 1, 2;
-    is(refreshes(), 1, "$name: tried once");
+    is(refreshes(), 1, "$name: one refresh request is sent");
     is(scalar(error_log_lines($t, renewing($sentence, 'auto'))), 1, "$name: logged once");
     $clock->advance(SESSION_PAUSE + 1);
 }
 
 $op->clear->stop;
 log_mark($t);
-is($user->get('/auto/')->{body}, $first->{body}, 'no connection: the old tokens serve on');
-is(scalar(error_log_lines($t, renewing(qq{provider could not be reached at "$url"}, 'auto'))), 1, 'no connection: logged once');
+is($user->get('/auto/')->{body}, $first->{body}, 'no connection: the old tokens are used');
+is(scalar(error_log_lines($t, renewing(qq{provider could not be reached at "$url"}, 'auto'))), 1,
+    'no connection: logged once');
 $op->start->set(respond => {});
 
 $clock->advance(SESSION_PAUSE + 1);
-is(token_of($user->get('/auto/')), issued(), 'then a refresh, by the same refresh token');
+is(token_of($user->get('/auto/')), issued(), 'after the outages the same refresh token is accepted');
 
 ($user, $first) = due('hasty');
 $op->set(respond => { '/token refresh' => { hold => 1 } });
 log_mark($t);
-is($user->get('/hasty/')->{body}, $first->{body}, 'silence: the old tokens serve on');
+is($user->get('/hasty/')->{body}, $first->{body}, 'silence: the old tokens are used');
 ok(log_has($t, renewing(qq{provider did not respond in time at "$url"}, 'hasty')), 'silence: logged');
 $op->set(respond => {});
 
@@ -421,12 +424,12 @@ $op->set(respond => {});
 $clock->advance(26 * 3600);
 $op->stop;
 log_mark($t);
-is($user->get('/lasting/')->{body}, $first->{body}, 'metadata that is too old: the old tokens serve on');
+is($user->get('/lasting/')->{body}, $first->{body}, 'metadata too old and not available: the old tokens are used');
 ok(log_has($t, renewing(qr/provider could not be reached at "\S+openid-configuration"/, 'lasting')),
-    'metadata that is too old: logged');
+    'metadata too old and not available: logged');
 $op->start;
 
-# When it is tried again
+# The failure backoff
 
 my $closed = { close => 'before_headers' };
 $op->set(respond => { '/token refresh' => $closed });
@@ -436,87 +439,88 @@ my $other = login('/auto/')->{browser};
 $user->get('/auto/');
 $user->get('/auto/');
 $other->get('/auto/');
-is(refreshes(), 1, 'a failure: neither this session nor another one tries at once');
+is(refreshes(), 1, 'a failure: neither this session nor another one tries again at once');
 
 $clock->advance(WORKER_PAUSE + 1);
 $user->get('/auto/');
-is(refreshes(), 1, 'a failure: nor does this session 10 seconds later');
+is(refreshes(), 1, 'a failure: this session does not try again 10 seconds later');
 $other->get('/auto/');
-is(refreshes(), 2, 'a failure: but then another one does');
+is(refreshes(), 2, 'a failure: another session tries again 10 seconds later');
 
 $clock->advance(SESSION_PAUSE - WORKER_PAUSE);
 $user->get('/auto/');
-is(refreshes(), 3, 'a failure: this one 30 seconds later');
+is(refreshes(), 3, 'a failure: this session tries again 30 seconds later');
 
 for my $answer ({ status => 400, body => { error => 'server_error' } }, { status => 503 }) {
     $op->set(respond => { '/token refresh' => $answer });
     $other = login('/auto/')->{browser};
     ($user) = due('auto');
     $_->get('/auto/') for $user, $user, $other;
-    is(refreshes(), 2, "an answer of status $answer->{status} is of one session: others try");
+    is(refreshes(), 2, "a response with status $answer->{status}: only this session backs off");
 }
 
 $op->set(respond => { '/token refresh' => { status => 503 } });
 ($user, $first) = due('brief');
 $user->get('/brief/');
 $clock->advance(600 - DUE - SPARE);
-is($user->get('/brief/')->{body}, $first->{body}, 'an outage: the session goes on');
+is($user->get('/brief/')->{body}, $first->{body}, 'an outage: the session continues');
 $clock->advance(SPARE);
-is($user->get('/brief/')->{status}, 302, 'an outage: to its own end');
+is($user->get('/brief/')->{status}, 302, 'an outage: the session ends after session_timeout');
 $op->reset;
 
-# While the provider is left in peace, what came of earlier refreshes holds all the same.
+# During the failure backoff, results of earlier refreshes are still used.
 
 my %user = map { $_ => login('/auto/')->{browser} } qw/ refused renewed other /;
 my %before = map { $_ => $user{$_}->clone } keys %user;
 $clock->advance(DUE);
 $op->set(respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } });
-is($user{refused}->get('/auto/')->{status}, 302, 'a session is refused');
+is($user{refused}->get('/auto/')->{status}, 302, 'failure backoff: a session that was refused');
 $op->set(respond => {});
 my $new = token_of($user{renewed}->get('/auto/'));
-is($new, issued(), 'one is renewed');
+is($new, issued(), 'failure backoff: a session that was renewed');
 $op->set(respond => { '/token refresh' => $closed });
-is($user{other}->get('/auto/')->{status}, 200, 'and one is not, for which the provider is left in peace');
+is($user{other}->get('/auto/')->{status}, 200, 'failure backoff: a session whose renewal failed');
 
-is($before{refused}->get('/auto/')->{status}, 302, 'a copy of the refused one is of no use meanwhile');
-is(token_of($before{renewed}->get('/auto/')), $new, 'the old cookie of the renewed one gets the new token');
+is($before{refused}->get('/auto/')->{status}, 302, 'failure backoff: a copy of the refused session is refused');
+is(token_of($before{renewed}->get('/auto/')), $new,
+    'failure backoff: the replaced cookie of the renewed session gets the new token');
 $op->reset;
 
-# The keys are not to be had, which is an outage, too.
+# A key set that cannot be fetched is an outage, too.
 
 ($user, $first) = due('auto');
 $op->set(jwks => ['rsa-2'], id_token => { key => 'rsa-2' }, respond => { '/jwks' => { status => 503 } });
 log_mark($t);
-is($user->get('/auto/')->{body}, $first->{body}, 'a new key that cannot be fetched: the old tokens serve on');
+is($user->get('/auto/')->{body}, $first->{body}, 'a new key that cannot be fetched: the old tokens are used');
 ok(log_has($t, qr/oidc: .* while renewing a session, provider "auto"/), 'a new key that cannot be fetched: logged');
 $op->reset;
 
-# Where no token is used
+# No token variable is used.
 
 configure($t, 'X-Nothing 0');
 reload($t);
 for my $case (['no token variable', 'auto', 0], ['no token variable, token_refresh 2m', 'ahead', 1]) {
-    my ($name, $place, $count) = @$case;
-    my ($user) = due($place);
-    my $answer = $user->get("/$place/");
-    is($answer->{status}, 200, "$name: served");
-    is(refreshes(), $count, "$name: refreshes");
-    is(cookie_names($answer), $count ? $place : '', "$name: cookies");
+    my ($name, $provider, $count) = @$case;
+    my ($user) = due($provider);
+    my $answer = $user->get("/$provider/");
+    is($answer->{status}, 200, "$name: the page is served");
+    is(refreshes(), $count, "$name: number of refresh requests");
+    is(cookie_names($answer), $count ? $provider : '', "$name: cookies set");
 }
 
-# A browser whose session is in need of a refresh, and what it saw at its login.
+# Logs in and advances the clock to the renewal. Returns the browser and the login response.
 sub due {
-    my ($place) = @_;
+    my ($provider) = @_;
 
     $op->clear;
-    my $first = login("/$place/");
+    my $first = login("/$provider/");
     $op->{first} = $op->last_login->{issued};
     $clock->advance(DUE);
     $op->clear;
     return ($first->{browser}, $first);
 }
 
-# Knobs for a refresh that brings such an access token.
+# Knobs for a refresh that returns an access token of that length.
 sub long_token {
     my ($length) = @_;
 
@@ -524,7 +528,7 @@ sub long_token {
         token => { access_token => 'x' x $length }, id_token => { claims => { at_hash => undef } } });
 }
 
-# The access token of the last refresh.
+# The access token of the last refresh
 sub issued {
     my ($last) = reverse $op->requests('/token refresh');
     return $last->{issued}{access_token};
@@ -536,7 +540,7 @@ sub token_of { return shift->{body} =~ s/^token=(\S*).*/$1/sr }
 sub name_of { return shift->{body} =~ s/.*name=(.*) department=.*/$1/sr }
 sub id_token_of { return shift->{headers}{'x-id-token'} }
 
-# The session's cookies that an answer sets or takes away.
+# Names of the session cookies that a response sets or deletes.
 sub cookie_names {
     my ($answer) = @_;
 
@@ -550,23 +554,13 @@ sub session_cookies {
 }
 
 sub renewing {
-    my ($sentence, $place) = @_;
+    my ($sentence, $provider) = @_;
 
     $sentence = quotemeta $sentence unless ref $sentence;
-    return qr/\[error\] .* oidc: $sentence while renewing a session, provider "$place"/;
+    return qr/\[error\] .* oidc: $sentence while renewing a session, provider "$provider"/;
 }
 
-# Until the new worker has taken over.
-sub reload {
-    my ($t) = @_;
-
-    log_mark($t);
-    $t->reload();
-    my $end = time + 5;
-    sleep 0.02 until error_log_lines($t, qr/gracefully shutting down/) || time > $end;
-}
-
-# With these headers for the application.
+# Sends these headers to the application.
 sub configure {
     my ($t, @headers) = @_;
 

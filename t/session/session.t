@@ -1,38 +1,35 @@
 #!/usr/bin/perl
 
-# Tests for sessions in cookies: the cookies they travel in, whom they open for and until when, the keys
-# that seal them, and how large they may be. What is the same for every store is in store.t.
+# Tests for sessions in cookies: the cookies, which providers accept them, when they expire, the keys that seal them,
+# and their size. store.t tests what is the same for every store.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
+use Test::OIDC::Clock;
+
 use Test::OIDC;
-use Time::HiRes qw/ sleep time /;
+use Test::OIDC::Site qw/ http_conf /;
+use Test::OIDC::Wait qw/ reload /;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(107);
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/);
+my $clock = Test::OIDC::Clock->new($t);
+$t->plan(107);
 
 my $op = provider($t, 8081);
+$clock->follow($op);
 
 certificate_authority($t, 'ca')->issue('nginx');
-$ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # the system's takes long to read, for each provider
+$ENV{SSL_CERT_FILE} = $t->testdir . '/ca.crt';    # reading the system's for each provider is slow
 
 my @key = map { "0123456789abcde$_" x 4 } qw/ 1 a f /;
 $t->write_file('key', "$key[0]\n");
 $t->write_file('rotating', "$key[0]\n");
 
-# Each is at /NAME/, with a cookie NAME and a callback /callback/NAME.
+# The location /NAME/ needs a login with provider NAME: session cookie NAME, callback /callback/NAME.
 my %provider = (
     plain => '',
-    brief => 'session_timeout 2s;',
+    brief => 'session_timeout 1h;',
     twin => 'session_key key;',
     twin2 => 'session_key key;',
     rotating => 'session_key rotating;',
@@ -48,18 +45,7 @@ my $providers = join '', map { provider_block($_, $provider{$_}) } sort keys %pr
 my $locations = join '', map { "location /$_/ { auth_oidc $_; proxy_pass http://127.0.0.1:8083; }\n" }
     sort keys %provider;
 
-my $conf = <<'EOF' =~ s/%%PROVIDERS%%/$providers/r =~ s/%%LOCATIONS%%/$locations/gr;
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+my $conf = http_conf(<<'EOF' =~ s/%%PROVIDERS%%/$providers/r =~ s/%%LOCATIONS%%/$locations/gr);
     oidc_state_zone 1m;
 
     %%PROVIDERS%%
@@ -100,8 +86,6 @@ http {
         large_client_header_buffers 4 64k;
         return 200 "user=$http_x_user";
     }
-}
-
 EOF
 
 $t->write_file_expand('nginx.conf', $conf);
@@ -113,8 +97,9 @@ my $https = 'https://localhost:' . port(8443);
 my $wide = 'http://wide.localhost:' . port(8080);
 my $example = 'https://app.example.com:' . port(8443);
 
-is(session_cookie('/plain/'), 'Path=/; HttpOnly; SameSite=Lax', 'cookie');
-is(session_cookie('/plain/', base => $https), 'Path=/; HttpOnly; SameSite=Lax; Secure', 'cookie on https');
+is(session_cookie('/plain/'), 'Path=/; HttpOnly; SameSite=Lax', 'the session cookie on http');
+is(session_cookie('/plain/', base => $https), 'Path=/; HttpOnly; SameSite=Lax; Secure',
+    'the session cookie on https');
 is(session_cookie('/domain/', base => $example),
     'Path=/; Domain=example.com; HttpOnly; SameSite=Lax; Secure', 'cookie_domain');
 is(session_cookie('/path/'), 'Path=/path/; HttpOnly; SameSite=Lax', 'cookie_path');
@@ -122,60 +107,63 @@ is(session_cookie('/strict/'), 'Path=/; HttpOnly; SameSite=Strict', 'cookie_same
 is(session_cookie('/none/', base => $https), 'Path=/; HttpOnly; SameSite=None; Secure',
     'cookie_samesite none');
 is(session_cookie('/none/'), 'Path=/; HttpOnly; SameSite=None; Secure',
-    'cookie_samesite none on http, where browsers drop it without Secure');
+    'cookie_samesite none on http: Secure is set, or browsers would drop the cookie');
 is(session_cookie('/__Secure/'), 'Path=/; HttpOnly; SameSite=Lax; Secure', '__Secure- cookie');
 
 my $user = browser();
-is($user->login('/plain/')->{body}, 'user=alice', 'logged in');
-like($user->cookie('plain'), qr/^[\w-]{100,500}$/, 'sealed, small');
-unlike(decode_base64url($user->cookie('plain')), qr/alice|example/, 'and unreadable');
+is($user->login('/plain/')->{body}, 'user=alice', 'a login succeeds');
+like($user->cookie('plain'), qr/^[\w-]{100,500}$/, 'the session cookie is sealed and small');
+unlike(decode_base64url($user->cookie('plain')), qr/alice|example/, 'the session cookie is not readable');
 
 my $path = browser();
-is($path->login('/path/')->{body}, 'user=alice', 'cookie_path, logged in');
-is_deeply([grep { $_->{path} ne '/path/' } $path->cookies], [], 'cookie_path, of all cookies');
+is($path->login('/path/')->{body}, 'user=alice', 'cookie_path: a login succeeds');
+is_deeply([grep { $_->{path} ne '/path/' } $path->cookies], [], 'cookie_path: all cookies have it');
 
-# Strict: a redirect that the provider began would not carry it.
+# With SameSite=Strict, the browser would not send the cookie after a redirect chain started by the provider.
 
 my $strict = browser();
 my $res = $strict->login('/strict/page?a=b');
-is($res->{status}, 200, 'strict, the callback ends in a page');
-is($res->{headers}{refresh}, '0; url=/strict/page?a=b', 'strict, that leads on');
-is($res->{headers}{'cache-control'}, 'no-store', 'strict, that is not kept');
-unlike($res->{body}, qr/strict|page\?|alice/, 'strict, with nothing of the request in it');
-is($strict->get('/strict/page?a=b', from => $res->{url})->{body}, 'user=alice', 'strict, to where it began');
+is($res->{status}, 200, 'strict: the callback responds with a page');
+is($res->{headers}{refresh}, '0; url=/strict/page?a=b', 'strict: that page leads to the requested page');
+is($res->{headers}{'cache-control'}, 'no-store', 'strict: that page is not stored');
+unlike($res->{body}, qr/strict|page\?|alice/, 'strict: that page contains nothing of the request');
+is($strict->get('/strict/page?a=b', from => $res->{url})->{body}, 'user=alice',
+    'strict: the requested page opens from there');
 is($strict->get('/strict/page', from => 'http://other.example.com/')->{status}, 302,
-    'strict, a link from another site begins a login');
-is($strict->get('/strict/page')->{body}, 'user=alice', 'strict, the session goes on');
+    'strict: a link from another site starts a login');
+is($strict->get('/strict/page')->{body}, 'user=alice', 'strict: the session continues');
 
-# No provider
+# A session needs no provider.
 
 $op->clear;
 $user->get('/plain/') for 1 .. 5;
-is($op->count, 0, 'a logged-in request asks no provider');
+is($op->count, 0, 'a request with a session sends no request to the provider');
 $op->stop;
-is($user->get('/plain/')->{body}, 'user=alice', 'nor needs one');
+is($user->get('/plain/')->{body}, 'user=alice', 'a request with a session succeeds while the provider is down');
 $op->start;
 
-# Until when
+# Expiry
 
 my $brief = browser();
-my $began = time;
+$clock->freeze;
 $brief->login('/brief/');
-is($brief->get('/brief/')->{status}, 200, 'session_timeout, before');
 my $cookie = $brief->cookie('brief');
-sleep 0.05 until time > $began + 5 || browser()->get('/brief/', with(brief => $cookie))->{status} == 302;
-my $ended = time - $began;
-ok($ended > 1 && $ended < 4, 'session_timeout ends the session, whatever the browser does') or diag($ended);
-is($brief->login('/brief/')->{body}, 'user=alice', 'session_timeout, a new login');
+$clock->advance(3599);
+is($brief->get('/brief/')->{status}, 200, 'session_timeout: the session is valid before it');
+$clock->advance(1);
+is(browser()->get('/brief/', with(brief => $cookie))->{status}, 302,
+    'session_timeout: the session ends even if the browser keeps the cookie');
+$clock->unfreeze;
+is($brief->login('/brief/')->{body}, 'user=alice', 'session_timeout: a new login succeeds');
 
-# For whom
+# Which provider accepts the cookie
 
 my $twin = browser();
 $twin->login('/twin/');
 $cookie = $twin->cookie('twin');
-is(browser()->get('/twin/', with(twin => $cookie))->{status}, 200, 'the cookie is all of a session');
+is(browser()->get('/twin/', with(twin => $cookie))->{status}, 200, 'a session needs only its cookie');
 is(browser()->get('/twin2/', with(twin2 => $cookie))->{status}, 302,
-    'session of a provider for another one of the same key, issuer and client_id');
+    'a session of another provider with the same key, issuer and client_id is refused');
 
 for (['client_id', 'client_id client2;'], ['issuer', 'issuer http://localhost:8081;'],
     ['cookie_name', 'cookie_name another;'])
@@ -185,19 +173,20 @@ for (['client_id', 'client_id client2;'], ['issuer', 'issuer http://localhost:80
     $t->write_file_expand('nginx.conf', $conf =~ s/oidc_provider twin \{.*?\n\}\n/$other/sr);
     reload($t);
     isnt(browser()->get('/twin/', with(twin => $cookie, another => $cookie))->{status}, 200,
-        "session of another $what, same key");
+        "a session of another $what with the same key is refused");
 }
 
 $t->write_file_expand('nginx.conf', $conf);
 reload($t);
-is(browser()->get('/twin/', with(twin => $cookie))->{status}, 200, 'and of the same ones');
+is(browser()->get('/twin/', with(twin => $cookie))->{status}, 200,
+    'a session of the same provider is accepted after a reload');
 
 my $begun = browser();
 $res = $begun->get('/twin/');
-my ($binding) = map { /^\w+_login_[^=]*=([^;]*)/ } @{ $res->{set_cookie} };
-is(browser()->get('/twin/', with(twin => $binding))->{status}, 302, 'a login\'s cookie is no session');
+my ($login_cookie) = map { /^\w+_login_[^=]*=([^;]*)/ } @{ $res->{set_cookie} };
+is(browser()->get('/twin/', with(twin => $login_cookie))->{status}, 302, 'a login cookie is refused as a session');
 is(browser()->get('/twin/', with(twin => query($res->{location})->{state}))->{status}, 302,
-    'a state is no session');
+    'a state is refused as a session');
 
 # Tampered with
 
@@ -234,7 +223,7 @@ refused($t, @$_) for (
     ['JSON', '{"sub":"eve"}'],
     ['bytes', "\xff\xfe\x01"],
 );
-is(join("\n", error_log_lines($t, qr/\[(?:error|warn|crit|alert)\]/)), '', 'nothing of these is logged');
+is(join("\n", error_log_lines($t, qr/\[(?:error|warn|crit|alert)\]/)), '', 'nothing is logged for these cookies');
 
 # Keys
 
@@ -247,37 +236,38 @@ $op->reset;
 
 $t->write_file('rotating', "$key[1]\n$key[0]\n");
 reload($t);
-is($bob->get('/rotating/')->{body}, 'user=bob', 'a new first key, sessions of the old one go on');
-is(follow_all($halfway, $page)->{body}, 'user=alice', 'a new first key, logins under way go on');
+is($bob->get('/rotating/')->{body}, 'user=bob', 'a new first key: sessions sealed with the old one continue');
+is(follow_all($halfway, $page)->{body}, 'user=alice', 'a new first key: a login that was under way succeeds');
 my $new = browser();
 $new->login('/rotating/');
 
 $t->write_file('rotating', "$key[1]\n");
 reload($t);
-is($new->get('/rotating/')->{body}, 'user=alice', 'a key removed, sessions of the first one go on');
-is($bob->get('/rotating/')->{status}, 302, 'a key removed, its sessions end');
-is($bob->login('/rotating/')->{body}, 'user=alice', 'a key removed, a new login');
-is($user->get('/plain/')->{body}, 'user=alice', 'the key made at start is kept over reloads');
+is($new->get('/rotating/')->{body}, 'user=alice', 'a key removed: sessions sealed with the first one continue');
+is($bob->get('/rotating/')->{status}, 302, 'a key removed: sessions sealed with it end');
+is($bob->login('/rotating/')->{body}, 'user=alice', 'a key removed: a new login succeeds');
+is($user->get('/plain/')->{body}, 'user=alice', 'the generated key survives reloads');
 
 my $slow = browser();
 $page = $slow->get('/plain/');
 $t->write_file_expand('nginx.conf', $conf =~ s/oidc_state_zone 1m/oidc_state_zone 2m/r);
 reload($t);
-is($user->get('/plain/')->{body}, 'user=alice', 'the key made at start is kept over a new size of the zone');
-is(follow_all($slow, $page)->{body}, 'user=alice', 'logins under way, too');
+is($user->get('/plain/')->{body}, 'user=alice', 'the generated key survives a new zone size');
+is(follow_all($slow, $page)->{body}, 'user=alice', 'a login that was under way succeeds after a new zone size');
 
 $t->stop();
 $t->run();
-is($user->get('/plain/')->{status}, 302, 'the key made at start ends with nginx');
-is($twin->get('/twin/')->{body}, 'user=alice', 'a session_key does not');
+is($user->get('/plain/')->{status}, 302, 'the generated key does not survive a restart of nginx');
+is($twin->get('/twin/')->{body}, 'user=alice', 'a session_key survives a restart of nginx');
 
 # What the configuration uses
 
 $t->write_file_expand('nginx.conf', $conf =~ s/(X-User) \$oidc_claim_sub/$1 \$oidc_claim_sub\$oidc_claim_name/r);
 $twin->login('/twin/');
 reload($t);
-is($twin->get('/twin/')->{status}, 302, 'a session without a claim that is used by now: a new login');
-is($twin->login('/twin/')->{body}, 'user=aliceAlice Liddell', 'which brings it');
+is($twin->get('/twin/')->{status}, 302, 'a session without a claim that is now used: a new login is needed');
+is($twin->login('/twin/')->{body}, 'user=aliceAlice Liddell',
+    'a session without a claim that is now used: the new login provides it');
 $t->write_file_expand('nginx.conf', $conf);
 reload($t);
 
@@ -285,38 +275,40 @@ reload($t);
 
 my $large = large(browser(), $op, 3500);
 my @chunks = grep { $_->{name} =~ /^large(?:\.\d)?$/ } $large->cookies;
-is(join(' ', map { $_->{name} } @chunks), 'large large.1', 'a large session comes in two cookies')
+is(join(' ', map { $_->{name} } @chunks), 'large large.1', 'a large session uses two cookies')
     or diag(error_log_lines($t, qr/oidc:/));
-is(scalar(grep { length("$_->{name}=$_->{value}") > 4096 } @chunks), 0, 'which browsers take');
-is($large->get('/large/')->{body}, 'user=alice', 'and opens');
+is(scalar(grep { length("$_->{name}=$_->{value}") > 4096 } @chunks), 0,
+    'each cookie of a large session is at most 4096 bytes');
+is($large->get('/large/')->{body}, 'user=alice', 'a large session opens');
 
 my ($first, $second) = map { $_->{value} } @chunks;
 my %cookie = ('large' => $first, 'large.1' => $second);
-is(browser()->get('/large/', with(%cookie))->{body}, 'user=alice', 'in chunks');
+is(browser()->get('/large/', with(%cookie))->{body}, 'user=alice', 'a session in two chunks');
 is(browser()->get('/large/', with(large => $first))->{status}, 302, 'the second chunk is missing');
 is(browser()->get('/large/', with('large.1' => $second))->{status}, 302, 'the first chunk is missing');
 is(browser()->get('/large/', with(%cookie, 'large' => $second, 'large.1' => $first))->{status}, 302,
-    'chunks exchanged');
+    'the chunks are exchanged');
 is(browser()->get('/large/', with(%cookie, 'large.1' => substr $second, 1))->{status}, 302,
-    'a chunk cut short');
-is(browser()->get('/large/', with(%cookie, 'large.1' => ''))->{status}, 302, 'a chunk empty');
-is(browser()->get('/large/', with(%cookie, 'large' => substr $first, 2))->{status}, 302, 'no number');
+    'a chunk is cut short');
+is(browser()->get('/large/', with(%cookie, 'large.1' => ''))->{status}, 302, 'a chunk is empty');
+is(browser()->get('/large/', with(%cookie, 'large' => substr $first, 2))->{status}, 302,
+    'the number of chunks is missing');
 is(browser()->get('/large/', with(%cookie, 'large' => '3' . substr $first, 1))->{status}, 302,
-    'a larger number');
+    'the number of chunks is too large');
 is(browser()->get('/large/', with(%cookie, 'large.2' => 'left over'))->{body}, 'user=alice',
-    'a chunk too many');
+    'an extra chunk is ignored');
 
 my $second_large = large(browser(), $op, 3500);
 is(browser()->get('/large/', with(%cookie, 'large.1' => $second_large->cookie('large.1')))->{status}, 302,
-    'a chunk of another session');
+    'a chunk is of another session');
 
 $second_large->forget('large');
 $res = $second_large->login('/large/');
-is($res->{body}, 'user=alice', 'a small session after a large one');
+is($res->{body}, 'user=alice', 'a small session replaces a large one');
 is(join(' ', map { $_->{name} } grep { $_->{name} =~ /^large/ && $_->{name} !~ /login/ } $second_large->cookies),
-    'large', 'clears the chunks of that');
+    'large', 'a small session deletes the chunks of the large one');
 
-# As much as one line of a request may be by default, together with cookies of the application.
+# As much as one request header line holds by default, together with cookies of the application.
 my $full = browser();
 $full->set_cookie('application=' . 'x' x 1500 . '; Path=/');
 large($full, $op, 4100);
@@ -326,25 +318,26 @@ log_mark($t);
 my $too_large = browser();
 $res = too_large($too_large, $op, '/large/', 6500);
 is($res->{status}, 500, 'too large a session');
-ok(!(grep { $_->{name} =~ /^large(?:\.\d)?$/ } $too_large->cookies), 'too large a session, no cookie');
-is($res->{headers}{'x-error'}, 'session_too_large', 'too large a session, $oidc_error');
-is($res->{headers}{'cache-control'}, 'no-store', 'too large a session, not kept');
+ok(!(grep { $_->{name} =~ /^large(?:\.\d)?$/ } $too_large->cookies), 'too large a session: no cookie is set');
+is($res->{headers}{'x-error'}, 'session_too_large', 'too large a session: $oidc_error');
+is($res->{headers}{'cache-control'}, 'no-store', 'too large a session: Cache-Control is no-store');
 ok(log_has($t, qr/\[error\].* oidc: session needs \d{4} bytes of cookies, .*large_client_header_buffers /
-    . qr/.*allow 6144 while handling the callback, provider "large"/), 'too large a session, logged');
-is($too_large->get('/large/')->{status}, 302, 'too large a session, the next request is none with too much');
+    . qr/.*allow 6144 while handling the callback, provider "large"/), 'too large a session: logged');
+is($too_large->get('/large/')->{status}, 302, 'too large a session: the next request is not refused for its headers');
 
 my $wider = large(browser(base => $wide), $op, 12_000);
 is($wider->get('/large/')->{body}, 'user=alice', 'large_client_header_buffers raises the limit');
 $wider = large(browser(base => $wide), $op, 24_000);
-is($wider->get('/large/')->{body}, 'user=alice', 'as far as nine cookies');
+is($wider->get('/large/')->{body}, 'user=alice', 'large_client_header_buffers raises the limit up to nine cookies');
 
 log_mark($t);
 $res = too_large(browser(base => $wide), $op, '/large/', 26_000);
-is($res->{status}, 500, 'beyond nine cookies');
+is($res->{status}, 500, 'a session that needs more than nine cookies: 500');
 ok(log_has($t, qr/oidc: session needs \d{5} bytes of cookies, .* \d{5} while handling the callback/),
-    'beyond nine cookies, logged');
+    'a session that needs more than nine cookies: logged');
 my ($needs, $leaves) = join('', error_log_lines($t, qr/session needs/)) =~ /needs (\d+) .*?(\d+) while/;
-cmp_ok($needs // 0, '>', $leaves // 0, 'beyond nine cookies, the sentence names the limit that was met');
+cmp_ok($needs // 0, '>', $leaves // 0,
+    'a session that needs more than nine cookies: the log line has the limit of nine cookies');
 
 # ------------------------------------------------------------------------------------------------------
 
@@ -358,7 +351,7 @@ sub provider_block {
     return "oidc_provider $name {\n$right $directives\n}\n";
 }
 
-# The attributes of a session's cookie.
+# The attributes of the session cookie
 sub session_cookie {
     my ($page, %options) = @_;
 
@@ -370,7 +363,7 @@ sub session_cookie {
     return $attributes // "none, status $answer->{status}";
 }
 
-# Headers with these cookies.
+# Request headers with these cookies
 sub with {
     my (%cookies) = @_;
 
@@ -390,7 +383,7 @@ sub follow_all {
     return $answer;
 }
 
-# Logs a browser in with so many bytes of claims.
+# Logs a browser in with that many bytes of claims.
 sub large {
     my ($browser, $op, $size) = @_;
 
@@ -405,16 +398,4 @@ sub too_large {
     my $answer = $browser->login($page);
     $op->reset;
     return $answer;
-}
-
-# Until the old worker takes no more requests.
-sub reload {
-    my ($t) = @_;
-
-    log_mark($t);
-    $t->reload;
-    for (1 .. 500) {
-        last if error_log_lines($t, qr/gracefully shutting down/);
-        sleep 0.02;
-    }
 }

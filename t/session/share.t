@@ -1,38 +1,29 @@
 #!/usr/bin/perl
 
-# Tests for the room that one user can take in shared memory: his logins and logouts do not keep others
-# from logging out, and end all that he had where they are too many; his sessions do not push out those of
+# Tests for the share of shared memory that one user can take: many logins and logouts of one user do not keep
+# others from logging out, but end all earlier sessions of that user; many sessions of one user do not evict those of
 # others.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Pipeline;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# A zone of 64k holds less than 1,000 records of sessions that were ended, a store of 1m some 45 large
-# sessions.
+# A 64k zone holds fewer than 1,000 revocation records; a 1m store holds about 45 large sessions.
 use constant { LOGOUTS => 1000, SIZE => 20_000, LARGE => 70 };
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(22);
 
 my $op = provider($t, 8081, sid => 1);
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 my $workers = Test::OIDC::Workers->start($t, configuration('64k'));
 log_mark($t);
 
-# Logins and logouts, as he wishes
+# Many logins and logouts of one user
 
 my @early = map { user('cookie', 'alice') } 1 .. 3;
 my $bystander = user('cookie', 'bob');
@@ -44,10 +35,10 @@ while ($made < LOGOUTS) {
     last if $made % 25 == 0 && seen($early[0], 'cookie') ne 'alice';
 }
 is(join(' ', map { seen($_, 'cookie') } @early), '302 302 302',
-    'many logouts: beyond his share all sessions end that the user had') or diag($made);
+    'many logouts: a user over the share loses all earlier sessions') or diag($made);
 ends_well($_, 'many logouts') for @others;
 
-is(seen(user('cookie', 'alice'), 'cookie'), 'alice', 'many logouts: a session that begins then lives');
+is(seen(user('cookie', 'alice'), 'cookie'), 'alice', 'many logouts: a new session of that user is valid');
 my %answers;
 for (1 .. 100) {
     my $user = user('cookie', 'alice');
@@ -55,14 +46,15 @@ for (1 .. 100) {
     my $status = $user->get('/logout/cookie')->{status};
     $answers{"$status, then " . seen($copy, 'cookie')}++;
 }
-is_deeply(\%answers, { '302, then 302' => 100 }, 'many logouts: each that comes then is a good one');
-is(join(' ', map { seen($_, 'cookie') } @early), '302 302 302', 'many logouts: what has ended stays so');
+is_deeply(\%answers, { '302, then 302' => 100 }, 'many logouts: each further logout ends its session');
+is(join(' ', map { seen($_, 'cookie') } @early), '302 302 302', 'many logouts: ended sessions stay ended');
 ends_well(user('cookie', $_), 'many logouts') for qw/ bob dave /;
-is(seen($bystander, 'cookie'), 'bob', q{many logouts: another user's session lives});
-is($workers->each(sub { seen($early[1], 'cookie') }), '302 302', 'many logouts: that is so in every worker');
-is(join("\n", complaints()), '', 'many logouts: nothing is an error');
+is(seen($bystander, 'cookie'), 'bob', 'many logouts: a session of another user continues');
+is($workers->each(sub { seen($early[1], 'cookie') }), '302 302',
+    'many logouts: every worker refuses an ended session');
+is(join("\n", complaints()), '', 'many logouts: no error is logged');
 
-# Logout tokens that name him, and a session each. The zone of another size is an empty one.
+# Logout tokens that name the user and one session each. Changing the zone size gives an empty zone.
 
 $workers->reload(configuration('80k'));
 log_mark($t);
@@ -71,51 +63,44 @@ my $old = user('cookie', 'frank');
 my @tokens = map { hs_logout_token($op, jti => "token-$_", sub => 'frank', sid => "session-$_") } 1 .. 2 * LOGOUTS;
 my %status;
 $status{$_}++ for pipelined([ map { post_of('/back/cookie', "logout_token=$_") } @tokens ]);
-is_deeply(\%status, { 200 => 2 * LOGOUTS }, 'many logout tokens: all are taken');
-is(seen($old, 'cookie'), '302', 'many logout tokens: beyond his share all sessions end that the user had');
+is_deeply(\%status, { 200 => 2 * LOGOUTS }, 'many logout tokens: all are accepted');
+is(seen($old, 'cookie'), '302', 'many logout tokens: a user over the share loses all earlier sessions');
 ends_well($ended, 'many logout tokens');
-is(seen($lives, 'cookie'), 'erin', q{many logout tokens: another user's session lives});
-is(seen(user('cookie', 'frank'), 'cookie'), 'frank', 'many logout tokens: the user can log in');
-is(join("\n", complaints()), '', 'many logout tokens: nothing is an error');
+is(seen($lives, 'cookie'), 'erin', 'many logout tokens: a session of another user continues');
+is(seen(user('cookie', 'frank'), 'cookie'), 'frank', 'many logout tokens: the user can log in again');
+is(join("\n", complaints()), '', 'many logout tokens: no error is logged');
 
 # Sessions in memory
 
 log_mark($t);
 my $first = user('memory', 'bob');
 my @mine = map { user('memory', 'alice', SIZE) } 1 .. LARGE;
-is(seen($first, 'memory'), 'bob', q{many large sessions: another user's stays, though it is older});
-is(seen($mine[-1], 'memory'), 'alice', 'many large sessions: so does the last one');
-is(seen($mine[0], 'memory'), '302', 'many large sessions: the first one is gone');
-is(seen(user('memory', 'carol', SIZE), 'memory'), 'carol', 'many large sessions: others can log in');
-is(join("\n", complaints()), '', 'many large sessions: nothing is an error');
+is(seen($first, 'memory'), 'bob', 'many large sessions: an older session of another user is kept');
+is(seen($mine[-1], 'memory'), 'alice', 'many large sessions: the latest session is kept');
+is(seen($mine[0], 'memory'), '302', 'many large sessions: the first session is evicted');
+is(seen(user('memory', 'carol', SIZE), 'memory'), 'carol', 'many large sessions: another user can log in');
+is(join("\n", complaints()), '', 'many large sessions: no error is logged');
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser with a session of that user, with so many bytes of claims.
+# A browser logged in as that user, with that many bytes of claims
 sub user {
-    my ($place, $sub, $size) = @_;
+    my ($provider, $sub, $size) = @_;
 
     $op->set(user => { sub => $sub, $size ? (filler => 'x' x $size) : () });
     my $browser = browser();
-    $browser->login(page_of($place));
+    $browser->login(page_of($provider));
     return $browser;
 }
 
-sub seen {
-    my ($browser, $place) = @_;
-
-    my $answer = $browser->get(page_of($place));
-    return $answer->{headers}{'x-user'} || outcome($answer);
-}
-
-# That one can log out, and a copy is worthless then.
+# Checks that a logout succeeds and that a copy of the cookie is refused after it.
 sub ends_well {
     my ($browser, $name) = @_;
 
     my $who = seen($browser, 'cookie');
     my $copy = $browser->clone;
     is(outcome($browser->get('/logout/cookie')) . ' ' . seen($copy, 'cookie'), '302 302',
-        "$name: $who logs out, and for good");
+        "$name: after a logout of $who the cookie is refused");
 }
 
 sub complaints { return error_log_lines($t, qr{\[(?:error|crit|alert)\] .*oidc:}) }

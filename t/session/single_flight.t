@@ -1,51 +1,40 @@
 #!/usr/bin/perl
 
-# Tests for the renewal of one session by many requests at once, in two workers: the provider is asked
-# once, and all get what comes of it, whatever happens meanwhile to the one who asks. nginx runs under a
-# clock of its own.
+# Tests for the renewal of one session by many requests at once, in two workers: one request is sent to the provider,
+# and all get its result, even if the renewing request is aborted or its worker is killed. nginx runs under the clock
+# of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Time::HiRes qw/ sleep time /;
-
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# That a worker was killed is an alert: the others are looked for at the end.
+# A killed worker logs an alert; other alerts are looked for at the end.
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 proxy rewrite/)->todo_alerts();
 my $clock = Test::OIDC::Clock->new($t);
 $t->plan(78);
 
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end.
+# An access token lives for 300 seconds and is renewed 60 seconds before it expires.
 use constant { LIFE => 300, DUE => 245 };
 
 use constant WORKERS => 2;
 
-# A refresh token that is used twice ends all that came of its login.
+# The provider revokes all tokens of a login when a refresh token is used twice.
 my $op = provider($t, 8081, refresh => { rotate => 1, fatal => 1 }, expires_in => LIFE);
 $clock->follow($op);
 
 certificate_authority($t, 'ca')->issue('nginx');
 
-# Each is at /NAME/, with a cookie NAME.
+# The location /NAME/ needs a login with provider NAME, whose session cookie is NAME.
 my %provider = (
     sealed => 'session_store cookie',
     stored => 'session_store sessions',
     brief => 'session_timeout 10m; token_refresh 10m',
 );
-my @places = qw/ sealed stored /;
+my @names = qw/ sealed stored /;
 
 my @providers = map { oidc_provider($_, join '; ', $provider{$_},
     "logout_uri /logout/$_; backchannel_logout_uri /backchannel/$_") } sort keys %provider;
@@ -88,27 +77,29 @@ $t->run();
 
 my @workers = running($t);
 
-# Many at once
+# Many requests at once
 
-for my $place (@places) {
-    my ($user, $first) = due($place);
+for my $provider (@names) {
+    my ($user, $first) = due($provider);
     my $old = $user->clone;
     hold();
-    my @requests = many($user, $place, 10);
-    is($op->wait_for('/token refresh', 1), 1, "$place: 20 requests at once ask");
+    my @requests = many($user, $provider, 10);
+    is($op->wait_for('/token refresh', 1), 1, "$provider: 20 requests at once send one refresh request");
     release();
 
     my @answers = map { $user->finish($_) } @requests;
-    is(distinct(map { $_->{status} } @answers), 200, "$place: all are answered");
-    is(distinct(map { token_of($_) } @answers), issued(), "$place: with the new token");
-    is(distinct(map { $_->{headers}{'x-worker'} } @answers), distinct(@workers), "$place: in both workers");
-    if ($place eq 'sealed') {
-        is(distinct(map { cookie_of($_, $place) } @answers), $user->cookie($place), "$place: and the new cookie");
-        is(distinct(map { $_->{headers}{'cache-control'} } @answers), 'no-store', "$place: which is not kept by caches");
+    is(distinct(map { $_->{status} } @answers), 200, "$provider: all requests succeed");
+    is(distinct(map { token_of($_) } @answers), issued(), "$provider: all requests get the new token");
+    is(distinct(map { $_->{headers}{'x-worker'} } @answers), distinct(@workers), "$provider: both workers respond");
+    if ($provider eq 'sealed') {
+        is(distinct(map { cookie_of($_, $provider) } @answers), $user->cookie($provider),
+            "$provider: all responses set the same new cookie");
+        is(distinct(map { $_->{headers}{'cache-control'} } @answers), 'no-store',
+            "$provider: Cache-Control of these responses is no-store");
     }
 
-    is(token_of($_->get("/$place/")), issued(), "$place: so do those that come later") for $user, $old;
-    is($op->count('/token refresh'), 1, "$place: the provider was asked once");
+    is(token_of($_->get("/$provider/")), issued(), "$provider: later requests get the new token") for $user, $old;
+    is($op->count('/token refresh'), 1, "$provider: one refresh request was sent in all");
 }
 
 for my $case (
@@ -125,13 +116,13 @@ for my $case (
     $op->set(respond => { '/token refresh' => $answer });
 
     my @answers = map { $user->finish($_) } @requests;
-    is(distinct(map { $_->{status} } @answers), $status, "$name: all are told");
-    is($op->count('/token refresh'), 1, "$name: the provider was asked once");
+    is(distinct(map { $_->{status} } @answers), $status, "$name: all requests get the same status");
+    is($op->count('/token refresh'), 1, "$name: one refresh request is sent");
     is(scalar(error_log_lines($t, qr/oidc: $sentence while renewing a session, provider "sealed"/)), 1,
         "$name: logged once");
-    is(distinct(map { token_of($_) } @answers), token_of($first), "$name: and have the old token") if $status == 200;
+    is(distinct(map { token_of($_) } @answers), token_of($first), "$name: all requests get the old token") if $status == 200;
     release();
-    $clock->advance(10);    # a worker asks no more so soon after a failure
+    $clock->advance(10);    # failure backoff of a worker
 }
 
 # Streams of one connection
@@ -139,54 +130,58 @@ for my $case (
 SKIP: {
     skip 'no curl with HTTP/2', 8 unless has_curl();
 
-    for my $place (@places) {
-        my ($user) = due($place);
+    for my $provider (@names) {
+        my ($user) = due($provider);
         hold();
-        my $curl = curl($user, map { "/$place/?$_" } 1 .. 10);
-        is($op->wait_for('/token refresh', 1), 1, "HTTP/2, $place: streams ask");
+        my $curl = curl($user, map { "/$provider/?$_" } 1 .. 10);
+        is($op->wait_for('/token refresh', 1), 1, "HTTP/2, $provider: the streams send one refresh request");
         release();
         my $shown = read_all($curl);
         my @tokens = $shown =~ /^token=(\S+)/mg;
-        is(@tokens . ' ' . distinct(@tokens), '10 ' . issued(), "HTTP/2, $place: all get the new token");
-        like(distinct($shown =~ /connection=(\d+)/g), qr/^\d+$/, "HTTP/2, $place: by one connection");
-        is($op->count('/token refresh'), 1, "HTTP/2, $place: the provider was asked once");
+        is(@tokens . ' ' . distinct(@tokens), '10 ' . issued(), "HTTP/2, $provider: all streams get the new token");
+        like(distinct($shown =~ /connection=(\d+)/g), qr/^\d+$/, "HTTP/2, $provider: all streams use one connection");
+        is($op->count('/token refresh'), 1, "HTTP/2, $provider: one refresh request was sent in all");
     }
 }
 
-# The one who asks goes
+# The client of the renewing request closes its connection.
 
-for my $place (@places) {
-    my ($user) = due($place);
+for my $provider (@names) {
+    my ($user) = due($provider);
     hold();
-    my $asking = $user->start("/$place/");
+    my $asking = $user->start("/$provider/");
     $op->wait_for('/token refresh', 1);
     $user->abort($asking);
-    my @waiting = many($user, $place, 1);
+    my @waiting = many($user, $provider, 1);
     release();
-    is(distinct(map { token_of($user->finish($_)) } @waiting), issued(), "$place, who asks closes: others get the new token");
-    is($op->count('/token refresh'), 1, "$place, who asks closes: the provider was asked once");
+    is(distinct(map { token_of($user->finish($_)) } @waiting), issued(),
+        "$provider, the renewing client closes: others get the new token");
+    is($op->count('/token refresh'), 1, "$provider, the renewing client closes: one refresh request is sent");
 }
 
 SKIP: {
     skip 'no curl with HTTP/2', 6 unless has_curl();
 
-    for my $place (@places) {
-        my ($user) = due($place);
+    for my $provider (@names) {
+        my ($user) = due($provider);
         hold();
-        my $curl = curl($user, "/$place/");
+        my $curl = curl($user, "/$provider/");
         $op->wait_for('/token refresh', 1);
         kill 'KILL', $curl->{pid};
         read_all($curl);
-        my @waiting = many($user, $place, 1);
+        my @waiting = many($user, $provider, 1);
         release();
         my @answers = map { $user->finish($_) } @waiting;
-        is(distinct(map { $_->{status} } @answers), 200, "HTTP/2, $place, who asks closes: others are answered");
-        is(distinct(map { token_of($_) } @answers), issued(), "HTTP/2, $place, who asks closes: with the new token");
-        is($op->count('/token refresh'), 1, "HTTP/2, $place, who asks closes: the provider was asked once");
+        is(distinct(map { $_->{status} } @answers), 200,
+            "HTTP/2, $provider, the renewing client closes: others get a response");
+        is(distinct(map { token_of($_) } @answers), issued(),
+            "HTTP/2, $provider, the renewing client closes: others get the new token");
+        is($op->count('/token refresh'), 1,
+            "HTTP/2, $provider, the renewing client closes: one refresh request is sent");
     }
 }
 
-# One who waits goes
+# The client of a waiting request closes its connection.
 
 my ($user) = due('sealed');
 hold();
@@ -194,89 +189,100 @@ my $asking = $user->start('/sealed/');
 $op->wait_for('/token refresh', 1);
 my @waiting = many($user, 'sealed', 2);
 $user->abort($_) for splice @waiting, 1, 2;
-settle();
+seen_by_all();
 release();
-is(distinct(map { token_of($user->finish($_)) } $asking, @waiting), issued(), 'who waits closes: others get the new token');
+is(distinct(map { token_of($user->finish($_)) } $asking, @waiting), issued(),
+    'a waiting client closes: others get the new token');
 
-# The worker of the one who asks is killed
+# The worker of the renewing request is killed.
 
 $op->set(refresh => { rotate => 1 });
-for my $place (@places) {
-    my ($user) = due($place);
+for my $provider (@names) {
+    my ($user) = due($provider);
     hold();
-    my $asking = at_worker($workers[0], sub { $user->start("/$place/") });
+    my $asking = at_worker($workers[0], sub { $user->start("/$provider/") });
     $op->wait_for('/token refresh', 1);
-    my $waiting = at_worker($workers[1], sub { $user->start("/$place/") });
+    my $waiting = at_worker($workers[1], sub { $user->start("/$provider/") });
 
     @workers = kill_workers($t, $workers[0]);
-    is($user->finish($asking)->{status}, 0, "$place: who asks is killed");
-    is($op->wait_for('/token refresh', 2), 2, "$place: who waits asks");
+    is($user->finish($asking)->{status}, 0, "$provider, the renewing worker is killed: its client gets no response");
+    is($op->wait_for('/token refresh', 2), 2,
+        "$provider, the renewing worker is killed: a waiting worker sends a refresh request");
     release();
-    is(token_of($user->finish($waiting)), issued(), "$place: and gets a new token");
-    is(token_of($user->get("/$place/")), issued(), "$place: the session lives");
-    is($op->count('/token refresh'), 2, "$place: and asks no more");
+    is(token_of($user->finish($waiting)), issued(),
+        "$provider, the renewing worker is killed: waiting requests get the new token");
+    is(token_of($user->get("/$provider/")), issued(),
+        "$provider, the renewing worker is killed: the session continues");
+    is($op->count('/token refresh'), 2,
+        "$provider, the renewing worker is killed: no further refresh request is sent");
 
-    ($user) = due($place);
+    ($user) = due($provider);
     hold();
-    $asking = $user->start("/$place/");
+    $asking = $user->start("/$provider/");
     $op->wait_for('/token refresh', 1);
     @workers = kill_workers($t, @workers);
     $user->finish($asking);
     release();
-    is(token_of($user->get("/$place/")), issued(), "$place, all are killed: the next request refreshes by itself");
-    is($op->count('/token refresh'), 2, "$place, all are killed: by one call");
+    is(token_of($user->get("/$provider/")), issued(), "$provider, all workers are killed: the next request renews");
+    is($op->count('/token refresh'), 2, "$provider, all workers are killed: it sends one refresh request");
 }
 $op->reset;
 
 # A reload
 
-for my $place (@places) {
-    my ($user) = due($place);
+for my $provider (@names) {
+    my ($user) = due($provider);
     hold();
-    my @requests = at_worker($workers[0], sub { $user->start("/$place/") });
+    my @requests = at_worker($workers[0], sub { $user->start("/$provider/") });
     $op->wait_for('/token refresh', 1);
-    push @requests, at_worker($workers[1], sub { $user->start("/$place/") });
+    push @requests, at_worker($workers[1], sub { $user->start("/$provider/") });
 
     my @old = @workers;
     log_mark($t);
     $t->reload();
-    until_true(sub { error_log_lines($t, qr/gracefully shutting down/) == WORKERS });
+    wait_until(sub { error_log_lines($t, qr/gracefully shutting down/) == WORKERS });
     @workers = (started($t))[-2, -1];
-    push @requests, many($user, $place, 1);
+    push @requests, many($user, $provider, 1);
     release();
 
     my @answers = map { $user->finish($_) } @requests;
-    is(distinct(map { token_of($_) } @answers), issued(), "$place, reload: all get the new token");
-    is(distinct(map { $_->{headers}{'x-worker'} } @answers), distinct(@old, @workers), "$place, reload: of old and new workers");
-    is($op->count('/token refresh'), 1, "$place, reload: the provider was asked once");
-    ok(until_true(sub { error_log_lines($t, qr/exited with code 0/) == WORKERS }), "$place, reload: the old workers end");
+    is(distinct(map { token_of($_) } @answers), issued(), "$provider, reload: all requests get the new token");
+    is(distinct(map { $_->{headers}{'x-worker'} } @answers), distinct(@old, @workers),
+        "$provider, reload: old and new workers respond");
+    is($op->count('/token refresh'), 1, "$provider, reload: one refresh request is sent");
+    ok(wait_until(sub { error_log_lines($t, qr/exited with code 0/) == WORKERS }),
+        "$provider, reload: the old workers exit");
 }
 
-# A logout meanwhile
+# A logout during a refresh
 
 my %log_out = (
-    logout => sub { my ($browser, $place) = @_; $browser->get("/logout/$place") },
-    'back-channel logout' => sub { my ($browser, $place, $token) = @_; $op->send_logout_token("/backchannel/$place", $token) },
+    logout => sub { my ($browser, $provider) = @_; $browser->get("/logout/$provider") },
+    'back-channel logout' => sub {
+        my ($browser, $provider, $token) = @_;
+        $op->send_logout_token("/backchannel/$provider", $token);
+    },
 );
-for my $place (@places) {
+for my $provider (@names) {
     for my $how (sort keys %log_out) {
-        my $user = login("/$place/")->{browser};
+        my $user = login("/$provider/")->{browser};
         my $token = $op->logout_token(claims => { iat => now(DUE), exp => now(DUE + 100) });
         $clock->advance(DUE);
         $op->clear;
         hold();
-        my @requests = many($user, $place, 1);
+        my @requests = many($user, $provider, 1);
         $op->wait_for('/token refresh', 1);
-        like($log_out{$how}->($user->clone, $place, $token)->{status}, qr/^(?:200|302)$/, "$place, $how during a refresh");
+        like($log_out{$how}->($user->clone, $provider, $token)->{status}, qr/^(?:200|302)$/,
+            "$provider, $how during a refresh: it succeeds");
         release();
 
         $user->finish($_) for @requests;
-        is($user->get("/$place/")->{status}, 302, "$place, $how during a refresh: the new cookie is of no use");
-        is($op->count('/token refresh'), 1, "$place, $how during a refresh: nor is it tried");
+        is($user->get("/$provider/")->{status}, 302, "$provider, $how during a refresh: the new cookie is refused");
+        is($op->count('/token refresh'), 1, "$provider, $how during a refresh: no further refresh request is sent");
     }
 }
 
-# The answer moves the end of a session on that has ended already.
+# The refresh would extend a session that has already ended.
 
 ($user) = due('brief');
 hold();
@@ -287,17 +293,18 @@ $clock->advance(20);
 release();
 $user->finish($request);
 $clock->advance(590);
-login('/sealed/');    # makes room of what is over
-is($user->get('/brief/')->{status}, 302, 'a logout during a refresh is known as long as the session could live');
+login('/sealed/');    # frees expired records
+is($user->get('/brief/')->{status}, 302,
+    'a logout during a refresh is remembered as long as the session could have lived');
 
 my @alerts = grep { !/exited on signal 9/ } $t->read_file('error.log') =~ /.*\[alert\].*/g;
-is(join("\n", @alerts), '', 'no alert but for workers that were killed');
+is(join("\n", @alerts), '', 'no alert except for killed workers');
 
-# A browser whose session is in need of a refresh, and what it saw at its login.
+# Logs in and advances the clock to the renewal. Returns the browser and the login response.
 sub due {
-    my ($place) = @_;
+    my ($provider) = @_;
 
-    my $first = login("/$place/");
+    my $first = login("/$provider/");
     $clock->advance(DUE);
     $op->clear;
     return ($first->{browser}, $first);
@@ -306,19 +313,19 @@ sub due {
 sub hold { $op->set(respond => { '/token refresh' => { hold => 1, @_ } }) }
 sub release { $op->set(respond => {}) }
 
-# So many requests in each worker.
+# Starts that many requests in each worker.
 sub many {
-    my ($browser, $place, $number) = @_;
+    my ($browser, $provider, $number) = @_;
 
     return map {
-        at_worker($_, sub { map { $browser->start("/$place/") } 1 .. $number })
+        at_worker($_, sub { map { $browser->start("/$provider/") } 1 .. $number })
     } @workers;
 }
 
-# All workers have seen what was sent to them.
-sub settle { at_worker($_, sub {}) for @workers }
+# Returns when all workers have received what was sent to them.
+sub seen_by_all { at_worker($_, sub {}) for @workers }
 
-# What is done here that worker alone sees, for the others sleep until it has.
+# Only that worker receives what the callback sends: the others are stopped until it has returned.
 sub at_worker {
     my ($worker, $do) = @_;
 
@@ -336,42 +343,31 @@ sub started {
     return $t->read_file('error.log') =~ /start worker process (\d+)/g;
 }
 
-# All workers, as soon as there are as many as there should be.
+# All workers, as soon as there are enough of them
 sub running {
     my ($t) = @_;
 
     my @running;
-    until_true(sub { (@running = grep { kill 0, $_ } started($t)) == WORKERS });
+    wait_until(sub { (@running = grep { kill 0, $_ } started($t)) == WORKERS });
     return @running;
 }
 
-# These workers give way to new ones.
+# Kills these workers and waits for new ones.
 sub kill_workers {
     my ($t, @killed) = @_;
 
     kill 'KILL', @killed;
-    until_true(sub { !grep { kill 0, $_ } @killed });
+    wait_until(sub { !grep { kill 0, $_ } @killed });
     return running($t);
 }
 
-sub until_true {
-    my ($is_so) = @_;
-
-    my $end = time + 5;
-    until ($is_so->()) {
-        return 0 if time > $end;
-        sleep 0.01;
-    }
-    return 1;
-}
-
-# The different ones among them.
+# The distinct values
 sub distinct {
     my %seen;
     return join ' ', sort grep { !$seen{$_}++ } map { $_ // 'none' } @_;
 }
 
-# The access token of the last refresh.
+# The access token of the last refresh
 sub issued {
     my ($last) = reverse $op->requests('/token refresh');
     return $last->{issued}{access_token};
@@ -388,7 +384,7 @@ sub cookie_of {
 
 sub has_curl { return `curl --version 2>/dev/null` =~ /^Features:.*\bHTTP2\b/m }
 
-# Asks for all these by one connection on https, where names have a prefix; what it gets can be read.
+# Requests all paths over one https connection, where cookie names have a prefix. Its output can be read.
 sub curl {
     my ($browser, @paths) = @_;
 

@@ -1,28 +1,19 @@
 #!/usr/bin/perl
 
-# Tests for the variables: what they hold of a claim, a token and a session, and where in a configuration
-# they can be used.
+# Tests for the variables: their values for claims, tokens and sessions, and where in a configuration they can be used.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
-use Time::HiRes qw/ sleep /;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+use Test::OIDC::Site qw/ http_conf /;
+use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http map proxy rewrite ssi auth_request mirror/)->plan(98);
 
 my $op = provider($t, 8081);
 
-# The name after $oidc_claim_, the JSON of the claim, the variable's value (undef: it is not found).
+# The name after $oidc_claim_, the JSON of the claim, the value of the variable (undef: not found)
 my @claims = (
     ['text', '"text":"plain text"', 'plain text'],
     ['empty', '"empty":""', undef],
@@ -66,18 +57,7 @@ my @claims = (
 my $sent = join "\n", map { "proxy_set_header X-C-$_ \${oidc_claim_$claims[$_][0]};" } 0 .. $#claims;
 my $shown = join '', map { "$_=\$http_x_c_$_\n" } 0 .. $#claims;
 
-$t->write_file_expand('nginx.conf', <<'EOF' =~ s/%%SENT%%/$sent/r =~ s/%%SHOWN%%/$shown/r);
-
-%%TEST_GLOBALS%%
-
-daemon off;
-
-events {
-}
-
-http {
-    %%TEST_GLOBALS_HTTP%%
-
+$t->write_file_expand('nginx.conf', http_conf(<<'EOF' =~ s/%%SENT%%/$sent/r =~ s/%%SHOWN%%/$shown/r));
     map $oidc_claim_sub $role {
         alice   admin;
         default nobody;
@@ -313,8 +293,6 @@ http {
             return 200;
         }
     }
-}
-
 EOF
 
 $t->write_file($_, 'page') for qw/ session verify open other other_verify if_header checked /;
@@ -339,7 +317,7 @@ for my $i (0 .. $#claims) {
     is($got{$i}, $value // '', "$name of {$text}");
 }
 
-# A group that is named like two is not one of them.
+# A group name that contains other group names does not match them.
 for my $case (
     ['["users","admin"]', 'admin'],
     ['["admin"]', 'admin'],
@@ -357,15 +335,15 @@ for my $case (
     is(login('/by_group')->{body}, "user=$is", "groups $groups in a map");
 }
 
-unlike($browser->get('/')->{head}, qr/X-Evil/i, 'no claim reaches the answer as a header');
+unlike($browser->get('/')->{head}, qr/X-Evil/i, 'a claim cannot add a response header');
 
 $op->set(id_token => { claims_json => '{%%*%%,"text":"a\u0000b"}' });
 $res = login('/page');
-is($res->{status}, 403, 'a NUL in a claim: no login');
-ok(!defined $res->{browser}->cookie('NGX_OIDC_SESSION'), 'a NUL in a claim: no session');
+is($res->{status}, 403, 'a NUL in a claim: the login fails');
+ok(!defined $res->{browser}->cookie('NGX_OIDC_SESSION'), 'a NUL in a claim: no session cookie is set');
 $op->reset;
 
-# Of the session
+# Session variables
 
 my $before = time;
 $browser = login('/session')->{browser};
@@ -380,14 +358,14 @@ is($headers->{'x-error'}, '<>', '$oidc_error is empty');
 
 my $id = $headers->{'x-session-id'};
 like($id, qr/^[\w-]{22}$/, '$oidc_session_id');
-is($browser->get('/session')->{headers}{'x-session-id'}, $id, '$oidc_session_id stays');
-isnt(login('/session')->{headers}{'x-session-id'}, $id, '$oidc_session_id is another in another session');
-is(index($browser->cookie('NGX_OIDC_SESSION'), $id), -1, '$oidc_session_id is not in the cookie');
+is($browser->get('/session')->{headers}{'x-session-id'}, $id, '$oidc_session_id is the same for the next request');
+isnt(login('/session')->{headers}{'x-session-id'}, $id, '$oidc_session_id differs in another session');
+is(index($browser->cookie('NGX_OIDC_SESSION'), $id), -1, '$oidc_session_id is not part of the cookie');
 
 $op->set(id_token => { claims => { auth_time => undef } }, token => { expires_in => undef });
 $headers = login('/session')->{headers};
-ok(!exists $headers->{'x-auth-time'}, '$oidc_auth_time is empty where the provider told none');
-ok(!exists $headers->{'x-access-expires'}, '$oidc_access_token_expires likewise');
+ok(!exists $headers->{'x-auth-time'}, '$oidc_auth_time is empty without auth_time');
+ok(!exists $headers->{'x-access-expires'}, '$oidc_access_token_expires is empty without expires_in');
 $op->reset;
 
 # Tokens
@@ -397,10 +375,10 @@ $res = login('/tokens');
 my ($id_token, $access_token) = split / /, $res->{body};
 is(jwt_decode($id_token)->{claims}{sub}, 'alice', '$oidc_id_token');
 is($access_token, 'an.access~token', '$oidc_access_token');
-is($res->{browser}->get('/tokens')->{body}, $res->{body}, 'tokens are kept');
+is($res->{browser}->get('/tokens')->{body}, $res->{body}, 'tokens are kept in the session');
 $op->reset;
 
-# Places
+# Where variables can be used
 
 $browser = browser();
 $browser->login('/session');
@@ -408,12 +386,12 @@ is($browser->get('/map')->{body}, 'user=admin', 'in map');
 is($browser->get('/set')->{body}, 'user=alice', 'in set');
 is($browser->get('/if')->{body}, 'user=if_alice', 'in if with rewrite');
 is($browser->get('/if_header')->{headers}{'x-if-user'}, 'alice', 'in add_header inside if');
-is($browser->get('/ssi/echo.html')->{body}, 'alice,(none),(none)', 'in SSI, claims that are not there');
+is($browser->get('/ssi/echo.html')->{body}, 'alice,(none),(none)', 'in SSI, absent claims');
 
 $op->set(user => { sub => 'alice', department => 'sales', phone => '1' });
 my $clerk = login('/ssi/echo.html')->{browser};
 is($clerk->get('/ssi/echo.html')->{body}, 'alice,sales,(none)',
-    'in SSI, a claim that session_claims names and one that nothing does');
+    'in SSI, a claim named by session_claims and one not used');
 $op->reset;
 
 is($browser->get('/verify')->{headers}{'x-authenticated'}, '1', 'verify, logged in');
@@ -423,11 +401,12 @@ is($browser->get('/open')->{headers}{'x-open'}, '0<>', 'open, logged in');
 
 # Another provider's session
 
-is($browser->get('/other_verify')->{headers}{'x-provider'}, 'other <>', 'session of one provider for another');
+is($browser->get('/other_verify')->{headers}{'x-provider'}, 'other <>',
+    'the session of one provider does not show for another');
 $op->set(user => { sub => 'bob' });
-is($browser->login('/other')->{headers}{'x-user'}, 'bob', 'second provider');
-is($browser->get('/other')->{headers}{'x-provider'}, 'other', 'second provider, its name');
-is($browser->get('/set')->{body}, 'user=alice', 'first provider as before');
+is($browser->login('/other')->{headers}{'x-user'}, 'bob', 'a second provider: login');
+is($browser->get('/other')->{headers}{'x-provider'}, 'other', 'a second provider: $oidc_provider');
+is($browser->get('/set')->{body}, 'user=alice', 'a second provider: the session of the first one continues');
 $op->reset;
 
 # Redirects and subrequests
@@ -466,7 +445,7 @@ like(line_of($t, 'user.log', qr/error=provider_/),
     'both in the access log');
 $op->reset;
 
-# Tokens are kept where something uses them only.
+# Tokens are kept only if something uses them.
 
 my $large = length login('/session')->{browser}->cookie('NGX_OIDC_SESSION');
 my $conf = $t->read_file('nginx.conf');
@@ -476,48 +455,34 @@ reload($t);
 
 $res = login('/session');
 my $small = length $res->{browser}->cookie('NGX_OIDC_SESSION');
-cmp_ok($small, '<', 800, 'a cookie of dozens of claims is small');
-cmp_ok($large - $small, '>', 700, 'tokens in it only where something uses them');
+cmp_ok($small, '<', 800, 'a session cookie with dozens of claims is small');
+cmp_ok($large - $small, '>', 700, 'tokens are kept only if something uses them');
 
 $conf =~ s/ none;/ \$oidc_id_token;/;
 $t->write_file('nginx.conf', $conf);
 reload($t);
 
 my $again = $res->{browser}->get('/session');
-is($again->{status}, 302, 'a session without what the configuration uses now: a new login');
-is($res->{browser}->login('/tokens')->{body} =~ /^[\w-]+\.[\w-]+\.[\w-]+ /, 1, 'which brings it');
+is($again->{status}, 302, 'a session without what the configuration now uses: a new login is needed');
+is($res->{browser}->login('/tokens')->{body} =~ /^[\w-]+\.[\w-]+\.[\w-]+ /, 1,
+    'a session without what the configuration now uses: the new login provides it');
 
 # ------------------------------------------------------------------------------------------------------
 
 sub near {
     my ($got, $expected, $name) = @_;
 
-    ok(defined $got && $got =~ /^\d+$/ && $got >= $expected && $got <= $expected + 5, $name)
+    ok(defined $got && $got =~ /^\d+$/ && $got >= $expected && $got <= $expected + MAX_WAIT, $name)
         or diag($got // 'undef', " is not about $expected");
 }
 
-# Lines of a log of nginx's, which may be written after the answer.
+# Lines of a log of nginx, which may be written after the response
 sub lines_of {
     my ($t, $file, $re) = @_;
 
-    for (1 .. 50) {
-        my @lines = grep { /$re/ } split /\n/, $t->read_file($file);
-        return @lines if @lines;
-        sleep 0.02;
-    }
-    return ();
+    my @lines;
+    wait_until(sub { @lines = grep { /$re/ } split /\n/, $t->read_file($file) });
+    return @lines;
 }
 
 sub line_of { return (lines_of(@_))[0] // '' }
-
-# Until the old worker takes no more requests.
-sub reload {
-    my ($t) = @_;
-
-    log_mark($t);
-    $t->reload;
-    for (1 .. 500) {
-        last if error_log_lines($t, qr/gracefully shutting down/);
-        sleep 0.02;
-    }
-}

@@ -1,36 +1,26 @@
 #!/usr/bin/perl
 
-# Tests for user info at a renewal, with "userinfo on": it is asked for again with the new access token,
-# and takes the place of what was there; where it is not to be had, the old one stays until the next
-# renewal; where the provider refuses it or says it of somebody else, the session ends. Each fact is told
-# of a session in a cookie, in memory and in Redis. nginx, the provider and Redis run under a clock of
-# their own.
+# Tests for user info at a renewal with "userinfo on", in every store: it is requested again with the new access token
+# and replaces the old one. If it is not available, the old one stays until the next renewal; if the provider refuses
+# it or sends that of another user, the session ends. nginx, the provider and Redis run under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+my @stores = session_stores();
 
-my @stores = qw/ cookie memory redis /;
-
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end. What came of a
-# renewal stays for the cookie that it replaced for GRACE seconds.
+# An access token lives for 300 seconds and is renewed 60 seconds before it expires. The result of a renewal
+# is kept for the replaced cookie for GRACE seconds.
 use constant { LIFE => 300, DUE => 245, GRACE => 300 };
 
 my $endpoint = 'http://127.0.0.1:' . port(8081) . '/userinfo';
 
-# The old user info stays: name, kind of oidc_provider, answer, the sentence.
+# The old user info stays: name, kind of oidc_provider, user info response, log sentence.
 
 my @outages = (
     ['status 500', 'info', { status => 500 }, 'provider returned status 500'],
@@ -45,7 +35,7 @@ my @outages = (
     ['JSON cut short', 'info', { body => '{%%*%%' }, 'user info is malformed JSON'],
 );
 
-# The session ends: name, knobs, the sentence.
+# The session ends: name, knobs, log sentence.
 
 my @refusals = (
     (map {
@@ -71,7 +61,7 @@ my $apart = provider($t, 8083,
 $clock->follow($op, $apart);
 my $redis = redis($t, 8379, clock => $clock);
 
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 $t->write_file_expand('nginx.conf', configuration());
 $t->run();
 
@@ -87,145 +77,160 @@ for my $store (@stores) {
 # ------------------------------------------------------------------------------------------------------
 
 sub asks_again {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
-    my $user = due($place);
-    is(department($op->{first}), 'Tea', "$store: as the login has it");
+    my $user = due($provider);
+    is(department($op->{first}), 'Tea', "$store: the login has the claim");
     $op->set(userinfo => { claims => { department => 'Hats', office => 'B1' } });
-    my $answer = $user->get(page_of($place));
-    is(department($answer), 'Hats', "$store: a claim that has changed shows");
-    is(userinfo($answer)->{office}, 'B1', "$store: and so does one in \$oidc_userinfo");
+    my $answer = $user->get(page_of($provider));
+    is(department($answer), 'Hats', "$store: a changed claim shows");
+    is(userinfo($answer)->{office}, 'B1', "$store: an added claim shows in \$oidc_userinfo");
 
     my ($asked) = $op->requests('/userinfo');
-    is($asked->{headers}{authorization}, 'Bearer ' . issued(), "$store: it is asked for with the new access token");
-    is($asked->{verdict}, 'ok', "$store: which the provider takes");
-    is(department($user->get(page_of($place))), 'Hats', "$store: the next request has it, too");
-    is($op->count('/userinfo'), 1, "$store: and does not ask");
+    is($asked->{headers}{authorization}, 'Bearer ' . issued(),
+        "$store: the user info request has the new access token");
+    is($asked->{verdict}, 'ok', "$store: the provider accepts the user info request");
+    is(department($user->get(page_of($provider))), 'Hats', "$store: the next request sees the changed claim");
+    is($op->count('/userinfo'), 1, "$store: the next request sends no user info request");
 
     $op->set(refreshed => { token => { id_token => undef } }, userinfo => { claims => { department => 'Cards' } });
     $clock->advance(DUE);
-    is(department($user->get(page_of($place))), 'Cards', "$store: so it is without a new ID token");
-    is($op->count('/userinfo'), 2, "$store: once for each renewal");
+    is(department($user->get(page_of($provider))), 'Cards',
+        "$store: without a new ID token, a changed claim shows, too");
+    is($op->count('/userinfo'), 2, "$store: one user info request per renewal");
 }
 
 sub withdraws {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
-    my $user = due($place);
+    my $user = due($provider);
     $op->set(userinfo => { claims => {} });
-    my $answer = $user->get(page_of($place));
-    is(department($answer), '', "$store, a claim is withdrawn: the request that renews does not see it");
-    is(join(' ', sort keys %{ userinfo($answer) }), 'sub', "$store, a claim is withdrawn: nor does \$oidc_userinfo");
-    is(department($user->get(page_of($place))), '', "$store, a claim is withdrawn: nor does the next request");
+    my $answer = $user->get(page_of($provider));
+    is(department($answer), '',
+        "$store, a claim is withdrawn: the request that triggers the renewal does not see it");
+    is(join(' ', sort keys %{ userinfo($answer) }), 'sub',
+        "$store, a claim is withdrawn: \$oidc_userinfo does not have it");
+    is(department($user->get(page_of($provider))), '',
+        "$store, a claim is withdrawn: the next request does not see it");
     $op->set(userinfo => { claims => { department => 'Tea' } });
-    is(department($user->get(page_of($place))), '', "$store, a claim is withdrawn: until the next renewal");
+    is(department($user->get(page_of($provider))), '',
+        "$store, a claim is withdrawn: granted again, it does not show before the next renewal");
     $clock->advance(DUE);
-    is(department($user->get(page_of($place))), 'Tea', "$store, a claim is granted again: shows after it");
+    is(department($user->get(page_of($provider))), 'Tea',
+        "$store, a claim is granted again: it shows after the next renewal");
 }
 
-# Claims of both, of which one may be gone later.
+# Claims that ID token and user info both have, until one of them lacks it.
 sub prefers_the_id_token {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
-    my $user = due($place, id_token => { claims => { team => 'id' } });
-    is(team($op->{first}), 'id', "$store, a claim of both: is the ID token's");
-    is(team($user->get(page_of($place))), 'info',
-        "$store, a claim of both: the user info's when the ID token loses it");
+    my $user = due($provider, id_token => { claims => { team => 'id' } });
+    is(team($op->{first}), 'id', "$store, a claim of both: the value of the ID token is used");
+    is(team($user->get(page_of($provider))), 'info',
+        "$store, a claim of both: the value of user info is used if the ID token lacks it");
     $op->set(refreshed => { id_token => { claims => { team => 'new' } } });
     $clock->advance(DUE);
-    is(team($user->get(page_of($place))), 'new', "$store, a claim of both: the ID token's when that has it again");
+    is(team($user->get(page_of($provider))), 'new',
+        "$store, a claim of both: the value of the ID token is used if it has it again");
 
     $op->set(userinfo => { claims => {} });
     $clock->advance(DUE);
-    is(team($user->get(page_of($place))), 'new', "$store, a claim of both: still so when user info loses it");
+    is(team($user->get(page_of($provider))), 'new',
+        "$store, a claim of both: the value of the ID token is used if user info lacks it");
 
-    $user = due($place, id_token => { claims => { team => 'id' } });
+    $user = due($provider, id_token => { claims => { team => 'id' } });
     $op->set(respond => { '/userinfo' => { status => 500 } });
-    is(team($user->get(page_of($place))), 'info',
-        "$store, a claim of both: that of the old user info where the ID token loses it and a new one is not to be had");
+    is(team($user->get(page_of($provider))), 'info',
+        "$store, a claim of both: the old user info is used if the ID token lacks it and user info is not available");
 }
 
 sub stays_in_an_outage {
     my ($store, $name, $kind, $respond, $sentence) = @_;
 
-    my $place = "${kind}_$store";
-    my $user = due($place);
+    my $provider = "${kind}_$store";
+    my $user = due($provider);
     $op->set(respond => { '/userinfo' => $respond }, userinfo => { claims => { department => 'Hats' } });
     log_mark($t);
-    my $answer = $user->get(page_of($place));
-    is(token($answer), issued(), "$store, $name: the session lives on with the new tokens");
-    is(department($answer), 'Tea', "$store, $name: and the old user info");
-    $answer = $user->get(page_of($place));
-    is(department($answer) . ' ' . token($answer), 'Tea ' . issued(), "$store, $name: as has the next request");
-    is($op->count('/userinfo') . $op->count('/token refresh'), '11', "$store, $name: nobody asks again so soon");
-    my @lines = error_log_lines($t, qr/oidc: .*provider "$place"/);
-    is(scalar(@lines), 1, "$store, $name: one line in the log");
-    like($lines[0] // '', renewing($sentence, $place), "$store, $name: which says why");
+    my $answer = $user->get(page_of($provider));
+    is(token($answer), issued(), "$store, $name: the session continues with the new tokens");
+    is(department($answer), 'Tea', "$store, $name: the old user info is used");
+    $answer = $user->get(page_of($provider));
+    is(department($answer) . ' ' . token($answer), 'Tea ' . issued(),
+        "$store, $name: the next request sees the same");
+    is($op->count('/userinfo') . $op->count('/token refresh'), '11',
+        "$store, $name: the next request sends nothing to the provider");
+    my @lines = error_log_lines($t, qr/oidc: .*provider "$provider"/);
+    is(scalar(@lines), 1, "$store, $name: one log line");
+    like($lines[0] // '', renewing($sentence, $provider), "$store, $name: the log line states the reason");
 
     $op->set(respond => {});
     $clock->advance(DUE);
-    is(department($user->get(page_of($place))), 'Hats', "$store, $name: the next renewal asks again");
-    is(department($user->get(page_of($place))), 'Hats', "$store, $name: for good");
+    is(department($user->get(page_of($provider))), 'Hats',
+        "$store, $name: the next renewal requests user info again");
+    is(department($user->get(page_of($provider))), 'Hats',
+        "$store, $name: the new user info is used for the next request as well");
 }
 
-# The endpoint is another server, which is gone.
+# The user info endpoint is another server, which is down.
 sub stays_without_connection {
-    my ($store, $place) = @_;
+    my ($store, $provider) = @_;
 
     my $url = 'http://127.0.0.1:' . port(8083) . '/userinfo';
-    my $user = due($place);
+    my $user = due($provider);
     $apart->stop;
     log_mark($t);
-    my $answer = $user->get(page_of($place));
-    is(token($answer), issued(), "$store, connection refused: the session lives on with the new tokens");
-    is(department($answer), 'Tea', "$store, connection refused: and the old user info");
-    my @lines = error_log_lines($t, qr/oidc: .*provider "$place"/);
-    is(scalar(@lines), 1, "$store, connection refused: one line in the log");
-    like($lines[0] // '', renewing(qq{provider could not be reached at "$url"}, $place),
-        "$store, connection refused: which says why");
+    my $answer = $user->get(page_of($provider));
+    is(token($answer), issued(), "$store, connection refused: the session continues with the new tokens");
+    is(department($answer), 'Tea', "$store, connection refused: the old user info is used");
+    my @lines = error_log_lines($t, qr/oidc: .*provider "$provider"/);
+    is(scalar(@lines), 1, "$store, connection refused: one log line");
+    like($lines[0] // '', renewing(qq{provider could not be reached at "$url"}, $provider),
+        "$store, connection refused: the log line states the reason");
 
     $apart->start
         ->set(respond => { '/userinfo' => { status => 200, body => { sub => 'alice', department => 'Hats' } } });
     $clock->advance(DUE);
-    is(department($user->get(page_of($place))), 'Hats', "$store, connection refused: the next renewal asks again");
+    is(department($user->get(page_of($provider))), 'Hats',
+        "$store, connection refused: the next renewal requests user info again");
     $apart->reset;
 }
 
 sub ends_by_a_refusal {
-    my ($store, $place, $name, $knobs, $sentence) = @_;
+    my ($store, $provider, $name, $knobs, $sentence) = @_;
 
-    my $user = due($place);
+    my $user = due($provider);
     my ($copy, $late) = map { $user->clone } 1, 2;
     $op->set(%$knobs);
     log_mark($t);
-    my $answer = $user->get(page_of($place));
-    like($answer->{location} // '', qr{/authorize\?}, "$store, $name: the request goes to the provider");
-    is($user->cookie($place), undef, "$store, $name: the cookie goes");
-    ok(log_has($t, renewing($sentence, $place)), "$store, $name: logged");
-    is(scalar(error_log_lines($t, qr/oidc: .*provider "$place"/)), 1, "$store, $name: by one line");
-    is($copy->get(page_of($place))->{status}, 302, "$store, $name: a copy of the cookie opens nothing");
+    my $answer = $user->get(page_of($provider));
+    like($answer->{location} // '', qr{/authorize\?}, "$store, $name: the request is redirected to the provider");
+    is($user->cookie($provider), undef, "$store, $name: the cookie is deleted");
+    ok(log_has($t, renewing($sentence, $provider)), "$store, $name: logged");
+    is(scalar(error_log_lines($t, qr/oidc: .*provider "$provider"/)), 1, "$store, $name: one log line");
+    is($copy->get(page_of($provider))->{status}, 302, "$store, $name: a copy of the cookie is refused");
 
     $op->reset;
-    is($copy->get(page_of($place))->{status}, 302, "$store, $name: nor does it when the provider would say otherwise");
+    is($copy->get(page_of($provider))->{status}, 302,
+        "$store, $name: the copy is refused when the provider has recovered");
     $clock->advance(GRACE + 1);
-    is($late->get(page_of($place))->{status}, 302, "$store, $name: nor does it later");
-    is(department($user->login(page_of($place))), 'Tea', "$store, $name: and a new login is well");
+    is($late->get(page_of($provider))->{status}, 302, "$store, $name: the copy is refused later, too");
+    is(department($user->login(page_of($provider))), 'Tea', "$store, $name: a new login succeeds");
 }
 
-# A browser whose session is in need of a refresh. The knobs are those of its login, and gone then.
+# Logs a browser in with these knobs, resets them and advances the clock to the renewal.
 sub due {
-    my ($place, %knobs) = @_;
+    my ($provider, %knobs) = @_;
 
     $op->reset->set(%knobs);
     my $browser = browser();
-    $op->{first} = $browser->login(page_of($place));
+    $op->{first} = $browser->login(page_of($provider));
     $op->reset;
     $clock->advance(DUE);
     $op->clear;
     return $browser;
 }
 
-# The access token of the last refresh.
+# The access token of the last refresh
 sub issued {
     my ($last) = reverse $op->requests('/token refresh');
     return $last->{issued}{access_token} // '';
@@ -233,7 +238,7 @@ sub issued {
 
 sub token { return $_[0]{headers}{'x-token'} // outcome($_[0]) }
 
-# A claim of user info alone, and one that the ID token may have, too.
+# A claim that only user info has, and one that the ID token may have, too
 sub department { return department_and_team($_[0])->[0] }
 sub team { return department_and_team($_[0])->[1] }
 
@@ -251,33 +256,21 @@ sub userinfo {
 }
 
 sub renewing {
-    my ($sentence, $place) = @_;
+    my ($sentence, $provider) = @_;
 
-    return qr/\[error\] .* oidc: \Q$sentence\E while renewing a session, provider "$place"/;
+    return qr/\[error\] .* oidc: \Q$sentence\E while renewing a session, provider "$provider"/;
 }
 
 sub configuration {
-    my %session = (session_key => 'key', session_timeout => '1h', userinfo => 'on');
-    my @providers = map {
-        my $store = $_;
-        map {
-            my ($kind, %changes) = @$_;
-            oidc_provider("${kind}_$store", '', %session, session_store => $store, %changes);
-        } ['info'], ['hasty', read_timeout => '1s'], ['apart', userinfo_endpoint => 'http://127.0.0.1:8083/userinfo'];
-    } @stores;
+    my %kind = (
+        info => '', hasty => 'read_timeout 1s', apart => 'userinfo_endpoint http://127.0.0.1:8083/userinfo',
+    );
+    my @providers = in_every_store(\%kind, session_timeout => '1h', userinfo => 'on');
 
-    return nginx_conf(<<'EOF', @providers, site('page', <<'EOS'));
-    oidc_session_store memory { type memory; size 1m; }
-
-    oidc_session_store redis {
-        type     redis;
-        hostname 127.0.0.1;
-        port     %%PORT_8379%%;
-    }
-EOF
+    return nginx_conf(store_blocks(), @providers, site('page', <<'EOF'));
         proxy_hide_header X-Claims;
         add_header X-Claims   "$oidc_claim_department|$oidc_claim_team";
         add_header X-Userinfo $oidc_userinfo;
         add_header X-Token    $oidc_access_token;
-EOS
+EOF
 }

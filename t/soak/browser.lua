@@ -1,6 +1,6 @@
--- The browsers of the soak, played by wrk: each of its threads has one connection and begins one login after another, a
--- fresh browser every time, by a case picked at random from `cases`. Every answer is held against what the case demands.
--- A new case that the provider plays is one row here and one in provider.mjs.
+-- The browsers of the soak test, run by wrk: each of its threads has one connection and performs one login after another,
+-- with a new browser every time, by a case chosen at random from `cases`. Every response is compared with what the case
+-- expects. A new case of the provider is one row here and one in provider.mjs.
 
 local format = string.format
 
@@ -9,8 +9,8 @@ local format = string.format
 local Browser = {}
 Browser.__index = Browser
 
--- Kinds of providers: each has a block and a path in nginx.conf.in, and a row in provider.mjs. All cases are played at
--- all of them; where browsers come back in another way (form_post), Browser:call_back and must_return are the places.
+-- Kinds of providers: each has a block and a path in nginx.conf.in, and a row in provider.mjs. All cases run at all of
+-- them. For another response mode (form_post), extend Browser:call_back and must_return.
 local sites = {
   { name = 'plain', weight = 7 },
   { name = 'tls', weight = 1 },
@@ -44,20 +44,20 @@ local function keep_cookie(jar, line)
   end
 end
 
--- Hands a request to wrk, and comes back with its answer, or nil where the connection ended without one.
+-- Gives a request to wrk and returns its response; raises an error if the connection ended without one.
 function Browser:send(method, target, body)
   local headers = { Cookie = cookie_header(self.jar) }
   if body then
     headers['Content-Type'] = 'application/x-www-form-urlencoded'
   end
-  local answer = coroutine.yield(wrk.format(method, target, headers, body))
-  if not answer then
+  local response = coroutine.yield(wrk.format(method, target, headers, body))
+  if not response then
     error({ lost = true })
   end
-  keep_cookie(self.jar, answer.headers['X-Cookie'])
-  keep_cookie(self.jar, answer.headers['Set-Cookie'])
+  keep_cookie(self.jar, response.headers['X-Cookie'])
+  keep_cookie(self.jar, response.headers['Set-Cookie'])
   self.request = method .. ' ' .. target:sub(1, 40)
-  return answer
+  return response
 end
 
 function Browser:get(target)
@@ -68,37 +68,37 @@ function Browser:has_session()
   return self.jar.NGX_OIDC_SESSION ~= nil
 end
 
--- --- what is demanded of answers
+-- --- expected responses
 
-local function differs(browser, wanted, answer)
-  error({ text = format('%s: wanted %s, got %d %s %s', browser.request, wanted, answer.status,
-    answer.headers['X-Error'] or '', answer.headers.Location or '') })
+local function differs(browser, wanted, response)
+  error({ text = format('%s: wanted %s, got %d %s %s', browser.request, wanted, response.status,
+    response.headers['X-Error'] or '', response.headers.Location or '') })
 end
 
-function Browser:must_be(answer, status, word)
-  if answer.status ~= status or (word and answer.headers['X-Error'] ~= word) then
-    differs(self, format('%d %s', status, word or ''), answer)
+function Browser:must_be(response, status, word)
+  if response.status ~= status or (word and response.headers['X-Error'] ~= word) then
+    differs(self, format('%d %s', status, word or ''), response)
   end
 end
 
-function Browser:must_refuse(answer, status, word)
-  self:must_be(answer, status, word)
+function Browser:must_refuse(response, status, word)
+  self:must_be(response, status, word)
   if self:has_session() then
-    differs(self, 'no session', answer)
+    differs(self, 'no session', response)
   end
 end
 
-function Browser:must_return(answer, target)
-  if answer.status ~= 302 or answer.headers.Location ~= (target or self.page) then
-    differs(self, 'a redirect to ' .. (target or self.page), answer)
+function Browser:must_return(response, target)
+  if response.status ~= 302 or response.headers.Location ~= (target or self.page) then
+    differs(self, 'a redirect to ' .. (target or self.page), response)
   end
 end
 
-function Browser:must_be_sent_to_provider(answer)
-  local location = answer.headers.Location or ''
+function Browser:must_be_sent_to_provider(response)
+  local location = response.headers.Location or ''
   local state = location:match('[?&]state=([^&]+)')
-  if answer.status ~= 302 or not state or not location:find('/' .. self.site .. '/authorize?', 1, true) then
-    differs(self, 'a redirect to the provider', answer)
+  if response.status ~= 302 or not state or not location:find('/' .. self.site .. '/authorize?', 1, true) then
+    differs(self, 'a redirect to the provider', response)
   end
   return { state = state, nonce = location:match('[?&]nonce=([^&]+)'),
     challenge = location:match('[?&]code_challenge=([^&]+)') }
@@ -123,10 +123,10 @@ function Browser:call_back_with_code(case, login)
 end
 
 function Browser:must_be_logged_in()
-  local answer = self:get(self.page)
-  self:must_be(answer, 200)
-  if answer.headers['X-User'] ~= self.user then
-    differs(self, 'user ' .. self.user .. ' instead of ' .. tostring(answer.headers['X-User']), answer)
+  local response = self:get(self.page)
+  self:must_be(response, 200)
+  if response.headers['X-User'] ~= self.user then
+    differs(self, 'user ' .. self.user .. ' instead of ' .. tostring(response.headers['X-User']), response)
   end
 end
 
@@ -137,27 +137,27 @@ function Browser:log_in(case)
   return login
 end
 
--- --- the cases: weight, and what happens
+-- --- the cases: name, weight and actions
 
 local cases = {}
 
-local function case(name, weight, play)
-  cases[#cases + 1] = { name = name, weight = weight, play = play, runs = 0, failed = 0, lost = 0 }
+local function case(name, weight, run)
+  cases[#cases + 1] = { name = name, weight = weight, run = run, runs = 0, failed = 0, lost = 0 }
 end
 
--- The provider plays the case of that name, and the login ends well, or with this status and this $oidc_error.
+-- The provider responds by the case of that name; the login succeeds, or fails with this status and $oidc_error.
 local function logs_in(name, weight)
   case(name, weight, function(browser) browser:log_in(name) end)
 end
 
 local function is_refused(name, weight, status, word)
   case(name, weight, function(browser)
-    local answer = browser:call_back_with_code(name, browser:begin())
-    browser:must_refuse(answer, status, word)
+    local response = browser:call_back_with_code(name, browser:begin())
+    browser:must_refuse(response, status, word)
   end)
 end
 
--- The browser's own doing: a callback with this query, made of its login.
+-- The browser sends a callback with this query, which is made from its login.
 local function calls_back(name, weight, status, word, query_of)
   case(name, weight, function(browser)
     local login = browser:begin()
@@ -190,19 +190,19 @@ is_refused('invalid_grant', 20, 400, 'provider_invalid_grant')
 is_refused('status_500', 10, 502, 'upstream_status')
 is_refused('html', 10, 502, 'upstream_status')
 is_refused('redirect', 10, 502, 'upstream_status')
-is_refused('compressed', 10, 502, 'upstream_answer')
+is_refused('compressed', 10, 502, 'upstream_response')
 is_refused('garbage', 10, 502, 'upstream_token')
 is_refused('duplicate_members', 10, 502, 'upstream_token')
 is_refused('deep', 5, 502, 'upstream_token')
-is_refused('truncated', 10, 502, 'upstream_answer')
-is_refused('reset_in_body', 10, 502, 'upstream_answer')
+is_refused('truncated', 10, 502, 'upstream_response')
+is_refused('reset_in_body', 10, 502, 'upstream_response')
 is_refused('closed', 10, 502, 'upstream_unreachable')
 is_refused('reset', 10, 502, 'upstream_unreachable')
-is_refused('not_http', 10, 502, 'upstream_answer')
-is_refused('bad_chunks', 10, 502, 'upstream_answer')
-is_refused('huge_head', 5, 502, 'upstream_answer')
-is_refused('oversize', 3, 502, 'upstream_answer')
-is_refused('endless', 3, 502, 'upstream_answer')
+is_refused('not_http', 10, 502, 'upstream_response')
+is_refused('bad_chunks', 10, 502, 'upstream_response')
+is_refused('huge_head', 5, 502, 'upstream_response')
+is_refused('oversize', 3, 502, 'upstream_response')
+is_refused('endless', 3, 502, 'upstream_response')
 is_refused('silent', 1, 504, 'upstream_timeout')
 is_refused('drip', 1, 504, 'upstream_timeout')
 
@@ -244,7 +244,7 @@ case('garbage_state', 10, function(browser)
   browser:must_refuse(browser:call_back('code=a&state=' .. ('garbage'):rep(30)), 400, 'state_invalid')
 end)
 
--- The state of another browser's login, with the cookie of one's own.
+-- The state of another browser's login, with the cookie of its own login
 case('foreign_state', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
@@ -252,7 +252,7 @@ case('foreign_state', 10, function(browser)
   browser:must_refuse(browser:call_back_with_code('good', login), 400, 'state_foreign')
 end)
 
--- Asked for a cookie, then refused.
+-- Sent to the callback again with a new cookie, which it does not keep, and refused
 case('no_cookies', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
@@ -261,7 +261,7 @@ case('no_cookies', 10, function(browser)
   browser:must_refuse(browser:call_back('state=' .. login.state), 400, 'state_cookie')
 end)
 
--- Asked for a cookie, which it has, and sent to its page.
+-- Sent to the callback again with a new cookie, which it keeps, and sent to its page
 case('lost_cookies', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
@@ -270,7 +270,7 @@ case('lost_cookies', 10, function(browser)
   browser:log_in('good')
 end)
 
--- A double click: the copy leaves with the cookies of the first.
+-- A double click: the second callback gets the cookies of the first.
 case('copied_callback', 10, function(browser)
   local login = browser:begin()
   local jar = copy(browser.jar)
@@ -295,8 +295,8 @@ end)
 case('posted_callback', 10, function(browser)
   local login = browser:begin()
   local form = 'state=' .. login.state .. '&code=' .. browser:code('good', login)
-  local answer = browser:send('POST', browser.callback_path .. '?state=' .. login.state, form)
-  browser:must_refuse(answer, 400, 'callback_malformed')
+  local response = browser:send('POST', browser.callback_path .. '?state=' .. login.state, form)
+  browser:must_refuse(response, 400, 'callback_malformed')
 end)
 
 case('forged_session', 10, function(browser)
@@ -314,13 +314,13 @@ case('odd_cookies', 10, function(browser)
   browser:begin()
 end)
 
--- Its return target travels in a cookie of its own.
+-- The return URL is stored in a separate cookie.
 case('long_target', 10, function(browser)
   browser.page = browser.page .. '&' .. ('long'):rep(500)
   browser:log_in('good')
 end)
 
--- --- what wrk calls: setup() in its main thread, the others in a state per thread
+-- --- called by wrk: setup() in its main thread, the others in each thread with its own Lua state
 
 local threads = 0
 
@@ -344,11 +344,11 @@ local function pick(rows)
   return rows[#rows]
 end
 
-local logins_told_at_once = 20
-local player  -- a coroutine: its requests come out, their answers go in
-local pending -- the request that wrk is to send
-local unanswered = false
-local on_trial
+local logins_per_report = 20
+local runner  -- a coroutine that yields requests and is resumed with their responses
+local pending -- the request that wrk sends next
+local has_no_response = false
+local is_probe
 
 local function note(case, failure)
   case.runs = case.runs + 1
@@ -360,8 +360,8 @@ local function note(case, failure)
   end
 end
 
--- What has ended since this was told before.
-local function tell()
+-- Reports the logins that have ended since the last report.
+local function report()
   for _, case in ipairs(cases) do
     if case.runs > 0 then
       print(format('soak case %s %d %d %d', case.name, case.runs, case.failed, case.lost))
@@ -370,45 +370,45 @@ local function tell()
   end
 end
 
-local function play()
+local function run()
   for n = 1, math.huge do
     local browser = open_browser(pick(sites), format('user-%d-%d', id, n))
     local case = pick(cases)
-    local ok, failure = pcall(case.play, browser)
+    local ok, failure = pcall(case.run, browser)
     note(case, not ok and (type(failure) == 'table' and failure or { text = failure }))
-    if n % logins_told_at_once == 0 then
-      tell()
+    if n % logins_per_report == 0 then
+      report()
     end
   end
 end
 
-local function go_on(answer)
-  local ok, request = coroutine.resume(player, answer)
+local function resume(response)
+  local ok, request = coroutine.resume(runner, response)
   return ok and request or error(request)
 end
 
 function init()
   math.randomseed(os.time() * 1000 + id)
   io.stdout:setvbuf('line')
-  player = coroutine.create(play)
-  pending = go_on()
-  on_trial = id == 1
+  runner = coroutine.create(run)
+  pending = resume()
+  is_probe = id == 1
 end
 
--- Asked again before there was an answer: the connection ended without one. The very first time wrk only tries.
+-- A second call before the response means that the connection ended without one. The very first call is only a probe.
 function request()
-  if on_trial then
-    on_trial = false
+  if is_probe then
+    is_probe = false
     return pending
   end
-  if unanswered then
-    pending = go_on(nil)
+  if has_no_response then
+    pending = resume(nil)
   end
-  unanswered = true
+  has_no_response = true
   return pending
 end
 
 function response(status, headers)
-  unanswered = false
-  pending = go_on({ status = status, headers = headers })
+  has_no_response = false
+  pending = resume({ status = status, headers = headers })
 end

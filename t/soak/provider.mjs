@@ -1,5 +1,5 @@
-// The provider of the soak: what it answers is chosen by the code, which the browser's side makes itself and which says
-// "case.nonce.challenge.user". A new case is a row of `answers`, a new kind of provider a row of `sites`.
+// The provider of the soak test. Its response is chosen by the code, which the browser makes itself:
+// "case.nonce.challenge.user". A new case is a row of `responses`, a new kind of provider a row of `sites`.
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -19,8 +19,8 @@ const keys = {
 const unpublished = newKey('ec', { namedCurve: 'P-256' });
 const algs = Object.keys(keys);
 
-// Each answers below its own path, as the issuer of that name. Where one wants another authentication, or offers more,
-// its row is what fault() and `documents` are given to go by.
+// Each site is the issuer at the path of its name. fault() and `documents` get its row, so that a site can have another
+// client authentication or other metadata.
 const sites = {
   plain: { secure: false },
   tls: { secure: true },
@@ -28,7 +28,7 @@ const sites = {
 
 // --- the token endpoint, by case
 
-const answers = {
+const responses = {
   good: send({}),
   good_big: send({ claims: { groups: Array.from({ length: 400 }, (_, i) => `group-of-people-${i}`) } }),
   good_chunked: async (login, res) => inPieces(res, JSON.stringify(await tokens(login))),
@@ -126,13 +126,13 @@ function claimsOf({ site, nonce, user }) {
   return { iss: site.issuer, aud: client.id, sub: user, nonce, iat: now(), exp: now() + 300 };
 }
 
-async function answerToken(site, req, res) {
+async function respondToToken(site, req, res) {
   const form = new URLSearchParams(await read(req));
   const [name, nonce, challenge, user] = form.get('code')?.split('.') ?? [];
   const wrong = fault(site, req, form, challenge);
   if (wrong) return json(res, 400, { error: 'invalid_request', error_description: wrong });
-  if (!answers[name]) return json(res, 400, { error: 'invalid_request', error_description: `no case ${name}` });
-  return answers[name]({ site, nonce, user }, res);
+  if (!responses[name]) return json(res, 400, { error: 'invalid_request', error_description: `no case ${name}` });
+  return responses[name]({ site, nonce, user }, res);
 }
 
 function fault(site, req, form, challenge) {
@@ -145,7 +145,7 @@ function fault(site, req, form, challenge) {
   return undefined;
 }
 
-// --- the other endpoints, asked anew every minute
+// --- the other endpoints, requested again every minute
 
 const documents = {
   '/.well-known/openid-configuration': ({ issuer }) => ({
@@ -164,15 +164,15 @@ const documents = {
   })) }),
 };
 
-async function answer(req, res) {
+async function handle(req, res) {
   const [, name, path] = /^\/(\w+)(\/[^?]*)/.exec(req.url) ?? [];
   if (!sites[name]) return json(res, 404, {});
-  if (path === '/token') return answerToken(sites[name], req, res);
+  if (path === '/token') return respondToToken(sites[name], req, res);
   if (!documents[path]) return json(res, 404, {});
   return json(res, 200, documents[path](sites[name]), { 'Cache-Control': 'max-age=60' });
 }
 
-// --- mechanisms
+// --- helpers
 
 function newKey(type, options) {
   return { ...generateKeyPairSync(type, options), kid: randomBytes(6).toString('base64url') };
@@ -206,14 +206,14 @@ function inPieces(res, text) {
   res.end();
 }
 
-// A TLS socket cannot be reset, only dropped.
+// A TLS socket cannot be reset, only destroyed.
 function reset(socket) {
   if (socket.encrypted) socket.destroy();
   else socket.resetAndDestroy();
 }
 
 async function serve(server) {
-  server.on('request', (req, res) => answer(req, res).catch(stop));
+  server.on('request', (req, res) => handle(req, res).catch(stop));
   server.on('clientError', (error, socket) => socket.destroy());
   await new Promise((listening) => { server.listen(0, '127.0.0.1', listening); });
   return server.address().port;

@@ -1,24 +1,16 @@
 #!/usr/bin/perl
 
-# Tests for two nodes of one site with one Redis whose clocks differ by minutes: what one of them ends is
-# ended at the other one, a login that is under way included, and what begins after that is not. Each node
-# runs under a clock of its own; Redis has that of the first one.
+# Tests for two nodes with one Redis whose clocks differ by minutes: a logout at one node ends the session at the
+# other, even of a login that is under way, and does not end sessions that begin later. Each node runs under its own
+# clock; Redis uses that of the first node.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Sessions qw/ user_of write_session_key /;
 use Test::OIDC::Site;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 use constant MINUTE => 60;
 
@@ -34,7 +26,7 @@ $node{B} = Test::Nginx->new();
 my $op = provider($node{A}, 8081, sid => 1);
 my $redis = redis($node{A}, 8379, clock => $clock{A});
 
-# The provider has the machine's clock, and is believed.
+# The provider uses the machine's clock; clock_skew allows for the difference.
 my $paths = 'logout_uri /logout; backchannel_logout_uri /back; clock_skew 20m';
 my $provider = oidc_provider('redis', "userinfo on; $paths", session_key => 'key', session_store => 'redis');
 my $conf = nginx_conf(<<'EOF', $provider, site('page', <<'EOS'));
@@ -66,75 +58,80 @@ for my $ahead (5 * MINUTE, -5 * MINUTE) {
 sub holds {
     my ($name, $here, $there) = @_;
 
-    # A session that there is
+    # An existing session
     my $user = logged_in($here);
     my $bystander = logged_in($here, 'bob');
     my $copy = $user->clone;
-    is(ends_all_of_alice($there), 200, "$name: by the provider");
-    is(seen($user, $here) . ' ' . seen($copy, $there), '302 302', "$name: ends the session at both");
-    is(seen($bystander, $here) . ' ' . seen($bystander, $there), 'bob bob', "$name: not another one");
+    is(ends_all_of_alice($there), 200, "$name: a logout by the provider is accepted");
+    is(seen($user, $here) . ' ' . seen($copy, $there), '302 302', "$name: the logout ends the session at both nodes");
+    is(seen($bystander, $here) . ' ' . seen($bystander, $there), 'bob bob',
+        "$name: the session of another user continues");
 
-    # One that begins after it
+    # A session that begins after the logout
     $user = logged_in($here);
-    is(seen($user, $here) . ' ' . seen($user, $there), 'alice alice', "$name: nor one that begins after it");
+    is(seen($user, $here) . ' ' . seen($user, $there), 'alice alice',
+        "$name: a session that begins here after the logout is valid");
     $user = logged_in($there);
-    is(seen($user, $here) . ' ' . seen($user, $there), 'alice alice', "$name: wherever it begins");
+    is(seen($user, $here) . ' ' . seen($user, $there), 'alice alice',
+        "$name: a session that begins there after the logout is valid");
 
-    # The user's own wish
+    # A logout by the user
     $copy = $user->clone;
-    is(at($user, $there)->get('/logout')->{status}, 302, "$name: by the user");
-    is(seen($copy, $here) . ' ' . seen($copy, $there), '302 302', "$name: a copied cookie is worthless at both");
+    is(at($user, $there)->get('/logout')->{status}, 302, "$name: a logout by the user");
+    is(seen($copy, $here) . ' ' . seen($copy, $there), '302 302', "$name: a copied cookie is refused at both nodes");
     pass_time();
-    is(at($user, $here)->login(page_of('redis'))->{headers}{'x-user'}, 'alice', "$name: then a login");
+    is(at($user, $here)->login(page_of('redis'))->{headers}{'x-user'}, 'alice', "$name: a login after it succeeds");
 
-    # A login that waits for the provider
+    # A login whose callback waits for the provider
     for my $endpoint ('/token', '/userinfo') {
         my $user = at(browser(), $here);
         my $callback = $user->follow($user->get(page_of('redis')))->{location};
         $op->clear->set(respond => { $endpoint => { hold => 1 } });
         my $request = $user->start($callback);
-        is($op->wait_for($endpoint, 1), 1, "$name: while a login waits for $endpoint");
-        is(ends_all_of_alice($there), 200, "$name: is taken");
+        is($op->wait_for($endpoint, 1), 1, "$name: a login waits for $endpoint");
+        is(ends_all_of_alice($there), 200, "$name: a logout while a login waits for $endpoint is accepted");
         $op->set(respond => {});
         $user->finish($request);
-        is(seen($user, $here) . ' ' . seen($user, $there), '302 302', "$name: and that session does not live");
+        is(seen($user, $here) . ' ' . seen($user, $there), '302 302',
+            "$name: the session of a login that waited for $endpoint is refused");
     }
 
-    # A login that began before the logout, and whose user comes back after it
+    # A login that began before the logout and whose callback arrives after it
     $user = at(browser(), $here);
     my $callback = $user->follow($user->get(page_of('redis')))->{location};
     ends_all_of_alice($there);
     pass_time();
     $user->get($callback);
-    is(seen($user, $here), 'alice', "$name: the session of a callback that comes after it lives");
+    is(seen($user, $here), 'alice', "$name: the session of a callback after the logout is valid");
 
-    # A token that serves once
+    # A logout token is accepted once.
     my $token = token_of_alice();
-    is($op->send_logout_token('/back', $token, base => base_of($there))->{status}, 200, "$name: by a token");
+    is($op->send_logout_token('/back', $token, base => base_of($there))->{status}, 200,
+        "$name: a logout token is accepted");
     is(outcome($op->send_logout_token('/back', $token, base => base_of($here))), '400 logout_token_used',
-        "$name: which serves once");
-    is(seen($user, $here), '302', "$name: and has");
-    is(seen($bystander, $here), 'bob', "$name: as nothing of it is another user's");
-    is(seen(logged_in($here), $there), 'alice', "$name: a last login");
+        "$name: the same token is refused at the other node");
+    is(seen($user, $here), '302', "$name: the logout token ends the session");
+    is(seen($bystander, $here), 'bob', "$name: the logout token ends no session of another user");
+    is(seen(logged_in($here), $there), 'alice', "$name: a login after the logout token succeeds");
 }
 
 sub start {
     my ($name) = @_;
 
-    $node{$name}->write_file('key', '0123456789abcdef' x 4 . "\n");
+    write_session_key($node{$name});
     $node{$name}->write_file_expand('nginx.conf', $conf =~ s/127\.0\.0\.1:8080/127.0.0.1:$port{$name}/gr)->run();
 }
 
 sub base_of { return 'http://localhost:' . port($port{ $_[0] }) }
 
-# From now on a balancer sends it there.
+# Sends all further requests to that node, as a load balancer does.
 sub at {
     my ($browser, $name) = @_;
 
     return $browser->route(8080 => $port{$name});
 }
 
-# What begins now has not begun in the millisecond of a logout.
+# Separates what begins now from the millisecond of a logout.
 sub pass_time { $_->advance(1) for values %clock }
 
 sub logged_in {
@@ -159,6 +156,5 @@ sub ends_all_of_alice {
 sub seen {
     my ($browser, $name) = @_;
 
-    my $answer = at($browser, $name)->get(page_of('redis'));
-    return $answer->{headers}{'x-user'} || outcome($answer);
+    return user_of(at($browser, $name)->get(page_of('redis')));
 }

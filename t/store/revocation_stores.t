@@ -1,30 +1,22 @@
 #!/usr/bin/perl
 
-# Tests for revocations that would miss a session by where, when or as what they are kept: those of another
-# store that the same client has, of before a reload that names one, of a sid that a renewal has changed, of
-# a clock that was set back. nginx, the provider and Redis run under a clock of their own.
+# Tests for revocations that could miss a session: of another store of the same client, before a reload that names a
+# store, of a sid that a renewal has changed, and under a clock that was set back. nginx, the provider and Redis run
+# under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
+my @stores = session_stores();
 
-my @stores = qw/ cookie memory redis /;
-
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end. What came of a renewal
-# stays for the cookie that it replaced for GRACE seconds.
+# An access token lives for 300 seconds and is renewed 60 seconds before it expires. The result of a renewal
+# is kept for the replaced cookie for GRACE seconds.
 use constant { LIFE => 300, DUE => 245, GRACE => 300, MINUTE => 60 };
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-server');
@@ -36,7 +28,7 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $frame = { 'Sec-Fetch-Dest' => 'iframe' };
 
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 my $workers = Test::OIDC::Workers->start($t, configuration());
 
 for my $store (@stores) {
@@ -46,15 +38,15 @@ for my $store (@stores) {
 }
 outlasts_another_store();
 
-# One logout at the block whose sessions are there, and the sessions of all blocks of this client.
+# A logout at one oidc_provider ends the sessions of all that are the same client.
 sub ends_all_blocks {
     my ($store) = @_;
 
     my %user = map { $_ => user($_) } @stores;
     my $other = user('cookie', 'bob');
-    is(logs_out($store, sid => undef, sub => 'alice')->{status}, 200, "$store, a logout of alice: is taken");
-    is(seen($user{$_}, $_), '302', "$store, a logout of alice: ends her session in $_") for @stores;
-    is(seen($other, 'cookie'), 'bob', "$store, a logout of alice: leaves that of bob");
+    is(logs_out($store, sid => undef, sub => 'alice')->{status}, 200, "$store, a logout of alice: it is accepted");
+    is(seen($user{$_}, $_), '302', "$store, a logout of alice: the session in $_ ends") for @stores;
+    is(seen($other, 'cookie'), 'bob', "$store, a logout of alice: the session of bob continues");
 
     $op->set(sid => "shared-$store");
     for my $how ('back-channel by sid', 'front-channel') {
@@ -62,15 +54,15 @@ sub ends_all_blocks {
         %user = map { $_ => user($_) } @stores;
         my $answer = $how eq 'front-channel' ? framed(browser(), $store, "shared-$store")
             : logs_out($store, sub => undef);
-        is($answer->{status}, 200, "$name: is taken");
-        is(seen($user{$_}, $_), '302', "$name: ends a session in $_") for @stores;
+        is($answer->{status}, 200, "$name: the logout is accepted");
+        is(seen($user{$_}, $_), '302', "$name: the session in $_ ends") for @stores;
         $clock->advance(1);
     }
     $op->reset;
 }
 
-# A renewal has brought another sid, and the provider logs that one out in a frame of the very browser. A
-# copy of the cookie from before knows the old one alone.
+# A renewal has changed the sid, and the provider logs out the new sid in a frame of the same browser. A copy
+# of the replaced cookie knows only the old sid.
 sub ends_copies_of_another_sid {
     my ($store) = @_;
 
@@ -80,17 +72,17 @@ sub ends_copies_of_another_sid {
     $clock->advance(DUE);
     $op->set(refreshed => { id_token => { claims => { sid => "moved-$store" } } });
     is($user->get(page_of($store))->{headers}{'x-sid'}, "moved-$store", "$name: by a renewal");
-    is(framed($user, $store, "moved-$store")->{status}, 200, "$name: a logout in a frame");
-    is(seen($user, $store), '302', "$name: ends the session");
+    is(framed($user, $store, "moved-$store")->{status}, 200, "$name: a logout in a frame is accepted");
+    is(seen($user, $store), '302', "$name: the logout ends the session");
     $clock->advance(GRACE + 1);
     $op->reset;
-    is(seen($copy->clone, $store), '302', "$name: a copy of its cookie from before does not open");
+    is(seen($copy->clone, $store), '302', "$name: a copy of the replaced cookie is refused");
     $op->set(respond => { '/token refresh' => { status => 503 } });
-    is(seen($copy, $store), '302', "$name: nor does it where the provider is down");
+    is(seen($copy, $store), '302', "$name: the copy is refused while the provider is down, too");
     $op->reset;
 }
 
-# The session began after what the clock says now.
+# The session began later than the clock now says.
 sub outlasts_a_clock_set_back {
     my ($store) = @_;
 
@@ -103,72 +95,64 @@ sub outlasts_a_clock_set_back {
         my $name = "$store, the clock was set back, $how";
         my $user = user($store);
         my $copy = $user->clone;
-        is(seen($copy, $store), 'alice', "$name: a copy of the cookie opens before");
+        is(seen($copy, $store), 'alice', "$name: a copy of the cookie opens before the logout");
         $clock->advance(-MINUTE);
         $logout{$how}->($user);
-        is(seen($copy->clone, $store), '302', "$name: ends the session");
+        is(seen($copy->clone, $store), '302', "$name: the session has ended");
         $clock->advance(MINUTE);
-        is(seen($copy, $store), '302', "$name: also for later, when the clock is right");
+        is(seen($copy, $store), '302', "$name: the session has ended when the clock is right again, too");
     }
 }
 
-# A reload moves sessions from cookies to Redis, which knows of no logout before.
+# A reload moves sessions from cookies to Redis, which has no earlier revocation records.
 sub outlasts_another_store {
     my ($user, $stays) = map { user('movable') } 1, 2;
     my $copy = $user->clone;
     $user->get('/logout/movable');
-    is(seen($copy, 'movable'), '302', 'a reload names a store: a copy of a cookie that was logged out, before');
+    is(seen($copy, 'movable'), '302', 'a reload names a store: a logout ends a session before it');
     my $named = user('movable');
     my $its_copy = $named->clone;
     logs_out('movable', sub => undef);
-    is(seen($its_copy, 'movable'), '302', 'a reload names a store: a session that the provider has ended, before');
+    is(seen($its_copy, 'movable'), '302', 'a reload names a store: a logout token ends a session before it');
 
     $workers->reload(configuration(movable => 'redis'));
     is($workers->each(sub { seen($copy->clone, 'movable') }), '302 302',
-        'a reload names a store: a copy of a cookie that was logged out does not open after it');
+        'a reload names a store: a session ended by a logout stays ended');
     is($workers->each(sub { seen($its_copy->clone, 'movable') }), '302 302',
-        'a reload names a store: nor does a session that the provider has ended');
-    is(seen($stays, 'movable'), 'alice', 'a reload names a store: another session lives on');
-    is(seen($stays, 'movable'), 'alice', 'a reload names a store: and stays');
-    is(seen(user('movable'), 'movable'), 'alice', 'a reload names a store: a login after it');
+        'a reload names a store: a session ended by a logout token stays ended');
+    is(seen($stays, 'movable'), 'alice', 'a reload names a store: another session continues');
+    is(seen($stays, 'movable'), 'alice', 'a reload names a store: the other session opens again');
+    is(seen(user('movable'), 'movable'), 'alice', 'a reload names a store: a login after it succeeds');
 }
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser that is logged in.
+# A browser that is logged in
 sub user {
-    my ($place, $sub) = @_;
+    my ($provider, $sub) = @_;
 
     my $knobs = $op->{knobs};
     $op->clear->set(user => { sub => $sub // 'alice' });
-    my $res = login(page_of($place));
-    die "no login: $res->{status} $res->{body}" if $res->{status} != 200;
+    my $browser = logged_in($provider);
     $op->write_knobs($knobs);
-    return $res->{browser};
+    return $browser;
 }
 
 sub logs_out {
-    my ($place, %changes) = @_;
+    my ($provider, %changes) = @_;
 
-    return $op->send_logout_token("/back/$place", $op->logout_token(claims => \%changes));
+    return $op->send_logout_token("/back/$provider", $op->logout_token(claims => \%changes));
 }
 
-# A front-channel logout in that browser, by its cookie alone or by a sid.
+# Sends a front-channel logout in that browser, by its cookie alone or by a sid.
 sub framed {
-    my ($browser, $place, $sid) = @_;
+    my ($browser, $provider, $sid) = @_;
 
     my $query = defined $sid ? '?iss=' . escape($op->issuer) . "&sid=$sid" : '';
-    return $browser->get("/front/$place$query", from => $op->issuer, headers => $frame);
+    return $browser->get("/front/$provider$query", from => $op->issuer, headers => $frame);
 }
 
-sub seen {
-    my ($browser, $place) = @_;
-
-    my $answer = $browser->get(page_of($place));
-    return $answer->{headers}{'x-user'} || outcome($answer);
-}
-
-# All are one client of one provider.
+# All providers are the same client of one provider.
 sub configuration {
     my (%changes) = @_;
 
@@ -179,17 +163,9 @@ sub configuration {
             frontchannel_logout_uri => "/front/$_");
     } sort keys %store;
 
-    return nginx_conf(<<'EOF', @providers, site('page', <<'EOS'));
-    oidc_session_store memory { type memory; size 1m; }
-
-    oidc_session_store redis {
-        type     redis;
-        hostname 127.0.0.1;
-        port     %%PORT_8379%%;
-    }
-EOF
+    return nginx_conf(store_blocks(), @providers, site('page', <<'EOF'));
         add_header X-User  $oidc_claim_sub;
         add_header X-Sid   $oidc_claim_sid;
         add_header X-Token $oidc_access_token;
-EOS
+EOF
 }

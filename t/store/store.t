@@ -1,28 +1,18 @@
 #!/usr/bin/perl
 
-# Tests for what is true of a session wherever it is kept: one table of facts, told of "session_store
-# cookie", of a store of type memory and of one of type redis. Then "session_store auto", which chooses,
-# and sessions that move because the configuration has changed.
-# nginx, the provider and Redis run under a clock of their own, as sessions take hours.
+# Tests for facts that hold for sessions in every store: one table, checked for "session_store cookie", a store of type
+# memory and one of type redis. Then "session_store auto", and sessions that move when the configuration changes.
+# nginx, the provider and Redis run under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use List::Util qw/ max min sum uniq /;
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Site;
 use Test::OIDC::Workers;
-
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->has_daemon('redis-server');
 my $clock = Test::OIDC::Clock->new($t);
@@ -32,7 +22,7 @@ use constant { MINUTE => 60, HOUR => 3600 };
 
 my @stores = qw/ cookie memory redis /;
 my %key = map { $_ => "0123456789abcde$_" x 4 } qw/ a b /;
-my $memory_size = 3 * 1024 * 1024;    # of no other zone
+my $memory_size = 3 * 1024 * 1024;    # no other zone has this size
 my $token_life = 5 * MINUTE;
 
 my $op = provider($t, 8081);
@@ -44,129 +34,130 @@ chmod 0600, $t->testdir . '/keys';    # else nginx warns
 my $workers = Test::OIDC::Workers->start($t, configuration());
 log_mark($t);
 
-# A fact is its name, what is seen, and the steps that lead there. A step is a sub, which does something
-# in each of the stores and returns what is seen there, if anything; or seconds that pass; or a reference
-# to a sub, which is done once and gets $t. What is seen of a page is its user, or else its status.
+# A fact has a name, what is seen, and steps. A step is a sub, called for each store, which returns what is
+# seen there, if anything; or a number of seconds to advance the clock; or a reference to a sub, which is
+# called once with $t. A page is seen as its user, or else as its status.
 
 my @facts = (
-    ['the login ends at the page', 'alice', logs_in()],
-    ['and the session goes on', 'alice alice', logs_in(), 40 * MINUTE, sees()],
-    ['claims are what the provider said', qq{alice Zo\xc3\xab|a,b|7|{"c":[1]}},
+    ['a login ends at the page', 'alice', logs_in()],
+    ['a session continues', 'alice alice', logs_in(), 40 * MINUTE, sees()],
+    ['claims are those of the provider', qq{alice Zo\xc3\xab|a,b|7|{"c":[1]}},
         logs_in(claims => { name => "Zo\xeb", list => [qw/ a b /], number => 7, object => { c => [1] } }),
         sub { $_[0]{answer}{headers}{'x-claims'} }],
     ['a claim of 20 KB', 'alice 20000 20000', logs_in(claims => { filler => 'x' x 20_000 }),
         map { sub { length get($_[0])->{headers}{'x-filler'} } } 1, 2],
-    ['a small session takes the place of a large one', 'alice alice alice 1',
+    ['a small session replaces a large one', 'alice alice alice 1',
         logs_in(claims => { filler => 'x' x 20_000 }), HOUR, logs_in(), sees(), sub { scalar cookies($_[0]) }],
-    ['no provider is asked again', 'alice alice alice alice 0', logs_in(), sub { $op->clear; () },
+    ['a session sends nothing to the provider', 'alice alice alice alice 0', logs_in(), sub { $op->clear; () },
         sees(), sees(), sees(), sub { $op->count }],
 
-    ['ends at session_timeout', 'alice alice 302', logs_in(), 55 * MINUTE, sees(), 6 * MINUTE, sees()],
-    ['whatever the browser does', 'alice' . ' alice' x 5 . ' 302', logs_in(),
+    ['a session ends after session_timeout', 'alice alice 302', logs_in(), 55 * MINUTE, sees(), 6 * MINUTE, sees()],
+    ['requests do not extend session_timeout', 'alice' . ' alice' x 5 . ' 302', logs_in(),
         map({ (10 * MINUTE, sees()) } 1 .. 5), 11 * MINUTE, sees()],
-    ['a new login then', 'alice 302 alice', logs_in(), 2 * HOUR, sees(), logs_in()],
-    ['idle until session_idle_timeout', 'alice alice 302',
+    ['a new login after session_timeout', 'alice 302 alice', logs_in(), 2 * HOUR, sees(), logs_in()],
+    ['an idle session ends after session_idle_timeout', 'alice alice 302',
         at('idle'), logs_in(), 9 * MINUTE, sees(), 11 * MINUTE, sees()],
-    ['a session in use outlives it', 'alice' . ' alice' x 4,
+    ['a session in use outlives session_idle_timeout', 'alice' . ' alice' x 4,
         at('idle'), logs_in(), map { (8 * MINUTE, sees()) } 1 .. 4],
-    ['but not session_timeout', 'alice' . ' alice' x 7 . ' 302',
+    ['a session in use ends after session_timeout', 'alice' . ' alice' x 7 . ' 302',
         at('idle'), logs_in(), map({ (8 * MINUTE, sees()) } 1 .. 7), 8 * MINUTE, sees()],
 
-    ['tokens are refreshed, once for two workers', 'alice 1 refresh, 2 workers, 1 new token',
+    ['two workers refresh tokens once', 'alice 1 refresh, 2 workers, 1 new token',
         \&grants_refresh, logs_in(), $token_life - 50, \&refresh_by_two_workers],
-    ['and for who still has the old cookie, for a while', 'alice refreshed alice new 0',
+    ['the replaced cookie gets the new token for a while', 'alice refreshed alice new 0',
         \&grants_refresh, logs_in(), copies(), $token_life - 50, \&refresh, 2 * MINUTE,
         sub { $op->clear; () }, sees('copy'), \&which_token, sub { $op->count('/token refresh') }],
-    ['a refresh moves the end on', 'alice refreshed alice 302',
+    ['a refresh extends the session', 'alice refreshed alice 302',
         \&grants_refresh, logs_in(), $token_life - 50, \&refresh, 58 * MINUTE, sees(), 61 * MINUTE, sees()],
 
-    ['a logout ends it', 'alice 302 302', logs_in(), logs_out(), sees()],
-    ['a copied cookie is worthless then', 'alice alice 302 302',
+    ['a logout ends the session', 'alice 302 302', logs_in(), logs_out(), sees()],
+    ['a logout ends the session for a copied cookie', 'alice alice 302 302',
         logs_in(), copies(), sees('copy'), logs_out(), sees('copy')],
-    ['and stays so', 'alice 302 302', logs_in(), copies(), logs_out(), 55 * MINUTE, sees('copy')],
-    ['other sessions of that user go on', 'alice alice 302 alice',
+    ['a logout ends the session for good', 'alice 302 302', logs_in(), copies(), logs_out(), 55 * MINUTE, sees('copy')],
+    ['a logout does not end other sessions of the user', 'alice alice 302 alice',
         logs_in(), logs_in(who => 'other'), logs_out(), sees('other')],
-    ['a new login after it', 'alice 302 alice alice', logs_in(), logs_out(), logs_in(), sees()],
+    ['a new login after a logout', 'alice 302 alice alice', logs_in(), logs_out(), logs_in(), sees()],
 
-    ['two browsers do not see each other', 'alice bob alice bob',
+    ['two browsers have separate sessions', 'alice bob alice bob',
         logs_in(), logs_in(who => 'other', user => 'bob'), sees(), sees('other')],
-    ['of two logins in a browser the later one counts', 'alice bob bob',
+    ['of two logins in a browser the later one is used', 'alice bob bob',
         \&begin_two_logins, ends(1), ends(2, user => 'bob'), sees()],
 
-    ['a cookie that was changed is none', 'alice 302', logs_in(), \&try_changed],
-    ['nor does one planted beside it matter', 'alice alice alice', logs_in(), \&try_planted],
-    ['a session of another oidc_provider is none', 'alice 302', logs_in(),
+    ['a modified cookie is refused', 'alice 302', logs_in(), \&try_changed],
+    ['a second cookie of the same name is ignored', 'alice alice alice', logs_in(), \&try_planted],
+    ['a session of another oidc_provider is refused', 'alice 302', logs_in(),
         sub { with_cookie(page_of("twin_$_[0]{store}"), $_[0]{name}, cookie($_[0])) }],
-    ['a reload keeps it', 'alice alice', logs_in(), \sub { $workers->reload }, sees()],
-    ['a key on top keeps it', 'alice alice', logs_in(), uses_keys(qw/ b a /), sees()],
-    ['a key removed leads to a new login', 'alice bob 302 bob alice',
+    ['a reload keeps the session', 'alice alice', logs_in(), \sub { $workers->reload }, sees()],
+    ['a new first key keeps the session', 'alice alice', logs_in(), uses_keys(qw/ b a /), sees()],
+    ['a session of a removed key needs a new login', 'alice bob 302 bob alice',
         uses_keys(qw/ a /), logs_in(), uses_keys(qw/ b a /), logs_in(who => 'other', user => 'bob'),
         uses_keys(qw/ b /), sees(), sees('other'), logs_in()],
-    ['one sealed by another key is none', 'alice 302', uses_keys(qw/ b /), logs_in(),
+    ['a session sealed with another key is refused', 'alice 302', uses_keys(qw/ b /), logs_in(),
         uses_keys(qw/ a /), sees()],
 );
 
-# Those of sessions that do not lie in a cookie.
+# Facts of sessions in a store
 
 my @facts_of_stores = (
     ['the cookie is small', 'alice small', logs_in(claims => { filler => 'x' x 20_000 }),
         sub { length(cookie($_[0])) < 400 ? 'small' : length cookie($_[0]) }],
-    ['what lies there is no plain text', 'mallory 20 KB, none of them in plain text',
-        logs_in(user => 'mallory', claims => { filler => 'filling' x 3000 }), \&look_into_store],
-    ['of a session that another one has replaced nothing is left', 'alice alice bob 302',
+    ['a store holds no plain text', 'mallory 20 KB, none of them in plain text',
+        logs_in(user => 'mallory', claims => { filler => 'filling' x 3000 }), \&search_store],
+    ['a replaced session is deleted', 'alice alice bob 302',
         \&begin_two_logins, ends(1), copies(), sees('copy'), ends(2, user => 'bob'), sees('copy')],
 );
 
 holds($t, $_, @stores) for @facts;
 holds($t, $_, qw/ memory redis /) for @facts_of_stores;
 
-is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'nothing of all that is logged');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'no warning or error is logged');
 
 # session_store auto
 
 my $auto = browser();
-is(login_of_size($auto, 2000), 'alice in cookies', 'auto, a session of 2 KB');
+is(login_of_size($auto, 2000), 'alice in cookies', 'auto: a session of 2 KB is in cookies');
 $clock->advance(HOUR);
-is(login_of_size($auto, 20_000), 'alice elsewhere', 'auto, one of 20 KB after it');
+is(login_of_size($auto, 20_000), 'alice elsewhere', 'auto: a later session of 20 KB is in shared memory');
 $clock->advance(HOUR);
-is(login_of_size($auto, 2000), 'alice in cookies', 'auto, a small one after that');
+is(login_of_size($auto, 2000), 'alice in cookies', 'auto: a small session after it is in cookies');
 
 my @sizes = map { my $browser = browser(); login_of_size($browser, $_); sum(map { length } cookies_of($browser)) }
     map { 2300 + 50 * $_ } 0 .. 12;
-cmp_ok(max(@sizes), '<=', 4096, 'auto, cookies grow to 4 KB');
-cmp_ok(max(@sizes), '>', 4096 - 100, 'auto, and to no less');
-cmp_ok($sizes[-1], '<', 500, 'auto, before they become a ticket');
+cmp_ok(max(@sizes), '<=', 4096, 'auto: cookies are at most 4 KB');
+cmp_ok(max(@sizes), '>', 4096 - 100, 'auto: cookies grow to nearly 4 KB');
+cmp_ok($sizes[-1], '<', 500, 'auto: a larger session becomes a ticket');
 
 my %browser = (small => browser(), large => browser());
 login_of_size($browser{small}, 100);
 login_of_size($browser{large}, 20_000);
 log_mark($t);
 $workers->reload;
-is(seen($browser{$_}->get(page_of('auto'))), 'alice', "auto, a $_ one is there after a reload") for qw/ small large /;
+is(seen($browser{$_}->get(page_of('auto'))), 'alice', "auto: a $_ session survives a reload") for qw/ small large /;
 
 my $started = () = $workers->started;
 $t->stop();
 $t->run();
 $workers->remember($started);
-is(seen($browser{small}->get(page_of('auto'))), 'alice', 'auto, a small one after a restart');
-is(seen($browser{large}->get(page_of('auto'))), '302', 'auto, a large one is gone then');
-is(login_of_size($browser{large}, 20_000), 'alice elsewhere', 'auto, a new login');
-is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'auto, nothing is logged');
+is(seen($browser{small}->get(page_of('auto'))), 'alice', 'auto: a small session survives a restart');
+is(seen($browser{large}->get(page_of('auto'))), '302', 'auto: a large session does not survive a restart');
+is(login_of_size($browser{large}, 20_000), 'alice elsewhere', 'auto: a new login after a restart succeeds');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'auto: nothing is logged');
 
-# Sessions of before the configuration named a store
+# Sessions begun before the configuration named a store
 
 my @stays = map { my $browser = browser(); login_of_size($browser, 1500); $browser } qw/ memory redis /;
 for my $store (qw/ memory redis /) {
     my $browser = shift @stays;
     $workers->reload(configuration($store));
-    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: the session goes on");
-    cmp_ok(sum(map { length } cookies_of($browser)), '<', 400, "from cookies to $store: there");
-    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: and still does");
+    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: the session continues");
+    cmp_ok(sum(map { length } cookies_of($browser)), '<', 400,
+        "from cookies to $store: the session moves to the store");
+    is(seen($browser->get(page_of('auto'))), 'alice', "from cookies to $store: the moved session opens");
     push @stays, $browser;
 }
-is(seen($stays[0]->get(page_of('auto'))), '302', 'from one store to another: the session is gone');
-is(login_of_size($stays[0], 1500), 'alice elsewhere', 'from one store to another: a new login');
-is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'nothing of this is logged');
+is(seen($stays[0]->get(page_of('auto'))), '302', 'from one store to another: the session is lost');
+is(login_of_size($stays[0], 1500), 'alice elsewhere', 'from one store to another: a new login succeeds');
+is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'changes of the store: nothing is logged');
 
 # ------------------------------------------------------------------------------------------------------
 
@@ -191,7 +182,7 @@ sub holds {
     is(join(' ', @{ $_->{saw} }), $expected, "$_->{store}: $name") for @cases;
 }
 
-# The steps.
+# The steps
 
 sub at {
     my ($kind) = @_;
@@ -199,7 +190,7 @@ sub at {
     return sub { $_[0]{name} = "${kind}_$_[0]{store}"; return };
 }
 
-# A browser's login, as another user, with other claims.
+# A browser logs in, optionally as another user or with other claims.
 sub logs_in {
     my (%how) = @_;
 
@@ -223,7 +214,7 @@ sub logged_in {
     return $answer;
 }
 
-# By two tabs at once, neither of which has a cookie yet.
+# Begins two logins in tabs of one browser that has no cookie yet.
 sub begin_two_logins {
     my ($case) = @_;
 
@@ -288,7 +279,7 @@ sub which_token {
     return get($case, 'copy')->{headers}{'x-token'} eq $case->{new} ? 'new' : 'another';
 }
 
-# One of them waits for what the other is about to get.
+# One worker waits for the result of the other.
 sub refresh_by_two_workers {
     my ($case) = @_;
 
@@ -297,7 +288,7 @@ sub refresh_by_two_workers {
     $workers->each(sub {
         push @requests, map { $case->{browser}->start(page_of($case->{name})) } 1, 2;
         $op->wait_for('/token refresh', 1);
-        browser()->get('/app');    # which comes after them
+        browser()->get('/app');    # served after them
     });
     $op->set(respond => {});
 
@@ -308,7 +299,7 @@ sub refresh_by_two_workers {
         scalar(grep { $_ ne $old } uniq(map { $_->{'x-token'} // $old } @answers));
 }
 
-# What comes of each is the same.
+# Modified cookies; all must have the same outcome.
 sub try_changed {
     my ($case) = @_;
 
@@ -331,25 +322,25 @@ sub try_planted {
         "$planted; $name=$value", "$value; $name=$planted";
 }
 
-sub look_into_store {
+sub search_store {
     my ($case) = @_;
 
-    my %held = held_by($case);
+    my %memory = memory_of($case);
     my $headers = $case->{answer}{headers};
     my $issued = $op->last_login->{issued};
     my @secrets = (qw/ mallory filling /, $headers->{'x-token'}, $headers->{'x-session'},
         decode_base64url($headers->{'x-session'}), $issued->{id_token}, cookie($case),
         decode_base64url(cookie($case)));
 
-    my $size = (() = $held{store} =~ /[^\0]/sg) >= 21_000 ? '20 KB' : 'less';
-    my @found = grep { index($held{store}, $_) >= 0 } map { pieces($_) } @secrets;
-    push @found, grep { index($held{beside}, $_) >= 0 } map { pieces($_) } @secrets[0 .. 2],
+    my $size = (() = $memory{store} =~ /[^\0]/sg) >= 21_000 ? '20 KB' : 'less';
+    my @found = grep { index($memory{store}, $_) >= 0 } map { pieces($_) } @secrets;
+    push @found, grep { index($memory{other}, $_) >= 0 } map { pieces($_) } @secrets[0 .. 2],
         $issued->{id_token};
     return "$size, " . (@found || 'none') . ' of them in plain text';
 }
 
-# Memory holds a text in blocks, of no less than 76 bytes but at its ends: one of these pieces is whole
-# wherever it is cut. What is short is looked for as it is.
+# Shared memory holds a text in blocks of at least 76 bytes, except at its ends: at least one of these pieces
+# is not divided. A short text is searched as a whole.
 sub pieces {
     my ($text) = @_;
 
@@ -358,21 +349,21 @@ sub pieces {
     return grep { length == $size } unpack "(a$size)*", $text;
 }
 
-# All bytes of the store, and of the memory that is there anyway.
-sub held_by {
+# All bytes of the store, and of the other shared memory
+sub memory_of {
     my ($case) = @_;
 
     my @zones = zones(browser()->get('/app')->{headers}{'x-worker'});
     my ($memory) = grep { length == $memory_size } @zones;
-    my $beside = join '', grep { length != $memory_size } @zones;
-    die 'the zones cannot be read' unless $beside =~ /_endpoint"/ && defined $memory;
+    my $other = join '', grep { length != $memory_size } @zones;
+    die 'the zones cannot be read' unless $other =~ /_endpoint"/ && defined $memory;
 
-    return (store => $memory, beside => $beside) if $case->{store} eq 'memory';
+    return (store => $memory, other => $other) if $case->{store} eq 'memory';
     my @keys = $redis->key_names;
-    return (store => join('', map { ($_, scalar $redis->command('GET', $_)) } @keys), beside => $beside);
+    return (store => join('', map { ($_, scalar $redis->command('GET', $_)) } @keys), other => $other);
 }
 
-# The shared memory of a worker.
+# The shared memory of a worker
 sub zones {
     my ($worker) = @_;
 
@@ -388,7 +379,7 @@ sub zones {
     } @ranges;
 }
 
-# What is seen of an answer.
+# What is seen of a response
 sub seen {
     my ($answer) = @_;
 
@@ -415,7 +406,7 @@ sub cookies {
 
 sub cookie { return (cookies(@_))[0]{value} }
 
-# As they are in a request.
+# The session cookies as sent in a request
 sub cookies_of {
     my ($browser) = @_;
 
@@ -427,8 +418,8 @@ sub login_of_size {
 
     my $answer = logged_in(sub { $browser->login(page_of('auto')) }, claims => { filler => 'x' x $size });
     my $is_whole = length($answer->{headers}{'x-filler'} // '') == $size;
-    my $held = sum(map { length } cookies_of($browser)) > $size ? 'in cookies' : 'elsewhere';
-    return $is_whole ? seen($answer) . " $held" : 'not whole';
+    my $where = sum(map { length } cookies_of($browser)) > $size ? 'in cookies' : 'elsewhere';
+    return $is_whole ? seen($answer) . " $where" : 'not whole';
 }
 
 sub configuration {

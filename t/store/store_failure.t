@@ -1,39 +1,30 @@
 #!/usr/bin/perl
 
-# Tests for a store that fails at the wrong moment: a renewal that cannot say that it is the only one goes
-# on with the old tokens, a logout token that cannot be noted is not taken, and a logout that could not be
-# noted says so, but leaves the browser no session. nginx, the provider and Redis run under a clock of
-# their own.
+# Tests for a failing store: a renewal that cannot acquire its lock continues with the old tokens, a logout token that
+# cannot be recorded is refused, and a logout that cannot be recorded says so but deletes the browser's cookie. nginx,
+# the provider and Redis run under the clock of the test.
 
-use warnings;
-use strict;
-
-use Test::More;
 use FindBin;
-
 BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
-use Test::Nginx;
 use Test::OIDC;
 use Test::OIDC::Clock;
 use Test::OIDC::Pipeline;
 use Test::OIDC::Relay;
+use Test::OIDC::Sessions;
 use Test::OIDC::Site;
 
-select STDERR; $| = 1;
-select STDOUT; $| = 1;
-
-# An access token lives for 300 seconds, and is renewed 60 seconds ahead of its end; by how much later a
-# renewal that failed is tried again.
+# An access token lives for 300 seconds and is renewed 60 seconds before it expires. A failed renewal is tried
+# again after PAUSE seconds.
 use constant { LIFE => 300, DUE => 245, PAUSE => 31, TOKEN_LIFE => 600 };
 
-# name, how, status and word, the sentence
+# name, how, status and error code, log sentence
 
 my @failures = (
-    ['it closes', 'close', '503 store_unreachable', qr/store could not be reached at "\S+:\d+"/],
-    ['it is silent', 'hold', '503 store_timeout', qr/store did not respond in time at "\S+:\d+"/],
-    ['it refuses', "-NOPERM no\r\n", '503 store_answer', qr/store "\S+:\d+" refused a command, "NOPERM"/],
-    ['it is no Redis', "HTTP/1.1 400 Bad Request\r\n\r\n", '503 store_answer',
+    ['Redis closes', 'close', '503 store_unreachable', qr/store could not be reached at "\S+:\d+"/],
+    ['Redis is silent', 'hold', '503 store_timeout', qr/store did not respond in time at "\S+:\d+"/],
+    ['Redis refuses', "-NOPERM no\r\n", '503 store_answer', qr/store "\S+:\d+" refused a command, "NOPERM"/],
+    ['not Redis', "HTTP/1.1 400 Bad Request\r\n\r\n", '503 store_answer',
         qr/store sent an invalid response at "\S+:\d+"/],
 );
 
@@ -48,7 +39,7 @@ $clock->follow($op);
 my $redis = redis($t, 8379, clock => $clock);
 my $relay = Test::OIDC::Relay->new($t, 8382, 8379);
 
-$t->write_file('key', '0123456789abcdef' x 4 . "\n");
+write_session_key($t);
 my %session = (session_key => 'key', session_timeout => '1h');
 $t->write_file_expand('nginx.conf', nginx_conf(<<'EOF',
     oidc_state_zone 64k;
@@ -80,7 +71,7 @@ EOF
 EOF
 $t->run();
 
-# An id that cannot be acquired
+# The lock cannot be acquired.
 
 for my $case (@failures) {
     my ($name, $how, $outcome, $sentence) = @$case;
@@ -89,17 +80,18 @@ for my $case (@failures) {
     $relay->fails($how, WRITES);
     log_mark($t);
     my $answer = $user->get(page_of('relayed'));
-    is(outcome($answer) . ' ' . token($answer), "200 $old", "a renewal, $name: the request goes on with the old token");
-    is(scalar(@{ $answer->{set_cookie} }), 0, "a renewal, $name: and sets no cookie");
-    is($op->count('/token refresh'), 0, "a renewal, $name: the provider is not asked");
-    is(logged($sentence, 'renewing a session', 'relayed'), 1, "a renewal, $name: one line in the log");
-    is(scalar(error_log_lines($t, qr/oidc: /)), 1, "a renewal, $name: and no other");
+    is(outcome($answer) . ' ' . token($answer), "200 $old",
+        "a renewal, $name: the request continues with the old token");
+    is(scalar(@{ $answer->{set_cookie} }), 0, "a renewal, $name: no cookie is set");
+    is($op->count('/token refresh'), 0, "a renewal, $name: no refresh request is sent");
+    is(logged($sentence, 'renewing a session', 'relayed'), 1, "a renewal, $name: one log line");
+    is(scalar(error_log_lines($t, qr/oidc: /)), 1, "a renewal, $name: no other log line");
 
     $relay->passes;
     $clock->advance(PAUSE);
     $answer = $user->get(page_of('relayed'));
-    is($op->count('/token refresh'), 1, "a renewal, $name: it is made when Redis is well again");
-    isnt(token($answer), $old, "a renewal, $name: and brings a new token");
+    is($op->count('/token refresh'), 1, "a renewal, $name: it is made when Redis has recovered");
+    isnt(token($answer), $old, "a renewal, $name: it gets a new token");
 
     $user = user('relayed');
     my $token = $op->logout_token;
@@ -107,61 +99,61 @@ for my $case (@failures) {
     log_mark($t);
     $answer = $op->send_logout_token('/back/relayed', $token);
     is(outcome($answer), $outcome, "a logout token, $name: $outcome");
-    is($answer->{headers}{'cache-control'}, 'no-store', "a logout token, $name: is not stored");
+    is($answer->{headers}{'cache-control'}, 'no-store', "a logout token, $name: Cache-Control is no-store");
     like($answer->{headers}{'retry-after'} // '', qr/^[1-9]\d*$/, "a logout token, $name: Retry-After");
-    is(logged($sentence, 'handling a back-channel logout', 'relayed'), 1, "a logout token, $name: one line in the log");
-    is(scalar(error_log_lines($t, qr/oidc: /)), 1, "a logout token, $name: and no other");
+    is(logged($sentence, 'handling a back-channel logout', 'relayed'), 1, "a logout token, $name: one log line");
+    is(scalar(error_log_lines($t, qr/oidc: /)), 1, "a logout token, $name: no other log line");
     $relay->passes;
-    is(seen($user, 'relayed'), 'alice', "a logout token, $name: the session lives");
+    is(seen($user, 'relayed'), 'alice', "a logout token, $name: the session continues");
     is(outcome($op->send_logout_token('/back/relayed', $token)), '200',
-        "a logout token, $name: it is good when Redis is well again");
-    is(seen($user, 'relayed'), '302', "a logout token, $name: and ends the session");
+        "a logout token, $name: the same token is accepted when Redis has recovered");
+    is(seen($user, 'relayed'), '302', "a logout token, $name: it ends the session then");
 }
 
-# It alone fails: nothing else makes up for that.
+# Only the lock of the token fails.
 
 my $user = user('relayed');
 my $token = $op->logout_token;
 $relay->fails("-NOPERM no\r\n", WRITES, 1);
 is(outcome($op->send_logout_token('/back/relayed', $token)), '503 store_answer',
-    'a logout token, its id alone is refused: 503');
+    'a logout token, only its lock is refused: 503');
 $relay->passes;
-is(seen($user, 'relayed'), 'alice', 'a logout token, its id alone is refused: the session lives');
+is(seen($user, 'relayed'), 'alice', 'a logout token, only its lock is refused: the session continues');
 
-# A logout of the user's own wish
+# A logout by the user
 
 for my $case (@failures) {
     my ($name, $how, $outcome, $sentence) = @$case;
 
-    for my $stage (['the session is there', WRITES, 'logging out'],
-        ['no session is to be had', undef, '(?:logging out|loading a session)'])
+    for my $stage (['the session can be read', WRITES, 'logging out'],
+        ['the session cannot be read', undef, '(?:logging out|loading a session)'])
     {
-        my ($stage_name, $questions, $doing) = @$stage;
+        my ($stage_name, $commands, $action) = @$stage;
         my $name = "a logout, $stage_name, $name";
         my $user = user('relayed')->set_cookie('relayed.1=stale; Path=/');
         my ($copy, $elsewhere) = map { $user->clone } 1, 2;
-        $relay->fails($how, $questions);
+        $relay->fails($how, $commands);
         log_mark($t);
         my $answer = $user->get('/logout/relayed');
         is(outcome($answer), $outcome, "$name: $outcome");
         is(deleted_by($answer), 'relayed relayed.1', "$name: the cookies are deleted");
-        is($user->cookie('relayed') // $user->cookie('relayed.1'), undef, "$name: the browser keeps none");
-        like($answer->{body}, qr/other copies|copies of/i, "$name: the page says that copies may live on");
-        is($answer->{headers}{'cache-control'}, 'no-store', "$name: and is not stored");
-        cmp_ok(logged($sentence, $doing, 'relayed'), '>=', 1, "$name: logged");
+        is($user->cookie('relayed') // $user->cookie('relayed.1'), undef, "$name: the browser keeps no cookie");
+        like($answer->{body}, qr/other copies|copies of/i, "$name: the page says that copies may still work");
+        is($answer->{headers}{'cache-control'}, 'no-store', "$name: Cache-Control is no-store");
+        cmp_ok(logged($sentence, $action, 'relayed'), '>=', 1, "$name: logged");
 
         $answer = $elsewhere->get('/logout/relayed', headers => \%from_elsewhere);
-        is(deleted_by($answer), '', "$name: another site's link deletes none");
+        is(deleted_by($answer), '', "$name: a link of another site deletes no cookie");
         $relay->passes;
         is(seen($user, 'relayed') . ' ' . seen($elsewhere, 'relayed'), '302 alice',
-            "$name: the browser has no session, that with a link has");
+            "$name: the browser has no session, the one that followed the link has");
         is($copy->get('/logout/relayed')->{status} . ' ' . seen($copy, 'relayed'), '302 302',
-            "$name: a logout when Redis is well again");
-        is(user_of($user->login(page_of('relayed'))), 'alice', "$name: and a login");
+            "$name: a logout succeeds when Redis has recovered");
+        is(user_of($user->login(page_of('relayed'))), 'alice', "$name: a login succeeds after it");
     }
 }
 
-# By the page that a link of another site leads to
+# A logout confirmed on the page that a link of another site leads to
 
 $user = user('relayed');
 my $page = $user->get('/logout/relayed', headers => \%from_elsewhere);
@@ -169,12 +161,12 @@ $relay->fails('close', WRITES);
 my ($confirmation) = $page->{body} =~ /name="confirm" value="([\w-]+)"/;
 my $answer = $user->post('/logout/relayed', { confirm => $confirmation },
     headers => { 'Sec-Fetch-Site' => 'same-origin', 'Origin' => 'null' });
-is(outcome($answer), '503 store_unreachable', 'a logout that was confirmed: 503');
-is(deleted_by($answer), 'relayed', 'a logout that was confirmed: the cookie is deleted');
+is(outcome($answer), '503 store_unreachable', 'a confirmed logout: 503');
+is(deleted_by($answer), 'relayed', 'a confirmed logout: the cookie is deleted');
 $relay->passes;
-is(seen($user, 'relayed'), '302', 'a logout that was confirmed: the browser has no session');
+is(seen($user, 'relayed'), '302', 'a confirmed logout: the browser has no session');
 
-# Redis is down
+# Redis is down.
 
 $user = user('redis');
 my $elsewhere = $user->clone;
@@ -183,17 +175,17 @@ log_mark($t);
 $answer = $user->get('/logout/redis');
 is(outcome($answer), '503 store_unreachable', 'a logout, Redis down: 503');
 is(deleted_by($answer), 'redis', 'a logout, Redis down: the cookie is deleted');
-like($answer->{body}, qr/other copies|copies of/i, 'a logout, Redis down: the page says that copies may live on');
+like($answer->{body}, qr/other copies|copies of/i, 'a logout, Redis down: the page says that copies may still work');
 cmp_ok(logged(qr/store could not be reached at "\S+:\d+"/, '(?:logging out|loading a session)', 'redis'), '>=', 1,
     'a logout, Redis down: logged');
 is(deleted_by($elsewhere->get('/logout/redis', headers => \%from_elsewhere)), '',
-    q{a logout, Redis down: another site's link deletes none});
+    'a logout, Redis down: a link of another site deletes no cookie');
 is(deleted_by($elsewhere->post('/logout/redis', { confirm => 'x' x 22 }, headers => \%from_elsewhere)), '',
-    q{a logout, Redis down: nor does another site's form});
+    'a logout, Redis down: a form of another site deletes no cookie');
 $redis->start;
 
-# oidc_state_zone is full. Ids of logout tokens take room as well, which is free again when they are over:
-# the zone is full when it takes no logout right after that.
+# oidc_state_zone is full. Locks of logout tokens need memory as well, which is free again when they expire: the
+# zone is full when it accepts no logout right after that.
 
 my ($logouts, $taken) = (0, 1);
 while ($taken && $logouts < 8000) {
@@ -205,7 +197,7 @@ while ($taken && $logouts < 8000) {
 }
 is($taken, 0, 'the zone is full');
 
-$op->set(user => { sub => 'newcomer', note => 'x' x 3000 });    # who has no record that could make room
+$op->set(user => { sub => 'newcomer', note => 'x' x 3000 });    # a user without records to reuse
 my $other = user('large');
 $user = user('large');
 my $copy = $user->clone;
@@ -216,33 +208,32 @@ is(join(' ', sort grep { /^large/ && !/_login_/ } map { $_->{name} } $copy->cook
     'a session of two cookies');
 is(outcome($answer), '503 store_full', 'a logout, the zone is full: 503');
 is(deleted_by($answer), 'large large.1', 'a logout, the zone is full: both cookies are deleted');
-like($answer->{body}, qr/other copies|copies of/i, 'a logout, the zone is full: the page says that copies may live on');
+like($answer->{body}, qr/other copies|copies of/i,
+    'a logout, the zone is full: the page says that copies may still work');
 is(logged('oidc_state_zone has no room for another revocation', 'logging out', 'large'), 1,
     'a logout, the zone is full: logged');
 is(seen($user, 'large'), '302', 'a logout, the zone is full: the browser has no session');
-is(seen($copy, 'large'), 'newcomer', 'a logout, the zone is full: the copy lives on');
+is(seen($copy, 'large'), 'newcomer', 'a logout, the zone is full: the copy still works');
 is(deleted_by($other->get('/logout/large', headers => \%from_elsewhere)), '',
-    q{a logout, the zone is full: another site's link deletes nothing});
-is(seen($other, 'large'), 'newcomer', 'a logout, the zone is full: nor ends another session');
-is(user_of($user->login(page_of('large'))), 'alice', 'a logout, the zone is full: a login');
+    'a logout, the zone is full: a link of another site deletes no cookie');
+is(seen($other, 'large'), 'newcomer', 'a logout, the zone is full: the other session continues');
+is(user_of($user->login(page_of('large'))), 'alice', 'a logout, the zone is full: a login succeeds');
 
 # ------------------------------------------------------------------------------------------------------
 
-# A browser that is logged in.
+# A browser that is logged in
 sub user {
-    my ($place) = @_;
+    my ($provider) = @_;
 
     $op->clear;
-    my $res = login(page_of($place));
-    die "no login: $res->{status} $res->{body}" if $res->{status} != 200;
-    return $res->{browser};
+    return logged_in($provider);
 }
 
-# One whose session is in need of a refresh, and its access token.
+# Logs in and advances the clock to the renewal. Returns the browser and its access token.
 sub due {
-    my ($place) = @_;
+    my ($provider) = @_;
 
-    my $user = user($place);
+    my $user = user($provider);
     my $token = $op->last_login->{issued}{access_token};
     $clock->advance(DUE);
     $op->clear;
@@ -251,27 +242,23 @@ sub due {
 
 sub token { return $_[0]{headers}{'x-token'} // '' }
 
-sub user_of { return $_[0]{headers}{'x-user'} || outcome($_[0]) }
-
-sub seen { return user_of($_[0]->get(page_of($_[1]))) }
-
-# Names of the session's cookies that an answer deletes.
+# Names of the session cookies that a response deletes
 sub deleted_by {
     my ($answer) = @_;
 
     return join ' ', sort grep { !/_login_/ } map { /^([^=]+)=;.*; Max-Age=0/ } @{ $answer->{set_cookie} };
 }
 
-# How many lines there are with this sentence.
+# The number of log lines with this sentence
 sub logged {
-    my ($sentence, $doing, $place) = @_;
+    my ($sentence, $action, $provider) = @_;
 
-    my $line = qr/\[error\] .* oidc: $sentence while $doing, provider "$place"/;
+    my $line = qr/\[error\] .* oidc: $sentence while $action, provider "$provider"/;
     log_has($t, $line);
     return scalar(() = error_log_lines($t, $line));
 }
 
-# How many of so many logout tokens are taken, each of another user.
+# Sends that many logout tokens, each of another user. Returns how many are accepted.
 sub logouts_of_others {
     my ($number) = @_;
 

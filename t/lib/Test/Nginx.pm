@@ -1,17 +1,16 @@
 package Test::Nginx;
 
 # Runs nginx for a test: a directory, ports, nginx itself and daemons beside it, plain HTTP requests.
-# At the end it counts two tests of its own: no alert in the error log, and no report of a sanitizer
-# there or on stderr. The interface is that of nginx's own test suite, whose library may be put in the
-# place of this one by "prove -I".
+# At the end it adds two assertions: no alert in the error log, and no report of a sanitizer there or on
+# stderr. The interface is that of nginx's own test suite, whose library can replace this one by "prove -I".
 #
-#   TEST_NGINX_BINARY        nginx, or a script that runs it; else the one of the PATH or /usr/sbin/nginx
+#   TEST_NGINX_BINARY        nginx, or a script that runs it; default: nginx of the PATH or /usr/sbin/nginx
 #   TEST_NGINX_GLOBALS       more directives for the main context, such as load_module
 #   TEST_NGINX_GLOBALS_HTTP  more directives for http
-#   TEST_NGINX_VERBOSE       shows requests and answers
+#   TEST_NGINX_VERBOSE       shows requests and responses
 #   TEST_NGINX_LEAVE         keeps the directory
 #   TEST_NGINX_CATLOG        shows the error log at the end
-#   TEST_NGINX_UNSAFE        not read here; a test that may hurt the machine asks for it
+#   TEST_NGINX_UNSAFE        read by tests that may harm the machine, not here
 
 use warnings;
 use strict;
@@ -31,10 +30,11 @@ use base qw/ Exporter /;
 our @EXPORT = qw/ http http_get http_head log_in log_out port /;
 our @EXPORT_OK = qw/ http_content http_end http_start /;
 
-use constant START_TIMEOUT => 10;
-use constant STOP_TIMEOUT => 30;
+# Bounds that only a failing test reaches, in seconds.
+use constant START_TIMEOUT => 60;
+use constant STOP_TIMEOUT => 60;
 use constant DAEMON_TIMEOUT => 5;
-use constant REPLY_TIMEOUT => 8;
+use constant REPLY_TIMEOUT => 60;
 use constant POLL => 0.01;
 
 our $NGINX = $ENV{TEST_NGINX_BINARY}
@@ -57,7 +57,7 @@ sub new {
     umask 022;
     chmod 0755, $self->{testdir};
 
-    # so that END stops nginx and daemons when the test is interrupted
+    # so that END stops nginx and daemons if the test is interrupted
     $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 
     push @running, $self;
@@ -67,7 +67,7 @@ sub new {
 
 sub DESTROY { shift->finish }
 
-# Before Test::More counts, also where a closure keeps the object alive.
+# Runs before Test::More counts, even if a closure keeps the object alive.
 END { $_ && $_->finish for @running }
 
 sub finish {
@@ -126,14 +126,14 @@ sub todo_alerts {
 # What this nginx and this machine can do
 #
 
-# HTTP modules that are there unless configured without.
+# HTTP modules that exist unless configured without.
 my %standard = map { $_ => 1 } qw/
     access auth_basic autoindex browser charset empty_gif fastcgi geo grpc gzip limit_conn limit_req map
     memcached mirror proxy referer rewrite scgi split_clients ssi upstream_hash upstream_ip_hash
     upstream_keepalive upstream_least_conn upstream_random upstream_zone userid uwsgi
 /;
 
-# Dynamic where nginx says so; then TEST_NGINX_GLOBALS has to load them.
+# Dynamic modules, as nginx -V reports them; TEST_NGINX_GLOBALS has to load them.
 my %loadable = (
     http_geoip => 'ngx_http_geoip_module',
     image_filter => 'ngx_http_image_filter_module',
@@ -233,7 +233,7 @@ sub write_file {
     return $self;
 }
 
-# With the directives every test needs, and with real ports for the nominal ones.
+# Adds the directives that every test needs, and replaces nominal ports by real ones.
 sub write_file_expand {
     my ($self, $name, $content) = @_;
 
@@ -271,8 +271,8 @@ sub test_globals_http {
 # Ports
 #
 
-# A port that is free now, held by a socket of the other protocol so that no test beside this one takes
-# it: the nominal one, or one of the same five hundred.
+# A free port: the nominal one, or one of the same five hundred. A socket of the other protocol holds it, so
+# that no concurrent test takes it.
 sub port {
     my ($nominal, %options) = @_;
 
@@ -320,12 +320,12 @@ sub run {
     my ($self) = @_;
 
     my $dir = $self->{testdir};
-    unlink "$dir/nginx.pid";    # of one that was killed
+    unlink "$dir/nginx.pid";    # of a killed nginx
 
     my $pid = fork // die "Can't fork: $!";
 
     if ($pid == 0) {
-        # until it has opened its log; a sanitizer may speak here
+        # until nginx opens its log; a sanitizer may report here
         open STDERR, '>>', "$dir/stderr.log" or die "stderr.log: $!";
         exec $NGINX, $self->arguments or POSIX::_exit(127);
     }
@@ -337,7 +337,7 @@ sub run {
     return $self;
 }
 
-# For a configuration that an nginx may not know.
+# For a configuration that other versions of nginx may reject.
 sub try_run {
     my ($self, $message) = @_;
 
@@ -367,7 +367,7 @@ sub reload {
     return $self;
 }
 
-# Gracefully; after half a minute not so.
+# Stops nginx gracefully, or after STOP_TIMEOUT by force.
 sub stop {
     my ($self) = @_;
 
@@ -385,7 +385,7 @@ sub stop {
     return $self;
 }
 
-# Another process than the one started, once a test has upgraded the binary.
+# Not the process that was started, once a test has upgraded the binary.
 sub master {
     my ($self) = @_;
 
@@ -435,7 +435,7 @@ sub stop_daemons {
 
     my @daemons = splice @{ $self->{daemons} };
     kill 'TERM', @daemons;
-    kill 'CONT', @daemons;    # one that a test has stopped ends as well
+    kill 'CONT', @daemons;    # a daemon that a test has stopped ends, too
 
     for my $pid (@daemons) {
         next if ended($pid, DAEMON_TIMEOUT);
@@ -446,7 +446,7 @@ sub stop_daemons {
     return $self;
 }
 
-# Until the file is there; 0 when the process that was to make it has ended.
+# Waits until the file exists; 0 if the process that creates it has ended.
 sub waitforfile {
     my ($self, $file, $pid) = @_;
 
@@ -483,9 +483,9 @@ sub http_head {
     return http("HEAD $uri HTTP/1.0\r\nHost: localhost\r\n\r\n", %extra);
 }
 
-# Sends the bytes to port 8080, or to 8443 with SSL, and returns all that comes back. Extra: start (returns
-# the socket after sending), sleep and body (sent after the pause), socket (one that is connected), SSL,
-# and options for the socket.
+# Sends the bytes to port 8080, or to 8443 with SSL, and returns the whole response. Extra: start (returns
+# the socket after sending), sleep and body (sent after the pause), socket (a connected one), SSL, and
+# options for the socket.
 sub http {
     my ($request, %extra) = @_;
 
@@ -546,7 +546,7 @@ sub with_tls {
         || die IO::Socket::SSL::errstr() . "\n";
 }
 
-# The result, or undef when it dies or takes too long.
+# The result, or undef if the code dies or takes too long.
 sub in_time {
     my ($code) = @_;
 
@@ -564,7 +564,7 @@ sub in_time {
     return $result;
 }
 
-# The body of an answer, put together where it came in chunks.
+# The body of a response, with chunks joined.
 sub http_content {
     my ($answer) = @_;
 
@@ -584,7 +584,7 @@ sub http_content {
 sub log_in { log_core('<<', @_) }
 sub log_out { log_core('>>', @_) }
 
-# One text, or a mark for its lines and the text.
+# One text, or a prefix for each of its lines and the text.
 sub log_core {
     my ($text, $mark) = reverse @_;
 

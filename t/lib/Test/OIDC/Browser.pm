@@ -1,25 +1,23 @@
 package Test::OIDC::Browser;
 
-# A browser without a screen: sends requests as a navigation does, keeps cookies, follows redirects one
-# hop at a time. It connects to 127.0.0.1 whatever the host, since all servers of a test are there.
+# A browser without a screen: sends requests as navigations, keeps cookies, follows redirects one at a time.
+# It connects to 127.0.0.1 whatever the host, since all servers of a test are there.
 #
 #   my $b = Test::OIDC::Browser->new(base => 'https://localhost:8443');
 #   $res = $b->get('/path', headers => {Accept => '*/*', 'Sec-Fetch-Mode' => undef});
 #   $res = $b->follow($res);           one redirect, the Refresh of a page, or the form of a form_post page
-#   $res = $b->login('/path');         get, then follow to the end; $res->{hops} are all the answers
-#   $request = $b->start('/path');     sent only; $b->finish($request) reads the answer, $b->abort leaves;
+#   $res = $b->login('/path');         get, then follow to the end; $res->{hops} are all responses
+#   $request = $b->start('/path');     sends only; $b->finish($request) reads the response, $b->abort closes;
 #                                      start_form($res) sends the form of a page
-#   $b->route(8080 => 8180)            what is for that port goes to the other one, as a balancer sends
-#                                      it to another node; route(8080 => 8080) takes it back; a path is
+#   $b->route(8080 => 8180)            connects to 8180 for port 8080, as a load balancer does for another
+#                                      node; route(8080 => 8080) restores it; a path is a Unix socket
 #                                      that of a Unix socket
 #
-# new() also takes headers that all requests have, as a proxy on the way would add them; those of a request
-# go before them.
+# new() also accepts headers for all requests, as a proxy would add them; headers of a request override them.
 #
-# An answer is { status, headers, body, location, refresh, set_cookie, head, url, error }. Names in headers
-# are in lower case and values of a repeated one joined by ", "; set_cookie lists all of them; location and
-# refresh, which is where a page leads on to at once, are absolute; status is 0 and error says why when no
-# answer came.
+# A response is { status, headers, body, location, refresh, set_cookie, head, url, error }. Names in headers
+# are in lower case, repeated ones joined by ", "; set_cookie lists all of them; location and refresh (of a
+# Refresh after 0 seconds) are absolute; without a response status is 0 and error the reason.
 
 use warnings;
 use strict;
@@ -32,9 +30,9 @@ use Time::HiRes qw/ time /;
 use Test::Nginx qw//;
 use Test::OIDC::Cookies;
 use Test::OIDC::URL qw/ absolute html_unescape query_string split_url /;
+use Test::OIDC::Wait;
 
 use constant MAX_HOPS => 20;
-use constant TIMEOUT => 10;
 
 my %navigation = (
     'Accept' => 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
@@ -62,7 +60,7 @@ sub get {
     return $self->request('GET', $url, %options);
 }
 
-# Content is the bytes of a body, or a hash that is sent as a form.
+# Content is the bytes of a body, or a hash for a form.
 sub post {
     my ($self, $url, $content, %options) = @_;
 
@@ -75,9 +73,9 @@ sub request {
     return $self->finish($self->start($url, method => $method, %options));
 }
 
-# Options: method, content, headers (undef removes one, an array repeats it); from, the URL of the page that
-# leads here, and top, that of the page whose frame it is in, which decide what SameSite cookies are sent;
-# absolute (the request line has the whole URL, as for a proxy).
+# Options: method, content, headers (undef removes one, an array repeats it); from, the URL of the page with
+# the link, and top, that of the page with the frame, which decide about SameSite cookies; absolute (the
+# request line has the whole URL, as for a proxy).
 sub start {
     my ($self, $url, %options) = @_;
 
@@ -91,9 +89,9 @@ sub start {
     my ($cross_site, $framed)
         = map { defined $options{$_} && split_url($options{$_})->{host} ne $target->{host} } qw/ from top /;
 
-    my $asked = $target->{target};
-    $asked = "$target->{scheme}://" . authority($target) . $asked if $options{absolute};
-    my $head = join "\r\n", "$method $asked HTTP/1.1", header_lines(
+    my $request_target = $target->{target};
+    $request_target = "$target->{scheme}://" . authority($target) . $request_target if $options{absolute};
+    my $head = join "\r\n", "$method $request_target HTTP/1.1", header_lines(
         'Host' => authority($target),
         %navigation,
         defined $options{top} ? ('Sec-Fetch-Dest' => 'iframe') : (),
@@ -110,7 +108,7 @@ sub start {
     return $self->send($url, $head . ($content // ''), method => $method);
 }
 
-# Reads the answer and keeps its cookies.
+# Reads the response and keeps its cookies.
 sub finish {
     my ($self, $request) = @_;
 
@@ -127,7 +125,7 @@ sub abort {
     close $request->{socket};
 }
 
-# Bytes sent as they are to the base (or to another url), without any cookie sent or kept.
+# Sends bytes unchanged to the base (or to another url); cookies are neither sent nor kept.
 sub raw {
     my ($self, $bytes, %options) = @_;
 
@@ -150,7 +148,7 @@ sub submit {
     return $self->finish($self->start_form($answer, %options));
 }
 
-# The same, sent only.
+# The same, without reading the response.
 sub start_form {
     my ($self, $answer, %options) = @_;
 
@@ -186,7 +184,7 @@ sub leads_on {
 # partitioned }.
 sub cookies { return shift->{jar}->all }
 
-# The value of one by its name, or undef.
+# The value of a cookie by name, or undef.
 sub cookie {
     my ($self, $name) = @_;
 
@@ -216,7 +214,7 @@ sub clear {
     return $self;
 }
 
-# Another browser with a copy of these cookies: a thief, or this one as it was before.
+# Another browser with a copy of these cookies: a thief, or this browser in an earlier state.
 sub clone {
     my ($self) = @_;
 
@@ -226,7 +224,7 @@ sub clone {
     return ref($self)->new(base => $self->{base}, jar => $jar, headers => $self->{headers});
 }
 
-# Of pairs with the same name the last one counts; undef removes, an array repeats.
+# Of pairs with the same name the last is used; undef removes, an array repeats.
 sub header_lines {
     my (@pairs) = @_;
 
@@ -254,8 +252,8 @@ sub route {
 sub authority {
     my ($target) = @_;
 
-    my $usual = $target->{scheme} eq 'https' ? 443 : 80;
-    return $target->{port} == $usual ? $target->{host} : "$target->{host}:$target->{port}";
+    my $default = $target->{scheme} eq 'https' ? 443 : 80;
+    return $target->{port} == $default ? $target->{host} : "$target->{host}:$target->{port}";
 }
 
 sub send {
@@ -289,7 +287,7 @@ sub start_tls {
 
     require IO::Socket::SSL;
 
-    # made once: a context reads the system's whole CA bundle
+    # created once: a context reads the system's whole CA bundle
     $tls_context ||= IO::Socket::SSL::SSL_Context->new(
         SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE());
 
@@ -327,7 +325,7 @@ sub receive {
 sub read_all {
     my ($socket) = @_;
 
-    my ($bytes, $end) = ('', time + TIMEOUT);
+    my ($bytes, $end) = ('', time + MAX_WAIT);
     my $select = IO::Select->new($socket);
 
     while (1) {

@@ -1,14 +1,14 @@
 package Test::OIDC::CA;
 
-# Certificates for a test, made in its directory: an authority, server certificates right and wrong,
+# Certificates for a test, created in its directory: an authority, valid and invalid server certificates,
 # revocation lists.
 #
 #   my $ca = Test::OIDC::CA->new($t, 'ca');                  %%TESTDIR%%/ca.crt
 #   my $tls = $ca->issue('op');                              %%TESTDIR%%/op.crt and op.key
 #   $ca->issue('old', expired => 1);                         or not_yet => 1
-#   $ca->issue('wrong', names => ['elsewhere.example.com']); names and addresses it is good for
+#   $ca->issue('wrong', names => ['elsewhere.example.com']); its names and addresses
 #   $ca->crl('ca.crl', 'op');                                %%TESTDIR%%/ca.crl, which revokes op
-#   my $sub = $ca->intermediate('sub');                      what it issues comes with its own certificate
+#   my $sub = $ca->intermediate('sub');                      certificates it issues include its own
 
 use warnings;
 use strict;
@@ -49,7 +49,7 @@ sub certify {
     return $self;
 }
 
-# The files, as provider() takes them for tls.
+# The files, in the form of provider()'s tls.
 sub issue {
     my ($self, $name, %options) = @_;
 

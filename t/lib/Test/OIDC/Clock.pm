@@ -1,26 +1,29 @@
 package Test::OIDC::Clock;
 
-# Runs nginx under a clock that the test moves, so that what takes hours takes none. The clock goes as
-# the machine's does, plus an offset that nginx looks up whenever it asks for the time (by Debian's
-# package libfaketime). Its timers do not notice: they count by the monotonic clock, which stays real.
+# Runs nginx under a clock that the test moves, so that a test need not wait for hours. The clock is the
+# machine's plus an offset that nginx reads with every time (by Debian's package libfaketime). Timers are not
+# affected: they use the monotonic clock, which stays real.
 #
 #   my $t = Test::Nginx->new()->has(...);
-#   my $clock = Test::OIDC::Clock->new($t);      before the plan, for it may skip the test, and before
-#   $t->plan(5);                                 nginx.conf is written, for it adds to %%TEST_GLOBALS%%
+#   my $clock = Test::OIDC::Clock->new($t);      before the plan, since it may skip the test, and before
+#   $t->plan(5);                                 nginx.conf is written, since it adds to %%TEST_GLOBALS%%
 #   my $op = provider($t, 8081);
-#   $clock->follow($op);                         its tokens are of nginx's time, now and later
-#   $clock->advance(3600);                       at once, in master and workers, also those to come;
-#                                                a negative number sets it back
-#   $clock->time                                 what nginx takes for the time
+#   $clock->follow($op);                         its tokens use this clock from now on
+#   $clock->advance(3600);                       immediately, in the master and all workers; a negative
+#                                                number sets it back
+#   $clock->freeze                               stops it: only advance() moves it, not the time that the test takes
+#   $clock->unfreeze                             runs again
+#   $clock->time                                 the time of nginx
 #   $clock->variables                            for the shell script of another daemon, before exec
 #
-# Every nginx of the test is under it. The test itself and its browsers keep the real time: a browser
-# goes on sending cookies that are over by nginx's time. An upgrade of the binary leaves the clock, for
-# nginx hands on next to nothing of its environment.
+# Every nginx of the test is under it. The test itself and its browsers keep the real time: a browser sends
+# cookies that have expired by nginx's time. An upgraded binary leaves the clock, since nginx passes on
+# almost nothing of its environment.
 
 use warnings;
 use strict;
 
+use POSIX ();
 use Test::More qw//;
 
 use Test::Nginx qw//;
@@ -33,11 +36,11 @@ sub new {
     Test::More::plan(skip_all => 'no libfaketime available') unless defined $library;
 
     my $self = bless { file => $t->testdir . '/clock', offset => 0, followers => [] }, $class;
-    chmod 0755, $t->testdir;    # workers look at the clock as nobody
+    chmod 0755, $t->testdir;    # workers read the clock as nobody
     $self->advance(0);
 
     $Test::Nginx::NGINX = $self->starter($t);
-    # Workers forget all variables that are not named.
+    # Workers drop all variables that are not named.
     $ENV{TEST_NGINX_GLOBALS} = ($ENV{TEST_NGINX_GLOBALS} // '') . ' env FAKETIME_TIMESTAMP_FILE;';
     return $self;
 }
@@ -46,19 +49,45 @@ sub advance {
     my ($self, $seconds) = @_;
 
     $self->{offset} += $seconds;
-
-    # Whoever looks at it finds it complete.
-    my $file = $self->{file};
-    open my $to, '>', "$file.new" or die "$file.new: $!";
-    printf $to "%+d\n", $self->{offset};
-    close $to or die "$file.new: $!";
-    rename "$file.new", $file or die "rename: $!";
-
+    $self->write_time;
     $_->move_clock($self->{offset}) for @{ $self->{followers} };
     return $self;
 }
 
-sub time { return CORE::time + shift->{offset} }
+sub freeze {
+    my ($self) = @_;
+
+    $self->{frozen_at} = CORE::time;
+    return $self->write_time;
+}
+
+# freeze() does not affect the daemons that follow the clock.
+sub unfreeze {
+    my ($self) = @_;
+
+    delete $self->{frozen_at};
+    return $self->write_time;
+}
+
+# nginx may read the file at any time, so a complete one replaces it.
+sub write_time {
+    my ($self) = @_;
+
+    my $text = $self->{frozen_at} ? POSIX::strftime('%Y-%m-%d %H:%M:%S', localtime $self->time)
+        : sprintf '%+d', $self->{offset};
+    my $file = $self->{file};
+    open my $to, '>', "$file.new" or die "$file.new: $!";
+    print $to "$text\n";
+    close $to or die "$file.new: $!";
+    rename "$file.new", $file or die "rename: $!";
+    return $self;
+}
+
+sub time {
+    my ($self) = @_;
+
+    return ($self->{frozen_at} // CORE::time) + $self->{offset};
+}
 
 sub follow {
     my ($self, @daemons) = @_;
@@ -68,9 +97,9 @@ sub follow {
     return $self;
 }
 
-# A script that starts nginx under the clock. The shell itself is not: what the library shares between
-# processes stays behind in /dev/shm when one of them turns into another. So the variables are set last,
-# also in a script that has a sanitizer loaded.
+# A script that starts nginx under the clock. The shell itself is not: the library's data for processes would
+# remain in /dev/shm when the shell execs. So the variables are set last, also in a script that loads a
+# sanitizer.
 sub starter {
     my ($self, $t) = @_;
 
@@ -94,8 +123,8 @@ sub script_of {
     return $start . <$in>;
 }
 
-# The last library is initialized first, and that has to be the sanitizer's, which otherwise insists on
-# being the first.
+# The last library is initialized first, which has to be the sanitizer's; the sanitizer itself expects to be
+# first in the list.
 sub variables {
     my ($self) = @_;
 

@@ -1,9 +1,9 @@
 package Test::OIDC::Cookies;
 
-# A cookie jar that keeps and sends cookies the way browsers do (RFC 6265bis): domain, path, expiry,
-# Secure, SameSite, Partitioned, the __Host- and __Secure- prefixes, and 4096 bytes at most for name and
-# value. Like Chromium and Firefox it takes a loopback host for as good as https. All of its pages are of
-# one top-level site: there is one partition, whose cookies are others than those without.
+# A cookie jar that behaves as browsers do (RFC 6265bis): domain, path, expiry, Secure, SameSite,
+# Partitioned, the __Host- and __Secure- prefixes, and at most 4096 bytes for name and value. Like Chromium
+# and Firefox it treats a loopback host like https. All its pages belong to one top-level site, so there is
+# one partition, whose cookies are separate from those without.
 
 use warnings;
 use strict;
@@ -21,8 +21,8 @@ sub all {
     return sort { length $b->{path} <=> length $a->{path} || $a->{made} <=> $b->{made} } @live;
 }
 
-# The value of the Cookie header of a request, or undef. $url is split; $how says whether the request
-# comes from another site, whether it is in a frame of one, and its method.
+# The value of the Cookie header of a request, or undef. $url is split; $how says whether the request is
+# cross-site or in a cross-site frame, and its method.
 sub header {
     my ($self, $url, %how) = @_;
 
@@ -31,7 +31,7 @@ sub header {
     return join '; ', map { length $_->{name} ? "$_->{name}=$_->{value}" : $_->{value} } @sent;
 }
 
-# Keeps what a Set-Cookie header says, or nothing.
+# Keeps the cookie of a Set-Cookie header, unless it is invalid.
 sub store {
     my ($self, $set_cookie, $url) = @_;
 
@@ -120,8 +120,8 @@ sub is_for {
         && (!$cookie->{secure} || trustworthy($url));
 }
 
-# RFC 6265bis, 5.5: from another site "lax" goes only with a navigation by a safe method, and into its
-# frames not at all.
+# RFC 6265bis, 5.5: from another site "lax" is sent only with a navigation by a safe method, and never into
+# its frames.
 sub same_site_allows {
     my ($cookie, %how) = @_;
 

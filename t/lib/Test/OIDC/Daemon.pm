@@ -1,16 +1,17 @@
 package Test::OIDC::Daemon;
 
 # A server of the test suite that is scripted while it runs: the test sets its knobs and reads its
-# records. Both are files in the test's directory, and nothing else is shared with the test. A subclass
-# makes the socket in listen_socket() and serves it in serve(); both run again after a restart.
+# records. Both are files in the test's directory, the only shared data. A subclass creates the socket in
+# listen_socket() and serves it in serve(); both run again after a restart.
 
 use warnings;
 use strict;
 
 use Scalar::Util qw/ weaken /;
-use Time::HiRes qw/ sleep time /;
+use Time::HiRes qw/ time /;
 
 use Test::OIDC::JWT qw/ from_json to_json /;
+use Test::OIDC::Wait;
 
 sub new {
     my ($class, $t, $name, $knobs, %self) = @_;
@@ -26,11 +27,11 @@ sub new {
         %self,
     }, $class;
 
-    weaken $self->{t};    # the test's own variable ends nginx and its checks, not ours
+    weaken $self->{t};    # destroying the test's own variable stops nginx
     return $self->reset->clear->start;
 }
 
-# The socket listens before the daemon exists, so nobody has to wait for it.
+# The socket listens before the daemon exists, so a test need not wait for it.
 sub start {
     my ($self) = @_;
 
@@ -48,7 +49,7 @@ sub start {
     return $self;
 }
 
-# From now on connections are refused, until start().
+# Connections are refused until start().
 sub stop {
     my ($self) = @_;
 
@@ -57,21 +58,21 @@ sub stop {
     return $self;
 }
 
-# The knobs named are replaced, the others stay.
+# Replaces the named knobs.
 sub set {
     my ($self, %knobs) = @_;
 
     return $self->write_knobs({ %{ $self->{knobs} }, %knobs });
 }
 
-# All knobs are again as they were at the start.
+# Restores all knobs of the start.
 sub reset {
     my ($self) = @_;
 
     return $self->write_knobs($self->{first_knobs});
 }
 
-# The daemon reads at any moment, so a file of knobs appears complete or not at all.
+# The daemon may read at any moment, so the file is replaced atomically.
 sub write_knobs {
     my ($self, $knobs) = @_;
 
@@ -83,7 +84,7 @@ sub write_knobs {
     return $self;
 }
 
-# From now on the daemon takes the time to be so many seconds later than it is; reset() leaves it so.
+# Sets the daemon's clock ahead by these seconds; reset() keeps it.
 sub move_clock {
     my ($self, $seconds) = @_;
 
@@ -100,8 +101,8 @@ sub clear {
     return $self;
 }
 
-# What the daemon was asked since the last clear(), in order; of one kind, or of all. A line that is
-# still being written does not count yet.
+# The daemon's requests since the last clear(), in order; of one kind, or all. A line still being written
+# is not returned yet.
 sub requests {
     my ($self, $kind) = @_;
 
@@ -115,17 +116,16 @@ sub count {
     return scalar @found;
 }
 
-# Waits until there are so many, five seconds at most, and returns how many there are.
+# Waits until there are so many, and returns how many there are.
 sub wait_for {
     my ($self, $kind, $number) = @_;
 
-    my $end = time + 5;
-    sleep 0.01 while $self->count($kind) < $number && time < $end;
+    wait_until(sub { $self->count($kind) >= $number });
     return $self->count($kind);
 }
 
-# The daemon's side: the knobs of this moment, and the number of their change. {"$now": seconds} in
-# them is a time from now.
+# In the daemon: the current knobs, and the number of their change. {"$now": seconds} in them is a time
+# relative to now.
 sub current_knobs {
     my ($self) = @_;
 

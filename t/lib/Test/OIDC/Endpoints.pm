@@ -1,9 +1,9 @@
 package Test::OIDC::Endpoints;
 
-# What the test provider answers at each of its endpoints: a strict OpenID Provider that has no login
-# page, for its one user is always signed in. Each endpoint takes the provider, its knobs of the moment
-# and the request, and returns a reply with a verdict for the record: "ok", or what was refused; about,
-# more for the record; then, what it does to the provider's memory.
+# The responses of the test provider's endpoints: a strict OpenID Provider without a login page, whose one
+# user is always signed in. Each endpoint gets the provider, its current knobs and the request, and returns a
+# response with a verdict for the record: "ok", or the reason of a refusal; about, more for the record; then,
+# the effect on the provider's grants.
 
 use warnings;
 use strict;
@@ -67,7 +67,7 @@ sub jwks {
     return ok(json => { keys => [ map { published_key($_) } @{ $knobs->{jwks} } ] });
 }
 
-# A key is named by its id, or by { key => id, member => value ... } with members changed.
+# A key is its id, or { key => id, member => value ... } with members changed.
 sub published_key {
     my ($entry) = @_;
 
@@ -79,7 +79,7 @@ sub published_key {
     return with_changes($jwk, \%changes);
 }
 
-# Checks what it is asked, then sends the browser straight back.
+# Checks the request, then redirects the browser back.
 sub authorize {
     my ($op, $knobs, $request) = @_;
 
@@ -112,7 +112,7 @@ sub authorize {
     return redirect($params->{redirect_uri}, $answer);
 }
 
-# RFC 9126, 2: the parameters of an authorization request, from a client that says who it is.
+# RFC 9126, 2: the parameters of an authorization request, from an authenticated client.
 sub par {
     my ($op, $knobs, $request) = @_;
 
@@ -182,7 +182,7 @@ sub token {
     return token_error(400, 'unsupported_grant_type', $type);
 }
 
-# The parameters of a form that our client has posted, or the reply to any other request.
+# The parameters of a form posted by our client, or the refusal of any other request.
 sub client_request {
     my ($op, $knobs, $request) = @_;
 
@@ -223,7 +223,7 @@ sub code_grant {
     }, $knobs->{token});
 }
 
-# RFC 6749, 6. Only rotation makes a new refresh token; a spent one is as good, unless knobs say that it
+# RFC 6749, 6. Only rotation returns a new refresh token; a used one remains valid, unless knobs say that it
 # is refused, or that its use ends the grant.
 sub refresh_grant {
     my ($op, $knobs, $params) = @_;
@@ -255,13 +255,13 @@ sub refresh_grant {
 }
 
 sub within {
-    my ($asked, $granted) = @_;
+    my ($requested, $granted) = @_;
 
     my %granted = map { $_ => 1 } split / /, $granted;
-    return !grep { !$granted{$_} } split / /, $asked;
+    return !grep { !$granted{$_} } split / /, $requested;
 }
 
-# The answer that brings tokens, and what it adds to the record: which grant, and what was sent.
+# The response with tokens, and its record: the grant, and the members sent.
 sub issue {
     my ($op, $grant, $answer, $changes, $then) = @_;
 
@@ -280,7 +280,7 @@ sub issue {
     );
 }
 
-# RFC 7009: a token that nobody knows is as well as revoked.
+# RFC 7009, 2.2: an unknown token counts as revoked.
 sub revoke {
     my ($op, $knobs, $request) = @_;
 
@@ -323,7 +323,7 @@ sub wrong_client {
         $method = defined $knobs->{client_key} ? 'private_key_jwt' : 'client_secret_jwt';
     }
 
-    # OpenID Connect Discovery 1.0, 3: what metadata does not say is client_secret_basic.
+    # OpenID Connect Discovery 1.0, 3: the default is client_secret_basic.
     my @accepted = @{ $knobs->{client_auth} || ['client_secret_basic'] };
     return "method $method" unless grep { $_ eq $method } @accepted;
     return 'unknown client_id' if ($id // '') ne $knobs->{client_id};
@@ -372,7 +372,7 @@ sub wrong_code {
     return '';
 }
 
-# With the recipe given, else with that of the knob.
+# By the given recipe, or by that of the knob.
 sub id_token {
     my ($op, $knobs, $grant, $access_token, $more, $recipe) = @_;
 
@@ -393,7 +393,7 @@ sub id_token {
     return sealed($knobs, $claims, %recipe);
 }
 
-# Signed by the recipe, and encrypted where the knob says so.
+# Signed by the recipe, and encrypted if the knob says so.
 sub sealed {
     my ($knobs, $claims, %recipe) = @_;
 
@@ -404,7 +404,7 @@ sub sealed {
     return Test::OIDC::JWE::jwe_make($token, secret => $knobs->{client_secret}, %{ $knobs->{encrypt} });
 }
 
-# The user of a grant, as he is now if the provider still has him.
+# The user of a grant, with current claims if the provider still has that user.
 sub user_of {
     my ($knobs, $grant) = @_;
 
@@ -445,13 +445,13 @@ sub end_session {
     return redirect($uri, { defined $params->{state} ? (state => $params->{state}) : () });
 }
 
-# RP-Initiated Logout 1.0, 2: a hint may have expired, but it is one of ours for that client.
+# RP-Initiated Logout 1.0, 2: a hint may have expired, but must be ours for that client.
 sub wrong_logout_request {
     my ($op, $knobs, $params) = @_;
 
     my ($client_id, $hint) = @$params{qw/ client_id id_token_hint /};
     return 'unknown client_id' if defined $client_id && $client_id ne $knobs->{client_id};
-    return 'a post_logout_redirect_uri of nobody'
+    return 'a post_logout_redirect_uri without a client'
         if defined $params->{post_logout_redirect_uri} && !defined $client_id && !defined $hint;
     return '' unless defined $hint;
 

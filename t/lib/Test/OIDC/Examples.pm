@@ -1,7 +1,7 @@
 package Test::OIDC::Examples;
 
-# The examples of README.md and docs/, as a test can load them: their ports are free ones, and the files
-# they name exist in the test's directory.
+# The examples of README.md and docs/ in a form that a test can load: with free ports, and with the files
+# they name in the test's directory.
 
 use warnings;
 use strict;
@@ -14,7 +14,7 @@ use base qw/ Exporter /;
 
 our $top = dirname(__FILE__) . '/../../../..';
 
-# The blocks that a page marks as nginx's, or another kind's, with the indent of lists taken away.
+# The blocks that a page marks as nginx's, or another kind's, without the indent of lists.
 sub examples_of {
     my ($page, $kind) = @_;
 
@@ -24,7 +24,7 @@ sub examples_of {
     while (my $line = <$in>) {
         if ($line =~ /^(\s*)```$kind$/) {
             $indent = $1;
-            push @found, { place => "$page:$.", text => '' };
+            push @found, { where => "$page:$.", text => '' };
         }
         elsif (defined $indent && $line =~ /^\s*```$/) {
             undef $indent;
@@ -36,7 +36,7 @@ sub examples_of {
     return @found;
 }
 
-# Ports that are free, files that exist; the module is loaded already.
+# Free ports, existing files; without load_module, since the module is loaded already.
 sub localize {
     my ($t, $text) = @_;
 
@@ -52,7 +52,7 @@ sub localize {
     return $text;
 }
 
-# A file that an example names: what a test has written there, or a secret.
+# A file that an example names: as a test has written it, or a secret.
 sub example_file {
     my ($t, $path, $content) = @_;
 

@@ -1,8 +1,7 @@
 package Test::OIDC::Grants;
 
-# What the test provider remembers of the logins it has granted, and which tokens belong to which. A
-# grant is { id, user, scope, sid, auth_time }; all of them are plain data, so that a provider that was
-# stopped can write them down and go on with them.
+# The test provider's granted logins and their tokens. A grant is { id, user, scope, sid, auth_time }; all
+# data is plain, so that a stopped provider can write it down and continue with it.
 
 use warnings;
 use strict;
@@ -15,7 +14,7 @@ sub new {
 
 sub remembered { return { %{ shift() } } }
 
-# The tokens are known from now on; what is no string was broken on purpose.
+# Records the tokens; a token that is no string was broken on purpose.
 sub issue {
     my ($self, $grant, $tokens) = @_;
 
@@ -26,10 +25,10 @@ sub issue {
     }
 }
 
-# What is known of a refresh token: { grant, spent }.
+# The record of a refresh token: { grant, spent }.
 sub refresh_token { return $_[0]{refresh}{ $_[1] // '' } }
 
-# The grant that a token of either kind belongs to, unless it has ended.
+# The grant of a token of either kind, unless it has ended.
 sub of_token {
     my ($self, $token) = @_;
 
@@ -37,7 +36,7 @@ sub of_token {
     return $self->{grant}{ $known->{grant} };
 }
 
-# The grant of an access token that is good for user info.
+# The grant of an access token that is valid for user info.
 sub of_access_token {
     my ($self, $token) = @_;
 
@@ -50,7 +49,7 @@ sub end {
     delete $self->{grant}{$id};
 }
 
-# RFC 7009, 2.1: with a refresh token the whole grant goes.
+# RFC 7009, 2.1: revoking a refresh token ends the whole grant.
 sub revoke {
     my ($self, $token) = @_;
 

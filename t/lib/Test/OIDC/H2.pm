@@ -1,17 +1,17 @@
 package Test::OIDC::H2;
 
-# A client of HTTP/2 without TLS that can leave one request and stay for another: as much of RFC 9113 and
-# HPACK (RFC 7541) as it takes to send a request, to reset it and to see the status of its answer.
+# A client of HTTP/2 without TLS that can cancel one request and wait for another: the parts of RFC 9113 and
+# HPACK (RFC 7541) needed to send a request, to reset it and to read the status of its response.
 #
 #   my $h2 = h2_connect(8083);              the port of "listen 127.0.0.1:8083 http2", as in nginx.conf
 #   my $stream = h2_get($h2, '/page', $browser);    as to the server at 8080, with all cookies of that
-#                                           browser, which keeps none of the answer's. More by name:
+#                                           browser, which does not keep those of the response. By name:
 #                                           authority => 'another:80', undef for none; headers => [...]
-#   h2_reset($stream);                      the client leaves this request alone
-#   h2_status($stream);                     of the answer, which it waits for; "closed" if none comes,
-#                                           "another" if it is written as is not read here
-#   h2_bytes('/page', $browser)             all that a client says up to a request, for one of another kind
-#   close $h2->{socket};                    it leaves them all
+#   h2_reset($stream);                      cancels this request
+#   h2_status($stream);                     waits for the response; "closed" if there is none, "another" if
+#                                           the status is in a form not decoded here
+#   h2_bytes('/page', $browser)             all bytes of a client up to a request
+#   close $h2->{socket};                    cancels all requests
 
 use warnings;
 use strict;
@@ -22,12 +22,12 @@ use Socket qw/ IPPROTO_TCP TCP_NODELAY /;
 use Time::HiRes qw/ time /;
 
 use Test::Nginx qw//;
+use Test::OIDC::Wait;
 
 our @EXPORT = qw/ h2_bytes h2_connect h2_get h2_reset h2_status /;
 use base qw/ Exporter /;
 
-use constant TIMEOUT => 5;    # seconds
-use constant HELLO => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";    # and no settings
+use constant HELLO => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";    # with empty SETTINGS
 
 sub h2_connect {
     my ($port) = @_;
@@ -63,7 +63,7 @@ sub request {
 
     my $block = '';
     while (my ($name, $value) = splice @headers, 0, 2) {
-        $block .= "\0" . string($name) . string($value);    # a literal, not to be remembered
+        $block .= "\0" . string($name) . string($value);    # a literal without indexing
     }
     return frame(1, 0x5, $id, $block);    # END_STREAM, END_HEADERS
 }
@@ -74,7 +74,7 @@ sub h2_reset {
     print { $stream->{h2}{socket} } frame(3, 0, $stream->{id}, pack 'N', 8);    # CANCEL
 }
 
-# nginx writes :status by the number of its name and as plain text, unless the table has it.
+# nginx writes :status with an indexed name and as plain text, unless the static table has it.
 sub h2_status {
     my ($stream) = @_;
 
@@ -90,7 +90,7 @@ sub h2_status {
 sub read_frame {
     my ($h2) = @_;
 
-    my $end = time + TIMEOUT;
+    my $end = time + MAX_WAIT;
     while (1) {
         if (length $h2->{bytes} >= 9) {
             my ($high, $low, $type, $flags, $id) = unpack 'CnCCN', $h2->{bytes};
@@ -111,7 +111,7 @@ sub frame {
     return pack('Cn', 0, length $payload) . pack('CCN', $type, $flags, $id) . $payload;
 }
 
-# A length that does not fit into seven bits goes on in the next bytes.
+# A length of more than seven bits continues in the next bytes.
 sub string {
     my ($text) = @_;
 

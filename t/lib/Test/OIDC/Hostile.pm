@@ -1,16 +1,16 @@
 package Test::OIDC::Hostile;
 
-# Answers of a provider that are broken in ways that have nothing to do with what it was asked, so that
-# the test of each endpoint can put all of them to it.
+# Broken responses of a provider that do not depend on the request, so that the test of each endpoint can
+# use all of them.
 #
-#   wrong_status(@statuses)        these, and redirects, which nobody is to follow
-#   wrong_type()                   what does not say that it is JSON
-#   broken_http($url, $most)       larger than $most bytes, cut short, compressed, malformed, no HTTP;
+#   wrong_status(@statuses)        these, and redirects, which must not be followed
+#   wrong_type()                   a content type other than JSON
+#   broken_http($url, $max)       larger than $max bytes, cut short, compressed, malformed, no HTTP;
 #                                  the log names the $url
-#   too_slow($url)                 later than any timeout of less than a second allows
-#       each case: its name, a knob "respond", what the browser gets, the sentence in the log
+#   too_slow($url)                 later than SHORT_TIMEOUTS allow: for a minute
+#       each case: its name, a knob "respond", the outcome, the sentence in the log
 #   broken_json()
-#       each case: its name, a text in which %%*%% stands for the right members, what the log calls it
+#       each case: its name, a text in which %%*%% stands for the valid members, its name in the log
 
 use warnings;
 use strict;
@@ -42,22 +42,22 @@ sub wrong_type {
 sub type { return ('502 upstream_status', qq{provider sent content type "$_[0]" instead of JSON}) }
 
 sub broken_http {
-    my ($url, $most) = @_;
+    my ($url, $max) = @_;
 
     return map { [$_->[0], $_->[1], "502 upstream_$_->[2]", qq{provider $_->[3] at "$url"}] }
-        too_large($most), overlong_head(), cut_short(), wrong_coding(), malformed_head(), no_http();
+        too_large($max), overlong_head(), cut_short(), wrong_coding(), malformed_head(), no_http();
 }
 
 sub too_large {
-    my ($most) = @_;
+    my ($max) = @_;
 
     my @verdict = (answer => 'sent an oversized response');
     return (
-        ['too large', { pad => $most + 1 }, @verdict],
-        ['too large, chunked', { pad => $most + 1, chunked => 8192 }, @verdict],
+        ['too large', { pad => $max + 1 }, @verdict],
+        ['too large, chunked', { pad => $max + 1, chunked => 8192 }, @verdict],
         ['too large, without a length',
-            { pad => $most + 1, headers => { 'Content-Length' => undef } }, @verdict],
-        ['too large, as it says itself', { headers => { 'Content-Length' => $most + 1 } }, @verdict],
+            { pad => $max + 1, headers => { 'Content-Length' => undef } }, @verdict],
+        ['too large, as it says itself', { headers => { 'Content-Length' => $max + 1 } }, @verdict],
         ['an answer without an end', { endless => 'body' }, @verdict],
         ['a chunk without an end', { endless => 'body', body => "fffffffff\r\n",
             headers => { 'Transfer-Encoding' => 'chunked' } }, @verdict],
@@ -131,9 +131,9 @@ sub too_slow {
     my ($url) = @_;
 
     return map { [@$_, '504 upstream_timeout', qq{provider did not respond in time at "$url"}] }
-        ['silent', { delay => 3 }],
-        ['slow in its headers', { drip => [10, 0.05] }],
-        ['slow in its body', { headers => { X => 'x' x 300 }, pad => 2000, drip => [60, 0.05] }];
+        ['silent', { hold => 1 }],
+        ['slow in its headers', { headers => { X => 'x' x 12_000 }, drip => [10, 0.05] }],
+        ['slow in its body', { headers => { X => 'x' x 300 }, pad => 36_000, drip => [30, 0.05] }];
 }
 
 sub broken_json {

@@ -1,17 +1,17 @@
 package Test::OIDC::JWE;
 
-# Encrypts a text as a JWE of five parts (RFC 7516), right or broken in exactly one place:
+# Encrypts a text as a JWE of five parts (RFC 7516), valid or broken in exactly one way:
 #
 #   alg => 'ECDH-ES'            or RSA-OAEP or dir; RSA-OAEP by default
 #   enc => 'A128CBC-HS256'      any of RFC 7518, 5.1; A256GCM by default
-#   key => 'ec-256-2'           whose owner can read it, by its id in Test::OIDC::Keys
+#   key => 'ec-256-2'           the recipient's key, by its id in Test::OIDC::Keys
 #   secret => 'bytes'           the secret of dir
-#   plain => 'text'             in place of the text; %%plain%% stands for it
+#   plain => 'text'             instead of the text; %%plain%% stands for it
 #   header => {name => value}   members replaced, or removed by undef; they are authenticated
-#   header_json => 'text'       text in place of the header
-#   parts => {tag => 'flip'}    header, key, iv, ciphertext, tag: one bit turned; also "cut" and "longer"
-#                               by a byte, "empty", or "text:..." of its own
-#   token => 'a.b.c.d.e'        the whole; %%token%% stands for what it would have been
+#   header_json => 'text'       text instead of the header
+#   parts => {tag => 'flip'}    header, key, iv, ciphertext, tag: one bit flipped; also "cut" and "longer"
+#                               by a byte, "empty", or "text:..."
+#   token => 'a.b.c.d.e'        the whole token; %%token%% stands for the unbroken one
 
 use warnings;
 use strict;
@@ -63,7 +63,7 @@ sub jwe_make {
     return defined $recipe{token} ? $recipe{token} =~ s/%%token%%/$token/r : $token;
 }
 
-# The key of the content, what travels of it, and what the header says of it.
+# The content encryption key, its encrypted form, and its header members.
 sub key_of {
     my ($alg, $enc, $size, $recipe) = @_;
 

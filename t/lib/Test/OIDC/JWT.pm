@@ -1,20 +1,20 @@
 package Test::OIDC::JWT;
 
-# Makes and takes apart JSON Web Tokens, right ones and ones broken in exactly one place. A token is
-# made from claims and a recipe:
+# Makes and decodes JSON Web Tokens, valid or broken in exactly one way. A token is made from claims and a
+# recipe:
 #
-#   alg => 'ES256'              algorithm that signs; RS256 by default, "none" and HS* too
-#   key => 'ec-256-2'           key that signs, by its id in Test::OIDC::Keys; one that fits alg
+#   alg => 'ES256'              signature algorithm; default RS256; also "none" and HS*
+#   key => 'ec-256-2'           signing key, by its id in Test::OIDC::Keys; default: one for alg
 #   secret => 'bytes'           the secret of HS*
 #   claims => {name => value}   claims replaced, or removed by undef
 #   header => {name => value}   the same for the header, which is {alg, kid, typ}
-#   claims_json, header_json    text of the part in place of its JSON; %%*%% stands for the right
-#                               members, %%name%% for one right value: '{%%*%%,"sub":"eve"}'
-#   signature => 'flip'         one bit turned; also "empty", "zeros", "der" (ES*, not r||s), "padded",
-#                               "exponent_1" (RS256, what verifies by that) and "order_1" (EdDSA, what
-#                               verifies by a key that is the neutral point)
-#   token => 'a.b.c'            the whole token; %%header%%, %%claims%%, %%signature%% and %%token%%
-#                               stand for what it would have been
+#   claims_json, header_json    text of the part instead of its JSON; %%*%% stands for the valid members,
+#                               %%name%% for one valid value: '{%%*%%,"sub":"eve"}'
+#   signature => 'flip'         one bit flipped; also "empty", "zeros", "der" (ES*, not r||s), "padded",
+#                               "exponent_1" (RS256, valid for a key with exponent 1) and "order_1" (EdDSA,
+#                               valid for a key that is the neutral point)
+#   token => 'a.b.c'            the whole token; %%header%%, %%claims%%, %%signature%% and %%token%% stand
+#                               for the unbroken ones
 
 use warnings;
 use strict;
@@ -30,7 +30,7 @@ use base qw/ Exporter /;
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref->allow_blessed->convert_blessed;
 
-# algorithm => [how it signs, hash, length of the hash, key that fits]
+# algorithm => [how it signs, hash, length of the hash, default key]
 my %algorithm = (
     (map { ("RS$_" => ['rsa', "SHA$_", $_ / 8, 'rsa']) } 256, 384, 512),
     (map { ("PS$_" => ['pss', "SHA$_", $_ / 8, 'rsa']) } 256, 384, 512),
@@ -80,7 +80,7 @@ sub sign {
     return $private->sign_message($input);
 }
 
-# Header and claims, read without any verification; undef for what is no JWT.
+# Header and claims, without verification; undef if it is no JWT.
 sub jwt_decode {
     my ($token) = @_;
 
@@ -97,7 +97,7 @@ sub jwt_decode {
     return $decoded;
 }
 
-# The same, of a JWT that the named key (or, for HS*, the secret) has signed; undef for any other.
+# The same if the named key (or, for HS*, the secret) has signed it; otherwise undef.
 sub jwt_verify {
     my ($token, %by) = @_;
 
@@ -119,7 +119,7 @@ sub jwt_verify {
     return $verified ? $jwt : undef;
 }
 
-# OpenID Connect Core, 3.1.3.6: at_hash, the left half of the hash that belongs to alg.
+# OpenID Connect Core, 3.1.3.6: at_hash, the left half of the hash of alg.
 sub half_hash {
     my ($value, $alg) = @_;
 
@@ -127,7 +127,7 @@ sub half_hash {
     return encode_base64url(substr Digest::SHA->can(lc $hash)->($value), 0, $length / 2);
 }
 
-# Members replaced, or removed by undef.
+# Replaces members, or removes them by undef.
 sub with_changes {
     my ($members, $changes) = @_;
 
@@ -166,7 +166,7 @@ sub broken_signature {
     return encode_base64url($signature) . ($how eq 'padded' ? '==' : '');
 }
 
-# RFC 8017, 9.2, for 2048 bits: what a signature by RS256 is, to the power of the exponent.
+# RFC 8017, 9.2, for 2048 bits: the message of an RS256 signature, before the exponent is applied.
 sub padded_digest {
     my ($input) = @_;
 

@@ -1,9 +1,9 @@
 package Test::OIDC::Keys;
 
-# The fixed key pairs of the test provider, by key id, so that a test starts at once and makes none
-# of its own. TEST KEYS, PUBLISHED WITH THE SOURCE: for loopback only, never use one anywhere else.
+# The fixed key pairs of the test provider, by key id, so that a test starts without generating any.
+# TEST KEYS, PUBLISHED WITH THE SOURCE: for loopback only, never use one anywhere else.
 #
-# Key ids: rsa, rsa-2 (2048 bits), rsa-1024 (too weak to be accepted), ec-256, ec-256-2, ec-384,
+# Key ids: rsa, rsa-2 (2048 bits), rsa-1024 (rejected as too weak), ec-256, ec-256-2, ec-384,
 # ec-521, ed25519, ed25519-2.
 
 use warnings;
@@ -13,7 +13,7 @@ use Crypt::PK::ECC ();
 use Crypt::PK::Ed25519 ();
 use Crypt::PK::RSA ();
 
-# Read at once: processes that fork later would share the offset of the DATA handle.
+# Read immediately: processes forked later would share the offset of the DATA handle.
 my %pem = read_pems();
 my %loaded;
 
@@ -35,7 +35,7 @@ sub public_jwk {
     return { %{ private_key($kid)->export_key_jwk('public', 1) }, kid => $kid, use => 'sig' };
 }
 
-# SubjectPublicKeyInfo, as PEM and as DER: what an attacker would try as an HMAC secret.
+# SubjectPublicKeyInfo, as PEM and as DER: what an attacker would use as an HMAC secret.
 sub public_pem {
     my ($kid) = @_;
 

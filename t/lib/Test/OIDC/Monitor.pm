@@ -1,9 +1,9 @@
 package Test::OIDC::Monitor;
 
-# What a test's Redis is asked, by its command MONITOR.
+# The commands that a test's Redis receives, by its command MONITOR.
 #
 #   my $monitor = Test::OIDC::Monitor->new($redis);     a Test::OIDC::Redis without password and TLS
-#   my @commands = $monitor->during(sub { ... });       each as Redis shows it: "GET" "oidc:session:..."
+#   my @commands = $monitor->during(sub { ... });       each as Redis prints it: "GET" "oidc:session:..."
 #   my @loads = $monitor->loads(sub { ... });           those of them that read a session
 
 use warnings;
@@ -12,7 +12,7 @@ use strict;
 use IO::Select ();
 use IO::Socket::INET ();
 
-use constant TIMEOUT => 5;    # seconds
+use Test::OIDC::Wait;
 
 sub new {
     my ($class, $redis) = @_;
@@ -24,7 +24,7 @@ sub new {
     return $self;
 }
 
-# Redis tells of commands in their order, so that of the mark ends what the code has caused.
+# Redis reports commands in their order, so the second ECHO ends those that the code has caused.
 sub during {
     my ($self, $code) = @_;
 
@@ -53,7 +53,7 @@ sub line {
     my $readable = IO::Select->new($self->{socket});
     while (1) {
         return $1 if $self->{bytes} =~ s/^(.*)\n//;
-        $readable->can_read(TIMEOUT) or die 'monitor: silence';
+        $readable->can_read(MAX_WAIT) or die 'monitor: silence';
         $self->{socket}->sysread($self->{bytes}, 65536, length $self->{bytes}) or die 'monitor: the end';
     }
 }

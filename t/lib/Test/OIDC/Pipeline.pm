@@ -1,12 +1,12 @@
 package Test::OIDC::Pipeline;
 
-# Requests by the hundred, which a browser would take long for: one behind the other in a few connections
-# to nginx, without cookies, and from another address if need be.
+# Hundreds of requests, for which a browser would be slow: pipelined in a few connections to nginx, without
+# cookies, and from another address if given.
 #
-#   my @statuses = pipelined([ get_of('/page'), post_of('/uri', 'a=b') ]);    those of the answers that came
+#   my @statuses = pipelined([ get_of('/page'), post_of('/uri', 'a=b') ]);    statuses of the responses
 #   my @statuses = pipelined(\@requests, from => '127.0.0.2');
 #   my $token = hs_logout_token($op, jti => 'x', sub => 'alice');    a logout token for client "client", by
-#                                           HS256, which id_token_alg has to list, as it takes no time
+#                                           HS256, which is fast and has to be in id_token_alg
 
 use warnings;
 use strict;
@@ -15,15 +15,16 @@ use IO::Socket::INET ();
 
 use Test::Nginx qw//;
 use Test::OIDC::JWT qw/ jwt_make /;
+use Test::OIDC::Wait;
 
-use constant { BATCH => 250, TIMEOUT => 30 };
+use constant BATCH => 250;
 
 our @EXPORT = qw/ get_of hs_logout_token pipelined post_of /;
 use base qw/ Exporter /;
 
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 
-# A request yet without its Connection header.
+# A request without its Connection header.
 sub get_of {
     my ($uri) = @_;
 
@@ -52,7 +53,7 @@ sub pipelined {
     return @statuses;
 }
 
-# Nothing comes of a worker that dies.
+# A worker that dies sends nothing.
 sub exchange {
     my ($bytes, $address) = @_;
 
@@ -61,7 +62,7 @@ sub exchange {
     local $SIG{PIPE} = 'IGNORE';
     local $SIG{ALRM} = sub { die "no answer\n" };
     my $answer = eval {
-        alarm TIMEOUT;
+        alarm MAX_WAIT;
         print $socket $bytes;
         local $/;
         my $all = <$socket>;

@@ -1,7 +1,7 @@
 package Test::OIDC::Provider;
 
-# A scriptable OpenID Provider: right in every point until a knob breaks one. Started by provider() of
-# Test::OIDC; the knobs are listed there.
+# A scriptable OpenID Provider: correct in every point until a knob breaks one. Started by provider() of
+# Test::OIDC, which lists the knobs.
 
 use warnings;
 use strict;
@@ -30,9 +30,9 @@ my %default = (
     jwks => [qw/ rsa ec-256 ec-384 ec-521 ed25519 /],
 );
 
-# $port is a real one. Options that are no knobs: host and path of the issuer, and tls, which is the
-# pair of files that a Test::OIDC::CA has made. A provider of another shape has an issuer of its own,
-# and endpoints: {'host/path' => which of ours it is}.
+# $port is a real one. Options beside knobs: host and path of the issuer, and tls, the files of a
+# Test::OIDC::CA. A provider of another shape has an issuer of its own, and endpoints:
+# {'host/path' => our endpoint}.
 sub new {
     my ($class, $t, $port, %knobs) = @_;
 
@@ -50,7 +50,7 @@ sub new {
     );
 }
 
-# Where an issuer with that path has its endpoints.
+# The base URL of the endpoints of an issuer with that path.
 sub place {
     my ($origin, $path) = @_;
 
@@ -68,7 +68,7 @@ sub listen_socket {
         ReuseAddr => 1) || die "provider: cannot listen on port $self->{port}: $!";
 }
 
-# What it remembers outlasts stop() and start(), as a provider's database does.
+# Its grants outlast stop() and start(), as in a provider's database.
 sub serve {
     my ($self, $socket) = @_;
 
@@ -113,7 +113,7 @@ sub answer {
     my $endpoint = $Test::OIDC::Endpoints::endpoint{$kind} || \&not_found;
     my $reply = $endpoint->($self, $knobs, $request);
 
-    # an error of "respond" is a gateway's: nothing has come through to the provider
+    # an error of "respond" is a gateway's: the request has not arrived at the provider
     $reply->{then}->() if $reply->{then} && ($break->{status} || 200) < 400;
 
     $self->record($kind, %$request,
@@ -143,7 +143,7 @@ sub endpoint_of {
 
 sub not_found { return Test::OIDC::Endpoints::page(404, 'no such endpoint') }
 
-# The knob "respond" of this endpoint, unless it has had its number of times since the last set().
+# The knob "respond" of this endpoint, unless its number of times is reached since the last set().
 sub breakage {
     my ($self, $kind, $knobs) = @_;
 
@@ -154,10 +154,10 @@ sub breakage {
 }
 
 #
-# Back-channel logout, from the test's side
+# Back-channel logout, called by the test
 #
 
-# What the provider told of the last login: grant, sid, sub and the tokens issued.
+# The record of the last login: grant, sid, sub and the issued tokens.
 sub last_login {
     my ($self) = @_;
 
@@ -165,7 +165,7 @@ sub last_login {
     return $logins[-1] || {};
 }
 
-# Back-Channel Logout 1.0, 2.4: a logout token for the last login, made by a recipe as an ID token is.
+# Back-Channel Logout 1.0, 2.4: a logout token for the last login, made by a recipe like an ID token.
 sub logout_token {
     my ($self, %recipe) = @_;
 
@@ -186,8 +186,8 @@ sub logout_token {
         header => { typ => 'logout+jwt', %{ $made->{header} || {} } });
 }
 
-# Posts a logout token to a URI of nginx as a provider does, that is not as a browser; options are those
-# of a browser. The answer is that of Test::OIDC::Browser.
+# Posts a logout token to a URI of nginx as a provider does, not as a browser; options and response are those
+# of Test::OIDC::Browser.
 sub send_logout_token {
     my ($self, $uri, $token, %options) = @_;
 

@@ -1,22 +1,22 @@
 package Test::OIDC::Redis;
 
-# A real redis-server of a test, in its directory, on a port of its own. It keeps nothing on disk, so
-# what it held is gone once it was killed.
+# A real redis-server for a test, in its directory, on its own port. It writes nothing to disk, so its data
+# is lost when it is killed.
 #
 #   my $redis = redis($t, 8379);                           hostname 127.0.0.1; port %%PORT_8379%%;
 #   my $redis = redis($t, 8379, password => 'secret');     of the default user
-#   redis($t, 8379, user => {oidc => '>secret ~oidc:* +@all'})    ACL users, and then no default one
+#   redis($t, 8379, user => {oidc => '>secret ~oidc:* +@all'})    ACL users, and no default user
 #   redis($t, 8379, tls => $ca->issue('redis'))            TLS instead of plain TCP
 #   redis($t, 8379, config => {maxmemory => '2mb'})        lines of redis.conf; it never evicts
 #   redis($t, 8379, clock => $clock)                       under that Test::OIDC::Clock
 #
-#   $redis->stop; $redis->continue       it stands still, with its connections open; goes on
-#   $redis->kill; $redis->start          connections refused; comes back, empty
-#   $redis->command('GET', $key)         the answer as redis-cli prints it: one text, or its lines
-#   $redis->key_names('oidc:*')          of what it holds, bytes as they are
+#   $redis->stop; $redis->continue       stands still with its connections open; continues
+#   $redis->kill; $redis->start          refuses connections; starts again, empty
+#   $redis->command('GET', $key)         the response as redis-cli prints it: one text, or its lines
+#   $redis->key_names('oidc:*')          its keys, as bytes
 #   $redis->port  $redis->url
 #
-# command() and key_names() come as a user "test" who may do anything. A server that has no room left:
+# command() and key_names() use a user "test" with all permissions. To leave a server no room:
 # command(qw/ CONFIG SET maxmemory 1 /).
 
 use warnings;
@@ -26,7 +26,7 @@ use JSON::PP ();
 use POSIX ();
 use Scalar::Util qw/ weaken /;
 
-use constant COMMAND_TIMEOUT => 5;
+use Test::OIDC::Wait;
 
 my $password = 'of-the-test-itself';
 
@@ -42,7 +42,7 @@ sub new {
     return $self->start;
 }
 
-# What stands still does not end when Test::Nginx tells it to.
+# A stopped process does not end when Test::Nginx sends a signal.
 sub DESTROY {
     my ($self) = @_;
 
@@ -87,7 +87,7 @@ sub configuration {
         map { "user $_ " . ($user{$_} eq 'off' ? 'off' : "on $user{$_}") . "\n" } sort keys %user;
 }
 
-# The kernel ends it with the process of the test, however that ends.
+# The kernel kills it with the process of the test, however that ends.
 sub start {
     my ($self) = @_;
 
@@ -106,7 +106,7 @@ sub start {
     return $self;
 }
 
-# Without a log there is a mistake in its configuration, of which it speaks on stderr.
+# Without a log there is an error in its configuration, which it prints on stderr.
 sub wait_for_start {
     my ($self) = @_;
 
@@ -115,8 +115,8 @@ sub wait_for_start {
         && $t->waitforsocket("127.0.0.1:$self->{port}");
 }
 
-# Redis's own malloc asks for the time while it starts, when libfaketime cannot tell yet; that of the C
-# library takes its place then.
+# Redis's own malloc reads the time while it starts, when libfaketime is not ready yet; the C library's
+# malloc is used instead.
 sub script {
     my ($self) = @_;
 
@@ -150,7 +150,7 @@ sub command {
     return wantarray ? split(/\n/, $text) : $text;
 }
 
-# JSON, for a name may hold any byte.
+# JSON, since a key may have any byte.
 sub key_names {
     my ($self, $pattern) = @_;
 
@@ -164,7 +164,7 @@ sub client {
     my @tls = $self->{tls} ? qw/ --tls --insecure / : ();
     local @ENV{qw/ REDISCLI_AUTH LD_PRELOAD /} = ($password, '');
 
-    open my $output, '-|', 'timeout', COMMAND_TIMEOUT, 'redis-cli',
+    open my $output, '-|', 'timeout', MAX_WAIT, 'redis-cli',
         '-p', $self->{port}, '--user', 'test', @tls, @arguments or die "redis-cli: $!";
     local $/;
     my $answer = <$output> // '';

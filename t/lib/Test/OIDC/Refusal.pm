@@ -1,24 +1,24 @@
 package Test::OIDC::Refusal;
 
-# What has to be true whenever a provider goes wrong, whatever it is that it does: the browser gets the
-# right answer and keeps nothing, the log says why, nobody is asked for more, and as soon as the provider
-# is right again a login succeeds. The oidc_provider is one of a Test::OIDC::Site.
+# What every failure of a provider has to cause: the browser gets the right response and keeps nothing, the
+# log has the reason, no further request is sent, and a login succeeds as soon as the provider works again.
+# The oidc_provider is one of a Test::OIDC::Site.
 #
 #   begins_no_login($t, $op, $provider, $name, $knobs, $outcome, $sentence)
-#                                           CHALLENGE_TESTS assertions about a page that should have led
-#                                           to the provider
-#   ends_in_no_session($t, $op, $provider, $name, $knobs, $outcome, $sentence, %asked)
-#                                           CALLBACK_TESTS assertions about a callback; endpoints and how
-#                                           often they are asked, if it is not the token endpoint alone
+#                                           CHALLENGE_TESTS assertions about a page that should have
+#                                           redirected to the provider
+#   ends_in_no_session($t, $op, $provider, $name, $knobs, $outcome, $sentence, %requests)
+#                                           CALLBACK_TESTS assertions about a callback; %requests: endpoints
+#                                           and their number of requests, default one to the token endpoint
 #
-# Knobs may be a sub that makes them from the nonce of the login, the sentence may be a pattern.
+# Knobs may be a sub that returns them for the nonce of the login, the sentence may be a pattern.
 
 use warnings;
 use strict;
 
 use Test::More;
 
-use Test::OIDC;
+use Test::OIDC qw/ browser log_has log_mark now query /;
 use Test::OIDC::Site;
 
 use constant CHALLENGE_TESTS => 5;
@@ -38,14 +38,14 @@ sub begins_no_login {
     is(outcome($answer), $outcome, $name);
     is(retry_after($answer), expected_retry_after($outcome), "$name, Retry-After");
     ok(log_has($t, logged($sentence, 'beginning a login', $provider)), "$name, logged");
-    is(@{ $answer->{set_cookie} } . ' ' . $op->count, '0 1', "$name, no cookie and nothing else asked");
+    is(@{ $answer->{set_cookie} } . ' ' . $op->count, '0 1', "$name, no cookie and no other request");
 
     $op->reset;
-    is(outcome(browser()->get(page_of($provider))), '302', "$name, and well the next time");
+    is(outcome(browser()->get(page_of($provider))), '302', "$name, the next login begins");
 }
 
 sub ends_in_no_session {
-    my ($t, $op, $provider, $name, $knobs, $outcome, $sentence, %asked) = @_;
+    my ($t, $op, $provider, $name, $knobs, $outcome, $sentence, %requests) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my ($browser, $page) = (browser(), page_of($provider));
@@ -62,19 +62,19 @@ sub ends_in_no_session {
     is(retry_after($answer), expected_retry_after($outcome), "$name, Retry-After");
     ok(log_has($t, logged($sentence, 'handling the callback', $provider)), "$name, logged");
 
-    # neither by the same callback once more nor by what the browser holds now
+    # neither by a repeated callback nor by the cookies that the browser has now
     my $again = $browser->follow($sent);
     my $later = $browser->get($page);
     my $sessions = grep { $_->{name} !~ /_login_/ } $browser->cookies;
     is("$again->{status} $later->{status} $sessions", '400 302 0', "$name, nothing kept");
 
-    %asked = ('/token' => 1, '/userinfo' => 0, '/evil' => 0, %asked);
-    my %count = map { $_ => 0 } keys %asked;
-    $count{ $_->{kind} }++ for grep { exists $asked{ $_->{kind} } } $op->requests;
-    is_deeply(\%count, \%asked, "$name, and nothing else asked");
+    %requests = ('/token' => 1, '/userinfo' => 0, '/evil' => 0, %requests);
+    my %count = map { $_ => 0 } keys %requests;
+    $count{ $_->{kind} }++ for grep { exists $requests{ $_->{kind} } } $op->requests;
+    is_deeply(\%count, \%requests, "$name, no other request");
 
     $op->reset;
-    is(outcome($browser->login($page)), '200', "$name, and well the next time");
+    is(outcome($browser->login($page)), '200', "$name, the next login succeeds");
 }
 
 sub retry_after { return shift->{headers}{'retry-after'} // 'none' }

@@ -1,17 +1,17 @@
 package Test::OIDC::Relay;
 
-# Stands in front of a Redis of a test and fails for it: for every question, or for those alone that hold
-# some text. What a client sends at once is one question. Redis itself goes on, with all that it holds.
+# A proxy in front of a test's Redis that fails in its place: for every request, or only for those that
+# contain a text. What a client sends at once is one request. Redis itself keeps running, with its data.
 #
-#   my $relay = Test::OIDC::Relay->new($t, 8382, 8379);    listens at the first of these, asks the second
-#   $relay->fails('close', $re);            the connection is closed when such a question comes
-#   $relay->fails('hold', $re);             it gets no answer
-#   $relay->fails("-ERR x\r\n", $re);       it gets these bytes, each of its commands if they are an error
+#   my $relay = Test::OIDC::Relay->new($t, 8382, 8379);    listens at the first port, connects to the second
+#   $relay->fails('close', $re);            closes the connection at such a request
+#   $relay->fails('hold', $re);             sends no response
+#   $relay->fails("-ERR x\r\n", $re);       sends these bytes; an error once for each command
 #   $relay->fails($how, $re, 1);            the first one only
-#   $relay->fails($how);                    every question
-#   $relay->passes;                         none any more
+#   $relay->fails($how);                    every request
+#   $relay->passes;                         no request any more
 #
-# WRITES is a pattern of questions that change what Redis holds for good.
+# WRITES is a pattern of requests that change data of Redis.
 
 use warnings;
 use strict;
@@ -82,24 +82,24 @@ sub serve {
             my $how = $self->failure_of($bytes);
             return if $how eq 'close';
             next if $how eq 'hold';
-            write_all($how eq '' ? ($server, $bytes) : ($client, answer($how, $bytes)));
+            write_all($how eq '' ? ($server, $bytes) : ($client, response($how, $bytes)));
         }
     }
 }
 
-sub answer {
-    my ($how, $question) = @_;
+sub response {
+    my ($how, $request) = @_;
 
-    my $commands = () = $question =~ /^\*\d+\r\n/mg;
+    my $commands = () = $request =~ /^\*\d+\r\n/mg;
     return $how =~ /^-/ ? $how x $commands : $how;
 }
 
-# How this question fails, or ''.
+# How this request fails, or ''.
 sub failure_of {
-    my ($self, $question) = @_;
+    my ($self, $request) = @_;
 
     my $told = eval { from_json(Test::OIDC::Daemon::read_bytes($self->{file})) } or return '';
-    return '' if $question !~ /$told->{re}/;
+    return '' if $request !~ /$told->{re}/;
     return $told->{how} unless $told->{times};
     for (1 .. $told->{times}) {
         return $told->{how} if $self->is_first($_);
@@ -107,7 +107,7 @@ sub failure_of {
     return '';
 }
 
-# Of all processes.
+# The first among all processes.
 sub is_first {
     my ($self, $number) = @_;
 

@@ -1,22 +1,22 @@
 package Test::OIDC::Reply;
 
-# Turns an answer of the provider into the bytes and pauses that Test::OIDC::Server sends, broken the
-# way the knob "respond" asks for:
+# Turns a response of the provider into the bytes and pauses that Test::OIDC::Server sends, broken as the
+# knob "respond" says:
 #
 #   status => 503                    headers => {Name => 'value', Other => undef, Twice => [1, 2]}
-#   body => 'text'                   %%*%% and %%name%% stand for the right JSON members, as in a token
+#   body => 'text'                   %%*%% and %%name%% stand for the valid JSON members, as in a token
 #   body => {error => 'x'}           sent as JSON
-#   pad => bytes                     body grown to that size by white space at its end
+#   pad => bytes                     body extended to that size by white space at its end
 #   chunked => n                     in chunks of n bytes; without it there is a Content-Length
-#   before => 'bytes'                sent ahead of the answer, such as a 103 or junk
-#   after => 'bytes'                 sent behind it
+#   before => 'bytes'                sent before the response, such as a 103 or junk
+#   after => 'bytes'                 sent after it
 #   raw => 'bytes'                   sent instead of it
-#   delay => seconds                 nothing is sent for so long
-#   hold => 1                        nothing is sent until the test takes this knob away
+#   delay => seconds                 nothing is sent for that long
+#   hold => 1                        nothing is sent until the test removes this knob
 #   drip => [bytes, seconds]         sent in pieces, with pauses between
 #   close => 'before_headers'        closed there, or "mid_headers", "mid_body", "after_headers"
 #   reset => 'mid_body'              the same by a TCP reset
-#   endless => 'body'                or "headers": goes on and on until the other side gives up
+#   endless => 'body'                or "headers": continues until the client gives up
 
 use warnings;
 use strict;
@@ -32,7 +32,7 @@ my %reason = (
     502 => 'Bad Gateway', 503 => 'Service Unavailable',
 );
 
-# $reply is { status, headers, body or json }; $held returns true while a held answer has to wait.
+# $reply is { status, headers, body or json }; $held returns true while a held response has to wait.
 sub reply_steps {
     my ($reply, $break, $held) = @_;
 
@@ -96,7 +96,7 @@ sub chunked {
     return $chunks . "0\r\n\r\n";
 }
 
-# The answer up to where it is to break off.
+# The response up to the point where it is broken off.
 sub cut {
     my ($head, $body, $break) = @_;
 

@@ -1,13 +1,13 @@
 package Test::OIDC::Resolver;
 
-# A name server over UDP for nginx's "resolver". It answers what it is told to, for each name:
+# A name server over UDP for nginx's "resolver", with a given response for each name:
 #
 #   my $dns = resolver($t, 8053, 'op.example.com' => '127.0.0.1', '*' => 'NXDOMAIN');
 #   resolver 127.0.0.1:%%PORT_8053_UDP%%;                in nginx.conf
 #   $dns->set('op.example.com' => ['127.0.0.2', '127.0.0.1', '::1']);
 #
 # An address or a list of them, or one of NXDOMAIN, SERVFAIL, REFUSED, EMPTY (the name exists, without
-# an address), SILENCE (no reply), GARBAGE (a reply that is no DNS message). "*" is for any other name.
+# an address), SILENCE (no response), GARBAGE (no DNS message). "*" is for any other name.
 # $dns->requests('op.example.com') are the queries, each { kind => name, type => 'A' }; reset, clear,
 # count, wait_for, stop and start are those of Test::OIDC::Daemon.
 
@@ -90,7 +90,7 @@ sub message {
     return pack('n6', $id, 0x8180 | $rcode, 1, scalar @records, 0, 0) . join '', $question, @records;
 }
 
-# The name is a pointer to the question's; one second of life, so that a change is seen soon.
+# The name is a pointer to the question's; the TTL is one second, so that a change takes effect soon.
 sub address_record {
     my ($type, $address) = @_;
 

@@ -1,13 +1,13 @@
 package Test::OIDC::Server;
 
-# A small HTTP/1.1 server in one select() loop, over TCP or TLS: many connections at a time, of which
-# any may sleep, stall or break off without holding up another. One request a connection.
+# A small HTTP/1.1 server in one select() loop, over TCP or TLS: many concurrent connections, each of which
+# may pause, stall or break off without delaying another. One request per connection.
 #
-# The answer to a request is a list of steps, done one after the other, then the connection is closed:
+# The response to a request is a list of steps, done one after the other; then the connection is closed:
 #   'bytes'                 sent
-#   { pause => seconds }    nothing is sent for so long
+#   { pause => seconds }    nothing is sent for that long
 #   { until => sub {} }     nothing is sent until it returns true
-#   { endless => 'bytes' }  sent over and over until the peer goes away
+#   { endless => 'bytes' }  sent repeatedly until the peer closes
 #   { abort => 'cut' }      closed at once, without a TLS close notify
 #   { abort => 'reset' }    closed by a TCP reset
 
@@ -20,7 +20,7 @@ use Time::HiRes qw/ time /;
 
 use constant POLL => 0.01;
 
-# Serves until the process that started this one has gone. $answer->($request) returns the steps.
+# Serves until the process that started this one has ended. $answer->($request) returns the steps.
 sub serve {
     my ($listen, $answer, %tls) = @_;
 
@@ -89,7 +89,7 @@ sub connection {
     return $c;
 }
 
-# Goes as far as it can without waiting; false when the connection is over.
+# Proceeds as far as possible without waiting; false if the connection is finished.
 sub progress {
     my ($c) = @_;
 
@@ -142,7 +142,7 @@ sub read_request {
     }
 }
 
-# The request, or undef while it is incomplete. A header that came several times is joined by commas.
+# The request, or undef while it is incomplete. Values of a repeated header are joined by commas.
 sub parse_request {
     my ($bytes) = @_;
 

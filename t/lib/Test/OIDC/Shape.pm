@@ -1,19 +1,19 @@
 package Test::OIDC::Shape;
 
-# A provider that people use, played by the scripted one: t/providers/NAME.json has its discovery
-# document, token response, ID token and user info as its documentation shows them. Hosts and paths
-# stay its own; only the port becomes that of the test, and the certificate is good for all its hosts.
+# A real provider, imitated by the scripted one: t/providers/NAME.json has its discovery document, token
+# response, ID token and user info from its documentation. Hosts and paths stay its own; only the port is
+# that of the test, and the certificate is valid for all its hosts.
 #
 #   my $shape = Test::OIDC::Shape->new('google');
-#   my $op = $shape->provider($t, 8081, $ca, client_id => 'x');    a provider() as any other
+#   my $op = $shape->provider($t, 8081, $ca, client_id => 'x');    like any other provider()
 #   $shape->at_port($text)                                         https://host becomes https://host:port
 #   $shape->hosts                                                  for a resolver() and a certificate
 #   $shape->variant('overage')                                     knobs for $op->set
 #
-# The file: metadata; endpoints that it does not name; client_auth, where it does not tell; callback,
-# parameters beside code and state; token, members of the token response; access_token; id_token, a
-# recipe of Test::OIDC::JWT, whose claims are all but iss, aud, exp, iat, nonce, auth_time and at_hash,
-# unless they are changed or removed; userinfo, its claims; variants, by name.
+# The file: metadata; endpoints that metadata does not name; client_auth, if metadata has none; callback,
+# parameters beside code and state; token, members of the token response; access_token; id_token, a recipe of
+# Test::OIDC::JWT, whose claims are all but iss, aud, exp, iat, nonce, auth_time and at_hash, unless changed
+# or removed; userinfo, its claims; variants, by name.
 
 use warnings;
 use strict;
@@ -83,7 +83,7 @@ sub at_port {
     return $text =~ s{(https://(?:$hosts))(?=[/"';\s])}{$1:$self->{port}}gr;
 }
 
-# Which of ours stands where.
+# Our endpoint for each host and path.
 sub endpoints {
     my ($metadata) = @_;
 

@@ -1,31 +1,35 @@
 package Test::OIDC::Site;
 
-# The site of a test that has many an oidc_provider and one server: what stands the same in every
-# nginx.conf of that kind, so that a test writes down only what is its own.
+# The parts of nginx.conf that tests share, so that a test writes only its own, and a site with a page for
+# each oidc_provider.
 #
-#   nginx_conf(@blocks)                     an nginx.conf whose http block holds these, and where one client
-#                                           may fail as often as a test does
-#   oidc_provider($name, $directives, %changes)    a client of the provider at port 8081, with callback
-#                                           and cookie by its name; issuer => '...' and the like replace
-#                                           what is usual, client_secret => undef leaves it out
+#   http_conf(@blocks)                      an nginx.conf with these blocks in http
+#   main_conf($directives, @blocks)         the same, with directives in the main context
+#   nginx_conf(@blocks)                     the same as http_conf, without debug messages and oidc_limit
+#   oidc_provider($name, $directives, %changes)    an oidc_provider block: a client of the provider at port
+#                                           8081, with callback and cookie of its own name; issuer => '...'
+#                                           replaces a default, client_secret => undef omits it
+#   default_provider($name, $directives, %changes)    the same, with the module's default callback and cookie
 #   site($body, $directives)                a server at port 8080: every page needs a login with the
-#                                           oidc_provider that ?op= names, and then has this body. The
-#                                           directives are further ones of the server
+#                                           oidc_provider named by ?op= and returns this body. The
+#                                           directives are added to the server
 #   page_of($name)                          a page that needs a login with that oidc_provider
-#   outcome($answer)                        its status, and $oidc_error where there is one
+#   outcome($answer)                        its status, and $oidc_error if set
 #   asked_by($op, $name, %knobs)            a login with that oidc_provider: its outcome, the token
 #                                           request that the provider got, the whole answer
 
 use warnings;
 use strict;
 
-use Test::OIDC;
+use Test::OIDC qw/ login /;
 
-our @EXPORT = qw/ asked_by nginx_conf oidc_provider outcome page_of site /;
+our @EXPORT = qw/
+    asked_by default_provider http_conf main_conf nginx_conf oidc_provider outcome page_of site
+/;
 use base qw/ Exporter /;
 
-sub nginx_conf {
-    my (@blocks) = @_;
+sub main_conf {
+    my ($directives, @blocks) = @_;
 
     my $blocks = join "\n", @blocks;
     return <<"EOF";
@@ -33,15 +37,12 @@ sub nginx_conf {
 %%TEST_GLOBALS%%
 
 daemon off;
-
+$directives
 events {
 }
 
 http {
     %%TEST_GLOBALS_HTTP%%
-
-    error_log %%TESTDIR%%/error.log info;
-    oidc_limit off;
 
 $blocks
 }
@@ -49,18 +50,29 @@ $blocks
 EOF
 }
 
+sub http_conf { return main_conf('', @_) }
+
+sub nginx_conf { return http_conf(<<'EOF', @_) }
+    error_log %%TESTDIR%%/error.log info;
+    oidc_limit off;
+EOF
+
 sub oidc_provider {
     my ($name, $directives, %changes) = @_;
 
-    my %usual = (
+    return default_provider($name, $directives, cookie_name => $name, redirect_uri => "/callback/$name", %changes);
+}
+
+sub default_provider {
+    my ($name, $directives, %changes) = @_;
+
+    my %value = (
         issuer => 'http://127.0.0.1:8081',
         client_id => 'client',
         client_secret => 'secret-of-at-least-thirty-two-bytes',
-        cookie_name => $name,
-        redirect_uri => "/callback/$name",
         %changes,
     );
-    my @lines = map { "$_ $usual{$_};" } grep { defined $usual{$_} } sort keys %usual;
+    my @lines = map { "$_ $value{$_};" } grep { defined $value{$_} } sort keys %value;
     push @lines, "$directives;" if length($directives // '');
 
     return join("\n        ", "    oidc_provider $name {", @lines) . "\n    }\n";

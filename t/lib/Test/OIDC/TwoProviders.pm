@@ -1,23 +1,23 @@
 package Test::OIDC::TwoProviders;
 
-# The nginx.conf of a test in which requests meet two providers, A at port 8081 and B at port 8082, B with
-# arguments of its authorization request that name a claim. Where their sessions are says a pair of stores,
-# as [qw/ cookie redis /]; Redis is at port 8379. Each pair has a server of each kind:
+# The nginx.conf of a test in which requests use two providers, A at port 8081 and B at port 8082, whose
+# extra_auth_args name a claim. A pair of stores, as [qw/ cookie redis /], has their sessions; Redis is at
+# port 8379. Each pair has a server of each kind:
 #
-#   plain    A at server level         its access log is plain.log, and so on
-#   logged   and log_subrequest, and a B whose arguments name no claim
-#   debug    and the debug log in debug.log
+#   plain    A at server level; its access log is plain.log, and so on
+#   logged   with log_subrequest, and a B whose arguments name no claim
+#   debug    with the debug log in debug.log
 #   open     nothing at server level
 #
-#   two_providers(@pairs)       the nginx.conf; every page tells in X-Identity whose it is, as
-#                               "provider|sub|authenticated"; a part is included and tells so in its body
-#   visitor($pair, $kind)       a browser at such a server, plain without a kind
+#   two_providers(@pairs)       the nginx.conf; every page has its identity in X-Identity, as
+#                               "provider|sub|authenticated"; an included part has it in its body
+#   visitor($pair, $kind)       a browser at such a server; default plain
 
 use warnings;
 use strict;
 
 use Test::Nginx qw/ port /;
-use Test::OIDC;
+use Test::OIDC qw/ browser /;
 use Test::OIDC::Site;
 
 our @EXPORT = qw/ two_providers visitor /;

@@ -1,6 +1,6 @@
 package Test::OIDC::URL;
 
-# URLs, queries and forms, the way a browser and a provider read and write them.
+# URLs, queries and forms, as a browser and a provider parse and write them.
 
 use warnings;
 use strict;
@@ -26,7 +26,7 @@ sub unescape {
     return $text;
 }
 
-# The parameters of a query or form, and the name of one that came twice.
+# The parameters of a query or form, and the name of one that is repeated.
 sub parse_query {
     my ($query) = @_;
 
@@ -40,7 +40,7 @@ sub parse_query {
     return wantarray ? (\%params, $duplicate) : \%params;
 }
 
-# In the order of the names; an array stands for a parameter that comes several times.
+# In the order of the names; an array is a repeated parameter.
 sub query_string {
     my ($params) = @_;
 
@@ -66,7 +66,7 @@ sub split_url {
     };
 }
 
-# A reference, resolved against the URL it was found at (without dot segments, as nobody sends them).
+# A reference, resolved against the URL of its page (without dot segments, which are not used).
 sub absolute {
     my ($reference, $base) = @_;
 

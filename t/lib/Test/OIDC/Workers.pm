@@ -1,26 +1,25 @@
 package Test::OIDC::Workers;
 
-# An nginx of two workers, for a test that has to know that what one of them was told all of them know.
+# An nginx of two workers, for a test that verifies that both have the same state.
 #
 #   my $workers = Test::OIDC::Workers->start($t, $conf);    nginx.conf, without worker_processes
-#   $workers->reload;  $workers->reload($other_conf);       new ones, which alone accept connections
+#   $workers->reload;  $workers->reload($other_conf);       starts new ones; only they accept connections
 #   is($workers->each(sub { $browser->get('/page')->{status} }), '200 200', 'the same in every worker');
-#                                           what the sub returns with each worker in turn
-#   halt(@pids);  kill 'CONT', @pids;       stopped once it returns: a signal takes its time, in which a connection
-#                                           may still come to that process
+#                                           the results of the sub with each worker in turn
+#   halt(@pids);  kill 'CONT', @pids;       stopped when it returns: a signal takes a moment, in which the
+#                                           process may still accept a connection
 
 use warnings;
 use strict;
 
 use Scalar::Util qw/ weaken /;
-use Time::HiRes qw/ sleep time /;
 
-use Test::OIDC;
+use Test::OIDC::Wait;
 
 our @EXPORT = qw/ halt /;
 use base qw/ Exporter /;
 
-use constant { WORKERS => 2, TIMEOUT => 5 };
+use constant WORKERS => 2;
 
 sub start {
     my ($class, $t, $conf) = @_;
@@ -51,7 +50,7 @@ sub configure {
     $self->{t}->write_file_expand('nginx.conf', $conf =~ s/(?=daemon off;)/worker_processes $workers;\n/r);
 }
 
-# Those that were started after so many others.
+# Workers started after the first so many.
 sub remember {
     my ($self, $before) = @_;
 
@@ -74,13 +73,13 @@ sub accepts {
 }
 
 sub each {
-    my ($self, $ask) = @_;
+    my ($self, $code) = @_;
 
     my @answers;
     for my $worker (@{ $self->{pids} }) {
         my @others = grep { $_ != $worker } @{ $self->{pids} };
         halt(@others);
-        push @answers, $ask->();
+        push @answers, $code->();
         kill 'CONT', @others;
     }
     return "@answers";
@@ -93,23 +92,12 @@ sub halt {
     return wait_until(sub { !grep { state_of($_) =~ /[^TZ]/ } @pids });
 }
 
-# As /proc has it: R, S, T for stopped, Z; '' of a process that is gone.
+# The state in /proc: R, S, T for stopped, Z; '' if the process is gone.
 sub state_of {
     my ($pid) = @_;
 
     open my $stat, '<', "/proc/$pid/stat" or return '';
     return (<$stat> // '') =~ /\) (\S)/ ? $1 : '';
-}
-
-sub wait_until {
-    my ($is_so) = @_;
-
-    my $end = time + TIMEOUT;
-    until ($is_so->()) {
-        return 0 if time > $end;
-        sleep 0.005;
-    }
-    return 1;
 }
 
 1;

@@ -1,14 +1,14 @@
-// Who and what there is: clients at providers, the blocks of nginx.conf that use them, the sites, and their pages with
-// what each must show. A new provider is a row of `blocks`, a new page a row of `pages` and its location in nginx.conf.in.
+// The environment: clients at providers, their oidc_provider blocks, the sites, and their pages with what each must show.
+// A new provider is a row of `rows`, a new page a row of `pages` and its location in nginx.conf.in.
 
 export const secret = 'secret-of-at-least-thirty-two-bytes';
 
 const hint = 'extra_auth_args "hint=$oidc_claim_sub"';
 const atTenants = { cookie: 'T', callback: '/cb/tenant', logout: '/logout/tenant', back: '/back/tenant', front: '/front/tenant' };
 
-// An oidc_provider each. `life` is that of an access token, `zone` says that what was ended is known to oidc_state_zone
-// alone. a and g are two blocks of one client, with one set of revocation keys and different lives; d is another client
-// of their issuer. e and f share all their paths and the name of their cookie.
+// One oidc_provider each. `life` is the lifetime of an access token in seconds; `zone` is true if revocation records are only
+// in oidc_state_zone. a and g are two blocks of one client, with the same revocation keys and different session timeouts; d
+// is another client of their issuer. e and f share all their paths and the cookie name.
 const rows = [
   { name: 'a', issuer: 'a', store: 'cookie', life: 2 },
   { name: 'b', issuer: 'b', store: 'memory', life: 3, more: [hint, 'session_idle_timeout 30m', 'revoke_on_logout on'] },
@@ -53,8 +53,8 @@ export function blockOf(row, issuer) {
   ].map((line) => `        ${line};\n`).join('');
 }
 
-// `gate`: whose session is needed; `shows`: whose is shown, '' for none; `inner`: whose the page of an auth_request sees;
-// `open`: 200 without a session, too.
+// `gate`: the provider whose session is needed; `shows`: the provider whose session is shown, '' for none; `inner`: the one
+// shown to the page of an auth_request; `open`: 200 without a session, too.
 const gated = (name, more) => ({ path: `/${name}/page`, gate: name, shows: name, ...more });
 const asking = (name, inner) => ({ path: `/ask/${name}${inner}/page`, gate: name, shows: name, inner });
 const withoutIdentity = (path, gate) => ({ path, gate, shows: '', open: !gate });
@@ -74,7 +74,7 @@ export const sites = {
       withoutIdentity('/missing/c/page', 'c'),
     ],
   },
-  // no auth_oidc but in locations: one that says nothing shows whose gate the request has passed
+  // auth_oidc in locations only: a location without it shows the session whose gate the request has passed
   open: {
     hosts: ['localhost'],
     pages: [
@@ -93,8 +93,8 @@ export const sites = {
   },
 };
 
-// Where a block's own pages are, for logins.
-export function homeOf(name) {
+// The page of a block at which its logins begin.
+export function loginPageOf(name) {
   if (blocks[name].callback !== '/cb/tenant') return { site: 'main', host: 'localhost', page: gated(name) };
   return { site: 'tenant', host: `${name}.test`, page: { path: '/page', gate: name, shows: name } };
 }

@@ -1,63 +1,63 @@
-// What happens to nginx, to Redis and at the provider while browsers browse: a loop each, until it is told to stop.
+// Faults of nginx, Redis and the provider while browsers send requests: one loop for each kind of fault.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from './processes.mjs';
-import { moods } from './provider.mjs';
+import { conditions } from './provider.mjs';
 
-const longest_end = 30;    // seconds that an old worker may take to end after a reload
+const max_exit = 30;    // seconds that an old worker may take to exit after a reload
 
-// In turn, so that a short run has each, too.
-const kinds = ['zone', 'same', 'store', 'zone', 'impatient', 'same', 'zone', 'patient'];
+// In this order, so that a short run has every kind, too.
+const kinds = ['zone', 'same', 'store', 'zone', 'shutdown_timeout', 'same', 'zone', 'no_shutdown_timeout'];
 
 const variations = {
   same: () => ({}),
   zone: (random, { zone }) => ({ zone: other(random, zone, ['1m', '2m', '3m', '8m']) }),
   store: (random, { memory }) => ({ memory: other(random, memory, ['1m', '2m', '4m']) }),
-  impatient: () => ({ main: 'worker_shutdown_timeout 1s;' }),
-  patient: () => ({ main: '' }),
+  shutdown_timeout: () => ({ main: 'worker_shutdown_timeout 1s;' }),
+  no_shutdown_timeout: () => ({ main: '' }),
 };
 
 function other(random, now, all) {
   return random.pick(all.filter((one) => one !== now));
 }
 
-export class Storm {
+export class Faults {
   reloaded = 0;
 
   constructor({ nginx, redis, provider, judge, random, count }) {
-    Object.assign(this, { nginx, redis, provider, judge, count, random: random.fork('storm') });
+    Object.assign(this, { nginx, redis, provider, judge, count, random: random.fork('faults') });
   }
 
   get isOver() {
     return Date.now() >= this.end;
   }
 
-  // What leaves workers as they are.
-  async mild(seconds) {
+  // Faults that do not affect workers.
+  async withoutRestarts(seconds) {
     this.end = Date.now() + seconds * 1000;
-    await Promise.all([this.moods(), this.pauses()]);
+    await Promise.all([this.changes(), this.pauses()]);
   }
 
-  async wild(seconds) {
+  async withRestarts(seconds) {
     this.end = Date.now() + seconds * 1000;
     this.judge.steadySince = Infinity;
-    await Promise.all([this.moods(), this.pauses(), this.reloads(), this.kills()]);
+    await Promise.all([this.changes(), this.pauses(), this.reloads(), this.kills()]);
     this.judge.steadySince = Date.now() + 500;
   }
 
-  async every(least, most, act) {
+  async every(min, max, act) {
     for (;;) {
-      await sleep(Math.min(this.random.between(least, most) * 1000, Math.max(this.end - Date.now(), 0)));
+      await sleep(Math.min(this.random.between(min, max) * 1000, Math.max(this.end - Date.now(), 0)));
       if (this.isOver) return;
       await act();
     }
   }
 
-  async moods() {
+  async changes() {
     await this.every(0.5, 3, () => {
-      this.provider.mood = this.random.pick([moods.tired, moods.slow, moods.ill]);
+      this.provider.condition = this.random.pick([conditions.tired, conditions.slow, conditions.failing]);
     });
-    this.provider.mood = moods.fair;
+    this.provider.condition = conditions.good;
   }
 
   pauses() {
@@ -89,18 +89,18 @@ export class Storm {
     const close = before.zone !== this.nginx.variation.zone ? this.judge.openWindow() : () => {};
     this.nginx.signal('SIGHUP');
     this.count(kind === 'zone' ? 'reloads with another zone' : 'reloads');
-    await this.ends(old);
+    await this.exits(old);
     close();
   }
 
-  // A worker that does not end stands in the way of all that follows.
-  async ends(old) {
-    const left = () => this.nginx.workers().filter((worker) => old.includes(worker) || this.nginx.isEnding(worker));
-    if (await until(longest_end, () => left().length === 0)) return;
-    for (const worker of left()) {
-      this.judge.violation('a worker does not end', `worker ${worker}, ${longest_end} s after a reload`);
+  // Kills an old worker that does not exit, since it would block later reloads.
+  async exits(old) {
+    const remaining = () => this.nginx.workers().filter((worker) => old.includes(worker) || this.nginx.isEnding(worker));
+    if (await until(max_exit, () => remaining().length === 0)) return;
+    for (const worker of remaining()) {
+      this.judge.violation('a worker does not exit', `worker ${worker}, ${max_exit} s after a reload`);
       this.nginx.kill(worker);
     }
-    await until(5, () => left().length === 0);
+    await until(5, () => remaining().length === 0);
   }
 }

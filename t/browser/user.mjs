@@ -1,4 +1,4 @@
-// Chromium, and what a person does in it at the demo's provider: type, allow, press a button.
+// Chromium, and the actions of its user at the demo's provider: typing, consent, buttons.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -12,12 +12,12 @@ const SETTINGS = {
     '--disable-component-update', '--disable-sync'],
 };
 
-// Its contexts are private windows.
+// The contexts of this browser are private windows.
 export function launchBrowser() {
   return chromium.launch(SETTINGS);
 }
 
-// A window of a person who has allowed cookies of other sites; the profile is made in that directory.
+// A window that allows third-party cookies; the profile is created in that directory.
 export function openProfile(directory, options) {
   mkdirSync(`${directory}/Default`, { recursive: true });
   const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
@@ -39,7 +39,7 @@ export async function type(page, user, password) {
 }
 
 export async function allow(page, application = 'Demo application') {
-  assert.equal(await heading(page), `${application} asks for your data`);
+  assert.equal(await heading(page), `${application} requests your data`);
   await submit(page, 'Allow');
 }
 
