@@ -7,11 +7,6 @@
 namespace ngx {
 namespace {
 
-ServerConf* server_conf(const ngx_conf_t* cf)
-{
-    return &ngx::conf<ServerConf>(cf);
-}
-
 // Finds the provider that a constant auth_oidc names.
 char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
 {
@@ -20,7 +15,7 @@ char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
     if (!conf.on) {
         return good();
     }
-    conf.provider = main_conf(cf)->find(name);
+    conf.provider = conf_of<MainConf>(cf).find(name);
     if (conf.provider == nullptr) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
             "unknown oidc_provider \"%V\" in \"auth_oidc\" in %V:%ui, "
@@ -76,10 +71,10 @@ const ProviderConf* find_twin(
 // A server answers the callbacks of all providers that it uses.
 char* enlist(ngx_conf_t* cf, LocationConf& conf)
 {
-    auto& server = *server_conf(cf);
+    auto& server = conf_of<ServerConf>(cf);
 
     if (conf.provider == nullptr) {
-        for (auto provider : main_conf(cf)->providers) {
+        for (auto provider : conf_of<MainConf>(cf).providers) {
             add(server.providers, provider);
         }
         return good();
@@ -120,26 +115,6 @@ StoreConf* MainConf::find_store(std::string_view name) const
     return nullptr;
 }
 
-MainConf* main_conf(const ngx_conf_t* cf)
-{
-    return &ngx::conf<MainConf>(cf);
-}
-
-MainConf* main_conf(const ngx_http_request_t* r)
-{
-    return &ngx::conf<MainConf>(r);
-}
-
-ServerConf* server_conf(const ngx_http_request_t* r)
-{
-    return &ngx::conf<ServerConf>(r);
-}
-
-LocationConf* location_conf(const ngx_http_request_t* r)
-{
-    return &ngx::conf<LocationConf>(r);
-}
-
 char* init_main_conf(ngx_conf_t* cf, void* data)
 {
     auto& conf = *static_cast<MainConf*>(data);
@@ -161,14 +136,12 @@ char* init_main_conf(ngx_conf_t* cf, void* data)
 
 void* create_server_conf(ngx_conf_t* cf)
 {
-    return guard(cf, nullptr,
-        [cf] { return static_cast<void*>(make<ServerConf>(cf->pool)); });
+    return guard(cf, nullptr, [cf] { return make<ServerConf>(cf->pool); });
 }
 
 void* create_location_conf(ngx_conf_t* cf)
 {
-    return guard(cf, nullptr,
-        [cf] { return static_cast<void*>(make<LocationConf>(cf->pool)); });
+    return guard(cf, nullptr, [cf] { return make<LocationConf>(cf->pool); });
 }
 
 char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)

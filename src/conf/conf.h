@@ -134,11 +134,6 @@ struct ConfRecord<LocationConf> {
         &ngx_http_oidc_module, ConfPlace::location};
 };
 
-MainConf* main_conf(const ngx_conf_t* cf);
-MainConf* main_conf(const ngx_http_request_t* r);
-ServerConf* server_conf(const ngx_http_request_t* r);
-LocationConf* location_conf(const ngx_http_request_t* r);
-
 char* init_main_conf(ngx_conf_t* cf, void* conf);
 void* create_server_conf(ngx_conf_t* cf);
 void* create_location_conf(ngx_conf_t* cf);

@@ -16,11 +16,6 @@ using oidc::ClientAuth;
 
 constexpr std::size_t max_session_keys = 16;
 
-MainConf& main_conf(ngx_conf_t* cf)
-{
-    return ngx::conf<MainConf>(cf);
-}
-
 [[noreturn]] void refuse(const ProviderConf& conf, const std::string& sentence)
 {
     throw Invalid("oidc_provider \"" + conf.name + "\" " + sentence);
@@ -32,7 +27,7 @@ Readers readers_of(
 {
     auto name = view(conf.settings.*file);
     auto is_known = std::ranges::any_of(
-        main_conf(cf).providers, [&](const ProviderConf* other) {
+        conf_of<MainConf>(cf).providers, [&](const ProviderConf* other) {
             return other != &conf && view(other->settings.*file) == name;
         });
     return is_known ? Readers::ignored : Readers::warned_of;

@@ -26,7 +26,7 @@ void add_claim(std::vector<std::string>& claims, std::string_view name)
 oidc::Needs used_by_variables(ngx_conf_t* cf)
 {
     constexpr std::string_view prefix = "oidc_claim_";
-    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(cf);
+    auto cmcf = &conf_of<ngx_http_core_main_conf_t>(cf);
     auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
     oidc::Needs needs;
 
@@ -46,7 +46,8 @@ oidc::Needs used_by_variables(ngx_conf_t* cf)
 Seconds refresh_ahead(const ProviderConf& conf, const oidc::Needs& used)
 {
     auto is_used = used.access_token || used.id_token;
-    return conf.settings.token_refresh.value_or(is_used ? default_refresh : 0s);
+    return conf.settings.token_refresh.value_or(
+        is_used ? default_refresh : Seconds());
 }
 
 // Providers with one issuer and client id share revocation records, which must
@@ -89,7 +90,7 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
         needs.id_token |= client.logout_token_hint;
         needs.access_token |= client.revoke_on_logout;
         needs.refresh_token =
-            client.token_refresh > 0s || client.revoke_on_logout;
+            client.token_refresh > Seconds() || client.revoke_on_logout;
         needs.userinfo &= client.userinfo;
         add_claim(needs.claims, "sub");
         add_session_claims(*provider, needs);

@@ -89,7 +89,7 @@ void complete_client(ngx_conf_t* cf, ProviderConf& conf)
 bool set_trust(
     ngx_conf_t* cf, UpstreamServer& server, ProviderSettings& settings)
 {
-    auto main = &ngx::conf<MainConf>(cf);
+    auto main = &conf_of<MainConf>(cf);
     auto depth = settings.ssl_verify_depth;
     auto& certificates = settings.ssl_trusted_certificate;
 
@@ -106,7 +106,7 @@ bool set_trust(
 
 bool make_upstream_server(ngx_conf_t* cf, ProviderConf& conf)
 {
-    auto main = &ngx::conf<MainConf>(cf);
+    auto main = &conf_of<MainConf>(cf);
     auto& settings = conf.settings;
     auto& server = conf.upstream_server;
     server.names = &main->names;

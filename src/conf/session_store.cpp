@@ -81,8 +81,8 @@ char* complete_store(ngx_conf_t* cf, StoreConf& conf)
     check_server(conf);
     check_pem(cf, "ssl_trusted_certificate", conf.ssl_trusted_certificate,
         "CERTIFICATE");
-    conf.make =
-        conf.type->configure(cf, conf.name, conf, main_conf(cf)->system_trust);
+    conf.make = conf.type->configure(
+        cf, conf.name, conf, conf_of<MainConf>(cf).system_trust);
     return conf.make ? good() : fail();
 }
 

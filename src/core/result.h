@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -42,6 +43,16 @@ public:
 
     const Error& error() const& { return std::get<1>(either_); }
     Error&& error() && { return std::get<1>(std::move(either_)); }
+
+    // The Result that `next` makes of the value, or the error as it is.
+    template <class Next>
+    auto and_then(Next next) && -> std::invoke_result_t<Next, T&&>
+    {
+        if (!*this) {
+            return std::move(*this).error();
+        }
+        return next(*std::move(*this));
+    }
 
 private:
     std::variant<T, Error> either_;

@@ -253,10 +253,7 @@ bool Callback::has_newer_session() const
 
 Step Callback::tokens(const Environment&, Result<HttpResponse> response)
 {
-    if (!response) {
-        return refuse(std::move(response).error());
-    }
-    auto tokens = parse_tokens(*response);
+    auto tokens = std::move(response).and_then(parse_tokens);
     if (!tokens) {
         // A code used before, perhaps before an upgrade lost its lock.
         auto is_old = tokens.error().code == Errc::provider_invalid_grant;

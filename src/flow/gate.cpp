@@ -75,10 +75,10 @@ Step Gate::paid(const Environment& env, Result<std::string> receipt)
 
 Step Gate::pushed(const Environment&, Result<HttpResponse> response)
 {
-    if (!response) {
-        return refuse(std::move(response).error());
-    }
-    auto parameters = parse_pushed(provider_.client(), *response);
+    auto parameters =
+        std::move(response).and_then([&](const HttpResponse& pushed) {
+            return parse_pushed(provider_.client(), pushed);
+        });
     if (!parameters) {
         return refuse(std::move(parameters).error());
     }

@@ -138,8 +138,7 @@ Step Logout::revoke_token(const Environment& env)
 Step Logout::token_revoked(
     const Environment& env, Result<HttpResponse> response)
 {
-    auto judged = response ? judge_revocation(*response) :
-                             Check(std::move(response).error());
+    auto judged = std::move(response).and_then(judge_revocation);
     if (!judged) {
         warning_ = std::move(judged).error();
     }

@@ -154,10 +154,7 @@ Step Renewal::refresh(const Environment& env, KeysReply keys)
 
 Step Renewal::tokens(const Environment& env, Result<HttpResponse> response)
 {
-    if (!response) {
-        return keep_old(env, std::move(response).error());
-    }
-    auto tokens = parse_refreshed(*response);
+    auto tokens = std::move(response).and_then(parse_refreshed);
     if (!tokens && tokens.error().code == Errc::provider_invalid_grant) {
         return end_session(env, std::move(tokens).error());
     }

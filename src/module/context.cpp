@@ -25,7 +25,7 @@ ngx_uint_t log_level(oidc::Level level)
 // A request may end there: it is then logged in its server, without a location.
 bool is_in_post_read_phase(const ngx_http_request_t* r)
 {
-    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(r);
+    auto cmcf = &conf_of<ngx_http_core_main_conf_t>(r);
     auto next = cmcf->phase_engine.server_rewrite_index;
     return next != static_cast<ngx_uint_t>(-1) &&
         static_cast<ngx_uint_t>(r->phase_handler) < next;
@@ -47,7 +47,7 @@ oidc::TimeMs revoked_here(
 // True where another issuer has the same callback path in this server.
 bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
 {
-    const auto& providers = server_conf(r)->providers;
+    const auto& providers = conf_of<ServerConf>(r).providers;
     return std::any_of(
         providers.begin(), providers.end(), [&](const auto* other) {
             return other->callback_path == provider.callback_path &&
@@ -99,7 +99,7 @@ const Slot* Context::shown(ngx_http_request_t* r)
     if (is_in_post_read_phase(r->main)) {
         return nullptr;
     }
-    if (!location_conf(r)->is_set) {
+    if (!conf_of<LocationConf>(r).is_set) {
         return context != nullptr ? context->passed_ : nullptr;
     }
     bool unknown;
@@ -321,7 +321,7 @@ bool Context::has_checked(
 
 ngx_int_t Context::pass_gate(ProviderConf& provider, bool is_required)
 {
-    checked_ = location_conf(r_);
+    checked_ = &conf_of<LocationConf>(r_);
     gate_ = &slot(provider);
     is_required_ = is_required;
     return resume_at_gate();

@@ -80,7 +80,7 @@ std::vector<Endpoint> endpoints_at(
 bool is_path_of_any_provider(const ngx_http_request_t* r, std::string_view path)
 {
     return !path.empty() &&
-        !endpoints_at(main_conf(r)->providers, path).empty();
+        !endpoints_at(conf_of<MainConf>(r).providers, path).empty();
 }
 
 bool takes_form(const Endpoint& endpoint)

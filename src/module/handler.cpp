@@ -30,14 +30,14 @@ ngx_int_t refuse_unknown_provider(ngx_http_request_t* r)
     end.error = oidc::Error{oidc::Errc::config_unusable,
         "\"auth_oidc\" names an unknown oidc_provider"};
     return Context::get(r).fail(
-        evaluate(r, location_conf(r)->auth_oidc), std::move(end));
+        evaluate(r, conf_of<LocationConf>(r).auth_oidc), std::move(end));
 }
 
 // Loads sessions from remote stores before any `if`, `map` or `limit_req` reads
 // them.
 ngx_int_t restore_sessions(ngx_http_request_t* r)
 {
-    const auto& providers = server_conf(r)->providers;
+    const auto& providers = conf_of<ServerConf>(r).providers;
     auto has_remote =
         std::any_of(providers.begin(), providers.end(), [&](const auto* conf) {
             return !state_of(r, *conf).store->is_immediate();
@@ -53,7 +53,7 @@ ngx_int_t restore_sessions(ngx_http_request_t* r)
 ngx_int_t post_read_handler(ngx_http_request_t* r)
 {
     mark_post_read_phase(r);
-    if (server_conf(r)->providers.empty()) {
+    if (conf_of<ServerConf>(r).providers.empty()) {
         return NGX_DECLINED;
     }
     // The query of a flow in progress is hidden, so the path alone is no match.
@@ -61,7 +61,8 @@ ngx_int_t post_read_handler(ngx_http_request_t* r)
     if (context != nullptr && context->is_at_endpoint()) {
         return context->resume();
     }
-    auto endpoints = endpoints_at(server_conf(r)->providers, view(r->uri));
+    auto endpoints =
+        endpoints_at(conf_of<ServerConf>(r).providers, view(r->uri));
     auto form = endpoints.empty() ? "" : Context::get(r).take_query();
     if (auto rc = restore_sessions(r); rc != NGX_OK) {
         return rc;
@@ -110,7 +111,7 @@ ngx_int_t access_handler(ngx_http_request_t* r)
         return NGX_DECLINED;
     }
     return Context::get(r).pass_gate(
-        *provider, !location_conf(r)->has(Mode::verify));
+        *provider, !conf_of<LocationConf>(r).has(Mode::verify));
 }
 
 }

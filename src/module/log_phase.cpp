@@ -13,7 +13,7 @@ namespace {
 
 ngx_http_core_loc_conf_t& core_conf(ngx_http_request_t* r)
 {
-    return ngx::conf<ngx_http_core_loc_conf_t>(r);
+    return conf_of<ngx_http_core_loc_conf_t>(r);
 }
 
 // Its virtual server may be unknown, so it may be for any provider.
@@ -61,7 +61,7 @@ bool is_let_in(const ngx_http_request_t* r)
 
 bool is_in_no_location(ngx_http_request_t* r)
 {
-    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
+    auto cscf = &conf_of<ngx_http_core_srv_conf_t>(r);
     return r->loc_conf == cscf->ctx->loc_conf;
 }
 
@@ -142,7 +142,7 @@ bool was_checked(ngx_http_request_t* r, const LocationConf& conf)
 
 void warn_of_unchecked(ngx_http_request_t* r)
 {
-    auto& conf = *location_conf(r);
+    auto& conf = conf_of<LocationConf>(r);
     auto& has_warned = worker(r).has_warned;
     if (has_warned.contains(&conf) || !must_be_checked(r, conf) ||
         was_checked(r, conf)) {

@@ -20,7 +20,7 @@ ngx_int_t preconfiguration(ngx_conf_t* cf)
 
 ngx_array_t& handlers_of(ngx_conf_t* cf, ngx_http_phases phase)
 {
-    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(cf);
+    auto cmcf = &conf_of<ngx_http_core_main_conf_t>(cf);
     return cmcf->phases[phase].handlers;
 }
 
@@ -74,7 +74,7 @@ ngx_int_t add_handlers(ngx_conf_t* cf)
 
 ngx_int_t postconfiguration(ngx_conf_t* cf)
 {
-    auto& main = ngx::conf<MainConf>(cf);
+    auto& main = conf_of<MainConf>(cf);
     if (main.providers.empty()) {
         return NGX_OK;
     }
@@ -83,7 +83,7 @@ ngx_int_t postconfiguration(ngx_conf_t* cf)
     }
     return guard(cf, NGX_ERROR, [&] {
         find_needs(cf, main);
-        return static_cast<ngx_int_t>(NGX_OK);
+        return NGX_OK;
     });
 }
 
@@ -113,8 +113,8 @@ void precede_rewrite(const ngx_http_phase_engine_t& engine)
 
 ngx_int_t start(ngx_cycle_t* cycle)
 {
-    auto conf = ngx::conf<MainConf>(cycle);
-    auto core = ngx::conf<ngx_http_core_main_conf_t>(cycle);
+    auto conf = conf_of<MainConf>(cycle);
+    auto core = conf_of<ngx_http_core_main_conf_t>(cycle);
     if (core != nullptr && conf != nullptr && !conf->providers.empty()) {
         precede_rewrite(core->phase_engine);
     }

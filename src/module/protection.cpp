@@ -6,7 +6,7 @@ namespace ngx {
 
 ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
 {
-    const auto& conf = *location_conf(r);
+    const auto& conf = conf_of<LocationConf>(r);
     unknown = false;
 
     if (!conf.on || conf.has(Mode::off)) {
@@ -19,7 +19,7 @@ ProviderConf* protecting_provider(ngx_http_request_t* r, bool& unknown)
     if (name == "off") {
         return nullptr;
     }
-    auto provider = main_conf(r)->find(name);
+    auto provider = conf_of<MainConf>(r).find(name);
     unknown = provider == nullptr;
     return provider;
 }

@@ -37,7 +37,7 @@ std::string own_authority(ngx_http_request_t* r)
         return text(r->headers_in.host->value);
     }
     // HTTP/1.0 may have none: then the name that nginx's own redirects have.
-    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
+    auto cscf = &conf_of<ngx_http_core_srv_conf_t>(r);
     auto authority = text(r->headers_in.server.len > 0 ? r->headers_in.server :
                                                          cscf->server_name);
     if (ngx_connection_local_sockaddr(r->connection, nullptr, 0) == NGX_OK) {
@@ -83,7 +83,7 @@ bool shows_query(std::string_view variable)
 // error page.
 void forget_query(ngx_http_request_t* r)
 {
-    auto cmcf = &ngx::conf<ngx_http_core_main_conf_t>(r);
+    auto cmcf = &conf_of<ngx_http_core_main_conf_t>(r);
     auto variables = static_cast<ngx_http_variable_t*>(cmcf->variables.elts);
     for (ngx_uint_t i = 0; i < cmcf->variables.nelts; i++) {
         if (shows_query(view(variables[i].name))) {
@@ -154,7 +154,7 @@ std::vector<std::string_view> cookies_of(ngx_http_request_t* r)
 
 std::string origin_of(ngx_http_request_t* r)
 {
-    auto base_url = location_conf(r)->base_url;
+    auto base_url = conf_of<LocationConf>(r).base_url;
     if (base_url != nullptr) {
         return evaluate(r, base_url);
     }
@@ -164,7 +164,7 @@ std::string origin_of(ngx_http_request_t* r)
 
 bool is_secure(ngx_http_request_t* r, const oidc::Client& client)
 {
-    auto is_told = location_conf(r)->base_url != nullptr ||
+    auto is_told = conf_of<LocationConf>(r).base_url != nullptr ||
         !client.redirect_uri.starts_with('/');
     return is_told ? oidc::is_secure(client, origin_of(r)) :
                      r->connection->ssl != nullptr;
@@ -172,7 +172,7 @@ bool is_secure(ngx_http_request_t* r, const oidc::Client& client)
 
 std::size_t cookie_room(ngx_http_request_t* r)
 {
-    auto cscf = &ngx::conf<ngx_http_core_srv_conf_t>(r);
+    auto cscf = &conf_of<ngx_http_core_srv_conf_t>(r);
     auto size = cscf->large_client_header_buffers.size;
     return size > room_for_others + min_room ? size - room_for_others :
                                                min_room;

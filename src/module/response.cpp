@@ -134,7 +134,7 @@ bool is_for_later(ngx_int_t status)
 // The operator's own page comes first.
 bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
 {
-    auto clcf = &ngx::conf<ngx_http_core_loc_conf_t>(r);
+    auto clcf = &conf_of<ngx_http_core_loc_conf_t>(r);
     auto pages = clcf->error_pages;
     for (ngx_uint_t i = 0; pages != nullptr && i < pages->nelts; i++) {
         if (static_cast<ngx_http_err_page_t*>(pages->elts)[i].status ==

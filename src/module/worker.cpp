@@ -60,7 +60,7 @@ ProviderState::ProviderState(
 
 Worker& worker(const ngx_http_request_t* r)
 {
-    return static_cast<Worker&>(*main_conf(r));
+    return static_cast<Worker&>(conf_of<MainConf>(r));
 }
 
 ProviderState& state_of(const ngx_http_request_t* r, const ProviderConf& conf)
@@ -72,19 +72,19 @@ void* create_worker(ngx_conf_t* cf)
 {
     return guard(cf, nullptr, [cf] {
         MainConf* conf = make<Worker>(cf->pool);
-        return static_cast<void*>(conf);
+        return conf;
     });
 }
 
 ngx_int_t start_worker(ngx_cycle_t* cycle)
 {
-    auto conf = ngx::conf<MainConf>(cycle);
+    auto conf = conf_of<MainConf>(cycle);
     if (conf == nullptr || conf->zone == nullptr) {
         return NGX_OK;
     }
     return guard(cycle, NGX_ERROR, [conf] {
         start(static_cast<Worker&>(*conf));
-        return static_cast<ngx_int_t>(NGX_OK);
+        return NGX_OK;
     });
 }
 

@@ -146,7 +146,7 @@ void Exchange::set_location(ngx_http_request_t* sr, ngx_http_request_t* parent)
     ngx_memcpy(confs, parent->loc_conf, size);
 
     auto clcf = allocate<ngx_http_core_loc_conf_t>(sr->pool);
-    *clcf = conf<ngx_http_core_loc_conf_t>(parent);
+    *clcf = conf_of<ngx_http_core_loc_conf_t>(parent);
     // nginx puts an empty resolver where none is configured.
     if (!has_servers(clcf->resolver) && upstream_server_.names != nullptr &&
         upstream_server_.names->resolver() != nullptr) {

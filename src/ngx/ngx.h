@@ -143,20 +143,20 @@ T& conf_in(const Owner& owner)
 }
 
 template <class T>
-T& conf(const ngx_http_request_t* r)
+T& conf_of(const ngx_http_request_t* r)
 {
     return conf_in<T>(*r);
 }
 
 template <class T>
-T& conf(const ngx_conf_t* cf)
+T& conf_of(const ngx_conf_t* cf)
 {
     return conf_in<T>(*static_cast<const ngx_http_conf_ctx_t*>(cf->ctx));
 }
 
 // Null without an http block.
 template <class T>
-T* conf(const ngx_cycle_t* cycle)
+T* conf_of(const ngx_cycle_t* cycle)
 {
     auto http = reinterpret_cast<const ngx_http_conf_ctx_t*>(
         cycle->conf_ctx[ngx_http_module.index]);

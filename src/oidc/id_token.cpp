@@ -154,24 +154,21 @@ Check IdTokenRules::same_subject() const
 
 }
 
+Result<IdToken> IdToken::make(SignedToken token)
+{
+    return IdToken(std::move(token.compact), std::move(token.claims));
+}
+
 Result<IdToken> IdToken::verify_login(
     std::string_view compact, const LoginExpectation& expected)
 {
-    auto token = verify(compact, expected, &Row::at_login);
-    if (!token) {
-        return std::move(token).error();
-    }
-    return IdToken(std::move(token->compact), std::move(token->claims));
+    return verify(compact, expected, &Row::at_login).and_then(make);
 }
 
 Result<IdToken> IdToken::verify_refresh(
     std::string_view compact, const RefreshExpectation& expected)
 {
-    auto token = verify(compact, expected, &Row::at_refresh);
-    if (!token) {
-        return std::move(token).error();
-    }
-    return IdToken(std::move(token->compact), std::move(token->claims));
+    return verify(compact, expected, &Row::at_refresh).and_then(make);
 }
 
 }

@@ -15,6 +15,8 @@
 
 namespace oidc {
 
+struct SignedToken;
+
 // What a token is checked against. No member has a default that would let a
 // rule be forgotten.
 struct LoginExpectation {
@@ -51,6 +53,8 @@ public:
     }
 
 private:
+    static Result<IdToken> make(SignedToken token);
+
     IdToken(std::string compact, Json claims) :
         compact_(std::move(compact)), claims_(std::move(claims))
     {

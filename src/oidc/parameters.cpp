@@ -19,8 +19,7 @@ Check read_parameters(std::string_view form,
         return refuse(why);
     }
     for (auto& [name, value] : *parameters) {
-        auto limit = std::find_if(limits.begin(), limits.end(),
-            [&](const ParameterLimit& limit) { return limit.name == name; });
+        auto limit = std::ranges::find(limits, name, &ParameterLimit::name);
         if (limit == limits.end()) {
             continue;
         }

@@ -96,14 +96,14 @@ bool OpenedSession::has_moved() const
 // timeout begins to idle now.
 bool Session::has_idled(const Client& client, Time now) const
 {
-    return client.session_idle_timeout > 0s && times_.seen > Time() &&
+    return client.session_idle_timeout > Seconds() && times_.seen > Time() &&
         !ticket_ && now >= later(times_.seen, client.session_idle_timeout);
 }
 
 bool Session::wants_seal(const Client& client, Time now) const
 {
     auto step = std::max(client.session_idle_timeout / 20, 1s);
-    return client.session_idle_timeout > 0s && !ticket_ &&
+    return client.session_idle_timeout > Seconds() && !ticket_ &&
         now >= times_.seen + step;
 }
 
@@ -114,7 +114,7 @@ bool Session::wants_refresh(const Client& client, Time now) const
         return refresh_token().has_value();
     }
     auto end = times_.access_expires;
-    if (client.token_refresh == 0s || end == Time()) {
+    if (client.token_refresh == Seconds() || end == Time()) {
         return false;
     }
     auto ahead = std::min(client.token_refresh, (end - times_.renewed) / 2);

@@ -34,7 +34,7 @@ void write_tokens(FieldWriter& fields, std::optional<std::string_view> id_token,
     if (needs.access_token) {
         fields.text(tag_access_token, tokens.access_token);
     }
-    if (tokens.expires_in > 0s) {
+    if (tokens.expires_in > Seconds()) {
         fields.number(tag_access_expires, to_seconds(now + tokens.expires_in));
     }
     write_text(fields, tag_refresh_token, needs.refresh_token, refresh_token);
@@ -42,7 +42,7 @@ void write_tokens(FieldWriter& fields, std::optional<std::string_view> id_token,
 
 void write_seen(FieldWriter& fields, const Client& client, Time now)
 {
-    if (client.session_idle_timeout > 0s) {
+    if (client.session_idle_timeout > Seconds()) {
         fields.number(tag_seen, to_seconds(now));
     }
 }
@@ -165,7 +165,7 @@ std::string owing_fields(std::string_view old)
 Time configured_end(const Client& client, TimeMs started, Time renewed)
 {
     auto end = later(renewed, client.session_timeout);
-    return client.session_max_lifetime > 0s ?
+    return client.session_max_lifetime > Seconds() ?
         std::min(end,
             later(std::chrono::floor<Seconds>(started),
                 client.session_max_lifetime)) :

@@ -30,7 +30,7 @@ std::size_t size_in_request(std::size_t value, const std::string& name)
 // A store keeps it no longer than it may be idle.
 Time stored_until(const Session& session, const Client& client, Time now)
 {
-    return client.session_idle_timeout > 0s ?
+    return client.session_idle_timeout > Seconds() ?
         std::min(session.expires(), now + client.session_idle_timeout) :
         session.expires();
 }

@@ -59,8 +59,8 @@ std::optional<Store::Loaded> LocalStore::load(
     oidc::Loaded loaded;
     auto now = ngx::now();
     if (memory_ != nullptr && !step.key.empty()) {
-        loaded.blob = memory_->load(
-            step.key, now, idle_timeout_ > 0s ? now + idle_timeout_ : Time());
+        loaded.blob = memory_->load(step.key, now,
+            idle_timeout_ > Seconds() ? now + idle_timeout_ : Time());
     }
     loaded.revoked_at = zone_.revoked_at(views(step.revocation_keys));
     return Loaded(std::move(loaded));

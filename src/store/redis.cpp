@@ -199,7 +199,7 @@ std::optional<Store::Loaded> RedisStore::load(
     if (!step.key.empty()) {
         auto session = key("session", step.key);
         commands.push_back({"GET", session});
-        if (idle_timeout_ > 0s) {
+        if (idle_timeout_ > Seconds()) {
             commands.push_back(
                 {"PEXPIRE", session, in_milliseconds(idle_timeout_)});
         }

@@ -25,5 +25,18 @@ TEST(Result, IsAValueOrAnError)
     EXPECT_EQ(Error(std::move(bad).error()).code, some_code);
 }
 
+TEST(Result, GivesItsValueToTheNextStep)
+{
+    auto size = [](const std::string& text) -> Result<std::size_t> {
+        return text.empty() ? Result<std::size_t>(Error{some_code, "empty"}) :
+                              Result<std::size_t>(text.size());
+    };
+    EXPECT_EQ(*Result<std::string>("value").and_then(size), 5u);
+    EXPECT_EQ(Result<std::string>("").and_then(size).error().detail, "empty");
+
+    Result<std::string> bad(Error{some_code, "why"});
+    EXPECT_EQ(std::move(bad).and_then(size).error().detail, "why");
+}
+
 }
 }
