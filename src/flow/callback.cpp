@@ -108,7 +108,7 @@ Step Callback::judge_state(const Environment& env)
             {Errc::state_foreign, "client sent the state of another browser"});
     }
     derived_ = derive(provider_, state_, login_cookie.value);
-    return ask(NeedMetadata{}, &Callback::acquire);
+    return ask(NeedMetadata{}, &Callback::judge_response);
 }
 
 // A login page left open overnight, deleted cookies, or a lost connection: the
@@ -154,7 +154,7 @@ std::string Callback::count_login() const
     return login_->set_login_count(login_->login_count() + 1);
 }
 
-Step Callback::acquire(const Environment&, MetadataReply metadata)
+Step Callback::judge_response(const Environment&, MetadataReply metadata)
 {
     if (!metadata) {
         return refuse(std::move(metadata).error());
@@ -175,10 +175,10 @@ Step Callback::acquire(const Environment&, MetadataReply metadata)
     if (!state_.transaction.receipt.empty()) {
         return acquire_state();
     }
-    return ask(Charge{Work::login}, &Callback::paid);
+    return ask(Charge{Work::login}, &Callback::charged);
 }
 
-Step Callback::paid(const Environment&, Result<std::string> receipt)
+Step Callback::charged(const Environment&, Result<std::string> receipt)
 {
     if (!receipt) {
         return refuse(std::move(receipt).error());

@@ -35,8 +35,8 @@ private:
     Finish end_late();
     Finish test_cookies();
     std::string count_login() const;
-    Step acquire(const Environment& env, MetadataReply metadata);
-    Step paid(const Environment& env, Result<std::string> receipt);
+    Step judge_response(const Environment& env, MetadataReply metadata);
+    Step charged(const Environment& env, Result<std::string> receipt);
     Step acquire_state();
     Step acquired(const Environment& env, Result<Acquired> acquired);
     Finish answer_copy(std::vector<std::string> result);

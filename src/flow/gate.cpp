@@ -34,7 +34,7 @@ Step Gate::challenge(const Environment& env, MetadataReply metadata)
         return refuse(
             {Errc::login_unasked, "client requested a login in " + cause});
     }
-    return ask(Charge{Work::push}, &Gate::paid);
+    return ask(Charge{Work::push}, &Gate::charged);
 }
 
 // A subresource that a page of another site loads is not worth a pushed
@@ -54,7 +54,7 @@ Finish Gate::begin(const Environment& env)
     return send(request.parameters);
 }
 
-Step Gate::paid(const Environment& env, Result<std::string> receipt)
+Step Gate::charged(const Environment& env, Result<std::string> receipt)
 {
     if (!receipt) {
         return refuse(std::move(receipt).error());

@@ -25,7 +25,7 @@ private:
     Step challenge(const Environment& env, MetadataReply metadata);
     std::string cause_of_request() const;
     Finish begin(const Environment& env);
-    Step paid(const Environment& env, Result<std::string> receipt);
+    Step charged(const Environment& env, Result<std::string> receipt);
     Step pushed(const Environment& env, Result<HttpResponse> response);
     Finish send(std::string_view parameters);
 

@@ -23,7 +23,7 @@ const char* name_of(oidc::Work work)
 }
 
 // A receipt is the name of the bucket, and the cost of the charge.
-std::optional<std::string> ClientLimit::take(oidc::Work work)
+std::optional<std::string> ClientLimit::charge(oidc::Work work)
 {
     const auto& limit = *conf_of<LocationConf>(r_).limit;
     auto bucket = bucket_of(limit, work);

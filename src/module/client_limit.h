@@ -18,7 +18,7 @@ public:
 
     // A receipt, empty where there is no limit; nothing where the limit is
     // reached.
-    std::optional<std::string> take(oidc::Work work);
+    std::optional<std::string> charge(oidc::Work work);
     void refund(std::string_view receipt);
 
 private:

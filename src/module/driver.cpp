@@ -210,7 +210,7 @@ bool Driver::perform(oidc::Charge& step)
 {
     using Answer = oidc::Result<std::string>;
 
-    if (auto receipt = ClientLimit(r_, provider_.zone).take(step.work)) {
+    if (auto receipt = ClientLimit(r_, provider_.zone).charge(step.work)) {
         answer_ = Answer(std::move(*receipt));
     } else {
         answer_ = Answer(step.work == oidc::Work::logout ?

@@ -34,7 +34,7 @@ void start(Worker& worker)
 {
     worker.zone->take_over();
     for (auto conf : worker.providers) {
-        auto keys = conf->session_keys;
+        auto keys = std::move(conf->session_keys);
         if (keys.empty()) {
             keys.push_back(worker.zone->key());
         }

@@ -9,39 +9,6 @@ namespace {
 
 using namespace std::string_literals;
 
-constexpr std::size_t room = 64 * 1024;
-
-Provider provider_in_cookies()
-{
-    auto client = example_client();
-    client.session_store = SessionStore::cookie;
-    return provider_of(client);
-}
-
-// The name of its session cookie on https.
-std::string name_of(const Provider& provider)
-{
-    return "__Host-" + provider.client().cookie_name;
-}
-
-// The cookies of a browser on https with this session.
-Jar sealed(const Provider& provider, const Session& session)
-{
-    auto kept = seal_session(session, provider, room, noon, random_bytes);
-    EXPECT_EQ(complaint(kept), "");
-    EXPECT_FALSE(kept->save);
-    Jar jar;
-    jar.take(session_cookies(provider.client(), kept->cookie, {}, true));
-    return jar;
-}
-
-std::optional<Session> opened(
-    const Provider& provider, const std::string& header, Time now = noon)
-{
-    std::string_view lines[] = {header};
-    return accepted(first_held(lines, provider, true).session, provider, now);
-}
-
 TEST(CookieContent, OpensOnlyForItsRegistration)
 {
     auto client = example_client();
@@ -312,35 +279,6 @@ TEST(CookieContent, IsNotInOddCookieHeaders)
     EXPECT_FALSE(first_held({}, provider, true));
     auto ours = sealed(provider, begin(provider)).header();
     EXPECT_TRUE(opened(provider, many + ours));
-}
-
-Client client_of(SessionStore store)
-{
-    auto client = example_client();
-    client.session_store = store;
-    return client;
-}
-
-SealedSession keep(const Session& session, const Provider& provider,
-    std::size_t most = room, Time now = noon)
-{
-    auto kept = seal_session(session, provider, most, now, random_bytes);
-    EXPECT_EQ(complaint(kept), "");
-    return std::move(*kept);
-}
-
-// As it comes back from the store.
-std::optional<Session> load(
-    const SealedSession& kept, const Provider& provider, Time now = noon)
-{
-    auto held = CookieContent::from_value(kept.cookie, provider);
-    EXPECT_FALSE(held.session);
-    if (!held.ticket) {
-        return {};
-    }
-    EXPECT_EQ(held.ticket->key(), kept.save->key);
-    return accepted(
-        open_stored(*held.ticket, kept.save->blob, provider), provider, now);
 }
 
 TEST(StoredSession, OpensOnlyForItsTicket)

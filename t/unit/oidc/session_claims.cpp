@@ -7,26 +7,6 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::size_t room = 64 * 1024;
-
-// The cookies of a browser on https with this session.
-Jar sealed(const Provider& provider, const Session& session)
-{
-    auto kept = seal_session(session, provider, room, noon, random_bytes);
-    EXPECT_EQ(complaint(kept), "");
-    EXPECT_FALSE(kept->save);
-    Jar jar;
-    jar.take(session_cookies(provider.client(), kept->cookie, {}, true));
-    return jar;
-}
-
-std::optional<Session> opened(
-    const Provider& provider, const std::string& header, Time now = noon)
-{
-    std::string_view lines[] = {header};
-    return accepted(first_held(lines, provider, true).session, provider, now);
-}
-
 TEST(SessionClaims, FindsClaimsByNamesInLowerCase)
 {
     auto client = example_client();

@@ -10,7 +10,6 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::size_t room = 64 * 1024;
 constexpr Seconds eight_hours = 8h;
 
 // A client whose sessions keep all results of a refresh.

@@ -7,54 +7,11 @@
 namespace oidc::test {
 namespace {
 
-constexpr std::size_t room = 64 * 1024;
 constexpr Seconds eight_hours = 8h;
-
-Provider provider_in_cookies()
-{
-    auto client = example_client();
-    client.session_store = SessionStore::cookie;
-    return provider_of(client);
-}
-
-// The name of its cookie on https.
-std::string name_of(const Provider& provider)
-{
-    return "__Host-" + provider.client().cookie_name;
-}
-
-Client client_of(SessionStore store)
-{
-    auto client = example_client();
-    client.session_store = store;
-    return client;
-}
 
 Session with_email(const Provider& provider, std::size_t size)
 {
     return begin(provider, {{"email", "\"" + std::string(size, 'x') + "\""}});
-}
-
-SealedSession keep(const Session& session, const Provider& provider,
-    std::size_t most = room, Time now = noon)
-{
-    auto kept = seal_session(session, provider, most, now, random_bytes);
-    EXPECT_EQ(complaint(kept), "");
-    return std::move(*kept);
-}
-
-// As it comes back from the store.
-std::optional<Session> load(
-    const SealedSession& kept, const Provider& provider, Time now = noon)
-{
-    auto held = CookieContent::from_value(kept.cookie, provider);
-    EXPECT_FALSE(held.session);
-    if (!held.ticket) {
-        return {};
-    }
-    EXPECT_EQ(held.ticket->key(), kept.save->key);
-    return accepted(
-        open_stored(*held.ticket, kept.save->blob, provider), provider, now);
 }
 
 TEST(SessionSeal, IsInCookiesAlone)

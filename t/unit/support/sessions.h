@@ -68,4 +68,64 @@ inline Session begin(const Provider& provider, const Members& claims = {},
         provider.client(), noon + 7ms, noon, random_bytes);
 }
 
+constexpr std::size_t room = 64 * 1024; // of the cookies
+
+inline Client client_of(SessionStore store)
+{
+    auto client = example_client();
+    client.session_store = store;
+    return client;
+}
+
+inline Provider provider_in_cookies()
+{
+    return provider_of(client_of(SessionStore::cookie));
+}
+
+// The name of its session cookie on https.
+inline std::string name_of(const Provider& provider)
+{
+    return "__Host-" + provider.client().cookie_name;
+}
+
+inline SealedSession keep(const Session& session, const Provider& provider,
+    std::size_t max_size = room, Time now = noon)
+{
+    auto kept = seal_session(session, provider, max_size, now, random_bytes);
+    EXPECT_EQ(complaint(kept), "");
+    return std::move(*kept);
+}
+
+// The cookies of a browser on https with this session.
+inline Jar sealed(const Provider& provider, const Session& session)
+{
+    auto kept = keep(session, provider);
+    EXPECT_FALSE(kept.save);
+    Jar jar;
+    jar.take(session_cookies(provider.client(), kept.cookie, {}, true));
+    return jar;
+}
+
+// The session of these cookies.
+inline std::optional<Session> opened(
+    const Provider& provider, const std::string& header, Time now = noon)
+{
+    std::string_view lines[] = {header};
+    return accepted(first_held(lines, provider, true).session, provider, now);
+}
+
+// The session as it comes back from the store.
+inline std::optional<Session> load(
+    const SealedSession& kept, const Provider& provider, Time now = noon)
+{
+    auto content = CookieContent::from_value(kept.cookie, provider);
+    EXPECT_FALSE(content.session);
+    if (!content.ticket) {
+        return {};
+    }
+    EXPECT_EQ(content.ticket->key(), kept.save->key);
+    return accepted(
+        open_stored(*content.ticket, kept.save->blob, provider), provider, now);
+}
+
 }
