@@ -12,8 +12,9 @@ jobs    := $(shell nproc)
 ccache  := $(shell command -v ccache)
 
 # Goals are made side by side; a make within shares the jobs of the outer one.
+# Half of the goals mostly wait, so there are twice as many jobs as cores.
 ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
-MAKEFLAGS += -j$(jobs)
+MAKEFLAGS += -j$(shell expr 2 \* $(jobs))
 endif
 
 top     := $(CURDIR)
@@ -24,6 +25,9 @@ headers := $(wildcard src/*/*.h)
 optimize   := -O2 -g -fstack-protector-strong -Wformat -Werror=format-security
 sanitizers := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
               -fno-omit-frame-pointer
+# A check of each pointer takes a third of the time to compile. AddressSanitizer
+# reports what a null pointer leads to; "make fuzz" checks both.
+unchecked  := -fno-sanitize=null,alignment
 # For the folders without nginx, whose own headers do not pass them.
 warnings   := -Wextra -Wunused-parameter -Wconversion -Wno-sign-conversion
 
@@ -32,7 +36,7 @@ ifeq ($(BUILD),sanitize)
 flavour   := -sanitize
 cc_opt    := -g1 -Og
 ld_opt    :=
-cxx_flags := $(sanitizers)
+cxx_flags := $(sanitizers) $(unchecked)
 libs      := $(sanitizers)
 else ifeq ($(BUILD),)
 cc_opt    := $(optimize) -D_FORTIFY_SOURCE=2
@@ -115,13 +119,13 @@ $(out)/objs/nginx: $(out)/configured $(headers) $(sources)
 	@mkdir -p $(out)/prefix/logs && echo "built $@"
 endif
 
-# Tests. Everything is compiled first, once. Then prove, which mostly waits,
-# runs beside the others, which compute.
+# Tests. Everything is compiled once, the module first: prove and the browser,
+# which mostly wait, run beside the compiler and the analysis.
 
 .PHONY: test
 test: deps-test   ## every test: checks, unit, replay, prove, the same sanitized, browser
-	@$(MAKE) $(goal) $(tested)
-	@$(MAKE) prove check unit replay $(if $(BUILD)$(NGINX_SRC),,prove-sanitized browser)
+	@$(MAKE) $(goal)
+	@$(MAKE) prove $(if $(BUILD)$(NGINX_SRC),,browser prove-sanitized) unit replay check
 
 .PHONY: prove-sanitized
 prove-sanitized: $(sanitized)/ngx_http_oidc_module.so
@@ -159,15 +163,16 @@ $(out)/nginx: Makefile | $(goal)
 	   echo 'exec $(binary) "$$@"'; } > $@
 	@chmod +x $@
 
-# Unit tests and replay link the objects of the sanitized module. t/check/structure
-# sees to it that those of core, jose, oidc and flow include nothing of nginx.
+# Unit tests and replay link the objects of the sanitized module, those of shared
+# memory the objects that ship. t/check/structure sees to it that core, jose, oidc
+# and flow include nothing of nginx.
 objects    = $(1:src/%.cpp=$(sanitized)/addon/%.o)
 pure      := $(wildcard $(addsuffix /*.cpp,$(addprefix src/,core jose oidc flow)))
 unit_cpp  := $(wildcard $(addsuffix /*.cpp,$(addprefix t/unit/,core jose oidc flow))) \
              t/unit/support/memory_store.cpp t/unit/support/play.cpp t/unit/support/signer.cpp
-unit_cxx  := $(ccache) $(CXX) -std=c++20 -g1 -O0 -W -Wall $(warnings) \
+unit_cxx   = $(ccache) $(CXX) -std=c++20 -g1 -O0 -W -Wall $(warnings) \
              -Wno-unknown-warning-option -Wno-maybe-uninitialized \
-             -Werror -Isrc -It/unit $(sanitizers)
+             -Werror -Isrc -It/unit $(sanitizers) $(unchecked)
 
 ifneq ($(out),build/debian-sanitize)
 $(sanitized)/ngx_http_oidc_module.so: FORCE
@@ -177,16 +182,34 @@ $(call objects,$(sources)): $(sanitized)/ngx_http_oidc_module.so ;
 
 build/unit/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
-	@$(unit_cxx) -MMD -MP -c $< -o $@
+	@$(unit_cxx) $(precompiled) -MMD -MP -c $< -o $@
 
-build/unit/unit: $(unit_cpp:%.cpp=build/unit/%.o) $(call objects,$(pure))
+unit_objs := $(unit_cpp:%.cpp=build/unit/%.o)
+
+# A fifth of the time to compile a unit test goes into gtest.h. ccache keeps more
+# than that, but not what includes a precompiled header.
+ifeq ($(ccache),)
+$(unit_objs): precompiled := -include build/unit/gtest.h
+$(unit_objs): | build/unit/gtest.h.gch
+endif
+
+build/unit/gtest.h.gch: Makefile
+	@mkdir -p $(@D)
+	@echo '#include <gtest/gtest.h>' > $(@:.gch=)
+	@$(unit_cxx) -x c++-header $(@:.gch=) -o $@
+
+build/unit/unit: $(unit_objs) $(call objects,$(pure))
 	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcjose -ljansson -lcrypto -lhiredis -o $@
 
-tested := build/unit/unit build/unit/shared build/unit/replay
-
 .PHONY: unit
-unit: build/unit/unit build/unit/shared ## GoogleTest for the folders without nginx and for shared memory, sanitized
+unit: unit-pure unit-shared ## GoogleTest for the folders without nginx, sanitized, and for shared memory
+
+.PHONY: unit-pure
+unit-pure: build/unit/unit
 	@build/unit/unit --gtest_brief=1
+
+.PHONY: unit-shared
+unit-shared: build/unit/shared
 	@build/unit/shared --gtest_brief=1
 
 # Fuzzing. Any compiler's code gets the seeds of t/fuzz; with clang, libFuzzer
@@ -208,7 +231,7 @@ $(reply_objs): fuzz_cxx += $(nginx_cxx)
 $(reply_objs): | build/debian/configured
 
 ifneq ($(out),build/debian)
-build/debian/configured: FORCE
+build/debian/configured build/debian/objs/ngx_http_oidc_module.so: FORCE
 	@$(MAKE) NGINX_SRC= BUILD= STATIC= $@
 endif
 
@@ -219,16 +242,21 @@ build/libnginx.so: t/fuzz/library $(wildcard /usr/sbin/nginx) | build/debian/con
 build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
 
 # Shared memory has the allocator and the locks of the same nginx. Its variables
-# are its own only for code that looks for them in their library.
+# are its own only for code that looks for them in their library. Workers are
+# killed after each instruction, so these objects are the shipped ones.
 shared_cpp  := $(wildcard t/unit/ngx/*.cpp t/unit/store/*.cpp) t/unit/support/cycle.cpp
 shared_objs := $(shared_cpp:%.cpp=build/unit/%.o)
 shared_src  := src/ngx/shm_table.cpp src/store/shm_sessions.cpp $(wildcard src/store/zone*.cpp) \
                $(patsubst %,src/%.cpp,core/bucket core/crypto core/encoding core/text oidc/refetch)
-$(shared_objs): unit_cxx += $(nginx_cxx) -fPIC
+shipped     = $(1:src/%.cpp=build/debian/objs/addon/%.o)
+$(shared_objs) build/unit/shared: unit_cxx += $(nginx_cxx) -fPIC
+$(shared_objs) build/unit/shared: sanitizers :=
+$(shared_objs) build/unit/shared: unchecked :=
 $(shared_objs): | build/debian/configured
+$(call shipped,$(shared_src)): build/debian/objs/ngx_http_oidc_module.so ;
 
-build/unit/shared: $(shared_objs) $(call objects,$(shared_src))
-	@$(unit_cxx) $^ -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
+build/unit/shared: $(shared_objs) $(call shipped,$(shared_src))
+	@$(unit_cxx) $(filter %.o,$^) -lgtest -lgtest_main -lpthread -lcrypto -Lbuild -lnginx -Wl,-rpath,$(top)/build -o $@
 
 build/unit/replay: $(fuzz_cpp:%.cpp=build/unit/%.o) build/unit/t/fuzz/entry/replay.o $(call objects,$(fuzzed))
 	@$(unit_cxx) $^ $(fuzz_libs) -o $@
