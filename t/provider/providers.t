@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for real providers: every example of docs/examples.md logs in at a provider like the real one (t/providers),
+# Tests for real providers: every example of docs/providers.md logs in at a provider like the real one (t/providers),
 # and the application gets the claims that the page names. Then the deviations of each from the standard.
 
 use FindBin;
@@ -24,7 +24,7 @@ my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->pla
 my $ca = certificate_authority($t, 'ca');
 $ca->issue('site', names => ['app.example.com']);
 
-my @examples = examples_of('docs/examples.md');
+my @examples = examples_of('docs/providers.md');
 my (%shape, %op, %base, %text);
 my $port = 8090;
 
@@ -389,7 +389,7 @@ sub secret {
 sub apple_secret {
     my ($t) = @_;
 
-    my ($recipe) = grep { $_->{text} =~ /AuthKey\.p8/ } examples_of('docs/examples.md', 'sh');
+    my ($recipe) = grep { $_->{text} =~ /AuthKey\.p8/ } examples_of('docs/providers.md', 'sh');
     my $key = Crypt::PK::ECC->new;
     $key->generate_key('nistp256');
     $t->write_file('AuthKey.p8', $key->export_key_pem('private_short'));
