@@ -20,7 +20,7 @@ my %port = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl auth_basic cache limit_req map proxy realip rewrite socket_ssl/)
-    ->plan(51);
+    ->plan(54);
 
 certificate_authority($t, 'ca')->issue('site');
 
@@ -70,7 +70,7 @@ $text{leak} = only_server($text{cache}, 'leak') =~ s/\$oidc_session_id;/;/r;
 $text{forged} = only_server($text{machines}, 'forged') =~ s/\$machine;/\$remote_user;/r;
 
 $t->write_file_expand('nginx.conf', http_conf(
-    default_provider('my_idp'),
+    default_provider('my_idp', 'logout_uri /logout'),
     '    map "$oidc_authenticated $oidc_claim_groups" $is_not_admin { ~^0 0; ~admins 0; default 1; }',
     map({ $text{$_} } sort keys %text), <<'EOF'));
     server {
@@ -145,6 +145,10 @@ is(query($kakao->get('/logout', from => base_of('buttons') . '/')->{location})->
     base_of('buttons') . '/login', 'buttons: a logout leads back to the buttons');
 is($kakao->get('/')->{location}, base_of('buttons') . '/login', 'buttons: it has ended the session');
 
+$kakao->set_cookie('__Host-KAKAO_SESSION=ended; Path=/; Secure');
+like($kakao->get('/')->{location}, qr{^http://127\.0\.0\.1:\d+/authorize\?.*client_id=0123456789abcdef0},
+    'buttons: an ended session leads to the login of its provider');
+
 # Machines beside users
 
 my $machine = browser_at('machines')->get('/', headers => password('robot', 'password'));
@@ -179,10 +183,16 @@ like($alice->get(base_of('probes') . '/api/')->{body}, qr{method=GET uri=/api/ }
 
 # WebSockets and event streams
 
-my $socket = handshake('/socket', $alice);
+my $gone = login_as('cache', '/static/1')->{browser};
+my $socket = handshake('/socket', $gone);
 like(read_until($socket, qr/\r\n\r\n/), qr/^HTTP\/1\.1 101 /, 'a WebSocket passes with a session');
 print $socket "to the application\n";
 like(read_until($socket, qr/back\n/), qr/to the application, and back/, 'bytes pass both ways');
+
+$gone->get('/logout', from => base_of('cache') . '/');
+is_login($gone->get('/page'), 'the user logs out');
+print $socket "after the logout\n";
+like(read_until($socket, qr/back\n/), qr/after the logout, and back/, 'an open WebSocket outlives the session');
 close $socket;
 
 like(read_until(handshake('/socket'), qr/\r\n\r\n/), qr/^HTTP\/1\.1 302 /, 'without a session the handshake is redirected');
@@ -234,14 +244,16 @@ sub server_at {
     return "    server {\n        listen      127.0.0.1:$port{$name};\n        server_name localhost;\n\n$locations    }\n";
 }
 
-# A provider of the recipe with buttons, where the user has the same sub as at the other
+# A provider of the recipe with buttons: it sends no iss, and its user has the same sub as at the other.
 sub provider_of {
     my ($name, $port) = @_;
 
     my ($example) = grep { $_->{text} =~ /oidc_provider $name / } examples_of('docs/recipes.md');
     my ($client) = $example->{text} =~ /oidc_provider $name .*?client_id +(\S+);/s;
     example_file($t, "/etc/nginx/oidc/$name-secret", "secret-of-$name\n");
-    return provider($t, $port, client_id => $client, client_secret => "secret-of-$name", user => { sub => '1234' });
+    return provider($t, $port,
+        client_id => $client, client_secret => "secret-of-$name", user => { sub => '1234' },
+        callback => { iss => undef }, metadata => { authorization_response_iss_parameter_supported => undef });
 }
 
 sub at_our_providers {
