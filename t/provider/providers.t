@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Tests for real providers: every example of docs/examples.md logs in at a provider like the real one (t/providers),
+# Tests for real providers: every example of docs/providers.md logs in at a provider like the real one (t/providers),
 # and the application gets the claims that the page names. Then the deviations of each from the standard.
 
 use FindBin;
@@ -14,17 +14,20 @@ use Test::OIDC::JWT qw/ from_json /;
 use Test::OIDC::Shape;
 use Test::OIDC::Site qw/ http_conf /;
 
-my @shapes = qw/ google kakao entra keycloak okta okta-org auth0 cognito gitlab apple line /;
+my @shapes = qw/
+    google kakao entra keycloak okta okta-org auth0 cognito gitlab apple line
+    naver zitadel authentik authelia dex adfs ping onelogin
+/;
 
 # The bytes that nginx's header buffer leaves for a session, as in README.md
 my $room_for_session = 6144;
 
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(94);
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite socket_ssl/)->plan(145);
 
 my $ca = certificate_authority($t, 'ca');
 $ca->issue('site', names => ['app.example.com']);
 
-my @examples = examples_of('docs/examples.md');
+my @examples = examples_of('docs/providers.md');
 my (%shape, %op, %base, %text);
 my $port = 8090;
 
@@ -188,6 +191,22 @@ learns('apple', %of_apple);
 learns('line', 'X-User' => 'U0123456789abcdef0123456789abcdef', 'X-Name' => 'Alice',
     'X-Picture' => 'https://profile.line-scdn.net/example', 'X-Email' => $email);
 
+learns('naver', 'X-User' => 'aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789-_example');
+
+learns('zitadel', 'X-User' => '77776025198584418', 'X-Login' => $email, 'X-Email' => $email,
+    'X-Email-Verified' => 'true', 'X-Name' => $name);
+
+my %of_alice = ('X-Login' => 'alice', 'X-Email' => $email, 'X-Name' => $name);
+learns('authentik', %of_alice, 'X-User' => '3f1a9c5e7b2d4f60a1b3c5d7e9f0123456789abcdef0123456789abcdef01234',
+    'X-Groups' => 'editors,authentik Admins');
+learns('authelia', %of_alice, 'X-User' => '0e2a1b3c-4d5e-4f60-8a7b-9c0d1e2f3a4b', 'X-Groups' => 'editors,admins');
+learns('dex', %of_alice, 'X-User' => 'CgcxMjM0NTY3EgZnaXRodWI', 'X-Email-Verified' => 'true',
+    'X-Groups' => 'acme:web,acme:ops');
+learns('adfs', 'X-User' => 'wr7Example0pairwise1subject2Abc3Def4Ghi5Jkl', 'X-Login' => 'alice@corp.example.com',
+    'X-Email' => $email, 'X-Groups' => 'editors,staff');
+learns('ping', %of_alice, 'X-User' => 'a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d', 'X-Groups' => 'editors');
+learns('onelogin', %of_alice, 'X-User' => '12345678', 'X-Groups' => 'editors,readers');
+
 # Google
 
 is(request_of('google', '/authorize')->{params}{prompt}, 'select_account', 'Google: extra_auth_args');
@@ -210,6 +229,9 @@ refused('kakao', 403, qr/user info .*sub/, 'Kakao: the older API is not user inf
 $op{kakao}->reset;
 $op{kakao}->set(token => { id_token => undef });
 refused('kakao', 403, qr/without an id token/, 'Kakao: OpenID Connect not enabled');
+
+$op{kakao}->reset;
+logs_out_at('kakao', 'https://kauth.kakao.com/oauth/logout', 'logout_redirect_uri');
 
 # Entra ID
 
@@ -257,6 +279,8 @@ is(host('cognito', '/jwks'), 'cognito-idp.eu-central-1.amazonaws.com', 'Cognito:
 is(host('cognito', '/userinfo'), 'example.auth.eu-central-1.amazoncognito.com',
     'Cognito: user info is on the domain');
 
+logs_out_at('cognito', 'https://example.auth.eu-central-1.amazoncognito.com/logout', 'logout_uri');
+
 # Apple
 
 my $secret = $op{apple}{knobs}{client_secret};
@@ -292,6 +316,33 @@ is(login('/page', base => 'http://localhost:' . port(8084))->{status}, 403,
 
 $op{line}->set($shape{line}->variant('es256'));
 is(received(enter('line'))->{'X-Name'}, 'Alice', 'LINE: ES256 is accepted');
+
+# Naver
+
+is(request_of('naver', '/token')->{headers}{authorization}, undef, 'Naver: no secret in a header');
+is($op{naver}->count('/userinfo'), 0, 'Naver: no request to the profile API');
+
+# Zitadel
+
+$op{zitadel}->set($shape{zitadel}->variant('another_client'));
+refused('zitadel', 403, qr/untrusted audience.*69234237810729236/, 'Zitadel: a client that audience does not list');
+
+# AD FS
+
+is_deeply([ @{ request_of('adfs', '/authorize')->{params} }{qw/ resource response_mode /} ],
+    [ 'https://app.example.com/', 'form_post' ], 'AD FS: the request for claims in the ID token');
+
+# The URL of a logout by a parameter of the provider's own
+sub logs_out_at {
+    my ($name, $url, $parameter) = @_;
+
+    my $location = enter($name)->{browser}->get('/logout', from => "$base{$name}/page")->{location};
+    my %sent = %{ query($location) };
+    is($location =~ s/\?.*//r, $shape{$name}->at_port("$url;") =~ s/;$//r, "$name: the logout leads to the provider");
+    is_deeply([ sort keys %sent ], [ sort 'client_id', 'state', $parameter ], "$name: with the parameters that it knows");
+    is_deeply([ @sent{ 'client_id', $parameter } ], [ $op{$name}{knobs}{client_id}, 'https://app.example.com/goodbye' ],
+        "$name: this client, and the way back");
+}
 
 # The application receives exactly these headers of the example.
 sub learns {
@@ -389,7 +440,7 @@ sub secret {
 sub apple_secret {
     my ($t) = @_;
 
-    my ($recipe) = grep { $_->{text} =~ /AuthKey\.p8/ } examples_of('docs/examples.md', 'sh');
+    my ($recipe) = grep { $_->{text} =~ /AuthKey\.p8/ } examples_of('docs/providers.md', 'sh');
     my $key = Crypt::PK::ECC->new;
     $key->generate_key('nistp256');
     $t->write_file('AuthKey.p8', $key->export_key_pem('private_short'));

@@ -14,17 +14,19 @@ use base qw/ Exporter /;
 
 our $top = dirname(__FILE__) . '/../../../..';
 
-# The blocks that a page marks as nginx's, or another kind's, without the indent of lists.
+# The blocks that a page marks as nginx's, or another kind's, without the indent of lists; each with the heading
+# above it.
 sub examples_of {
     my ($page, $kind) = @_;
 
     $kind //= 'nginx';
     open my $in, '<', "$top/$page" or die "$page: $!\n";
-    my (@found, $indent);
+    my (@found, $indent, $heading);
     while (my $line = <$in>) {
+        $heading = $1 if !defined $indent && $line =~ /^#+ (.*\S)/;
         if ($line =~ /^(\s*)```$kind$/) {
             $indent = $1;
-            push @found, { where => "$page:$.", text => '' };
+            push @found, { where => "$page:$.", heading => $heading, text => '' };
         }
         elsif (defined $indent && $line =~ /^\s*```$/) {
             undef $indent;
@@ -48,6 +50,8 @@ sub localize {
     $text =~ s{\b((?:ssl|client)_certificate_key|client_key)( +)/\S+;}{$1$2$dir/site.key;}g;
     $text =~ s{\b(session_key|client_secret_file)( +)(/\S+);}{"$1$2" . example_file($t, $3) . ';'}ge;
     $text =~ s{\baccess_log( +)/\S+}{access_log${1}$dir/access.log}g;
+    $text =~ s{\b(auth_basic_user_file)( +)/\S+;}{$1$2$dir/passwords;}g;
+    $text =~ s{\bproxy_cache_path( +)/\S+}{proxy_cache_path${1}$dir/cache}g;
     $text =~ s{\b127\.0\.0\.1:3000\b}{127.0.0.1:8083}g;
     return $text;
 }
