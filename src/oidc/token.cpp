@@ -101,7 +101,8 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
         return incomplete("whose token type is not Bearer");
     }
     auto refresh_token = (*document)["refresh_token"].string().value_or("");
-    auto life = (*document)["expires_in"].seconds().value_or(Seconds());
+    auto life =
+        (*document)["expires_in"].seconds_or_digits().value_or(Seconds());
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
         std::string(is_token(refresh_token) ? refresh_token : ""),

@@ -14,7 +14,7 @@ use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(291);
+$t->plan(294);
 
 # Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
@@ -52,6 +52,7 @@ $t->run();
 
 for my $case (
     ['60 seconds before expiry', 'auto', 300, 240],
+    ['expires_in in a string', 'auto', '300', 240],
     ['not in the first half of a short life', 'auto', 60, 30],
     ['token_refresh 2m', 'ahead', 300, 180],
     ['token_refresh of more than half a life', 'early', 300, 150])

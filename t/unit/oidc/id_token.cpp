@@ -68,9 +68,11 @@ TEST_F(IdTokenTest, OfAGoodLoginIsAccepted)
 
 TEST_F(IdTokenTest, KnowsItsAuthTime)
 {
-    auto token = verify(Signer::ed25519().sign("EdDSA",
-        object(changed(good_claims(), {{"auth_time", "1600000000.5"}}))));
-    EXPECT_EQ(token->auth_time(), from_seconds(1600000000));
+    for (auto auth_time : {"1600000000.5", R"("1600000000")"}) {
+        auto token = verify(Signer::ed25519().sign("EdDSA",
+            object(changed(good_claims(), {{"auth_time", auth_time}}))));
+        EXPECT_EQ(token->auth_time(), from_seconds(1600000000)) << auth_time;
+    }
 }
 
 TEST_F(IdTokenTest, OfAnotherIssuerIsRefused)
