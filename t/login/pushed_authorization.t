@@ -32,6 +32,9 @@ my @refused = (
         qw/ invalid_request unauthorized_client invalid_scope /),
     ['the error invalid_client', error(401, 'invalid_client'),
         '400 provider_invalid_client', 'provider returned error "invalid_client"'],
+    (map { ["an error with status $_", { status => $_,
+        body => qq({"request_uri":"$uri","error":"invalid_client"}) },
+        '400 provider_invalid_client', 'provider returned error "invalid_client"'] } 200, 201, 202),
     ['an error that is a number', error(400, 1), status(400)],
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
 

@@ -90,8 +90,14 @@ my @refused_answers = (
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
     ['401 without JSON', { status => 401, body => '' }, status(401)],
     ['400 with an array', { status => 400, body => '["error"]' }, status(400)],
-    ['an error with status 200', { body => { error => 'bad_verification_code' } },
-        '502 upstream_token', $no_access_token],
+    ['an error with status 200', { body => { error => 'bad_verification_code', error_description => 'too late' } },
+        '400 provider_error', answered('bad_verification_code', 'too late')],
+    (map { ["an error with status $_, beside the tokens",
+        { status => $_, body => '{%%*%%,"error":"invalid_client"}' },
+        '400 provider_invalid_client', answered('invalid_client')] } 200 .. 203, 206, 226),
+    ['an error with status 200 as text/plain',
+        { body => '{"error":"invalid_grant"}', headers => { 'Content-Type' => 'text/plain' } },
+        '400 provider_invalid_grant', answered('invalid_grant')],
 
     wrong_status(qw/ 201 204 206 304 403 404 429 500 503 /),
     wrong_type(),
@@ -134,6 +140,8 @@ my @accepted = (
         '9223372036854775807', '-9223372036854775808', 'null'),
     ['4,000 members', { respond => { '/token' => {
         body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
+    (map { ["an error that is $_", { respond => { '/token' => { body => "{%%*%%,\"error\":$_}" } } }] }
+        'null', 'false', '0', '""', '["invalid_grant"]', '{}'),
     ['unknown members', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
     ['an ID token of 8 KB', { id_token => { claims => { groups => 'g' x 6000 } } }],
     ['an ID token of 40 KB', { id_token => { claims => { groups => 'g' x 30_000 } } }],

@@ -14,7 +14,7 @@ use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(294);
+$t->plan(301);
 
 # Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
@@ -309,6 +309,9 @@ my @refused = (
     ['invalid_grant', { respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } } },
         'provider returned error "invalid_grant"'],
     ['invalid_grant with 401', { respond => { '/token refresh' => { status => 401, body => { error => 'invalid_grant' } } } },
+        'provider returned error "invalid_grant"'],
+    ['invalid_grant with 200, beside new tokens',
+        { respond => { '/token refresh' => { body => '{%%*%%,"error":"invalid_grant"}' } } },
         'provider returned error "invalid_grant"'],
     ['another sub', { refreshed => { id_token => { claims => { sub => 'eve' } } } },
         'id token has a different sub than the session'],

@@ -338,6 +338,12 @@ TEST(PushedAuthorization, MayBeRefused)
             "upstream_status: provider returned status " +
                 std::to_string(status));
     }
+    for (int status : {200, 201, 202}) {
+        EXPECT_EQ(pushed(status,
+                      R"({"request_uri":"urn:a","error":"invalid_scope"})"),
+            "provider_invalid_scope: provider returned error "
+            "\"invalid_scope\"");
+    }
     for (int status : {0, 202, 204, 301, 302, 403, 404, 405, 413, 429, 500}) {
         EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
             "upstream_status: provider returned status " +

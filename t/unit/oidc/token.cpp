@@ -206,6 +206,29 @@ TEST(TokenResponse, MayBeARefusal)
         "upstream_status: provider returned status 403");
 }
 
+TEST(TokenResponse, MayBeARefusalWithAStatusOfSuccess)
+{
+    auto with_error = [](int status, const std::string& error) {
+        return HttpResponse{status, "application/json", "",
+            object(changed(good_response(), {{"error", error}}))};
+    };
+    for (int status : {200, 201, 202, 204, 226, 299}) {
+        auto response = with_error(status, R"("invalid_grant")");
+        constexpr auto why = "provider_invalid_grant: provider returned error "
+                             "\"invalid_grant\"";
+        EXPECT_EQ(complaint(parse_tokens(response)), why) << status;
+        EXPECT_EQ(complaint(parse_refreshed(response)), why) << status;
+    }
+    EXPECT_EQ(
+        complaint(parse_tokens({200, "text/plain", "", R"({"error":"a"})"})),
+        "provider_error: provider returned error \"a\"");
+    for (auto error : {"null", "0", "false", R"("")", "[]", "{}"}) {
+        EXPECT_EQ(complaint(parse_tokens(with_error(200, error))), "") << error;
+    }
+    EXPECT_EQ(complaint(parse_tokens(with_error(199, R"("a")"))),
+        "upstream_status: provider returned status 199");
+}
+
 TEST(TokenResponse, IsA200OfJson)
 {
     auto good = object(good_response());
