@@ -55,6 +55,15 @@ bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
         });
 }
 
+// True where the path has another meaning in this server, too.
+bool shares_frontchannel_logout(
+    ngx_http_request_t* r, const ProviderConf& provider)
+{
+    return endpoints_at(conf_of<ServerConf>(r).providers,
+               provider.client.frontchannel_logout_uri)
+               .size() > 1;
+}
+
 }
 
 Context::Context(ngx_http_request_t* r) : r_(r)
@@ -435,6 +444,9 @@ ngx_int_t Context::resume_endpoint_flow()
         prepare();
         view_.shares_callback = endpoint_ == EndpointKind::callback &&
             shares_callback(r_, slot.state.conf);
+        view_.shares_frontchannel_logout =
+            endpoint_ == EndpointKind::frontchannel_logout &&
+            shares_frontchannel_logout(r_, slot.state.conf);
         driver_.emplace(r_, slot.state, endpoint_flow(slot));
     }
     return run(slot);
