@@ -161,6 +161,34 @@ TEST_F(IdTokenTest, MayAlsoBeForTrustedAudiences)
         "\"\\x22api\\x22\"");
 }
 
+// `audience *` of the configuration
+TEST_F(IdTokenTest, MayAlsoBeForAllAudiencesIfIssuedToUs)
+{
+    client.trusts_all_audiences = true;
+    auto judged = [&](const char* aud, const char* azp) {
+        return changed_by({{"aud", aud}, {"azp", azp}});
+    };
+    constexpr auto ours = R"("app")";
+    constexpr auto two = R"(["app","other"])";
+    constexpr auto without_azp =
+        "id_token_audience: id token is also for another audience, "
+        "\"[\\x22app\\x22,\\x22other\\x22]\", without client_id as azp";
+
+    EXPECT_EQ(judged(two, ours), "");
+    EXPECT_EQ(judged(R"(["x","app","y"])", ours), "");
+    EXPECT_EQ(judged(ours, ""), "");
+    EXPECT_EQ(judged(R"(["app","app"])", ""), "");
+    for (auto azp : {"", R"("other")", R"("")", R"(["app"])", "1"}) {
+        EXPECT_EQ(judged(two, azp), without_azp) << azp;
+    }
+    EXPECT_EQ(judged(R"(["app",1])", ours),
+        "id_token_audience: id token is also for an untrusted audience, "
+        "\"[\\x22app\\x22,1]\"");
+    EXPECT_EQ(judged(R"(["other"])", ours),
+        "id_token_audience: id token is for another audience, "
+        "\"[\\x22other\\x22]\"");
+}
+
 TEST_F(IdTokenTest, IssuedToAnotherPartyIsRefused)
 {
     auto other = [](const std::string& azp) {
