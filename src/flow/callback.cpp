@@ -356,6 +356,7 @@ Step Callback::dropped(const Environment&, Check dropped)
     }
     auto end = return_to_page(std::move(cookies_));
     end.session = std::move(begun_);
+    end.notice = std::move(tokens_.notice);
     end.refund = receipt_.empty() ? state_.transaction.receipt : receipt_;
     if (!dropped) {
         end.warning = std::move(dropped).error();

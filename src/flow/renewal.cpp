@@ -329,6 +329,7 @@ Finish Renewal::pass()
     Finish finish;
     finish.session = std::move(session_);
     finish.warning = std::move(failure_);
+    finish.notice = std::move(tokens_.notice);
     finish.keep_result = keep_result_;
     finish.failure_backoff = backoff_;
     if (!value_.empty()) {

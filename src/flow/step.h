@@ -179,6 +179,7 @@ struct Finish {
     Page page = Page::none;
     std::string confirmation;     // that the confirmation page posts
     std::optional<Error> warning; // a failure that did not stop the flow
+    std::string notice;           // what was tolerated, for the log
 
     // For copies of the flow that try to acquire its lock, and for how many
     // seconds; a renewal is not tried again before that.

@@ -17,7 +17,7 @@ constexpr ParameterLimit limits[] = {
     {"state", 8192},
     {"code", 4096},
     {"error", 1024},
-    {"error_description", 1024},
+    {"error_description", 1024, true},
     {"iss", 1024},
 };
 

@@ -108,7 +108,8 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     if (!is_token(access_token.value_or(""))) {
         return incomplete("without a valid access token");
     }
-    if (!is_bearer((*document)["token_type"].string().value_or(""))) {
+    auto type = (*document)["token_type"];
+    if (type.exists() && !is_bearer(type.string().value_or(""))) {
         return incomplete("whose token type is not Bearer");
     }
     auto refresh_token = (*document)["refresh_token"].string().value_or("");
@@ -117,7 +118,10 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
         std::string(is_token(refresh_token) ? refresh_token : ""),
-        std::min(life, max_life)};
+        std::min(life, max_life),
+        type.exists() ? "" :
+                        "provider sent a token response without token_type, "
+                        "Bearer is assumed"};
 }
 
 Result<Tokens> parse_tokens(const HttpResponse& response)

@@ -31,6 +31,7 @@ struct Tokens {
     std::string access_token;
     std::string refresh_token; // empty: none
     Seconds expires_in{};      // 0: the provider did not say
+    std::string notice = {}; // what was tolerated, for the log; empty: nothing
 };
 
 // upstream_status, upstream_token, id_token_missing, or the provider_* of an

@@ -116,7 +116,6 @@ my @refused_members = (
     ['access_token with a line break', { access_token => "x\r\nX-Admin: yes" }, '502 upstream_token',
         $no_access_token],
     ['access_token not ASCII', { access_token => "\x{e4}" }, '502 upstream_token', $no_access_token],
-    ['no token_type', { token_type => undef }, '502 upstream_token', $not_bearer],
     ['an empty token_type', { token_type => '' }, '502 upstream_token', $not_bearer],
     ['token_type a number', { token_type => 1 }, '502 upstream_token', $not_bearer],
     ['token_type DPoP', { token_type => 'DPoP' }, '502 upstream_token', $not_bearer],
@@ -132,6 +131,7 @@ my @refused_members = (
 
 my @accepted = (
     (map { ["token_type $_", { token => { token_type => $_ } }] } qw/ bearer Bearer BEARER bEARER /),
+    ['no token_type', { token => { token_type => undef } }],
     ['no expires_in', { token => { expires_in => undef } }],
     (map { ["expires_in $_", { token => { expires_in => $_ } }] } 0, -1, 1.5, 1e300),
     ['expires_in a string', { token => { expires_in => '3600' } }],
@@ -158,7 +158,7 @@ my @accepted = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 34);
+    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 35);
 
 my $op = provider($t, 8081);
 
@@ -286,6 +286,13 @@ for my $case (@accepted) {
     is(outcome(login('/?op=op')), '200', $name);
     is($op->count('/token'), 1, "$name: one token request");
 }
+
+log_mark($t);
+$op->reset->set(token => { token_type => undef });
+login('/?op=op');
+ok(log_has($t, qr/\[notice\] .* oidc: provider sent a token response without token_type, Bearer is assumed while handling the callback, provider "op"/),
+    'no token_type: logged');
+$op->reset;
 
 # Timeouts
 

@@ -14,7 +14,7 @@ use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(301);
+$t->plan(303);
 
 # Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
@@ -288,6 +288,14 @@ for my $case (
     is(refreshes(), 2, "$name: after five minutes one more refresh request is sent");
     is(token_of($user->get('/auto/')), $new, "$name: the session with the new cookie continues") if $status == 200;
 }
+$op->reset;
+
+($user) = due('auto');
+$op->set(refreshed => { token => { token_type => undef } });
+log_mark($t);
+is(token_of($user->get('/auto/')), issued(), 'no token_type: the access token is renewed');
+ok(log_has($t, qr/\[notice\] .* oidc: provider sent a token response without token_type, Bearer is assumed while renewing a session, provider "auto"/),
+    'no token_type: logged');
 $op->reset;
 
 # A renewal moves the end of a session.

@@ -71,13 +71,25 @@ TEST(TokenResponse, AcceptsBearerInAnyCase)
     for (auto type : {"bearer", "BEARER", "bEaReR"}) {
         EXPECT_TRUE(parse({{"token_type", "\""s + type + "\""}})) << type;
     }
-    for (auto type : {"", "null", "1", "\"\"", "\"MAC\"", "\"DPoP\"",
-             "\"Bearer \"", "\"Beare\"", "\"Bearers\""}) {
+    for (auto type : {"1", "\"\"", "\"MAC\"", "\"DPoP\"", "\"Bearer \"",
+             "\"Beare\"", "\"Bearers\""}) {
         EXPECT_EQ(complaint(parse({{"token_type", type}})),
             "upstream_token: provider sent a token response whose token type "
             "is not Bearer")
             << type;
     }
+}
+
+// As Rancher sends it
+TEST(TokenResponse, WithoutATypeIsTakenAsBearer)
+{
+    constexpr auto notice =
+        "provider sent a token response without token_type, Bearer is assumed";
+    auto tokens = parse({{"token_type", ""}});
+    ASSERT_EQ(complaint(tokens), "");
+    EXPECT_EQ(tokens->access_token, "at");
+    EXPECT_EQ(tokens->notice, notice);
+    EXPECT_EQ(parse({})->notice, "");
 }
 
 constexpr auto no_access_token = "upstream_token: provider sent a token "
