@@ -36,7 +36,7 @@ bool pushes_request(const Client& client, const Metadata& metadata);
 Result<HttpRequest> pushed_request(
     const Metadata& metadata, std::string parameters);
 
-// The remaining parameters: client_id and request_uri. provider_*,
+// The remaining parameters: client_id and request_uri. refused_*,
 // upstream_status, upstream_pushed_authorization.
 Result<std::string> parse_pushed(
     const Client& client, const HttpResponse& response);

@@ -86,7 +86,7 @@ std::optional<Error> refusal(const HttpResponse& response)
     if (auto description = (*document)["error_description"].string()) {
         detail += ", " + quoted(*description);
     }
-    return Error{provider_errc(*error), std::move(detail)};
+    return Error{refusal_errc(*error), std::move(detail)};
 }
 
 Result<Tokens> parse_refreshed(const HttpResponse& response)

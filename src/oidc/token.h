@@ -21,7 +21,7 @@ HttpRequest refresh_request(
     const Metadata& metadata, std::string_view refresh_token);
 
 // The error with which an endpoint refused our request (RFC 6749, 5.2; RFC
-// 9126, 2.3): provider_*, or upstream_status for the status of a refusal
+// 9126, 2.3): refused_*, or upstream_status for the status of a refusal
 // without an error. Some providers send their errors with a status of success.
 // Nothing if the response is no refusal.
 std::optional<Error> refusal(const HttpResponse& response);
@@ -34,7 +34,7 @@ struct Tokens {
     std::string notice = {}; // what was tolerated, for the log; empty: nothing
 };
 
-// upstream_status, upstream_token, id_token_missing, or the provider_* of an
+// upstream_status, upstream_token, id_token_missing, or the refused_* of an
 // error response (RFC 6749, 5.2).
 Result<Tokens> parse_tokens(const HttpResponse& response);
 

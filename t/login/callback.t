@@ -457,7 +457,7 @@ is($op->count('/token'), 1, 'the first of two is aborted: one token request');
 for my $case (
     [502, {status => 500}],
     [502, {close => 'mid_body'}],
-    [400, {status => 400, body => {error => 'x'}}])
+    [502, {status => 400, body => {error => 'x'}}])
 {
     my ($status, $answer) = @$case;
     ($browser, $callback) = begin_login('/page/');

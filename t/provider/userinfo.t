@@ -50,7 +50,7 @@ my @refused_subjects = (
     ['sub a number', { sub => 42 }, '42'],
 );
 
-# name of the case, recipe of the JWT, $oidc_error, log sentence; the browser gets 403
+# name of the case, recipe of the JWT, $oidc_error, log sentence
 
 my $public = Test::OIDC::Keys::public_pem('rsa');
 
@@ -187,7 +187,7 @@ for my $case (@refused_subjects) {
 
 for my $case (@refused_tokens) {
     my ($name, $recipe, $word, $sentence) = @$case;
-    ends_in_no_session($t, $op, 'op', "signed, $name", { userinfo => { jwt => $recipe } }, "403 $word",
+    ends_in_no_session($t, $op, 'op', "signed, $name", { userinfo => { jwt => $recipe } }, refused_token($word),
         $sentence, @asked);
 }
 
