@@ -6,6 +6,9 @@
 #include "conf/credentials.h"
 #include "core/encoding.h"
 #include "core/url.h"
+#include "jose/algorithm.h"
+
+#include <algorithm>
 
 namespace ngx {
 namespace {
@@ -67,6 +70,27 @@ void check_paths(const ProviderConf& conf)
     }
 }
 
+// "*" trusts every audience of a token whose azp is our client_id. By HMAC, any
+// party that has the client_secret could write both.
+void complete_audiences(Client& client)
+{
+    auto& audiences = client.audiences;
+    if (std::ranges::find(audiences, "*") == audiences.end()) {
+        return;
+    }
+    if (audiences.size() > 1) {
+        invalid("audience", "*", "it must be the only value");
+    }
+    for (const auto& alg : client.id_token_algs) {
+        if (oidc::find_algorithm(alg)->min_secret > 0) {
+            invalid("audience", "*",
+                "it cannot be used together with id_token_alg " + alg);
+        }
+    }
+    audiences.clear();
+    client.trusts_all_audiences = true;
+}
+
 // A session_timeout of more than a day needs no session_max_lifetime.
 Seconds max_lifetime(const ProviderConf& conf)
 {
@@ -83,6 +107,7 @@ void complete_client(ngx_conf_t* cf, ProviderConf& conf)
     check_cookie(conf.client);
     check_cookie_path(conf);
     check_paths(conf);
+    complete_audiences(conf.client);
     conf.client.session_max_lifetime = max_lifetime(conf);
 }
 

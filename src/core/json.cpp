@@ -1,7 +1,10 @@
 #include "core/json.h"
 
+#include "core/text.h"
+
 #include <jansson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -10,6 +13,7 @@ namespace oidc {
 namespace {
 
 constexpr int max_depth = 64;
+constexpr std::int64_t max_seconds = 253402300799; // the year 9999
 
 // jansson itself recurses, down to 2048 levels.
 bool too_deep(std::string_view text)
@@ -94,16 +98,25 @@ std::optional<bool> JsonValue::boolean() const
 
 std::optional<Seconds> JsonValue::seconds() const
 {
-    constexpr double max_seconds = 253402300799; // the year 9999
-
     if (!json_is_number(value_)) {
         return {};
     }
     auto seconds = std::floor(json_number_value(value_));
-    if (!(seconds >= 0 && seconds <= max_seconds)) {
+    if (!(seconds >= 0 && seconds <= static_cast<double>(max_seconds))) {
         return {};
     }
     return Seconds(static_cast<std::int64_t>(seconds));
+}
+
+std::optional<Seconds> JsonValue::seconds_or_digits() const
+{
+    auto digits = string();
+    if (!digits || !std::all_of(digits->begin(), digits->end(), is_digit)) {
+        return seconds();
+    }
+    auto number = parse_number<std::int64_t>(*digits);
+    return number && *number <= max_seconds ? std::optional(Seconds(*number)) :
+                                              std::nullopt;
 }
 
 std::optional<Time> JsonValue::date() const

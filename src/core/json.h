@@ -41,6 +41,9 @@ public:
     // such a number as a duration
     std::optional<Seconds> seconds() const;
 
+    // the same of a number, or of a string of its digits
+    std::optional<Seconds> seconds_or_digits() const;
+
     JsonValue operator[](const char* name) const;
 
     std::size_t size() const;               // of an array or object

@@ -256,7 +256,7 @@ Step Callback::tokens(const Environment&, Result<HttpResponse> response)
     auto tokens = std::move(response).and_then(parse_tokens);
     if (!tokens) {
         // A code used before, perhaps before an upgrade lost its lock.
-        auto is_old = tokens.error().code == Errc::provider_invalid_grant;
+        auto is_old = tokens.error().code == Errc::refused_invalid_grant;
         return is_old && has_newer_session() ?
             return_to_page({}) :
             refuse(std::move(tokens).error());
@@ -356,6 +356,7 @@ Step Callback::dropped(const Environment&, Check dropped)
     }
     auto end = return_to_page(std::move(cookies_));
     end.session = std::move(begun_);
+    end.notice = std::move(tokens_.notice);
     end.refund = receipt_.empty() ? state_.transaction.receipt : receipt_;
     if (!dropped) {
         end.warning = std::move(dropped).error();

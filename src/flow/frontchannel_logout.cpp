@@ -30,8 +30,15 @@ Step FrontChannelLogout::start(const Environment& env)
     if (!named->sid) {
         return end_own(env);
     }
+    // Only iss tells whose session a sid names where providers share the path.
+    if (!named->iss && view_.shares_frontchannel_logout) {
+        return refuse({Errc::logout_malformed,
+            "client sent sid without iss to a frontchannel_logout_uri that "
+            "oidc_providers share"});
+    }
     // 3: a logout of another issuer is not for this client.
-    if (named->iss != provider_.client().issuer) {
+    if (named->iss.value_or(provider_.client().issuer) !=
+        provider_.client().issuer) {
         return dropped(env, Ok{});
     }
     return end_named(env, *named->sid);

@@ -155,7 +155,7 @@ Step Renewal::refresh(const Environment& env, KeysReply keys)
 Step Renewal::tokens(const Environment& env, Result<HttpResponse> response)
 {
     auto tokens = std::move(response).and_then(parse_refreshed);
-    if (!tokens && tokens.error().code == Errc::provider_invalid_grant) {
+    if (!tokens && tokens.error().code == Errc::refused_invalid_grant) {
         return end_session(env, std::move(tokens).error());
     }
     if (!tokens) {
@@ -329,6 +329,7 @@ Finish Renewal::pass()
     Finish finish;
     finish.session = std::move(session_);
     finish.warning = std::move(failure_);
+    finish.notice = std::move(tokens_.notice);
     finish.keep_result = keep_result_;
     finish.failure_backoff = backoff_;
     if (!value_.empty()) {

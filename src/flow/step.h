@@ -43,7 +43,8 @@ struct RequestView {
     std::string address;          // of the client; of IPv6 the first 8 bytes
     std::string extra_args;       // of the authorization request, a form
     bool shares_callback = false; // with another issuer, in the same server
-    std::size_t cookie_room = 0;  // bytes left for our cookies
+    bool shares_frontchannel_logout = false; // with another provider there
+    std::size_t cookie_room = 0;             // bytes left for our cookies
 };
 
 // Each step that has an answer names its type as Reply.
@@ -178,6 +179,7 @@ struct Finish {
     Page page = Page::none;
     std::string confirmation;     // that the confirmation page posts
     std::optional<Error> warning; // a failure that did not stop the flow
+    std::string notice;           // what was tolerated, for the log
 
     // For copies of the flow that try to acquire its lock, and for how many
     // seconds; a renewal is not tried again before that.

@@ -55,6 +55,15 @@ bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
         });
 }
 
+// True where the path has another meaning in this server, too.
+bool shares_frontchannel_logout(
+    ngx_http_request_t* r, const ProviderConf& provider)
+{
+    return endpoints_at(conf_of<ServerConf>(r).providers,
+               provider.client.frontchannel_logout_uri)
+               .size() > 1;
+}
+
 }
 
 Context::Context(ngx_http_request_t* r) : r_(r)
@@ -303,9 +312,7 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
     slot.session = std::move(end.session);
     slot.failure = std::move(end.error);
     slot.failed_while = action_;
-    if (end.warning) {
-        log(slot.state.name(), *end.warning);
-    }
+    log_warnings(slot, end);
     if (end.failure_backoff > oidc::Seconds()) {
         slot.state.refresh_not_before = now() + end.failure_backoff;
     }
@@ -435,6 +442,9 @@ ngx_int_t Context::resume_endpoint_flow()
         prepare();
         view_.shares_callback = endpoint_ == EndpointKind::callback &&
             shares_callback(r_, slot.state.conf);
+        view_.shares_frontchannel_logout =
+            endpoint_ == EndpointKind::frontchannel_logout &&
+            shares_frontchannel_logout(r_, slot.state.conf);
         driver_.emplace(r_, slot.state, endpoint_flow(slot));
     }
     return run(slot);
@@ -522,9 +532,7 @@ ngx_int_t Context::finish(Slot& slot, oidc::Finish finish)
     if (finish.error) {
         return fail(slot.state.name(), std::move(finish));
     }
-    if (finish.warning) {
-        log(slot.state.name(), *finish.warning);
-    }
+    log_warnings(slot, finish);
     if (finish.session) {
         slot.session = std::move(finish.session);
         passed_ = &slot;
@@ -543,12 +551,29 @@ ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
 
 void Context::log(const std::string& provider, const oidc::Error& error) const
 {
+    log(log_level(oidc::fault(error.code).level), provider, error.detail);
+}
+
+// What did not stop the flow.
+void Context::log_warnings(const Slot& slot, const oidc::Finish& finish) const
+{
+    if (finish.warning) {
+        log(slot.state.name(), *finish.warning);
+    }
+    if (!finish.notice.empty()) {
+        log(NGX_LOG_NOTICE, slot.state.name(), finish.notice);
+    }
+}
+
+void Context::log(ngx_uint_t level, const std::string& provider,
+    const std::string& sentence) const
+{
     auto log = r_->connection->log;
     // nginx's last action, of an upstream perhaps, does not describe ours.
     auto action = std::exchange(log->action, nullptr);
-    ngx_log_error(log_level(oidc::fault(error.code).level), log, 0,
-        "oidc: %s while %*s, provider %s", error.detail.c_str(), action_.size(),
-        action_.data(), oidc::quoted(provider).c_str());
+    ngx_log_error(level, log, 0, "oidc: %s while %*s, provider %s",
+        sentence.c_str(), action_.size(), action_.data(),
+        oidc::quoted(provider).c_str());
     log->action = action;
 }
 

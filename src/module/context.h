@@ -119,6 +119,9 @@ private:
     ngx_int_t run(Slot& slot);
     ngx_int_t finish(Slot& slot, oidc::Finish finish);
     void log(const std::string& provider, const oidc::Error& error) const;
+    void log_warnings(const Slot& slot, const oidc::Finish& finish) const;
+    void log(ngx_uint_t level, const std::string& provider,
+        const std::string& sentence) const;
 
     ngx_http_request_t* r_;
     oidc::RequestView view_;

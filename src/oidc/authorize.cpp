@@ -17,7 +17,7 @@ constexpr ParameterLimit limits[] = {
     {"state", 8192},
     {"code", 4096},
     {"error", 1024},
-    {"error_description", 1024},
+    {"error_description", 1024, true},
     {"iss", 1024},
 };
 
@@ -114,8 +114,8 @@ Result<HttpRequest> pushed_request(
 Result<std::string> parse_pushed(
     const Client& client, const HttpResponse& response)
 {
-    if (is_refusal(response)) {
-        return refusal(response);
+    if (auto refused = refusal(response)) {
+        return std::move(*refused);
     }
     if (response.status != 201 && response.status != 200) {
         return Error{Errc::upstream_status,

@@ -36,7 +36,7 @@ bool pushes_request(const Client& client, const Metadata& metadata);
 Result<HttpRequest> pushed_request(
     const Metadata& metadata, std::string parameters);
 
-// The remaining parameters: client_id and request_uri. provider_*,
+// The remaining parameters: client_id and request_uri. refused_*,
 // upstream_status, upstream_pushed_authorization.
 Result<std::string> parse_pushed(
     const Client& client, const HttpResponse& response);
@@ -53,8 +53,8 @@ struct AuthorizationResponse {
 };
 
 // callback_malformed for a parameter of ours that comes twice or is too long
-// (8 KB the state, 4 KB the code, 1 KB the others); state_missing.
-// In response_mode form_post the form is a body.
+// (8 KB the state, 4 KB the code, 1 KB the others; a longer error_description
+// is cut); state_missing. In response_mode form_post the form is a body.
 Result<AuthorizationResponse> parse_authorization_response(
     std::string_view form);
 

@@ -11,6 +11,10 @@
 namespace oidc {
 namespace {
 
+// How long after its iat a token without exp is accepted, without the clock
+// skew.
+constexpr Seconds max_age_without_exp = 300s;
+
 constexpr TokenCodes codes{
     {"logout token", Errc::logout_token_malformed, Errc::logout_token_alg,
         Errc::logout_token_crit, Errc::logout_token_key,
@@ -23,6 +27,7 @@ class LogoutTokenRules : public TokenRules {
 public:
     using TokenRules::TokenRules;
 
+    Check expiry() const;
     Check type() const;
     Check subject() const;
     Check events() const;
@@ -46,6 +51,22 @@ constexpr Rule rules[] = {
     &LogoutTokenRules::nonce,
     &LogoutTokenRules::jti,
 };
+
+// Back-Channel Logout, 2.4. Its drafts had no exp, and some providers send
+// none.
+Check LogoutTokenRules::expiry() const
+{
+    if (claim("exp").exists()) {
+        return TokenRules::expiry();
+    }
+    auto iat = claim("iat").date();
+    if (iat && *iat < now() - max_age_without_exp - client().clock_skew) {
+        return Error{Errc::logout_token_expired,
+            "logout token without exp was issued " +
+                std::to_string((now() - *iat).count()) + " seconds ago"};
+    }
+    return Ok{};
+}
 
 // Back-Channel Logout, 2.4. Many providers send no typ, or the JWT of their ID
 // tokens; an access token's at+jwt ends no session.
@@ -141,8 +162,10 @@ Result<LogoutToken> LogoutToken::verify(
 
 Time LogoutToken::expires() const
 {
-    return std::min(
-        *claims_["exp"].date(), *claims_["iat"].date() + max_token_age + 1s);
+    auto iat = *claims_["iat"].date();
+    auto exp = claims_["exp"].date();
+    return exp ? std::min(*exp, iat + max_token_age + 1s) :
+                 iat + max_age_without_exp + 1s;
 }
 
 bool LogoutToken::names_issuer(

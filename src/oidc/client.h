@@ -64,6 +64,7 @@ struct Client {
     std::vector<std::string> id_token_algs;
     std::vector<std::string> id_token_encrypted_algs;
     std::vector<std::string> audiences; // trusted in addition to client_id
+    bool trusts_all_audiences = false;  // of tokens issued to us, by their azp
 
     std::string logout_uri;      // a path; empty: none, here and below
     std::string post_logout_uri; // a path, or an absolute URL

@@ -18,6 +18,7 @@ constexpr FamilyRow families[] = {
     {Family::internal, 500, error},
     {Family::request, 400, warn},
     {Family::provider, 400, error},
+    {Family::refusal, 502, error},
     {Family::token, 403, error},
     {Family::upstream, 502, error},
     {Family::store, 503, error},
@@ -40,8 +41,47 @@ constexpr Exception exceptions[] = {
     {Errc::callback_issuer, 400, error},
     // Usually the user's own decision.
     {Errc::provider_access_denied, 403, warn},
+    // The client as it is configured or registered.
+    {Errc::refused_invalid_client, 500, error},
+    {Errc::refused_invalid_scope, 500, error},
+    {Errc::refused_unauthorized_client, 500, error},
+    {Errc::refused_unsupported_response_type, 500, error},
+    // The browser brought the code.
+    {Errc::refused_invalid_grant, 400, error},
     {Errc::upstream_timeout, 504, error},
 };
+
+constexpr std::string_view brought = "provider_";
+constexpr std::string_view answered = "refused_";
+
+#define OIDC_NAME(family, word) #word,
+constexpr std::string_view names[] = {OIDC_ERRORS(OIDC_NAME)};
+#undef OIDC_NAME
+
+// provider_x of refused_x
+constexpr std::string_view word_of(Family family, std::string_view name)
+{
+    if (family != Family::refusal) {
+        return name;
+    }
+    name.remove_prefix(answered.size());
+    return *std::find_if(
+        std::begin(names), std::end(names), [&](std::string_view other) {
+            return other.starts_with(brought) &&
+                other.substr(brought.size()) == name;
+        });
+}
+
+Errc find_code(std::string_view prefix, std::string_view error, Errc otherwise)
+{
+    for (std::size_t i = 0; i < std::size(names); i++) {
+        if (names[i].starts_with(prefix) &&
+            names[i].substr(prefix.size()) == error) {
+            return static_cast<Errc>(i);
+        }
+    }
+    return otherwise;
+}
 
 constexpr Fault make_fault(Family family, Errc code, std::string_view word)
 {
@@ -55,7 +95,8 @@ constexpr Fault make_fault(Family family, Errc code, std::string_view word)
     return {code, word, row.status, row.level};
 }
 
-#define OIDC_FAULT(family, word) make_fault(Family::family, Errc::word, #word),
+#define OIDC_FAULT(family, word)                                               \
+    make_fault(Family::family, Errc::word, word_of(Family::family, #word)),
 constexpr Fault faults[] = {OIDC_ERRORS(OIDC_FAULT)};
 #undef OIDC_FAULT
 
@@ -66,17 +107,14 @@ const Fault& fault(Errc code)
     return faults[static_cast<std::size_t>(code)];
 }
 
-Errc provider_errc(std::string_view name)
+Errc provider_errc(std::string_view error)
 {
-    constexpr std::string_view family = "provider_";
+    return find_code(brought, error, Errc::provider_error);
+}
 
-    for (const auto& row : faults) {
-        if (row.word.starts_with(family) &&
-            row.word.substr(family.size()) == name) {
-            return row.code;
-        }
-    }
-    return Errc::provider_error;
+Errc refusal_errc(std::string_view error)
+{
+    return find_code(answered, error, Errc::refused_error);
 }
 
 bool wants_newer_keys(const Error& error)

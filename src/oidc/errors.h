@@ -12,13 +12,17 @@ namespace oidc {
 enum class Family {
     internal, // a fault of the configuration or of this module
     request,  // a request that the client should not have sent
-    provider, // an error that the provider answered with
+    provider, // an error of the provider, brought by the browser
+    refusal,  // an error with which the provider answered a request of ours
     token,    // an ID token, or user info, that was refused
-    upstream, // a response of the provider that did not come or is unusable
+    upstream, // a response of the provider that did not come or is unusable, or
+              // a token that was refused for its time or its key
     store,    // the session store
 };
 
-// A row for each code: its family, and its name, which is its word.
+// A row for each code: its family, and its name, which is its word. refused_x
+// has the word provider_x: anybody can write an error into a callback, but not
+// into the response to a request of ours.
 // clang-format off
 #define OIDC_ERRORS(row) \
     row(internal, internal) \
@@ -51,31 +55,45 @@ enum class Family {
     row(provider, provider_temporarily_unavailable) \
     row(provider, provider_unauthorized_client) \
     row(provider, provider_unsupported_response_type) \
+    row(refusal, refused_error) \
+    row(refusal, refused_access_denied) \
+    row(refusal, refused_account_selection_required) \
+    row(refusal, refused_consent_required) \
+    row(refusal, refused_interaction_required) \
+    row(refusal, refused_invalid_client) \
+    row(refusal, refused_invalid_grant) \
+    row(refusal, refused_invalid_request) \
+    row(refusal, refused_invalid_scope) \
+    row(refusal, refused_login_required) \
+    row(refusal, refused_server_error) \
+    row(refusal, refused_temporarily_unavailable) \
+    row(refusal, refused_unauthorized_client) \
+    row(refusal, refused_unsupported_response_type) \
     row(token, id_token_missing) \
     row(token, id_token_malformed) \
-    row(token, id_token_encryption) \
+    row(upstream, id_token_encryption) \
     row(token, id_token_alg) \
     row(token, id_token_crit) \
-    row(token, id_token_key) \
-    row(token, id_token_signature) \
+    row(upstream, id_token_key) \
+    row(upstream, id_token_signature) \
     row(token, id_token_issuer) \
     row(token, id_token_subject) \
     row(token, id_token_audience) \
     row(token, id_token_azp) \
-    row(token, id_token_expired) \
-    row(token, id_token_not_yet_valid) \
-    row(token, id_token_issued_at) \
+    row(upstream, id_token_expired) \
+    row(upstream, id_token_not_yet_valid) \
+    row(upstream, id_token_issued_at) \
     row(token, id_token_nonce) \
     row(token, id_token_at_hash) \
     row(token, userinfo_malformed) \
     row(token, userinfo_alg) \
     row(token, userinfo_crit) \
-    row(token, userinfo_key) \
-    row(token, userinfo_signature) \
+    row(upstream, userinfo_key) \
+    row(upstream, userinfo_signature) \
     row(token, userinfo_issuer) \
     row(token, userinfo_audience) \
     row(token, userinfo_subject) \
-    row(token, userinfo_refused) \
+    row(upstream, userinfo_refused) \
     row(request, logout_malformed) \
     row(request, logout_unasked) \
     row(request, logout_limit) \
@@ -125,9 +143,11 @@ struct Fault {
 
 const Fault& fault(Errc code);
 
-// The code of an `error` that a provider sent (RFC 6749, 4.1.2.1 and 5.2;
-// OpenID Connect Core, 3.1.2.6); provider_error for words not in the table.
+// The code of an `error` that a provider sent through the browser (RFC 6749,
+// 4.1.2.1; OpenID Connect Core, 3.1.2.6), and of one that it answered us with
+// (RFC 6749, 5.2); provider_error and refused_error for words not in the table.
 Errc provider_errc(std::string_view error);
+Errc refusal_errc(std::string_view error);
 
 // True when a token was refused because our copy of the provider's key set may
 // be out of date.

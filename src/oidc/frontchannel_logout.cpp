@@ -13,9 +13,8 @@ Result<FrontChannel> parse_front_channel(std::string_view query)
         return std::move(values).error();
     }
     auto& [iss, sid] = *values;
-    if (iss.has_value() != sid.has_value()) {
-        return Error{
-            Errc::logout_malformed, "client sent only one of iss and sid"};
+    if (iss && !sid) {
+        return Error{Errc::logout_malformed, "client sent iss without sid"};
     }
     return FrontChannel{std::move(iss), std::move(sid)};
 }

@@ -10,14 +10,14 @@
 
 namespace oidc {
 
-// 3: iss and sid, both or neither.
+// 3: iss and sid, both or neither. Some providers send sid alone.
 struct FrontChannel {
     std::optional<std::string> iss;
     std::optional<std::string> sid;
 };
 
-// logout_malformed for one without the other, one that comes twice or is over
-// 1 KB, or a query that is no form. Other parameters are ignored.
+// logout_malformed for iss without sid, one that comes twice or is over 1 KB,
+// or a query that is no form. Other parameters are ignored.
 Result<FrontChannel> parse_front_channel(std::string_view query);
 
 }

@@ -49,7 +49,8 @@ public:
     std::string_view subject() const { return *claims_["sub"].string(); }
     std::optional<Time> auth_time() const
     {
-        return claims_["auth_time"].date();
+        auto since_epoch = claims_["auth_time"].seconds_or_digits();
+        return since_epoch ? std::optional(Time(*since_epoch)) : std::nullopt;
     }
 
 private:

@@ -43,14 +43,14 @@ HttpRequest revocation_request(
 
 Check judge_revocation(const HttpResponse& response)
 {
-    if (is_refusal(response)) {
-        return refusal(response);
+    if (response.status == 200) { // RFC 7009, 2.2: whatever the body is
+        return Ok{};
     }
-    if (response.status != 200) {
-        return Error{Errc::upstream_status,
-            "provider returned status " + std::to_string(response.status)};
+    if (auto refused = refusal(response)) {
+        return std::move(*refused);
     }
-    return Ok{};
+    return Error{Errc::upstream_status,
+        "provider returned status " + std::to_string(response.status)};
 }
 
 }

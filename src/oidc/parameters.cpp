@@ -27,6 +27,9 @@ Check read_parameters(std::string_view form,
         if (slot) {
             return refuse("parameter " + name + " twice");
         }
+        if (limit->is_cut) {
+            value.resize(std::min(value.size(), limit->bytes));
+        }
         if (value.size() > limit->bytes) {
             return refuse("parameter " + name + " longer than " +
                 std::to_string(limit->bytes) + " bytes");

@@ -16,6 +16,7 @@ namespace oidc {
 struct ParameterLimit {
     std::string_view name;
     std::size_t bytes;
+    bool is_cut = false; // a longer one is cut
 };
 
 // The values in the order of `limits`. `malformed` is the code for a parameter

@@ -24,6 +24,17 @@ bool is_bearer(std::string_view type)
     return equal_ignoring_case(type, "bearer");
 }
 
+// 400, or 401 for failed client authentication.
+bool has_refusal_status(const HttpResponse& response)
+{
+    return response.status == 400 || response.status == 401;
+}
+
+bool has_success_status(const HttpResponse& response)
+{
+    return response.status >= 200 && response.status < 300;
+}
+
 Error incomplete(const char* what)
 {
     return {Errc::upstream_token,
@@ -57,31 +68,31 @@ HttpRequest refresh_request(
     return request;
 }
 
-// 400, or 401 for failed client authentication.
-bool is_refusal(const HttpResponse& response)
+std::optional<Error> refusal(const HttpResponse& response)
 {
-    return response.status == 400 || response.status == 401;
-}
-
-Error refusal(const HttpResponse& response)
-{
+    if (!has_refusal_status(response) && !has_success_status(response)) {
+        return {};
+    }
     auto document = Json::parse(response.body);
     auto error = document ? (*document)["error"].string() : std::nullopt;
+    if (has_success_status(response) && error.value_or("").empty()) {
+        return {};
+    }
     if (!error) {
-        return {Errc::upstream_status,
+        return Error{Errc::upstream_status,
             "provider returned status " + std::to_string(response.status)};
     }
     std::string detail = "provider returned error " + quoted(*error);
     if (auto description = (*document)["error_description"].string()) {
         detail += ", " + quoted(*description);
     }
-    return {provider_errc(*error), std::move(detail)};
+    return Error{refusal_errc(*error), std::move(detail)};
 }
 
 Result<Tokens> parse_refreshed(const HttpResponse& response)
 {
-    if (is_refusal(response)) {
-        return refusal(response);
+    if (auto refused = refusal(response)) {
+        return std::move(*refused);
     }
     if (auto reason = refuse_document(response); !reason.empty()) {
         return Error{Errc::upstream_status, "provider " + reason};
@@ -97,15 +108,20 @@ Result<Tokens> parse_refreshed(const HttpResponse& response)
     if (!is_token(access_token.value_or(""))) {
         return incomplete("without a valid access token");
     }
-    if (!is_bearer((*document)["token_type"].string().value_or(""))) {
+    auto type = (*document)["token_type"];
+    if (type.exists() && !is_bearer(type.string().value_or(""))) {
         return incomplete("whose token type is not Bearer");
     }
     auto refresh_token = (*document)["refresh_token"].string().value_or("");
-    auto life = (*document)["expires_in"].seconds().value_or(Seconds());
+    auto life =
+        (*document)["expires_in"].seconds_or_digits().value_or(Seconds());
     return Tokens{std::string((*document)["id_token"].string().value_or("")),
         std::string(*access_token),
         std::string(is_token(refresh_token) ? refresh_token : ""),
-        std::min(life, max_life)};
+        std::min(life, max_life),
+        type.exists() ? "" :
+                        "provider sent a token response without token_type, "
+                        "Bearer is assumed"};
 }
 
 Result<Tokens> parse_tokens(const HttpResponse& response)

@@ -7,6 +7,7 @@
 #include "oidc/metadata.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,21 +20,21 @@ HttpRequest code_request(const Metadata& metadata, std::string_view code,
 HttpRequest refresh_request(
     const Metadata& metadata, std::string_view refresh_token);
 
-// The error with which an endpoint refused a client's request (RFC 6749, 5.2;
-// RFC 9126, 2.3): provider_*, or upstream_status if the response has none.
-Error refusal(const HttpResponse& response);
-
-// True for the status of a refusal.
-bool is_refusal(const HttpResponse& response);
+// The error with which an endpoint refused our request (RFC 6749, 5.2; RFC
+// 9126, 2.3): refused_*, or upstream_status for the status of a refusal
+// without an error. Some providers send their errors with a status of success.
+// Nothing if the response is no refusal.
+std::optional<Error> refusal(const HttpResponse& response);
 
 struct Tokens {
     std::string id_token;
     std::string access_token;
     std::string refresh_token; // empty: none
     Seconds expires_in{};      // 0: the provider did not say
+    std::string notice = {}; // what was tolerated, for the log; empty: nothing
 };
 
-// upstream_status, upstream_token, id_token_missing, or the provider_* of an
+// upstream_status, upstream_token, id_token_missing, or the refused_* of an
 // error response (RFC 6749, 5.2).
 Result<Tokens> parse_tokens(const HttpResponse& response);
 

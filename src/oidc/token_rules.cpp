@@ -114,14 +114,24 @@ Check TokenRules::audience() const
     return check_aud(codes_.kind.name, codes_.audience, token_.claims, client_);
 }
 
-// ... and trust the others.
+// ... and trust the others. Without a list of them, azp tells a token that was
+// issued to us from one that another of the audiences passed on.
 Check TokenRules::other_audiences() const
 {
     auto aud = claim("aud");
     for (std::size_t i = 0; i < aud.size(); i++) {
-        if (!is_trusted(aud.at(i).string(), client_)) {
+        auto name = aud.at(i).string();
+        if (is_trusted(name, client_)) {
+            continue;
+        }
+        if (!name || !client_.trusts_all_audiences) {
             return error_of(codes_.audience,
                 "is also for an untrusted audience, " + quoted(aud.dump()));
+        }
+        if (claim("azp").string() != client_.client_id) {
+            return error_of(codes_.audience,
+                "is also for another audience, " + quoted(aud.dump()) +
+                    ", without client_id as azp");
         }
     }
     return Ok{};

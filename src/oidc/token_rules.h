@@ -61,6 +61,7 @@ protected:
     JsonValue claim(const char* name) const { return token_.claims[name]; }
     const Jws& jws() const { return token_.jws; }
     const Client& client() const { return client_; }
+    Time now() const { return now_; }
 
 private:
     Error error_of(Errc code, const std::string& what) const;

@@ -13,7 +13,7 @@ use Test::OIDC::Site qw/ http_conf oidc_provider /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(283);
+$t->plan(315);
 
 my $op = provider($t, 8081, client_id => 'client');
 $clock->follow($op);
@@ -162,8 +162,16 @@ fails($t, $op, 'main', @$_) for (
         '502 upstream_answer', 'error', qr/provider sent an incomplete response at "$http\/token"/],
     ['token: invalid_grant', { respond => { '/token' => { status => 400, body => { error => 'invalid_grant' } } } },
         '400 provider_invalid_grant', 'error', qr/provider returned error "invalid_grant"/],
+    (map {
+        ["token: $_", { respond => { '/token' => { status => 400, body => { error => $_ } } } },
+            "500 provider_$_", 'error', qr/provider returned error "$_"/]
+    } qw/ invalid_scope unauthorized_client unsupported_response_type /),
+    (map {
+        ["token: $_", { respond => { '/token' => { status => 400, body => { error => $_ } } } },
+            "502 provider_$_", 'error', qr/provider returned error "$_"/]
+    } qw/ access_denied interaction_required invalid_request server_error temporarily_unavailable /),
     ['token: invalid_client', { client_secret => 'another' },
-        '400 provider_invalid_client', 'error', qr/provider returned error "invalid_client", "wrong client.*"/],
+        '500 provider_invalid_client', 'error', qr/provider returned error "invalid_client", "wrong client.*"/],
 
     ['id token: none', { token => { id_token => undef } },
         '403 id_token_missing', 'error', qr/provider sent a token response without an id token/],
@@ -174,9 +182,9 @@ fails($t, $op, 'main', @$_) for (
     ['id token: crit', { id_token => { header => { crit => ['x'], x => 1 } } },
         '403 id_token_crit', 'error', qr/id token has a critical extension/],
     ['id token: unknown key', { id_token => $aside },
-        '403 id_token_key', 'error', qr/id token .*"nobody"/],
+        '502 id_token_key', 'error', qr/id token .*"nobody"/],
     ['id token: signature', { id_token => { signature => 'flip' } },
-        '403 id_token_signature', 'error', qr/id token has a bad signature/],
+        '502 id_token_signature', 'error', qr/id token has a bad signature/],
     ['id token: issuer', { id_token => { claims => { iss => 'http://127.0.0.1' } } },
         '403 id_token_issuer', 'error', qr/id token has a wrong issuer "http:\/\/127.0.0.1"/],
     ['id token: subject', { id_token => { claims => { sub => undef } } },
@@ -186,11 +194,11 @@ fails($t, $op, 'main', @$_) for (
     ['id token: azp', { id_token => { claims => { azp => 'other' } } },
         '403 id_token_azp', 'error', qr/id token was issued to another party, azp "\S+other\S+"/],
     ['id token: expired', { id_token => { claims => { exp => now(-3600) } } },
-        '403 id_token_expired', 'error', qr/id token .*expired.*/],
+        '502 id_token_expired', 'error', qr/id token .*expired.*/],
     ['id token: not yet valid', { id_token => { claims => { nbf => now(3600) } } },
-        '403 id_token_not_yet_valid', 'error', qr/id token is not valid yet/],
+        '502 id_token_not_yet_valid', 'error', qr/id token is not valid yet/],
     ['id token: issued at', { id_token => { claims => { iat => undef } } },
-        '403 id_token_issued_at', 'error', qr/id token has no iat/],
+        '502 id_token_issued_at', 'error', qr/id token has no iat/],
     ['id token: nonce', { id_token => { claims => { nonce => 'other' } } },
         '403 id_token_nonce', 'error', qr/id token .*nonce.*/],
     ['id token: at_hash', { id_token => { claims => { at_hash => 'other' } } },
@@ -309,7 +317,7 @@ my $well = browser();
 is($well->login('/main/')->{body}, 'application', 'after all failures a login succeeds');
 $callback = callback_of($first->clear, '/main/');
 $op->set(id_token => { signature => 'flip' });
-is($first->get($callback)->{status}, 403, 'a failed login');
+is($first->get($callback)->{status}, 502, 'a failed login');
 $op->reset;
 is($first->get('/main/')->{status}, 302, 'a failed login leaves no session');
 is($first->login('/main/')->{body}, 'application', 'a failed login: the next one succeeds');

@@ -100,11 +100,11 @@ const ROWS = [
   },
   {
     fact: 'an ID token that is not encrypted although required',
-    nginx: 'id_token_encrypted_alg RSA-OAEP;', key: 'rsa.pem', status: 403, error: 'id_token_encryption',
+    nginx: 'id_token_encrypted_alg RSA-OAEP;', key: 'rsa.pem', status: 502, error: 'id_token_encryption',
   },
   {
     ...encrypted('RSA-OAEP', 'A256GCM', 'rsa.pem'),
-    fact: 'an ID token encrypted with another algorithm than configured', nginx: 'id_token_encrypted_alg dir;', status: 403, error: 'id_token_encryption',
+    fact: 'an ID token encrypted with another algorithm than configured', nginx: 'id_token_encrypted_alg dir;', status: 502, error: 'id_token_encryption',
   },
 
   // --- user info

@@ -9,7 +9,7 @@ BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 use Test::OIDC;
 use Test::OIDC::Site qw/ http_conf /;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(158);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(161);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -168,6 +168,12 @@ my @in_provider = (
     ['clock_skew, negative', 'clock_skew -1;', qr/"clock_skew" directive invalid value/],
     ['connect_timeout, 0', 'connect_timeout 0;', qr/invalid "connect_timeout", $long/],
     ['read_timeout, 0', 'read_timeout 0ms;', qr/invalid "read_timeout", $long/],
+
+    ['audience, all and one', 'audience * other;', qr/invalid "audience" "\*", it must be the only value/],
+    ['audience, one and all', 'audience other *;', qr/invalid "audience" "\*", it must be the only value/],
+    ['audience, all, with HMAC',
+        "client_secret secret-of-at-least-thirty-two-bytes;\naudience *;\nid_token_alg RS256 HS256;",
+        qr/invalid "audience" "\*", it cannot be used together with id_token_alg HS256/],
 
     ['id_token_alg, none', 'id_token_alg RS256 none;', qr/invalid "id_token_alg" "none", $algs/],
     ['id_token_alg, unknown', 'id_token_alg rs256;', qr/invalid "id_token_alg" "rs256", $algs/],

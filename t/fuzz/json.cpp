@@ -44,6 +44,10 @@ std::size_t walk(JsonValue value, int depth)
             members += 1 + walk(value[name.c_str()], depth + 1);
         }
     }
+    if (auto seconds = value.seconds_or_digits()) {
+        demand(*seconds >= 0s && *seconds <= Seconds(253402300799),
+            "seconds that cannot overflow");
+    }
     value.integer();
     value.boolean();
     value.has_string("a");

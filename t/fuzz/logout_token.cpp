@@ -21,9 +21,12 @@ void check(JsonValue claims, const Client& client)
     for (std::size_t i = 0; aud.is_array() && i < aud.size(); i++) {
         demand(aud.at(i).string() == client.client_id, "for nobody else");
     }
-    auto exp = claims["exp"].date();
+    auto exp = claims["exp"];
     auto iat = claims["iat"].date();
-    demand(exp && *exp + client.clock_skew > noon, "not expired");
+    demand(exp.exists() ?
+            exp.date().value_or(Time()) + client.clock_skew > noon :
+            iat && *iat >= noon - 360s,
+        "not expired");
     demand(iat && *iat <= noon + client.clock_skew && *iat >= noon - 3660s,
         "issued for this moment");
     demand(!claims["nonce"].exists(), "without a nonce");

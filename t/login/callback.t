@@ -127,7 +127,7 @@ for my $name (qw/ state code error error_description iss /) {
         "client sent parameter $name twice");
 }
 
-my %max_length = (state => 8192, code => 4096, error => 1024, error_description => 1024, iss => 1024);
+my %max_length = (state => 8192, code => 4096, error => 1024, iss => 1024);
 
 for my $name (sort keys %max_length) {
     refused($t, "a long $name", {$name => 'x' x ($max_length{$name} + 1)}, '400 callback_malformed',
@@ -404,6 +404,10 @@ refused($t, 'error with a description',
     '400 provider_server_error',
     'provider returned error "server_error", "a \x22b\x22\x0D\x0Ac\xE4"');
 
+refused($t, 'error with a description of 3 KB',
+    {code => undef, error => 'access_denied', error_description => 'd' x 3072},
+    '403 provider_access_denied', 'provider returned error "access_denied", "' . 'd' x 128 . '"...');
+
 my $markup = '<script>alert(1)</script>';
 ($browser, $callback) = begin_login('/page/');
 $res = $browser->get(changed($callback, code => undef, error => 'access_denied',
@@ -453,7 +457,7 @@ is($op->count('/token'), 1, 'the first of two is aborted: one token request');
 for my $case (
     [502, {status => 500}],
     [502, {close => 'mid_body'}],
-    [400, {status => 400, body => {error => 'x'}}])
+    [502, {status => 400, body => {error => 'x'}}])
 {
     my ($status, $answer) = @$case;
     ($browser, $callback) = begin_login('/page/');

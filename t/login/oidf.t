@@ -168,7 +168,7 @@ sub verdict {
     my $wrong = wrong_request($op, $number, $mode);
     return $wrong if $wrong;
 
-    my $refused = $answer->{status} == 403 && !$answer->{browser}->cookie("p$number");
+    my $refused = $answer->{status} =~ /^(?:403|502)$/ && !$answer->{browser}->cookie("p$number");
     return 'accepts' if $seen[3] && $answer->{status} == 200 && $answer->{body} eq 'alice, Alice Liddell';
     return 'rejects user info' if $seen[3] && $refused;
     return 'rejects' if !$seen[3] && $refused;

@@ -28,10 +28,15 @@ sub malformed { return ('502 upstream_pushed_authorization', $_[0]) }
 
 my @refused = (
     wrong_status(qw/ 202 204 401 403 404 405 413 429 500 503 /),
-    (map { ["the error $_", error(400, $_), "400 provider_$_", qq{provider returned error "$_"}] }
-        qw/ invalid_request unauthorized_client invalid_scope /),
+    (map { ["the error $_", error(400, $_), "500 provider_$_", qq{provider returned error "$_"}] }
+        qw/ unauthorized_client invalid_scope unsupported_response_type /),
+    (map { ["the error $_", error(400, $_), "502 provider_$_", qq{provider returned error "$_"}] }
+        qw/ invalid_request server_error access_denied /),
     ['the error invalid_client', error(401, 'invalid_client'),
-        '400 provider_invalid_client', 'provider returned error "invalid_client"'],
+        '500 provider_invalid_client', 'provider returned error "invalid_client"'],
+    (map { ["an error with status $_", { status => $_,
+        body => qq({"request_uri":"$uri","error":"invalid_client"}) },
+        '500 provider_invalid_client', 'provider returned error "invalid_client"'] } 200, 201, 202),
     ['an error that is a number', error(400, 1), status(400)],
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
 

@@ -35,6 +35,8 @@ my @accepted = (
     ['expired within clock_skew', { claims => { exp => now(-30) } }],
     ['issued in the future within clock_skew', { claims => { iat => now(30) } }],
     ['issued almost an hour ago', { claims => { iat => now(-3500) } }],
+    ['no exp', { claims => { exp => undef } }],
+    ['no exp, issued almost five minutes ago', { claims => { exp => undef, iat => now(-290) } }],
     ['an event with a member', { claims => { events => { $event => { reason => 'x' } } } }],
     ['another event beside it', { claims => { events => { $event => {}, 'https://example.com/e' => {} } } }],
     ['unknown claims', { claims => { trace => [1], sub_id => { format => 'opaque' } } }],
@@ -97,7 +99,12 @@ my @refused = (
     ['aud with a second, untrusted one', { claims => { aud => [qw/ client other /] } },
         audience => 'is also for an untrusted audience, "[\x22client\x22,\x22other\x22]"'],
 
-    ['exp missing', { claims => { exp => undef } }, expired => 'has no exp'],
+    ['exp missing, issued over six minutes ago', { claims => { exp => undef, iat => now(-370) } },
+        expired => qr/without exp was issued \d+ seconds ago/],
+    ['exp and iat missing', { claims => { exp => undef, iat => undef } }, issued_at => 'has no iat'],
+    ['exp missing, iat in the future', { claims => { exp => undef, iat => now(90) } },
+        issued_at => qr/was issued \d+ seconds in the future/],
+    ['exp an object', { claims => { exp => {} } }, expired => 'has no exp'],
     ['exp a string', { claims => { exp => '99999999999' } }, expired => 'has no exp'],
     ['expired', { claims => { exp => now(-62) } }, expired => $expired],
     ['not valid yet', { claims => { nbf => now(90) } }, not_yet_valid => 'is not valid yet'],
@@ -153,7 +160,7 @@ my @malformed = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(3 * @accepted + 2 * @refused + 2 * @malformed + 83);
+    ->plan(3 * @accepted + 2 * @refused + 2 * @malformed + 85);
 
 my $op = provider($t, 8081, sid => 1);
 my $plain = provider($t, 8082);
@@ -339,6 +346,12 @@ is($browser->get(page_of('back'))->{status}, 200, 'a used token: a later session
 $workers->reload;
 is(summary(send_token($token)), '400 logout_token_used no-store', 'a used token is refused after a reload');
 
+$token = logout_token_of($browser, claims => { exp => undef });
+is(send_token($token)->{status}, 200, 'a token without exp is accepted');
+is($workers->each(sub { summary(send_token($token)) }), join(' ', ('400 logout_token_used no-store') x 2),
+    'a used token without exp is refused by every worker');
+
+$browser->login(page_of('back'));
 $token = logout_token_of($browser);
 my @requests = map { browser() } 1 .. 6;
 my @posts = map { $_->start('/back', method => 'POST', content => { logout_token => $token }) } @requests;

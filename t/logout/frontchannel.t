@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Tests for frontchannel_logout_uri (Front-Channel Logout 1.0), requested in a frame with iss and sid, or with the
-# cookie alone: it ends the named sessions only, its response does not tell whether there was one, and a flood evicts
+# Tests for frontchannel_logout_uri (Front-Channel Logout 1.0), requested in a frame with iss and sid, with sid alone as
+# Entra ID sends it, or with the cookie alone: it ends the named sessions only, its response does not tell whether there was one, and a flood evicts
 # no other logout.
 
 use FindBin;
@@ -29,15 +29,17 @@ my @unknown = (
     ['a sid of 1 KB', { iss => $issuer, sid => 'x' x 1024 }],
     ['a sub as a sid', { iss => $issuer, sid => 'alice' }],
     ['a sid that is a key of Redis', { iss => $issuer, sid => '*' }],
+    ['an unknown sid without iss', { sid => 'x' x 32 }],
+    ['an empty sid without iss', { sid => '' }],
 );
 
 # Requests that are refused: name, query, log sentence
 
-my $one = 'client sent only one of iss and sid';
+my $alone = 'client sent sid without iss to a frontchannel_logout_uri that oidc_providers share';
 my $not_encoded = 'client sent a parameter that is not form-urlencoded';
 my @refused = (
-    ['iss alone', "iss=$issuer", $one],
-    ['sid alone', 'sid=%%sid%%', $one],
+    ['iss alone', "iss=$issuer", 'client sent iss without sid'],
+    ['sid twice, without iss', 'sid=%%sid%%&sid=%%sid%%', 'client sent parameter sid twice'],
     ['iss twice', "iss=$issuer&iss=$issuer&sid=%%sid%%", 'client sent parameter iss twice'],
     ['iss and another one', "iss=$issuer&iss=x&sid=%%sid%%", 'client sent parameter iss twice'],
     ['sid twice', "iss=$issuer&sid=%%sid%%&sid=%%sid%%", 'client sent parameter sid twice'],
@@ -54,7 +56,7 @@ my @methods = qw/ HEAD POST PUT DELETE OPTIONS /;
 my @no_frames = qw/ document empty image script style object embed /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(2 * @unknown + 2 * @refused + 2 * @methods + 2 * @no_frames + 43);
+    ->plan(2 * @unknown + 2 * @refused + 2 * @methods + 2 * @no_frames + 54);
 
 my $op = provider($t, 8081, sid => 1);
 my $second = provider($t, 8082, sid => 1);
@@ -122,6 +124,22 @@ my @shared = map { (user('front'))[0] } 1 .. 3;
 $op->set(sid => 1);
 in_frame(browser(), { iss => $issuer, sid => 'shared' });
 is(join(' ', map { $_->get(page_of('front'))->{status} } @shared), '302 302 302', 'all sessions with one sid end');
+
+# sid without iss
+
+for my $provider (qw/ lax stored /) {
+    my ($user, $its_sid) = user($provider);
+    my ($another) = user($provider);
+    my $res = in_frame(browser(), { sid => $its_sid }, $provider);
+    is("$res->{status} @{ $res->{set_cookie} }", '200 ', "$provider, sid alone: 200");
+    is(in_every_worker($user, $provider), '302 302', "$provider, sid alone: the session has ended");
+    is($another->get(page_of($provider))->{status}, 200, "$provider, sid alone: another session continues");
+}
+
+($browser, $sid) = user('front');
+$answer = in_frame($browser, { sid => $sid });
+is($answer->{status} . ' ' . ($browser->cookie('front') // 'none'), '200 none',
+    'sid alone, with the cookie: the cookie is deleted');
 
 # The sid of another session, sent with a cookie
 
@@ -195,6 +213,15 @@ my ($twos) = user('other');
 my $twos_sid = $second->last_login->{sid};
 in_frame(browser(), { iss => $second->issuer, sid => $ones_sid }, 'both');
 is($ones->get(page_of('one'))->{status}, 200, 'one URI, a sid of the other provider: the session continues');
+log_mark($t);
+for my $its_sid ($ones_sid, $twos_sid) {
+    is(outcome(in_frame(browser(), { sid => $its_sid }, 'both')), '400 logout_malformed',
+        'one URI, a sid without iss: refused');
+}
+is($ones->get(page_of('one'))->{status} . ' ' . $twos->get(page_of('other'))->{status}, '200 200',
+    'one URI, a sid without iss: the sessions continue');
+ok(log_has($t, qr/\[warn\] .* oidc: \Q$alone\E while handling a front-channel logout/),
+    'one URI, a sid without iss: logged');
 in_frame(browser(), { iss => $second->issuer, sid => $twos_sid }, 'both');
 is($twos->get(page_of('other'))->{status}, 302, 'one URI, the second provider: its session has ended');
 in_frame(browser(), { iss => $issuer, sid => $ones_sid }, 'both');

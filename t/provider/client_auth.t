@@ -197,10 +197,10 @@ ok(!$jti{ jwt_decode($request->{params}{client_assertion})->{claims}{jti} },
     'another login has another jti');
 
 ($outcome) = asked_by($op, 'p1', %{ $assertions[1][2] }, client_key => 'rsa');
-is($outcome, '400 provider_invalid_client', 'an assertion signed with another key is refused');
+is($outcome, '500 provider_invalid_client', 'an assertion signed with another key is refused');
 ($outcome) = asked_by($op, 'p0', %{ $assertions[0][2] },
     client_secret => 'another-secret-of-thirty-two-bytes');
-is($outcome, '400 provider_invalid_client', 'an assertion signed with another secret is refused');
+is($outcome, '500 provider_invalid_client', 'an assertion signed with another secret is refused');
 
 ($outcome) = asked_by($op, 'p1', %{ $assertions[1][2] },
     respond => { '/token' => { close => 'before_headers', times => 1 } });

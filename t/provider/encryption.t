@@ -8,6 +8,7 @@ BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 
 use Test::OIDC;
 use Test::OIDC::Keys;
+use Test::OIDC::Refusal;
 use Test::OIDC::Site;
 
 my $secret = 'secret-of-at-least-thirty-two-bytes';
@@ -49,7 +50,7 @@ my @accepted = (
 );
 
 # name of the case, oidc_provider, recipe of the encryption, log sentence after "id token"; the browser gets
-# 403 id_token_encryption
+# 502 id_token_encryption
 
 my $plain = 'is not encrypted, although id_token_encrypted_alg requires it';
 my $broken = 'cannot be decrypted';
@@ -117,7 +118,7 @@ my @refused = (
     ['four parts', 'rsa', { %rsa, token => 'a.b.c.d' }, $plain],
 );
 
-# name of the case, recipes of encryption and of the ID token, $oidc_error, log sentence; the browser gets 403
+# name of the case, recipes of encryption and of the ID token, $oidc_error, log sentence
 
 my @refused_within = (
     ['a bad signature', {}, { signature => 'flip' }, id_token_signature => 'id token has a bad signature'],
@@ -209,7 +210,7 @@ sub refused {
     log_mark($t);
 
     my $answer = login("/?op=$provider");
-    is("$answer->{status} " . ($answer->{headers}{'x-error'} // ''), "403 $word", $name);
+    is("$answer->{status} " . ($answer->{headers}{'x-error'} // ''), refused_token($word), $name);
     ok(log_has($t, qr/oidc: \Q$sentence\E.* while handling the callback, provider "$provider"/),
         "$name: logged");
     is($answer->{browser}->cookie($provider), undef, "$name: no session");

@@ -37,7 +37,7 @@ my @partial = (
     ['pushed_authorization_request_endpoint', '/par'],
 );
 
-# arguments of audience, aud of the ID token, log sentence after "id token is for" if it is refused
+# arguments of audience, aud of the ID token, log sentence after "id token is" if it is refused, azp if there is one
 
 my @audiences = (
     ['', 'client'],
@@ -62,7 +62,20 @@ my @audiences = (
     ['https://api.example.com/', ['client', 'https://api.example.com/']],
     ['https://api.example.com/', ['client', 'https://api.example.com'],
         'also for an untrusted audience, "[\x22client\x22,\x22https://api.example.com\x22]"'],
+    ['*', 'client'],
+    ['*', ['client']],
+    ['*', [qw/ other client third /], undef, 'client'],
+    ['*', [qw/ client other /], without_azp('[\x22client\x22,\x22other\x22]')],
+    ['*', [qw/ client other /], without_azp('[\x22client\x22,\x22other\x22]'), 'other'],
+    ['*', [qw/ client other /], without_azp('[\x22client\x22,\x22other\x22]'), ['client']],
+    ['*', [qw/ client * /], without_azp('[\x22client\x22,\x22*\x22]')],
+    ['*', ['client', 1], 'also for an untrusted audience, "[\x22client\x22,1]"', 'client'],
+    ['*', [qw/ other third /], 'for another audience, "[\x22other\x22,\x22third\x22]"', 'client'],
+    ['*', '*', 'for another audience, "\x22*\x22"', 'client'],
 );
+
+sub without_azp { return qq{also for another audience, "$_[0]", without client_id as azp} }
+
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
     ->plan(3 * @static + 2 * @partial + 16 + 2 * @audiences + 2 * grep { defined $_->[2] } @audiences);
@@ -146,10 +159,11 @@ is(outcome(login('/?op=needed')), '400 callback_issuer', 'iss of another issuer'
 # Additional audiences
 
 for my $number (0 .. $#audiences) {
-    my ($trusted, $aud, $sentence) = @{ $audiences[$number] };
-    my $name = 'audience "' . $trusted . '", aud ' . (ref $aud ? "[@$aud]" : $aud);
+    my ($trusted, $aud, $sentence, $azp) = @{ $audiences[$number] };
+    my ($names, $party) = map { ref $_ ? "[@$_]" : $_ } $aud, $azp;
+    my $name = join ', ', qq{audience "$trusted"}, "aud $names", defined $party ? "azp $party" : ();
 
-    $op->reset->clear->set(id_token => { claims => { aud => $aud } });
+    $op->reset->clear->set(id_token => { claims => { aud => $aud, defined $azp ? (azp => $azp) : () } });
     log_mark($t);
     my $answer = login("/?op=audience$number");
 

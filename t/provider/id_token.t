@@ -465,7 +465,7 @@ for my $case ((map { ['op', @$_] } @refused), (map { ['hmac', @$_] } @refused_hm
     (map { ['exact', @$_] } @refused_exactly))
 {
     my ($provider, $name, $recipe, $word, $sentence) = @$case;
-    ends_in_no_session($t, $op, $provider, $name, knobs_of($recipe), "403 $word", $sentence);
+    ends_in_no_session($t, $op, $provider, $name, knobs_of($recipe), refused_token($word), $sentence);
 }
 
 for my $case (@accepted) {

@@ -18,8 +18,8 @@ use Test::OIDC::Site;
 my $jwks = 'http://127.0.0.1:' . port(8081) . '/jwks';
 
 my $alice = '200 alice';
-my $no_key = '403 id_token_key';
-my $bad_signature = '403 id_token_signature';
+my $no_key = '502 id_token_key';
+my $bad_signature = '502 id_token_signature';
 
 my $ec = Test::OIDC::Keys::public_jwk('ec-256');
 my $rsa = Test::OIDC::Keys::public_jwk('rsa');

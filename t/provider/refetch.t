@@ -51,7 +51,7 @@ $name = 'logins';
 ($op, $browser) = logged_in($name);
 $began = time;
 $op->set(id_token => { alg => 'RS256', key => 'rsa-1024', header => { kid => 'nobody' } });
-is(join(' ', map { outcome(login(page_of($name))) } 1 .. 6), join(' ', ('403 id_token_key') x 6),
+is(join(' ', map { outcome(login(page_of($name))) } 1 .. 6), join(' ', ('502 id_token_key') x 6),
     'six logins with unknown keys are refused');
 cmp_ok($op->count('/jwks'), '<=', max_since($began),
     'six logins with unknown keys: the key set is not requested each time');

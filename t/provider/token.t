@@ -47,32 +47,32 @@ my @refused_answers = (
     ['invalid_grant without a description', error_response(400, 'invalid_grant'),
         '400 provider_invalid_grant', answered('invalid_grant')],
     ['invalid_client', error_response(401, 'invalid_client', 'wrong secret'),
-        '400 provider_invalid_client', answered('invalid_client', 'wrong secret')],
+        '500 provider_invalid_client', answered('invalid_client', 'wrong secret')],
     ['invalid_request', error_response(400, 'invalid_request'),
-        '400 provider_invalid_request', answered('invalid_request')],
+        '502 provider_invalid_request', answered('invalid_request')],
     ['unauthorized_client', error_response(400, 'unauthorized_client'),
-        '400 provider_unauthorized_client', answered('unauthorized_client')],
+        '500 provider_unauthorized_client', answered('unauthorized_client')],
     ['invalid_scope', error_response(400, 'invalid_scope'),
-        '400 provider_invalid_scope', answered('invalid_scope')],
+        '500 provider_invalid_scope', answered('invalid_scope')],
     ['unsupported_grant_type', error_response(400, 'unsupported_grant_type'),
-        '400 provider_error', answered('unsupported_grant_type')],
+        '502 provider_error', answered('unsupported_grant_type')],
     ['401 with WWW-Authenticate', { %{ error_response(401, 'invalid_client') },
         headers => { 'WWW-Authenticate' => 'Basic realm="op", error="invalid_client"' } },
-        '400 provider_invalid_client', answered('invalid_client')],
+        '500 provider_invalid_client', answered('invalid_client')],
     ['an error as text/plain', { %{ error_response(400, 'invalid_grant') },
         headers => { 'Content-Type' => 'text/plain' } },
         '400 provider_invalid_grant', answered('invalid_grant')],
     ['a description that is an object', error_response(400, 'invalid_grant', { a => 1 }),
         '400 provider_invalid_grant', answered('invalid_grant')],
     ['access_denied', error_response(400, 'access_denied'),
-        '403 provider_access_denied', answered('access_denied')],
+        '502 provider_access_denied', answered('access_denied')],
     ['an unknown error', error_response(400, 'teapot'),
-        '400 provider_error', answered('teapot')],
-    ['an empty error', error_response(400, ''), '400 provider_error', answered('')],
+        '502 provider_error', answered('teapot')],
+    ['an empty error', error_response(400, ''), '502 provider_error', answered('')],
     ['a description with line breaks and quotes',
         error_response(400, 'invalid_grant', "a\r\n\"b\" \x{e9}"), '400 provider_invalid_grant',
         answered('invalid_grant', 'a\x0D\x0A\x22b\x22 \xC3\xA9')],
-    ['an error of 10,000 characters', error_response(400, 'e' x 10_000), '400 provider_error',
+    ['an error of 10,000 characters', error_response(400, 'e' x 10_000), '502 provider_error',
         answered('e' x 128) . '...'],
     (map { ["an error that is $_->[0]", error_response(400, $_->[1]), status(400)] }
         ['a number', 1], ['true', \1], ['an array', ['invalid_grant']], ['an object', { error => 'x' }]),
@@ -90,8 +90,14 @@ my @refused_answers = (
     ['400 without JSON', { status => 400, body => 'no' }, status(400)],
     ['401 without JSON', { status => 401, body => '' }, status(401)],
     ['400 with an array', { status => 400, body => '["error"]' }, status(400)],
-    ['an error with status 200', { body => { error => 'bad_verification_code' } },
-        '502 upstream_token', $no_access_token],
+    ['an error with status 200', { body => { error => 'bad_verification_code', error_description => 'too late' } },
+        '502 provider_error', answered('bad_verification_code', 'too late')],
+    (map { ["an error with status $_, beside the tokens",
+        { status => $_, body => '{%%*%%,"error":"invalid_client"}' },
+        '500 provider_invalid_client', answered('invalid_client')] } 200 .. 203, 206, 226),
+    ['an error with status 200 as text/plain',
+        { body => '{"error":"invalid_grant"}', headers => { 'Content-Type' => 'text/plain' } },
+        '400 provider_invalid_grant', answered('invalid_grant')],
 
     wrong_status(qw/ 201 204 206 304 403 404 429 500 503 /),
     wrong_type(),
@@ -110,7 +116,6 @@ my @refused_members = (
     ['access_token with a line break', { access_token => "x\r\nX-Admin: yes" }, '502 upstream_token',
         $no_access_token],
     ['access_token not ASCII', { access_token => "\x{e4}" }, '502 upstream_token', $no_access_token],
-    ['no token_type', { token_type => undef }, '502 upstream_token', $not_bearer],
     ['an empty token_type', { token_type => '' }, '502 upstream_token', $not_bearer],
     ['token_type a number', { token_type => 1 }, '502 upstream_token', $not_bearer],
     ['token_type DPoP', { token_type => 'DPoP' }, '502 upstream_token', $not_bearer],
@@ -126,6 +131,7 @@ my @refused_members = (
 
 my @accepted = (
     (map { ["token_type $_", { token => { token_type => $_ } }] } qw/ bearer Bearer BEARER bEARER /),
+    ['no token_type', { token => { token_type => undef } }],
     ['no expires_in', { token => { expires_in => undef } }],
     (map { ["expires_in $_", { token => { expires_in => $_ } }] } 0, -1, 1.5, 1e300),
     ['expires_in a string', { token => { expires_in => '3600' } }],
@@ -134,6 +140,8 @@ my @accepted = (
         '9223372036854775807', '-9223372036854775808', 'null'),
     ['4,000 members', { respond => { '/token' => {
         body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
+    (map { ["an error that is $_", { respond => { '/token' => { body => "{%%*%%,\"error\":$_}" } } }] }
+        'null', 'false', '0', '""', '["invalid_grant"]', '{}'),
     ['unknown members', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],
     ['an ID token of 8 KB', { id_token => { claims => { groups => 'g' x 6000 } } }],
     ['an ID token of 40 KB', { id_token => { claims => { groups => 'g' x 30_000 } } }],
@@ -150,7 +158,7 @@ my @accepted = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 34);
+    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 35);
 
 my $op = provider($t, 8081);
 
@@ -278,6 +286,13 @@ for my $case (@accepted) {
     is(outcome(login('/?op=op')), '200', $name);
     is($op->count('/token'), 1, "$name: one token request");
 }
+
+log_mark($t);
+$op->reset->set(token => { token_type => undef });
+login('/?op=op');
+ok(log_has($t, qr/\[notice\] .* oidc: provider sent a token response without token_type, Bearer is assumed while handling the callback, provider "op"/),
+    'no token_type: logged');
+$op->reset;
 
 # Timeouts
 

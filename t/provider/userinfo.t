@@ -50,7 +50,7 @@ my @refused_subjects = (
     ['sub a number', { sub => 42 }, '42'],
 );
 
-# name of the case, recipe of the JWT, $oidc_error, log sentence; the browser gets 403
+# name of the case, recipe of the JWT, $oidc_error, log sentence
 
 my $public = Test::OIDC::Keys::public_pem('rsa');
 
@@ -76,11 +76,19 @@ my @refused_tokens = (
     ['no signature', { signature => 'empty' }, userinfo_signature => 'user info has a bad signature'],
     ['another issuer', { claims => { iss => 'https://evil.example.com' } },
         userinfo_issuer => 'user info has a wrong issuer "https://evil.example.com"'],
-    ['no issuer', { claims => { iss => undef } }, userinfo_issuer => 'user info has a wrong issuer ""'],
+    ['an empty issuer', { claims => { iss => '' } }, userinfo_issuer => 'user info has a wrong issuer ""'],
+    ['an issuer that is an array', { claims => { iss => ['x'] } },
+        userinfo_issuer => 'user info has a wrong issuer ""'],
+    ['another issuer without an audience', { claims => { iss => 'https://evil.example.com', aud => undef } },
+        userinfo_issuer => 'user info has a wrong issuer "https://evil.example.com"'],
     ['another audience', { claims => { aud => 'other' } },
         userinfo_audience => qr/user info is for another audience, .*other.*/],
-    ['no audience', { claims => { aud => undef } },
-        userinfo_audience => 'user info is for another audience, ""'],
+    ['another audience without an issuer', { claims => { aud => 'other', iss => undef } },
+        userinfo_audience => qr/user info is for another audience, .*other.*/],
+    ['an audience that is an empty array', { claims => { aud => [] } },
+        userinfo_audience => 'user info is for another audience, "[]"'],
+    ['another sub without issuer and audience', { claims => { iss => undef, aud => undef, sub => 'eve' } },
+        userinfo_subject => qr/user info has a different sub, .*eve.*/],
     ['another sub', { claims => { sub => 'eve' } },
         userinfo_subject => qr/user info has a different sub, .*eve.*/],
 );
@@ -88,7 +96,7 @@ my @refused_tokens = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_responses + @refused_subjects + @refused_tokens + @slow) + @slow + 20);
+    ->plan(CALLBACK_TESTS * (@refused_responses + @refused_subjects + @refused_tokens + @slow) + @slow + 23);
 
 my $op = provider($t, 8081);
 
@@ -127,6 +135,11 @@ $op->set(userinfo => { jwt => { alg => 'ES256' } });
 is(login('/?op=op')->{status}, 200, 'a response signed with another key');
 $op->set(userinfo => { jwt => { claims => { aud => [qw/ other client /] } } });
 is(login('/?op=op')->{status}, 200, 'a response signed for several audiences');
+for my $case (['issuer', 'iss'], ['audience', 'aud'], ['issuer and audience', 'iss', 'aud']) {
+    my ($name, @claims) = @$case;
+    $op->set(userinfo => { claims => { nickname => 'al' }, jwt => { claims => { map { $_ => undef } @claims } } });
+    like(login('/?op=op')->{body}, qr/ nickname=al /, "a signed response without $name");
+}
 
 for my $case (
     ['exactly 256 KB', { pad => 256 * 1024 }],
@@ -174,7 +187,7 @@ for my $case (@refused_subjects) {
 
 for my $case (@refused_tokens) {
     my ($name, $recipe, $word, $sentence) = @$case;
-    ends_in_no_session($t, $op, 'op', "signed, $name", { userinfo => { jwt => $recipe } }, "403 $word",
+    ends_in_no_session($t, $op, 'op', "signed, $name", { userinfo => { jwt => $recipe } }, refused_token($word),
         $sentence, @asked);
 }
 

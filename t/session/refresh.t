@@ -14,7 +14,7 @@ use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(291);
+$t->plan(303);
 
 # Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
@@ -52,6 +52,7 @@ $t->run();
 
 for my $case (
     ['60 seconds before expiry', 'auto', 300, 240],
+    ['expires_in in a string', 'auto', '300', 240],
     ['not in the first half of a short life', 'auto', 60, 30],
     ['token_refresh 2m', 'ahead', 300, 180],
     ['token_refresh of more than half a life', 'early', 300, 150])
@@ -289,6 +290,14 @@ for my $case (
 }
 $op->reset;
 
+($user) = due('auto');
+$op->set(refreshed => { token => { token_type => undef } });
+log_mark($t);
+is(token_of($user->get('/auto/')), issued(), 'no token_type: the access token is renewed');
+ok(log_has($t, qr/\[notice\] .* oidc: provider sent a token response without token_type, Bearer is assumed while renewing a session, provider "auto"/),
+    'no token_type: logged');
+$op->reset;
+
 # A renewal moves the end of a session.
 
 ($user, $first) = due('brief');
@@ -308,6 +317,9 @@ my @refused = (
     ['invalid_grant', { respond => { '/token refresh' => { status => 400, body => { error => 'invalid_grant' } } } },
         'provider returned error "invalid_grant"'],
     ['invalid_grant with 401', { respond => { '/token refresh' => { status => 401, body => { error => 'invalid_grant' } } } },
+        'provider returned error "invalid_grant"'],
+    ['invalid_grant with 200, beside new tokens',
+        { respond => { '/token refresh' => { body => '{%%*%%,"error":"invalid_grant"}' } } },
         'provider returned error "invalid_grant"'],
     ['another sub', { refreshed => { id_token => { claims => { sub => 'eve' } } } },
         'id token has a different sub than the session'],

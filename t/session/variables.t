@@ -9,7 +9,7 @@ use Test::OIDC;
 use Test::OIDC::Site qw/ http_conf /;
 use Test::OIDC::Wait qw/ reload /;
 
-my $t = Test::Nginx->new()->has(qw/http map proxy rewrite ssi auth_request mirror/)->plan(98);
+my $t = Test::Nginx->new()->has(qw/http map proxy rewrite ssi auth_request mirror/)->plan(100);
 
 my $op = provider($t, 8081);
 
@@ -366,6 +366,12 @@ $op->set(id_token => { claims => { auth_time => undef } }, token => { expires_in
 $headers = login('/session')->{headers};
 ok(!exists $headers->{'x-auth-time'}, '$oidc_auth_time is empty without auth_time');
 ok(!exists $headers->{'x-access-expires'}, '$oidc_access_token_expires is empty without expires_in');
+
+$before = time;
+$op->set(id_token => { claims => { auth_time => "$before" } }, token => { expires_in => '3600' });
+$headers = login('/session')->{headers};
+near($headers->{'x-auth-time'}, $before, '$oidc_auth_time of digits in a string');
+near($headers->{'x-access-expires'}, $before + 3600, '$oidc_access_token_expires of digits in a string');
 $op->reset;
 
 # Tokens

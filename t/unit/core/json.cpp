@@ -145,6 +145,7 @@ TEST(JsonValue, MayBeAbsent)
         EXPECT_FALSE(absent.integer());
         EXPECT_FALSE(absent.boolean());
         EXPECT_FALSE(absent.date());
+        EXPECT_FALSE(absent.seconds_or_digits());
         EXPECT_FALSE(absent.has_string(""));
         EXPECT_FALSE(absent["a"].exists());
         EXPECT_EQ(absent.size(), 0u);
@@ -180,6 +181,42 @@ TEST(JsonValue, ReadsDates)
         auto json = Json::parse("{\"exp\":" + std::string(text) + "}");
         EXPECT_EQ(
             (*json)["exp"].date().value_or(Time(-1s)), from_seconds(seconds))
+            << text;
+    }
+}
+
+TEST(JsonValue, ReadsSecondsFromDigits)
+{
+    constexpr struct {
+        const char* text;
+        std::int64_t seconds; // negative: none
+    } cases[] = {
+        {"3600", 3600},
+        {"3600.9", 3600},
+        {"\"3600\"", 3600},
+        {"\"0\"", 0},
+        {"\"007\"", 7},
+        {"\"253402300799\"", 253402300799},
+        {"\"253402300800\"", -1},
+        {"\"99999999999999999999\"", -1},
+        {"\"\"", -1},
+        {"\"-1\"", -1},
+        {"\"+1\"", -1},
+        {"\" 1\"", -1},
+        {"\"1 \"", -1},
+        {"\"1.5\"", -1},
+        {"\"1e3\"", -1},
+        {"\"0x10\"", -1},
+        {"\"soon\"", -1},
+        {"true", -1},
+        {"null", -1},
+        {"[\"3600\"]", -1},
+        {"{}", -1},
+    };
+    for (const auto& [text, seconds] : cases) {
+        auto json = Json::parse("{\"a\":" + std::string(text) + "}");
+        EXPECT_EQ(
+            (*json)["a"].seconds_or_digits().value_or(-1s).count(), seconds)
             << text;
     }
 }

@@ -734,6 +734,16 @@ TEST_F(CallbackTest, NamesItsIssuerWhereAnotherSharesThePath)
         "");
 }
 
+TEST_F(CallbackTest, TellsWhatItTolerated)
+{
+    play.token_members = {{"token_type", ""}};
+    auto end = play.callback();
+    EXPECT_EQ(complaint(end), "");
+    EXPECT_EQ(end.notice,
+        "provider sent a token response without token_type, Bearer is "
+        "assumed");
+}
+
 TEST_F(CallbackTest, MayBeAnError)
 {
     auto state = "&state=" + play.sent.at("state");

@@ -796,12 +796,35 @@ TEST_F(FrontChannelTest, OfAnybodyTakesTheShareOfTheAddress)
     EXPECT_EQ(play.revoke.subject, mark("sub", "user-1"));
 }
 
-TEST_F(FrontChannelTest, IsAGetWithBothParametersOrNone)
+// As Entra ID sends it: the path tells the issuer.
+TEST_F(FrontChannelTest, MayNameTheSidAlone)
 {
-    for (auto query : {"iss=https%3A%2F%2Fop.example", "sid=s-1"}) {
-        EXPECT_EQ(complaint(play.frontchannel_logout(query)),
-            "logout_malformed: client sent only one of iss and sid");
-    }
+    done("sid=s-2");
+    EXPECT_EQ(play.asked, Asked{"revoke"});
+    EXPECT_EQ(play.revoke.keys, std::vector{mark("sid", "s-2")});
+    EXPECT_FALSE(play.revoke.is_proven);
+    EXPECT_TRUE(is_logged_in());
+    done("sid=s-1");
+    EXPECT_TRUE(play.revoke.is_proven);
+    EXPECT_FALSE(is_logged_in());
+}
+
+TEST_F(FrontChannelTest, NeedsTheIssuerWhereProvidersShareThePath)
+{
+    play.shares_frontchannel_logout = true;
+    EXPECT_EQ(complaint(play.frontchannel_logout("sid=s-1")),
+        "logout_malformed: client sent sid without iss to a "
+        "frontchannel_logout_uri that oidc_providers share");
+    EXPECT_TRUE(is_logged_in());
+    done(named);
+    EXPECT_FALSE(is_logged_in());
+}
+
+TEST_F(FrontChannelTest, IsAGetWithASidOrNoIssuer)
+{
+    EXPECT_EQ(
+        complaint(play.frontchannel_logout("iss=https%3A%2F%2Fop.example")),
+        "logout_malformed: client sent iss without sid");
     for (auto method : {"POST", "HEAD", "PUT"}) {
         play.method = method;
         EXPECT_EQ(complaint(play.frontchannel_logout(named)),

@@ -331,6 +331,16 @@ TEST_F(RenewalTest, WithAKeyThatCannotBeHadKeepsTheSession)
         {"acquire", "token", "keys"});
 }
 
+TEST_F(RenewalTest, TellsWhatItTolerated)
+{
+    play.refresh_members = {{"token_type", ""}};
+    auto end = renew_when_due();
+    EXPECT_EQ(end.session->access_token(), "at-2");
+    EXPECT_EQ(end.notice,
+        "provider sent a token response without token_type, Bearer is "
+        "assumed");
+}
+
 // No new tokens
 
 TEST_F(RenewalTest, ThatIsRefusedEndsTheSession)

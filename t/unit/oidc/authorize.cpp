@@ -166,7 +166,6 @@ TEST(AuthorizationResponse, BoundsEveryParameter)
         {"state", 8192},
         {"code", 4096},
         {"error", 1024},
-        {"error_description", 1024},
         {"iss", 1024},
     };
     for (const auto& [name, most] : bounds) {
@@ -183,6 +182,19 @@ TEST(AuthorizationResponse, BoundsEveryParameter)
     EXPECT_EQ(complaint(parse_authorization_response(
                   "state=s&x=" + std::string(9000, 'x'))),
         "");
+}
+
+// A long description must not hide the error.
+TEST(AuthorizationResponse, CutsItsDescription)
+{
+    for (std::size_t size : {1023, 1024, 1025, 5000}) {
+        auto response = parse_authorization_response(
+            "state=s&error=e&error_description=" + std::string(size, 'd'));
+        ASSERT_EQ(complaint(response), "") << size;
+        EXPECT_EQ(response->error, "e");
+        EXPECT_EQ(response->error_description.size(),
+            std::min<std::size_t>(size, 1024));
+    }
 }
 
 TEST(AuthorizationResponse, IsAForm)
@@ -337,6 +349,12 @@ TEST(PushedAuthorization, MayBeRefused)
         EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),
             "upstream_status: provider returned status " +
                 std::to_string(status));
+    }
+    for (int status : {200, 201, 202}) {
+        EXPECT_EQ(pushed(status,
+                      R"({"request_uri":"urn:a","error":"invalid_scope"})"),
+            "provider_invalid_scope: provider returned error "
+            "\"invalid_scope\"");
     }
     for (int status : {0, 202, 204, 301, 302, 403, 404, 405, 413, 429, 500}) {
         EXPECT_EQ(pushed(status, R"({"request_uri":"urn:a"})"),

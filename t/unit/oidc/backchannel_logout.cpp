@@ -219,10 +219,34 @@ TEST_F(LogoutTokenTest, ThatExpiredIsRefused)
     const auto none = "logout_token_expired: logout token has no exp"s;
     const auto late = "logout_token_expired: logout token expired "s;
     expect_refusals("exp",
-        {{"", none}, {"null", none}, {"\"1700000300\"", none}, {"-1", none},
+        {{"\"1700000300\"", none}, {"-1", none}, {"{}", none},
             {"0", late + "1700000000 seconds ago"},
             {date(noon - 60s), late + "60 seconds ago"},
             {date(noon - 59s), ""}});
+}
+
+// Drafts of Back-Channel Logout, 2.4
+TEST_F(LogoutTokenTest, WithoutExpIsAcceptedForFiveMinutes)
+{
+    auto issued = [&](const std::string& iat) {
+        return verify(Signer::ed25519().sign("EdDSA",
+            object(changed(good_claims(), {{"exp", ""}, {"iat", iat}}))));
+    };
+    for (auto iat : {noon - 360s, noon - 300s, noon, noon + 60s}) {
+        auto token = issued(date(iat));
+        ASSERT_EQ(complaint(token), "") << date(iat);
+        // remembered until it is accepted no longer
+        EXPECT_EQ(token->expires(), iat + 301s);
+        EXPECT_GT(token->expires() + client.clock_skew, noon);
+    }
+    EXPECT_EQ(complaint(issued(date(noon - 361s))),
+        "logout_token_expired: logout token without exp was issued 361 seconds "
+        "ago");
+    EXPECT_EQ(complaint(issued(date(noon + 61s))),
+        "logout_token_issued_at: logout token was issued 61 seconds in the "
+        "future");
+    EXPECT_EQ(complaint(issued("")),
+        "logout_token_issued_at: logout token has no iat");
 }
 
 TEST_F(LogoutTokenTest, NotValidYetIsRefused)

@@ -9,9 +9,47 @@ namespace {
 
 constexpr auto codes = static_cast<std::size_t>(Errc::store_full) + 1;
 
+// Errors with which the provider answered us have words of others.
+bool is_refusal(Errc code)
+{
+    return code >= Errc::refused_error &&
+        code <= Errc::refused_unsupported_response_type;
+}
+
+int status_of_refusal(Errc code)
+{
+    switch (code) {
+    case Errc::refused_invalid_client:
+    case Errc::refused_invalid_scope:
+    case Errc::refused_unauthorized_client:
+    case Errc::refused_unsupported_response_type:
+        return 500;
+    case Errc::refused_invalid_grant:
+        return 400;
+    default:
+        return 502;
+    }
+}
+
+// A token that is refused for its time or its key is a fault of the operator or
+// of the provider.
+bool is_for_operator(std::string_view word)
+{
+    for (auto end : {"_key", "_signature", "_encryption", "_expired",
+             "_not_yet_valid", "_issued_at", "_refused"}) {
+        if (!word.starts_with("logout_") && word.ends_with(end)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // The status by the word, as docs/directives.md has it.
 int status_of(std::string_view word)
 {
+    if (is_for_operator(word)) {
+        return 502;
+    }
     if (word == "provider_access_denied" || word.starts_with("id_token_") ||
         word.starts_with("userinfo_")) {
         return 403;
@@ -40,8 +78,11 @@ int status_of(std::string_view word)
 TEST(Fault, HasTheStatusOfItsFamily)
 {
     for (std::size_t i = 0; i < codes; i++) {
-        const auto& row = fault(static_cast<Errc>(i));
-        EXPECT_EQ(row.status, status_of(row.word)) << row.word;
+        auto code = static_cast<Errc>(i);
+        const auto& row = fault(code);
+        EXPECT_EQ(row.status,
+            is_refusal(code) ? status_of_refusal(code) : status_of(row.word))
+            << row.word;
     }
 }
 
@@ -49,8 +90,9 @@ TEST(Fault, HasAWordOfItsOwn)
 {
     std::set<std::string_view> words;
     for (std::size_t i = 0; i < codes; i++) {
-        auto word = fault(static_cast<Errc>(i)).word;
-        EXPECT_TRUE(words.insert(word).second) << word;
+        auto code = static_cast<Errc>(i);
+        auto word = fault(code).word;
+        EXPECT_EQ(words.insert(word).second, !is_refusal(code)) << word;
         EXPECT_EQ(
             word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), word.npos);
     }
@@ -66,7 +108,7 @@ TEST(Fault, OfAClientIsAWarning)
             row.word.starts_with("request_") || row.word == "login_loop" ||
             row.word == "login_limit" || row.word == "login_unasked" ||
             row.word == "callback_malformed" ||
-            row.word == "provider_access_denied";
+            row.code == Errc::provider_access_denied;
         EXPECT_EQ(row.level, clients ? Level::warn : Level::error) << row.word;
     }
 }
@@ -80,6 +122,9 @@ TEST(ProviderError, HasACodeForEveryWordOfTheSpecifications)
              "login_required", "server_error", "temporarily_unavailable",
              "unauthorized_client", "unsupported_response_type"}) {
         EXPECT_EQ(fault(provider_errc(word)).word, "provider_" + word);
+        EXPECT_FALSE(is_refusal(provider_errc(word)));
+        EXPECT_EQ(fault(refusal_errc(word)).word, "provider_" + word);
+        EXPECT_TRUE(is_refusal(refusal_errc(word)));
     }
 }
 
@@ -88,6 +133,7 @@ TEST(ProviderError, IsOneCodeForAllOtherWords)
     for (auto word : {"", "error", "Access_Denied", "access_denied ", "denied",
              "access_denied_too", "provider_access_denied", "\r\n"}) {
         EXPECT_EQ(provider_errc(word), Errc::provider_error) << word;
+        EXPECT_EQ(refusal_errc(word), Errc::refused_error) << word;
     }
 }
 

@@ -68,9 +68,11 @@ TEST_F(IdTokenTest, OfAGoodLoginIsAccepted)
 
 TEST_F(IdTokenTest, KnowsItsAuthTime)
 {
-    auto token = verify(Signer::ed25519().sign("EdDSA",
-        object(changed(good_claims(), {{"auth_time", "1600000000.5"}}))));
-    EXPECT_EQ(token->auth_time(), from_seconds(1600000000));
+    for (auto auth_time : {"1600000000.5", R"("1600000000")"}) {
+        auto token = verify(Signer::ed25519().sign("EdDSA",
+            object(changed(good_claims(), {{"auth_time", auth_time}}))));
+        EXPECT_EQ(token->auth_time(), from_seconds(1600000000)) << auth_time;
+    }
 }
 
 TEST_F(IdTokenTest, OfAnotherIssuerIsRefused)
@@ -157,6 +159,34 @@ TEST_F(IdTokenTest, MayAlsoBeForTrustedAudiences)
     EXPECT_EQ(changed_by({{"aud", R"(["app","api"])"}, {"azp", R"("api")"}}),
         "id_token_azp: id token was issued to another party, azp "
         "\"\\x22api\\x22\"");
+}
+
+// `audience *` of the configuration
+TEST_F(IdTokenTest, MayAlsoBeForAllAudiencesIfIssuedToUs)
+{
+    client.trusts_all_audiences = true;
+    auto judged = [&](const char* aud, const char* azp) {
+        return changed_by({{"aud", aud}, {"azp", azp}});
+    };
+    constexpr auto ours = R"("app")";
+    constexpr auto two = R"(["app","other"])";
+    constexpr auto without_azp =
+        "id_token_audience: id token is also for another audience, "
+        "\"[\\x22app\\x22,\\x22other\\x22]\", without client_id as azp";
+
+    EXPECT_EQ(judged(two, ours), "");
+    EXPECT_EQ(judged(R"(["x","app","y"])", ours), "");
+    EXPECT_EQ(judged(ours, ""), "");
+    EXPECT_EQ(judged(R"(["app","app"])", ""), "");
+    for (auto azp : {"", R"("other")", R"("")", R"(["app"])", "1"}) {
+        EXPECT_EQ(judged(two, azp), without_azp) << azp;
+    }
+    EXPECT_EQ(judged(R"(["app",1])", ours),
+        "id_token_audience: id token is also for an untrusted audience, "
+        "\"[\\x22app\\x22,1]\"");
+    EXPECT_EQ(judged(R"(["other"])", ours),
+        "id_token_audience: id token is for another audience, "
+        "\"[\\x22other\\x22]\"");
 }
 
 TEST_F(IdTokenTest, IssuedToAnotherPartyIsRefused)

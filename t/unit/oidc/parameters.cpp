@@ -30,6 +30,19 @@ TEST(Parameters, MayBeMissingOrEmpty)
     EXPECT_EQ((*values)[1], std::nullopt);
 }
 
+TEST(Parameters, MayBeCut)
+{
+    constexpr ParameterLimit cut[] = {{"a", 3, true}};
+    for (auto form : {"a=123", "a=1234", "a=123%34"}) {
+        auto values = read_parameters(form, cut, Errc::callback_malformed);
+        ASSERT_EQ(complaint(values), "") << form;
+        EXPECT_EQ((*values)[0], "123");
+    }
+    EXPECT_EQ(
+        complaint(read_parameters("a=1&a=2", cut, Errc::callback_malformed)),
+        "callback_malformed: client sent parameter a twice");
+}
+
 TEST(Parameters, AreRefusedWithTheCodeOfTheCaller)
 {
     const std::pair<const char*, std::string> cases[] = {

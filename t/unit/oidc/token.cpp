@@ -71,13 +71,25 @@ TEST(TokenResponse, AcceptsBearerInAnyCase)
     for (auto type : {"bearer", "BEARER", "bEaReR"}) {
         EXPECT_TRUE(parse({{"token_type", "\""s + type + "\""}})) << type;
     }
-    for (auto type : {"", "null", "1", "\"\"", "\"MAC\"", "\"DPoP\"",
-             "\"Bearer \"", "\"Beare\"", "\"Bearers\""}) {
+    for (auto type : {"1", "\"\"", "\"MAC\"", "\"DPoP\"", "\"Bearer \"",
+             "\"Beare\"", "\"Bearers\""}) {
         EXPECT_EQ(complaint(parse({{"token_type", type}})),
             "upstream_token: provider sent a token response whose token type "
             "is not Bearer")
             << type;
     }
+}
+
+// As Rancher sends it
+TEST(TokenResponse, WithoutATypeIsTakenAsBearer)
+{
+    constexpr auto notice =
+        "provider sent a token response without token_type, Bearer is assumed";
+    auto tokens = parse({{"token_type", ""}});
+    ASSERT_EQ(complaint(tokens), "");
+    EXPECT_EQ(tokens->access_token, "at");
+    EXPECT_EQ(tokens->notice, notice);
+    EXPECT_EQ(parse({})->notice, "");
 }
 
 constexpr auto no_access_token = "upstream_token: provider sent a token "
@@ -163,7 +175,10 @@ TEST(TokenResponse, ReadsALifetimeOfAtMostTenYears)
         {"300", 300},
         {"300.9", 300},
         {"-1", 0},
-        {"\"300\"", 0},
+        {"\"300\"", 300},
+        {"\"315360001\"", 315360000},
+        {"\"9223372036854775807\"", 0},
+        {"\"300s\"", 0},
         {"null", 0},
         {"315360000", 315360000},
         {"315360001", 315360000},
@@ -201,6 +216,29 @@ TEST(TokenResponse, MayBeARefusal)
     }
     EXPECT_EQ(refused(403, R"({"error":"invalid_grant"})"),
         "upstream_status: provider returned status 403");
+}
+
+TEST(TokenResponse, MayBeARefusalWithAStatusOfSuccess)
+{
+    auto with_error = [](int status, const std::string& error) {
+        return HttpResponse{status, "application/json", "",
+            object(changed(good_response(), {{"error", error}}))};
+    };
+    for (int status : {200, 201, 202, 204, 226, 299}) {
+        auto response = with_error(status, R"("invalid_grant")");
+        constexpr auto why = "provider_invalid_grant: provider returned error "
+                             "\"invalid_grant\"";
+        EXPECT_EQ(complaint(parse_tokens(response)), why) << status;
+        EXPECT_EQ(complaint(parse_refreshed(response)), why) << status;
+    }
+    EXPECT_EQ(
+        complaint(parse_tokens({200, "text/plain", "", R"({"error":"a"})"})),
+        "provider_error: provider returned error \"a\"");
+    for (auto error : {"null", "0", "false", R"("")", "[]", "{}"}) {
+        EXPECT_EQ(complaint(parse_tokens(with_error(200, error))), "") << error;
+    }
+    EXPECT_EQ(complaint(parse_tokens(with_error(199, R"("a")"))),
+        "upstream_status: provider returned status 199");
 }
 
 TEST(TokenResponse, IsA200OfJson)

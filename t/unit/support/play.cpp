@@ -168,6 +168,7 @@ RequestView Play::view(std::string target, std::string_view reply)
     view.fetch_dest = fetch_dest;
     view.purpose = purpose;
     view.shares_callback = shares_callback;
+    view.shares_frontchannel_logout = shares_frontchannel_logout;
     view.source = source;
     view.address = address;
     return view;

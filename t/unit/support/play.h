@@ -116,6 +116,7 @@ public:
     std::string source;
     std::string address;
     bool shares_callback = false;
+    bool shares_frontchannel_logout = false;
 
     // The provider's responses; a good one where none is set.
     Result<HttpResponse> metadata;

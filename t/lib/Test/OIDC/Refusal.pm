@@ -11,6 +11,8 @@ package Test::OIDC::Refusal;
 #                                           CALLBACK_TESTS assertions about a callback; %requests: endpoints
 #                                           and their number of requests, default one to the token endpoint
 #
+#   refused_token($word)                    outcome of an ID token or user info refused with that word
+#
 # Knobs may be a sub that returns them for the nonce of the login, the sentence may be a pattern.
 
 use warnings;
@@ -24,7 +26,7 @@ use Test::OIDC::Site;
 use constant CHALLENGE_TESTS => 5;
 use constant CALLBACK_TESTS => 6;
 
-our @EXPORT = qw/ CALLBACK_TESTS CHALLENGE_TESTS begins_no_login ends_in_no_session /;
+our @EXPORT = qw/ CALLBACK_TESTS CHALLENGE_TESTS begins_no_login ends_in_no_session refused_token /;
 use base qw/ Exporter /;
 
 sub begins_no_login {
@@ -75,6 +77,14 @@ sub ends_in_no_session {
 
     $op->reset;
     is(outcome($browser->login($page)), '200', "$name, the next login succeeds");
+}
+
+# A fault of the operator or of the provider rings an alarm on 5xx.
+sub refused_token {
+    my ($word) = @_;
+
+    my $status = $word =~ /_(?:key|signature|encryption|expired|not_yet_valid|issued_at)$/ ? 502 : 403;
+    return "$status $word";
 }
 
 sub retry_after { return shift->{headers}{'retry-after'} // 'none' }
