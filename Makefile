@@ -369,6 +369,13 @@ install: $(module) ## the module and its load_module line, where Debian's nginx 
 	@echo "installed; \"nginx -t\" checks, \"nginx -s reload\" does not load" \
 	    "modules again: restart nginx"
 
+.PHONY: uninstall
+uninstall:        ## removes what install wrote
+	@rm -f $(enabled)/50-mod-http-oidc.conf $(available)/mod-http-oidc.conf \
+	    $(modules)/ngx_http_oidc_module.so
+	@echo "uninstalled; remove the module's directives from the configuration," \
+	    "then restart nginx"
+
 .PHONY: clean
 clean:            ## removes build
 	@t/demo/demo stop > /dev/null 2>&1 || true

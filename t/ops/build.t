@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# Tests for the Makefile, config and config.make: which nginx a module was built for, compilers, OpenSSL. The source tree of nginx here is a small one, and the module is one constant.
+# Tests for the Makefile, config and config.make: which nginx a module was built for, compilers, OpenSSL, install and
+# uninstall. The source tree of nginx here is a small one, and the module is one constant.
 
 use warnings;
 use strict;
@@ -82,6 +83,30 @@ is(built_for($path), 'built for 1.2.4, patched', 'a tree patched in place');
 is(built_for(), 'built for 1.2.4, noted', 'the module for nginx-dev is another one');
 like(make("NGINX_SRC=$dir"), qr/^\Q$dir\E holds no nginx source$/m, 'a directory without nginx');
 
+# Install
+
+my @installed = map { "root/$_" } "usr/lib/nginx/modules/$module",
+    'usr/share/nginx/modules-available/mod-http-oidc.conf', 'etc/nginx/modules-enabled/50-mod-http-oidc.conf';
+
+put('root/etc/nginx/modules-enabled/50-mod-other.conf', '');
+make("install DESTDIR=$dir/root");
+is_deeply([files('root')], [sort @installed, 'root/etc/nginx/modules-enabled/50-mod-other.conf'], 'install');
+is(get($installed[1]), "load_module modules/$module;\n", 'install: the load_module line');
+is(readlink "$dir/$installed[2]", '/usr/share/nginx/modules-available/mod-http-oidc.conf', 'install: the link to it');
+make("uninstall DESTDIR=$dir/root");
+is_deeply([files('root')], ['root/etc/nginx/modules-enabled/50-mod-other.conf'], 'uninstall');
+like(make("uninstall DESTDIR=$dir/root"), qr/^uninstalled/m, 'uninstall again');
+
+SKIP: {
+    my ($built) = ($ENV{TEST_NGINX_GLOBALS} // '') =~ /load_module\s+(\S*\Q$module\E);/;
+    skip 'no module, or not Debian 12', 1
+        unless $built && get('/etc/os-release') =~ /^PRETTY_NAME="Debian GNU\/Linux 12 /m;
+
+    my ($page) = get("$top/docs/install.md") =~ /^A machine that only runs the module(.*?)\n\n/ms;
+    my @missing = grep { index($page, $_) < 0 } map { package_of($_) } `objdump -p $built` =~ /NEEDED\s+(\S+)/g;
+    is("@missing", '', 'install.md has every library of the module');
+}
+
 done_testing();
 
 # Runs make in the project and returns its output.
@@ -152,6 +177,20 @@ sub header {
     put("$tree/src/core/nginx.h",
         qq{#define NGINX_VERSION "$version"\n#define NOTE "$note"\n});
     utime 1, 1, "$dir/$tree/src/core/nginx.h" or die;
+}
+
+sub package_of {
+    my ($library) = @_;
+
+    # Packages of another architecture have no multiarch directory.
+    my ($package) = `dpkg-query -S '*/$library' 2>/dev/null` =~ m{^([^:\n]+):\w+: (?:/usr)?/lib/[\w-]+-gnu\w*/\Q$library\E$}m;
+    return $package // $library;
+}
+
+sub files {
+    my ($tree) = @_;
+
+    return sort map { s{^\Q$dir\E/}{}r } split /\n/, `find $dir/$tree -type f -o -type l`;
 }
 
 sub put {
