@@ -107,6 +107,21 @@ SKIP: {
     is("@missing", '', 'install.md has every library of the module');
 }
 
+# The library of nginx's test suite
+
+put('nginx', <<'END', 0755);
+#!/bin/sh
+echo "$@" --with-stream=dynamic --with-http_ssl_module --with-http_perl_module=dynamic --with-threads >&2
+exit 3
+END
+make("binary=$dir/nginx build/debian/nginx");
+is(`$dir/project/build/debian/nginx -V 2>&1`, "-V --with-http_ssl_module --with-threads\n",
+    'tests: nginx -V without dynamic modules');
+is(`$dir/project/build/debian/nginx -t -c f 2>&1`,
+    "-t -c f --with-stream=dynamic --with-http_ssl_module --with-http_perl_module=dynamic --with-threads\n",
+    'tests: other calls of nginx are unchanged');
+is($? >> 8, 3, 'tests: their status as well');
+
 done_testing();
 
 # Runs make in the project and returns its output.
