@@ -107,6 +107,34 @@ SKIP: {
     is("@missing", '', 'install.md has every library of the module');
 }
 
+# OpenSSL
+
+my $refusal = qr/requires OpenSSL 3\.0 or later/;
+
+put('old/include/openssl/opensslv.h', "#define OPENSSL_VERSION_NUMBER 0x1010117fL\n");
+put('libressl/openssl/opensslv.h', "#define OPENSSL_VERSION_NUMBER 0x20000000L\n");
+put('new/VERSION.dat', "MAJOR=3\n");
+like(make("cc_opt=-I$dir/old/include"), $refusal, 'OpenSSL 1.1 is refused');
+like(make("cc_opt=-I$dir/libressl"), $refusal, 'LibreSSL is refused');
+put('debian/conf_flags', "NGX_CONF_FLAGS=( --with-openssl=$dir/old )\n");
+like(make(), $refusal, 'the source of OpenSSL 1.1 is refused');
+put('debian/conf_flags', "NGX_CONF_FLAGS=( --with-openssl=$dir/new )\n");
+like(make(), qr/^built/m, 'the source of OpenSSL 3.0 is accepted');
+
+# Compilers
+
+like(get('project/build/debian/objs/Makefile'), qr/-lstdc\+\+ .*-Wno-maybe-uninitialized/s, 'gcc: its warnings, and libstdc++');
+SKIP: {
+    skip 'no clang', 2 if system('clang --version >/dev/null 2>&1');
+
+    like(make('CC=clang'), qr/^built/m, 'clang: no warning');
+
+    # <version> of libc++ defines the macro.
+    put('libcxx/version', "#define _LIBCPP_VERSION 1\n");
+    make("CC=clang cxx_flags=-I$dir/libcxx");
+    like(get('project/build/debian/objs/Makefile'), qr/ -lc\+\+ /, 'libc++ is linked if the compiler uses it');
+}
+
 # The library of nginx's test suite
 
 put('nginx', <<'END', 0755);
