@@ -17,6 +17,8 @@ my $top = abs_path("$FindBin::Bin/../..");
 my $dir = tempdir('oidc-build-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $module = 'ngx_http_oidc_module.so';
 
+# The sanitized module is linked with other libraries.
+plan(skip_all => 'a sanitized module') if ($ENV{TEST_NGINX_GLOBALS} // '') =~ /-sanitize/;
 plan(skip_all => 'no compiler') if system('cc --version >/dev/null 2>&1 && make --version >/dev/null 2>&1');
 
 # Settings of the make that runs this test
