@@ -71,7 +71,8 @@ sub callback {
 sub configure {
     my ($t) = @_;
 
-    my ($fresh, $fetched) = map { oidc_provider($_, '', issuer => $op{$_}->issuer) } qw/ fresh fetched /;
+    my $fresh = oidc_provider('fresh', '', issuer => 'http://127.0.0.1:8090');
+    my $fetched = oidc_provider('fetched', '', issuer => 'http://127.0.0.1:8091');
 
     $t->write_file_expand('nginx.conf', nginx_conf(<<"EOC"));
 $fresh
