@@ -44,12 +44,31 @@ else
 $(error BUILD is "sanitize" or nothing, not "$(BUILD)")
 endif
 
+options = --with-compat --with-debug --with-threads --with-http_ssl_module \
+          --with-http_v2_module --with-http_realip_module \
+          --with-http_auth_request_module --with-http_stub_status_module \
+          $(if $(wildcard $(tree)/src/http/v3),--with-http_v3_module)
+flags   = CC=$(CC) cc_opt=$(cc_opt) ld_opt=$(ld_opt) $(cxx_flags) $(libs)
+origin  = '$(subst ','\'',$(tree) $(options) $(flags))'
+
+# A source tree has a folder named after its path, its version and the configure
+# line. build/NAME is a link to the folder of the last make.
 ifeq ($(NGINX_SRC),)
 tree := $(debian)
-out  := build/debian$(flavour)
+name := build/debian$(flavour)
+out  := $(name)
 else
-tree := $(abspath $(NGINX_SRC))
-out  := build/$(notdir $(tree))$(if $(STATIC),-static)$(flavour)
+tree    := $(abspath $(NGINX_SRC))
+version := $(shell sed -nE 's/^.define (NGINX|ANGIE)_VERSION[ \t]+"(.*)"/\2/p' \
+               $(tree)/src/core/nginx.h $(tree)/src/core/angie.h 2>/dev/null)
+key     := $(shell echo $(version) $(origin) | sha256sum | cut -c 1-8)
+name    := build/$(notdir $(tree))$(if $(STATIC),-static)$(flavour)
+out     := $(name)-$(key)
+ifneq ($(version),)
+$(shell mkdir -p $(out); [ -L $(name) ] || rm -rf $(name); \
+    [ "$$(readlink $(name))" = $(notdir $(out)) ] || ln -sfn $(notdir $(out)) $(name))
+endif
+$(name)/%: $(out)/% ;
 endif
 
 module := $(if $(NGINX_SRC)$(BUILD),$(out)/,build/)ngx_http_oidc_module.so
@@ -71,29 +90,32 @@ help:             ## this list
 deps:
 	@$(if $(NGINX_SRC),,t/deps build)
 
-options = --with-compat --with-debug --with-threads --with-http_ssl_module \
-          --with-http_v2_module --with-http_realip_module \
-          --with-http_auth_request_module --with-http_stub_status_module \
-          $(if $(wildcard $(tree)/src/http/v3),--with-http_v3_module) \
-          --prefix=$(top)/$(out)/prefix
-
 # It changes when a file is added or removed, not when one is edited.
 $(out)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo $(sources) | cmp -s - $@ || echo $(sources) > $@
 
+# It changes when nginx is replaced or upgraded in place, or configured differently.
+$(out)/origin: FORCE | deps
+	@mkdir -p $(@D)
+	@test -e $(tree)/src/core/nginx.h || \
+	    { echo "$(tree) holds no nginx source" >&2; exit 1; }
+	@origin=$$(cd $(tree); { echo $(origin); \
+	    find $$(ls -d auto configure conf_flags src 2>/dev/null || :) -type f -print0 | \
+	    sort -z | xargs -0 sha256sum; } | sha256sum); \
+	echo "$$origin" | cmp -s - $@ || echo "$$origin" > $@
+
 .PHONY: FORCE
 FORCE:
 
-$(out)/configured: config config.make $(out)/sources Makefile | deps
-	@test -e $(tree)/src/core/nginx.h || \
-	    { echo "$(tree) holds no nginx source" >&2; exit 1; }
+$(out)/configured: config config.make $(out)/sources $(out)/origin Makefile | deps
+	@rm -rf $(out)/tree $(out)/objs
 	@mkdir -p $(out)/tree
 	@cp -r $(tree)/. $(out)/tree/
 	@cd $(out)/tree && configure=./configure && \
 	[ -x configure ] || configure=auto/configure; \
 	if [ -e conf_flags ]; then . ./conf_flags; \
-	else NGX_CONF_FLAGS=($(options)); fi; \
+	else NGX_CONF_FLAGS=($(options) --prefix=$(top)/$(out)/prefix); fi; \
 	OIDC_CXXFLAGS="$(cxx_flags)" OIDC_WARNINGS="$(warnings)" OIDC_LIBS="$(libs)" \
 	    OIDC_DEPFILES=yes $$configure "$${NGX_CONF_FLAGS[@]}" \
 	    $(if $(ccache),--with-cc="$(ccache) $(CC)") \
@@ -108,14 +130,14 @@ $(out)/objs/ngx_http_oidc_module.so: $(out)/configured $(headers) $(sources)
 	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -s modules
 
 $(module): $(out)/objs/ngx_http_oidc_module.so
-	@cp $< $@.new && mv $@.new $@ && echo "built $@"
+	@cp $< $@.new && mv $@.new $@ && echo "built $(@:$(out)/%=$(name)/%)"
 endif
 
 ifneq ($(NGINX_SRC),)
 $(out)/objs/nginx: $(out)/configured $(headers) $(sources)
 	@$(MAKE) -C $(out)/tree -f $(top)/$(out)/objs/Makefile -s binary
 	@[ -e $@ ] || ln -s angie $@    # that is its name there
-	@mkdir -p $(out)/prefix/logs && echo "built $@"
+	@mkdir -p $(out)/prefix/logs && echo "built $(@:$(out)/%=$(name)/%)"
 endif
 
 # Tests. The module is compiled first: prove and the browser, which mostly wait,
@@ -159,9 +181,11 @@ prove: $(goal) $(if $(NGINX_SRC),$(out)/objs/nginx) $(out)/nginx ## t/*/*.t thro
 comma := ,
 
 # What the tests run as nginx: the sanitizers' runtime must be loaded first, and
-# with it the C++ one, or it finds no way to throw.
+# with it the C++ one, or it finds no way to throw. The library of nginx's own test
+# suite loads the dynamic modules of "nginx -V", which Debian has in other packages.
 $(out)/nginx: Makefile | $(goal)
 	@{ echo '#!/bin/sh'; \
+	   echo 'case $$1 in -V) $(binary) -V 2>&1 | sed "s/ --with-[^ ]*=dynamic//g" >&2; exit;; esac'; \
 	   $(if $(BUILD),echo 'export LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CXX) -print-file-name=libstdc++.so.6)"'; \
 	   echo 'export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1'; \
 	   echo 'export UBSAN_OPTIONS=print_stacktrace=1'; \
@@ -234,16 +258,18 @@ reply_objs  := build/unit/t/fuzz/http_reply.o build/fuzz/t/fuzz/http_reply.o bui
 
 $(reply_objs): unit_cxx += $(nginx_cxx)
 $(reply_objs): fuzz_cxx += $(nginx_cxx)
-$(reply_objs): | build/debian/configured
+$(reply_objs): build/debian/origin | build/debian/configured
 
 ifneq ($(out),build/debian)
 build/debian/configured build/debian/objs/ngx_http_oidc_module.so: FORCE
 	@$(MAKE) NGINX_SRC= BUILD= STATIC= $@
+build/debian/origin: build/debian/configured ;
 endif
 
-build/libnginx.so: t/fuzz/library $(wildcard /usr/sbin/nginx) | build/debian/configured
-	@mkdir -p $(@D)
-	@t/fuzz/library /usr/sbin/nginx $@
+# A package's files are older than its installation: compare what is in them.
+build/libnginx.so: t/fuzz/library FORCE | build/debian/configured
+	@t/fuzz/library /usr/sbin/nginx $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 build/unit/replay build/fuzz/fuzz build/unit/shared: | build/libnginx.so
 
@@ -258,7 +284,7 @@ shipped     = $(1:src/%.cpp=build/debian/objs/addon/%.o)
 $(shared_objs) build/unit/shared: unit_cxx += $(nginx_cxx) -fPIC
 $(shared_objs) build/unit/shared: sanitizers :=
 $(shared_objs) build/unit/shared: unchecked :=
-$(shared_objs): | build/debian/configured
+$(shared_objs): build/debian/origin | build/debian/configured
 $(call shipped,$(shared_src)): build/debian/objs/ngx_http_oidc_module.so ;
 
 build/unit/shared: $(shared_objs) $(call shipped,$(shared_src))
@@ -350,6 +376,13 @@ install: $(module) ## the module and its load_module line, where Debian's nginx 
 	    $(enabled)/50-mod-http-oidc.conf
 	@echo "installed; \"nginx -t\" checks, \"nginx -s reload\" does not load" \
 	    "modules again: restart nginx"
+
+.PHONY: uninstall
+uninstall:        ## removes what install wrote
+	@rm -f $(enabled)/50-mod-http-oidc.conf $(available)/mod-http-oidc.conf \
+	    $(modules)/ngx_http_oidc_module.so
+	@echo "uninstalled; remove the module's directives from the configuration," \
+	    "then restart nginx"
 
 .PHONY: clean
 clean:            ## removes build

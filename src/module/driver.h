@@ -11,7 +11,7 @@
 
 namespace ngx {
 
-class Driver : private Waiter {
+class Driver final : private Waiter {
 public:
     Driver(ngx_http_request_t* r, ProviderState& provider,
         std::unique_ptr<oidc::Flow> flow);

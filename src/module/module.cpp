@@ -5,6 +5,7 @@
 #include "module/log_phase.h"
 #include "module/variables.h"
 #include "module/worker.h"
+#include "ngx/layout.h"
 #include "ngx/ngx.h"
 
 #include <algorithm>
@@ -15,6 +16,9 @@ namespace {
 
 ngx_int_t preconfiguration(ngx_conf_t* cf)
 {
+    if (check_layout(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
     return guard(cf, NGX_ERROR, [cf] { return add_variables(cf); });
 }
 

@@ -45,8 +45,8 @@ public:
     void drop(std::string_view key);
 
     struct Figures {
-        std::size_t sessions;  // some of which may have expired
-        std::size_t evictions; // for lack of room
+        std::size_t sessions;    // some of which may have expired
+        std::uint64_t evictions; // for lack of room
     };
 
     Figures figures();

@@ -101,23 +101,23 @@ $op->reset;
 
 # A worker waits for the response to another worker's request.
 
-is(waits('success', {}, '302 302', sub { $op->reset }), 1, 'success: one request');
+is(waits($t, 'success', {}, '302 302', sub { $op->reset }), 1, 'success: one request');
 
 # After the first failure, the other worker may send a request at once.
 log_mark($t);
-my $requests = waits('failure', { status => 500 }, '502 502',
+my $requests = waits($t, 'failure', { status => 500 }, '502 502',
     sub { $op->set(respond => { $metadata => { status => 500 } }) });
 cmp_ok($requests, '<=', 2, 'failure: at most two requests');
 ok(log_has($t, qr/oidc: provider returned status 500 while beginning a login/, 2),
     'failure: each is logged');
 
 my $start = time;
-$requests = waits('timeout', {}, '504 504', sub { });
+$requests = waits($t, 'timeout', {}, '504 504', sub { });
 cmp_ok($requests, '<=', 2, 'timeout: at most two requests');
 took_at_most($start, 2 * SHORT_TOTAL, 'timeout: within the timeouts');
 $op->reset;
 
-$requests = waits('abort', {}, '0 302', sub {
+$requests = waits($t, 'abort', {}, '0 302', sub {
     my ($first) = @_;
     browser()->abort($first);
     $op->wait_for($metadata, 2);
@@ -125,7 +125,7 @@ $requests = waits('abort', {}, '0 302', sub {
 });
 is($requests, 2, 'abort: the waiting worker sends a request');
 
-$requests = waits('kill', {}, '0 302', sub {
+$requests = waits($t, 'kill', {}, '0 302', sub {
     my ($first, $asker) = @_;
     $start = time;
     kill_worker($t, $asker);
@@ -323,7 +323,7 @@ sub is_shared {
 
 # One worker sends the metadata request and another waits, until $then ends that. Returns the number of requests.
 sub waits {
-    my ($name, $answer, $statuses, $then) = @_;
+    my ($t, $name, $answer, $statuses, $then) = @_;
 
     my ($asker, $waiter, @others) = workers($t);
     $op->clear->set(respond => { $metadata => { hold => 1, %$answer } });
