@@ -12,9 +12,8 @@ jobs    := $(shell nproc)
 ccache  := $(shell command -v ccache)
 
 # Goals are made side by side; a make within shares the jobs of the outer one.
-# Half of the goals mostly wait, so there are twice as many jobs as cores.
 ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
-MAKEFLAGS += -j$(shell expr 2 \* $(jobs))
+MAKEFLAGS += -j$(shell expr 1 + $(jobs))
 endif
 
 top     := $(CURDIR)
@@ -119,13 +118,20 @@ $(out)/objs/nginx: $(out)/configured $(headers) $(sources)
 	@mkdir -p $(out)/prefix/logs && echo "built $@"
 endif
 
-# Tests. Everything is compiled once, the module first: prove and the browser,
-# which mostly wait, run beside the compiler and the analysis.
+# Tests. The module is compiled first: prove and the browser, which mostly wait,
+# run beside what computes. That has jobs of its own, or each compiler would take
+# a job before prove does.
 
 .PHONY: test
 test: deps-test   ## every test: checks, unit, replay, prove, the same sanitized, browser
 	@$(MAKE) $(goal)
-	@$(MAKE) prove $(if $(BUILD)$(NGINX_SRC),,browser prove-sanitized) unit replay check
+	@$(MAKE) prove $(if $(BUILD)$(NGINX_SRC),,browser) test-computing
+
+.PHONY: test-computing
+test-computing:
+	@MAKEFLAGS= $(MAKE) -j$(shell expr 1 + $(jobs)) $(MAKEOVERRIDES) $(computing)
+
+computing = $(if $(BUILD)$(NGINX_SRC),,prove-sanitized) unit replay check
 
 .PHONY: prove-sanitized
 prove-sanitized: $(sanitized)/ngx_http_oidc_module.so

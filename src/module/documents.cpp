@@ -33,8 +33,14 @@ public:
         }
     }
 
+    // A response from a URL that newer metadata have replaced is dropped: the
+    // waiters get the document again, from the new URL.
     void receive(oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
     {
+        if (id_ != document_->id()) {
+            release();
+            return;
+        }
         auto received = document_->receive(id_, std::move(response), log);
         auto error = received ? nullptr : &received.error();
         end(error);

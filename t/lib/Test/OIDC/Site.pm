@@ -8,7 +8,8 @@ package Test::OIDC::Site;
 #   nginx_conf(@blocks)                     the same as http_conf, without debug messages and oidc_limit
 #   oidc_provider($name, $directives, %changes)    an oidc_provider block: a client of the provider at port
 #                                           8081, with callback and cookie of its own name; issuer => '...'
-#                                           replaces a default, client_secret => undef omits it
+#                                           replaces a default, client_secret => undef omits it. A slow
+#                                           machine stays within its timeouts
 #   default_provider($name, $directives, %changes)    the same, with the module's default callback and cookie
 #   site($body, $directives)                a server at port 8080: every page needs a login with the
 #                                           oidc_provider named by ?op= and returns this body. The
@@ -22,6 +23,7 @@ use warnings;
 use strict;
 
 use Test::OIDC qw/ login /;
+use Test::OIDC::Wait qw/ MAX_WAIT /;
 
 our @EXPORT = qw/
     asked_by default_provider http_conf main_conf nginx_conf oidc_provider outcome page_of site
@@ -72,6 +74,9 @@ sub default_provider {
         client_secret => 'secret-of-at-least-thirty-two-bytes',
         %changes,
     );
+    for my $timeout (qw/ connect_timeout read_timeout /) {
+        $value{$timeout} //= MAX_WAIT . 's' unless ($directives // '') =~ /\b$timeout\b/;
+    }
     my @lines = map { "$_ $value{$_};" } grep { defined $value{$_} } sort keys %value;
     push @lines, "$directives;" if length($directives // '');
 
