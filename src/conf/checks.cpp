@@ -25,6 +25,20 @@ std::optional<oidc::Url> url_of_path(std::string_view path)
     return oidc::parse_url("https://host" + std::string(path));
 }
 
+// RFC 3986, 3.5: the characters of a query.
+bool is_fragment(std::string_view text)
+{
+    return url_of_path("/?" + std::string(text)).has_value();
+}
+
+// It would never be reached.
+[[noreturn]] void refuse_home_page(
+    std::string_view directive, std::string_view value)
+{
+    invalid(directive, value,
+        "it would replace the home page, use a path of its own");
+}
+
 // No request shows a path with escapes, dots or empty segments.
 bool is_plain_path(std::string_view path)
 {
@@ -86,6 +100,9 @@ void check_path(std::string_view directive, std::string_view value)
         invalid(directive, value,
             "it must be a plain path without query, escapes or dot segments");
     }
+    if (value == "/") {
+        refuse_home_page(directive, value);
+    }
 }
 
 void check_redirect_uri(std::string_view directive, std::string_view value)
@@ -99,16 +116,23 @@ void check_redirect_uri(std::string_view directive, std::string_view value)
             "it must be a path such as \"/oidc_callback\", or an https URL "
             "without query");
     }
+    if (url->path == "/") {
+        refuse_home_page(directive, value);
+    }
 }
 
-// RP-Initiated Logout 1.0, 2.1: the provider compares it as a string.
+// RP-Initiated Logout 1.0, 2.1: the provider compares it as a string. It gets
+// no code and no token.
 void check_post_logout_uri(std::string_view directive, std::string_view value)
 {
+    auto rest = value;
+    auto page = oidc::take_until(rest, '#');
     auto url =
-        value.starts_with('/') ? url_of_path(value) : oidc::parse_url(value);
-    if (!value.empty() && !is_safe(url)) {
+        page.starts_with('/') ? url_of_path(page) : oidc::parse_url(page);
+    if (!value.empty() && (!url || !is_fragment(rest))) {
         invalid(directive, value,
-            "it must be a path such as \"/logged_out\", or an https URL");
+            "it must be a path such as \"/logged_out\", or an http or https "
+            "URL");
     }
 }
 
@@ -137,13 +161,6 @@ void check_ascii(std::string_view directive, std::string_view value)
     }
 }
 
-void check_secret(std::string_view directive, std::string_view value)
-{
-    if (value.empty()) {
-        invalid(directive, "", "omit it for a public client");
-    }
-}
-
 // RFC 6749, 3.3
 void check_scope(std::string_view directive, std::string_view value)
 {
@@ -169,11 +186,37 @@ void check_arguments(std::string_view directive, std::string_view value)
     }
 }
 
+bool is_name(std::string_view name)
+{
+    return !name.empty() && name != "off" &&
+        name.find_first_of("$ \t\"'") == name.npos;
+}
+
 void check_provider_name(std::string_view directive, std::string_view value)
 {
     if (value.empty()) {
         throw Invalid("\"" + std::string(directive) +
             "\" directive must name an oidc_provider, or \"off\"");
+    }
+}
+
+void check_code_challenge_method(
+    std::string_view directive, std::string_view value)
+{
+    if (value == "plain") {
+        invalid(directive, value,
+            "it protects nothing, use S256, or \"pkce off\" if the provider "
+            "does not support that");
+    }
+    if (!oidc::equal_ignoring_case(value, "S256")) {
+        invalid(directive, value, "use S256");
+    }
+}
+
+void check_count(std::string_view directive, ngx_uint_t value)
+{
+    if (value == 0) {
+        invalid(directive, "0", "it must be at least 1");
     }
 }
 

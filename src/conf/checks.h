@@ -20,19 +20,25 @@ void check_path(std::string_view directive, std::string_view value);
 // A path, or a URL without query.
 void check_redirect_uri(std::string_view directive, std::string_view value);
 
-// A path, or a URL; empty: none.
+// A path, or a URL, with or without fragment; empty: none.
 void check_post_logout_uri(std::string_view directive, std::string_view value);
 
 // A scheme, host and port.
 void check_base_url(std::string_view directive, std::string_view value);
 
 void check_port(std::string_view directive, ngx_uint_t value);
+void check_count(std::string_view directive, ngx_uint_t value);
 
 void check_ascii(std::string_view directive, std::string_view value);
-void check_secret(std::string_view directive, std::string_view value);
 void check_scope(std::string_view directive, std::string_view value);
 void check_arguments(std::string_view directive, std::string_view value);
+// The name of a block.
+bool is_name(std::string_view name);
+
 void check_provider_name(std::string_view directive, std::string_view value);
+
+void check_code_challenge_method(
+    std::string_view directive, std::string_view value);
 
 void check_algorithm(std::string_view directive, std::string_view value);
 void check_encryption(std::string_view directive, std::string_view value);
@@ -51,15 +57,24 @@ constexpr auto above_0 = [](std::string_view directive, auto value) {
     }
 };
 
+constexpr auto check_session_timeout = [](std::string_view directive,
+                                           Seconds value) {
+    if (value == Seconds()) {
+        refuse_time(directive,
+            "it must be longer than 0; the session cookie ends with the "
+            "browser session in any case");
+    }
+};
+
 constexpr auto at_most_10_years = [](std::string_view directive, auto value) {
     if (value > 10 * 365 * 24h) {
         refuse_time(directive, "it must not exceed ten years");
     }
 };
 
-constexpr auto at_most_1_hour = [](std::string_view directive, auto value) {
-    if (value > 1h) {
-        refuse_time(directive, "it must not exceed 1h");
+constexpr auto at_most_1_day = [](std::string_view directive, auto value) {
+    if (value > 24h) {
+        refuse_time(directive, "it must not exceed one day");
     }
 };
 

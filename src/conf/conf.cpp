@@ -1,11 +1,26 @@
 #include "conf/conf.h"
 
+#include "conf/values.h"
+#include "core/encoding.h"
 #include "oidc/cookies.h"
 
 #include <algorithm>
 
 namespace ngx {
 namespace {
+
+// What may have been meant instead of an unknown name. "on" is none.
+std::string other_provider(const MainConf& main, std::string_view name)
+{
+    std::vector<std::string_view> names;
+    for (auto provider : main.providers) {
+        names.emplace_back(provider->name);
+    }
+    if (name == "on" && !names.empty()) {
+        return ", or name one such as " + oidc::quoted(names.front());
+    }
+    return suggestion(name, names);
+}
 
 // Finds the provider that a constant auth_oidc names.
 char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
@@ -19,8 +34,9 @@ char* resolve_provider(ngx_conf_t* cf, LocationConf& conf)
     if (conf.provider == nullptr) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
             "unknown oidc_provider \"%V\" in \"auth_oidc\" in %V:%ui, "
-            "define it in \"http\"",
-            &conf.auth_oidc->value, &conf.position.file, conf.position.line);
+            "define it in \"http\"%s",
+            &conf.auth_oidc->value, &conf.position.file, conf.position.line,
+            other_provider(conf_of<MainConf>(cf), name).c_str());
         return fail();
     }
     return good();
@@ -153,6 +169,10 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
         auto is_own = conf.positions.has(&conf.auth_oidc);
         auto is_off = inherits_off(conf, outer);
         merge(cf, location_rows(), outer, conf);
+        merge(cf, access_rows(), outer, conf);
+        if (!conf.requirements.empty()) {
+            conf_of<MainConf>(cf).has_requirements = true;
+        }
         conf.position = *conf.positions.find(&conf.auth_oidc);
         conf.is_set = conf.auth_oidc != nullptr;
         conf.on = conf.is_set;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "conf/limit.h"
+#include "conf/requirement.h"
 #include "conf/rows.h"
 #include "ngx/exchange.h"
 #include "ngx/ngx.h"
@@ -19,9 +20,6 @@
 
 namespace ngx {
 
-// The only method there is, which configurations of Angie specify.
-enum class CodeChallenge { S256 };
-
 // The directives of an oidc_provider block whose value is not yet one of the
 // client.
 struct ProviderSettings {
@@ -30,7 +28,7 @@ struct ProviderSettings {
     ngx_str_t client_certificate = ngx_null_string;
     ngx_str_t client_certificate_key = ngx_null_string;
     ngx_http_complex_value_t* extra_auth_args = nullptr;
-    CodeChallenge code_challenge_method = CodeChallenge::S256;
+    ngx_str_t code_challenge_method = ngx_null_string;
     ngx_str_t session_store = ngx_null_string;
     ngx_str_t session_key = ngx_null_string;
     std::vector<std::string> session_claims;
@@ -84,6 +82,8 @@ struct MainConf {
     Positions positions;
     std::vector<ProviderConf*> providers;
     std::vector<StoreConf*> stores;
+    std::vector<std::string> claim_paths; // of the variables of oidc_claim_set
+    bool has_requirements = false;        // an auth_oidc_require anywhere
     MakeStore automatic; // of "session_store auto"; null: not needed yet
     std::size_t zone_size = 0;
     Zone* zone = nullptr;
@@ -109,6 +109,7 @@ struct LocationConf {
     Mode mode = Mode::require;
     ngx_http_complex_value_t* base_url = nullptr;
     const Limit* limit = nullptr;
+    Requirements requirements;
 
     bool has(Mode that) const { return mode == that; }
 
@@ -149,13 +150,35 @@ char* complete_provider(ngx_conf_t* cf, ProviderConf& conf);
 // The same of an oidc_session_store. (session_store.cpp)
 char* complete_store(ngx_conf_t* cf, StoreConf& conf);
 
+// Warns of values that are usually mistakes. (mistakes.cpp)
+void warn_of_mistakes(ngx_conf_t* cf, const ProviderConf& conf);
+
 // Finds the store of a provider: the named one, or that of "auto".
 char* choose_store(ngx_conf_t* cf, MainConf& main, ProviderConf& conf);
+
+// Throws Invalid for a name that no store can have. (session_store.cpp)
+void check_store_name(
+    const MainConf& main, const std::string& name, std::string_view directive);
+
+// Setters of directives that can be repeated. (claim_variable.cpp,
+// compatibility.cpp)
+char* set_claim_variable(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+char* set_keyval_zone(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+char* check_auth_jwt(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+
+// Shows the claim at a claim_path(), an ngx_str_t. (module/variables.cpp)
+ngx_int_t show_claim(
+    ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_t path);
 
 // The rows of directives.cpp whose defaults are set in init and merge.
 std::span<const Row<MainConf>> main_rows();
 std::span<const Row<LocationConf>> location_rows();
+std::span<const Row<LocationConf>> access_rows();
 
 extern ngx_command_t* const commands;
+
+// Before http is read: the names of directives of other modules stay in the
+// commands only where no loaded module has them.
+void leave_names_to_their_modules(const ngx_conf_t* cf);
 
 }

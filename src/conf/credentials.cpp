@@ -160,6 +160,13 @@ oidc::Secret parse_session_key(const ngx_str_t& file, std::string_view line)
     return oidc::Secret(std::move(*key));
 }
 
+// By an engine or a provider of OpenSSL. For any other value nginx's own error
+// would show what is perhaps the key itself.
+bool is_kept_elsewhere(std::string_view key)
+{
+    return key.starts_with("engine:") || key.starts_with("store:");
+}
+
 }
 
 void read_credentials(ngx_conf_t* cf, ProviderConf& conf)
@@ -209,9 +216,9 @@ bool set_client_certificate(ngx_conf_t* cf, ProviderConf& conf)
             "\"client_certificate_key\"");
     }
     check_pem(cf, "client_certificate", certificate, "CERTIFICATE");
-    if (readers_of(cf, conf, &ProviderSettings::client_certificate_key) ==
-        Readers::warned_of) {
-        warn_of_readers(cf, "client_certificate_key", key);
+    if (!is_kept_elsewhere(view(key))) {
+        read_secret(cf, conf, "client_certificate_key",
+            &ProviderSettings::client_certificate_key);
     }
     return present_certificate(cf, conf.upstream_server, certificate, key);
 }

@@ -8,6 +8,7 @@
 #include "store/local.h"
 #include "store/redis.h"
 
+#include <algorithm>
 #include <array>
 
 namespace ngx {
@@ -16,6 +17,7 @@ namespace {
 using oidc::Client;
 using oidc::ClientAuth;
 using oidc::Endpoints;
+using oidc::Pkce;
 using oidc::PushedAuthorization;
 using oidc::ResponseMode;
 using Settings = ProviderSettings;
@@ -31,8 +33,10 @@ constexpr Word<ClientAuth> client_auths[] = {
     {"none", ClientAuth::none},
 };
 
-constexpr Word<CodeChallenge> code_challenges[] = {
-    {"S256", CodeChallenge::S256},
+constexpr Word<Pkce> pkces[] = {
+    {"auto", Pkce::automatic},
+    {"on", Pkce::on},
+    {"off", Pkce::off},
 };
 
 constexpr Word<ResponseMode> response_modes[] = {
@@ -69,7 +73,7 @@ constexpr Row<ProviderConf> provider_rows[] = {
     {"issuer",                 required("specify the provider's issuer URL"), string<&Client::issuer, check_issuer>},
     {"config_url",             derived("<issuer>/.well-known/openid-configuration"), string<&Client::config_url, check_url>},
     {"client_id",              required("specify the one registered at the provider"), string<&Client::client_id, check_ascii>},
-    {"client_secret",          none,      string<&Client::client_secret, check_secret>},
+    {"client_secret",          none,      string<&Client::client_secret>},
     {"client_secret_file",     none,      string<&Settings::client_secret_file>},
     {"client_auth",            "auto",    choice<&Client::client_auth, client_auths>},
     {"client_key",             none,      string<&Settings::client_key>},
@@ -88,8 +92,8 @@ constexpr Row<ProviderConf> provider_rows[] = {
     {"scope",                  "openid",  scope<&Client::scope>},
     {"scopes",                 "openid",  scope<&Client::scope>},
     {"extra_auth_args",        none,      complex<&Settings::extra_auth_args, check_arguments>},
-    {"pkce",                   "on",      flag<&Client::pkce>},
-    {"code_challenge_method",  none,      choice<&Settings::code_challenge_method, code_challenges>},
+    {"pkce",                   "auto",    choice<&Client::pkce, pkces>},
+    {"code_challenge_method",  none,      string<&Settings::code_challenge_method, check_code_challenge_method>},
     {"response_mode",          "query",   choice<&Client::response_mode, response_modes>},
     {"pushed_authorization",   "auto",    choice<&Client::pushed_authorization, pushed_authorizations>},
     {"pre_auth_timeout",       "10m",     seconds<&Client::pre_auth_timeout, above_0>},
@@ -97,7 +101,7 @@ constexpr Row<ProviderConf> provider_rows[] = {
     {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA", words<&Client::id_token_algs, check_algorithm>},
     {"id_token_encrypted_alg", none,      words<&Client::id_token_encrypted_algs, check_encryption>},
     {"audience",               none,      words<&Client::audiences>},
-    {"clock_skew",             "60s",     seconds<&Client::clock_skew, at_most_1_hour>},
+    {"clock_skew",             "60s",     seconds<&Client::clock_skew, at_most_1_day>},
     {"userinfo",               "off",     flag<&Client::userinfo>},
 
     {"cookie_name",            "NGX_OIDC_SESSION", string<&Client::cookie_name, check_cookie_name>},
@@ -108,7 +112,7 @@ constexpr Row<ProviderConf> provider_rows[] = {
 
     {"session_store",          "auto",    string<&Settings::session_store>},
     {"session_key",            none,      string<&Settings::session_key>},
-    {"session_timeout",        "8h",      seconds<&Client::session_timeout, above_0, at_most_10_years>},
+    {"session_timeout",        "8h",      seconds<&Client::session_timeout, check_session_timeout, at_most_10_years>},
     {"session_idle_timeout",   none,      seconds<&Client::session_idle_timeout, at_most_10_years>},
     {"session_max_lifetime",   derived("24h, or session_timeout where that is longer"), max_lifetime<&Settings::session_max_lifetime, at_most_10_years>},
     {"session_claims",         "auto",    words<&Settings::session_claims>},
@@ -129,13 +133,15 @@ constexpr Row<ProviderConf> provider_rows[] = {
 };
 
 constexpr Row<StoreConf> store_rows[] = {
-    {"type",                   required("use \"memory\" or \"redis\""), choice<&StoreFields::type, store_types>},
+    {"type",                   "memory",  choice<&StoreFields::type, store_types>},
     {"size",                   "10m",     size<&StoreFields::size>},
-    {"hostname",               none,      string<&StoreFields::hostname>},
+    {"memory_max_size",        none,      number<&StoreFields::max_sessions, check_count>},
+    {"ttl",                    none,      seconds<&StoreFields::ttl, above_0>},
+    {"hostname",               "127.0.0.1", string<&StoreFields::hostname>},
     {"port",                   "6379",    number<&StoreFields::port, check_port>},
     {"database",               "0",       number<&StoreFields::database>},
     {"username",               none,      string<&StoreFields::username>},
-    {"password",               none,      string<&StoreFields::password>},
+    {"password",               none,      password<&StoreFields::password>},
     {"ssl",                    "off",     flag<&StoreFields::ssl>},
     {"ssl_trusted_certificate", none,      string<&StoreFields::ssl_trusted_certificate>},
     {"prefix",                 "oidc:",   string<&StoreFields::prefix, check_ascii>},
@@ -155,13 +161,17 @@ constexpr Row<LocationConf> inherited_rows[] = {
     {"oidc_limit",             "login=200r/m logout=60r/m", limit<&LocationConf::limit>},
     {"oidc_base_url",          none,      complex<&LocationConf::base_url, check_base_url>},
 };
-// clang-format on
 
-bool is_name(std::string_view name)
-{
-    return !name.empty() && name != "off" &&
-        name.find_first_of("$ \t\"'") == name.npos;
-}
+// In http, server, location and limit_except, and inherited.
+constexpr Row<LocationConf> limitable_rows[] = {
+    {"auth_oidc_require",      derived("off"), requirements<&LocationConf::requirements>},
+};
+
+// Names in NGINX Plus, which come last in the commands.
+constexpr Row<LocationConf> compatible_limitable_rows[] = {
+    {"auth_require",           derived("off"), requirements<&LocationConf::requirements>},
+};
+// clang-format on
 
 char* set_oidc_provider(ngx_conf_t* cf, ngx_command_t*, void* data)
 {
@@ -192,14 +202,7 @@ char* set_oidc_session_store(ngx_conf_t* cf, ngx_command_t*, void* data)
     auto& main = *static_cast<MainConf*>(data);
     return configure(cf, [&] {
         auto name = text(argument(cf, 1));
-        if (!is_name(name) || name == "auto" || name == "cookie") {
-            throw Invalid("invalid oidc_session_store name \"" + name +
-                "\", use a word other than \"off\", \"auto\" and "
-                "\"cookie\"");
-        }
-        if (main.find_store(name) != nullptr) {
-            throw Invalid("duplicate oidc_session_store \"" + name + "\"");
-        }
+        check_store_name(main, name, "oidc_session_store");
         auto store = make<StoreConf>(cf->pool);
         store->name = name;
         auto rv = read_block<StoreConf>(
@@ -225,51 +228,141 @@ constexpr BlockRow block_rows[] = {
     {"oidc_session_store", set_oidc_session_store},
 };
 
+// A directive that has no value of its own, and can be repeated.
+struct RepeatableRow {
+    const char* name;
+    ngx_uint_t arguments;
+    Set set;
+};
+
+// In http.
+constexpr RepeatableRow repeatable_rows[] = {
+    {"oidc_claim_set", NGX_CONF_2MORE, set_claim_variable},
+};
+
+constexpr RepeatableRow compatible_repeatable_rows[] = {
+    {"keyval_zone", NGX_CONF_1MORE, set_keyval_zone},
+    {"auth_jwt_claim_set", NGX_CONF_2MORE, set_claim_variable},
+};
+
+// In http, server, location and limit_except.
+constexpr RepeatableRow compatible_ignored_rows[] = {
+    {"auth_jwt", NGX_CONF_TAKE12, check_auth_jwt},
+};
+
+constexpr ngx_uint_t in_http = NGX_HTTP_MAIN_CONF;
+constexpr ngx_uint_t inheritable =
+    in_http | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+constexpr ngx_uint_t limitable = inheritable | NGX_HTTP_LMT_CONF;
+
 ngx_str_t name_of(const char* name)
 {
     return {std::char_traits<char>::length(name),
         reinterpret_cast<u_char*>(const_cast<char*>(name))};
 }
 
-ngx_command_t command(const BlockRow& row)
+ngx_command_t command(const BlockRow& row, ngx_uint_t context)
 {
-    return {name_of(row.name),
-        NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, row.set,
+    return {name_of(row.name), context | NGX_CONF_BLOCK | NGX_CONF_TAKE1,
+        row.set, NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr};
+}
+
+ngx_command_t command(const RepeatableRow& row, ngx_uint_t context)
+{
+    return {name_of(row.name), context | row.arguments, row.set,
         NGX_HTTP_MAIN_CONF_OFFSET, 0, nullptr};
 }
 
-template <class Record>
-ngx_command_t command(
-    const Row<Record>& row, ngx_uint_t context, ngx_uint_t offset)
+ngx_uint_t offset_of(const MainConf*)
 {
-    return {name_of(row.name), context | row.type.arguments, set_row<Record>,
-        offset, 0, const_cast<Row<Record>*>(&row)};
+    return NGX_HTTP_MAIN_CONF_OFFSET;
 }
 
-// Ends with an empty command.
-constexpr auto count = std::size(block_rows) + std::size(http_rows) +
-    std::size(inherited_rows) + 1;
-
-std::array<ngx_command_t, count> make_commands()
+ngx_uint_t offset_of(const LocationConf*)
 {
-    constexpr ngx_uint_t anywhere =
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
-    std::array<ngx_command_t, count> list{};
-    auto next = list.begin();
-    for (const auto& row : block_rows) {
-        *next++ = command(row);
-    }
-    for (const auto& row : http_rows) {
-        *next++ = command(row, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET);
-    }
-    for (const auto& row : inherited_rows) {
-        *next++ = command(row, anywhere, NGX_HTTP_LOC_CONF_OFFSET);
-    }
+    return NGX_HTTP_LOC_CONF_OFFSET;
+}
+
+template <class Record>
+ngx_command_t command(const Row<Record>& row, ngx_uint_t context)
+{
+    return {name_of(row.name), context | row.type.arguments, set_row<Record>,
+        offset_of(static_cast<const Record*>(nullptr)), 0,
+        const_cast<Row<Record>*>(&row)};
+}
+
+template <class Next, class Rows>
+Next add(Next next, const Rows& rows, ngx_uint_t context)
+{
+    return std::transform(std::begin(rows), std::end(rows), next,
+        [&](const auto& row) { return command(row, context); });
+}
+
+constexpr auto own_count = std::size(block_rows) + std::size(repeatable_rows) +
+    std::size(http_rows) + std::size(inherited_rows) +
+    std::size(limitable_rows);
+
+constexpr auto compatible_count = std::size(compatible_repeatable_rows) +
+    std::size(compatible_ignored_rows) + std::size(compatible_limitable_rows);
+
+std::array<ngx_command_t, compatible_count> compatible_commands()
+{
+    std::array<ngx_command_t, compatible_count> list{};
+    auto next = add(list.begin(), compatible_repeatable_rows, in_http);
+    next = add(next, compatible_ignored_rows, limitable);
+    add(next, compatible_limitable_rows, limitable);
     return list;
 }
 
-std::array<ngx_command_t, count> all_commands = make_commands();
+// Ends with an empty command.
+using Commands = std::array<ngx_command_t, own_count + compatible_count + 1>;
 
+Commands make_commands()
+{
+    Commands list{};
+    auto next = add(list.begin(), block_rows, in_http);
+    next = add(next, repeatable_rows, in_http);
+    next = add(next, http_rows, in_http);
+    next = add(next, inherited_rows, inheritable);
+    next = add(next, limitable_rows, limitable);
+    std::ranges::copy(compatible_commands(), next);
+    return list;
+}
+
+Commands all_commands = make_commands();
+
+bool has_command(const ngx_module_t& module, std::string_view name)
+{
+    auto command = module.commands;
+    while (command != nullptr && command->name.len > 0 &&
+        view(command->name) != name) {
+        command++;
+    }
+    return command != nullptr && command->name.len > 0;
+}
+
+bool is_elsewhere(const ngx_conf_t* cf, std::string_view name)
+{
+    for (auto module = cf->cycle->modules; *module != nullptr; module++) {
+        if (*module != &ngx_http_oidc_module &&
+            (*module)->type == NGX_HTTP_MODULE && has_command(**module, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}
+
+void leave_names_to_their_modules(const ngx_conf_t* cf)
+{
+    auto next = all_commands.begin() + own_count;
+    for (const auto& command : compatible_commands()) {
+        if (!is_elsewhere(cf, view(command.name))) {
+            *next++ = command;
+        }
+    }
+    *next = {};
 }
 
 std::span<const Row<MainConf>> main_rows()
@@ -280,6 +373,11 @@ std::span<const Row<MainConf>> main_rows()
 std::span<const Row<LocationConf>> location_rows()
 {
     return inherited_rows;
+}
+
+std::span<const Row<LocationConf>> access_rows()
+{
+    return limitable_rows;
 }
 
 // The address is known before the commands are made.

@@ -38,16 +38,7 @@ ngx_http_complex_value_t* compile_key(
             "the key must contain a variable, such as "
             "\"key=$binary_remote_addr\"");
     }
-    auto text = copy(cf->pool, value);
-    auto key = allocate<ngx_http_complex_value_t>(cf->pool);
-    ngx_http_compile_complex_value_t compile{};
-    compile.cf = cf;
-    compile.value = &text;
-    compile.complex_value = key;
-    if (ngx_http_compile_complex_value(&compile) != NGX_OK) {
-        throw Invalid("invalid \"key\" in \"oidc_limit\"");
-    }
-    return key;
+    return compile(cf, value);
 }
 
 void take_parameter(

@@ -81,7 +81,9 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 void find_needs(ngx_conf_t* cf, MainConf& conf)
 {
     auto used = used_by_variables(cf);
-
+    for (const auto& path : conf.claim_paths) {
+        add_claim(used.claims, path);
+    }
     for (auto provider : conf.providers) {
         auto& client = provider->client;
         auto& needs = client.needs;

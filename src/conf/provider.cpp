@@ -60,7 +60,7 @@ void check_paths(const ProviderConf& conf)
     };
     for (auto one = std::begin(paths); one != std::end(paths); one++) {
         for (auto other = std::begin(paths); other != one; other++) {
-            auto path = one->second.substr(0, one->second.find('?'));
+            auto path = one->second.substr(0, one->second.find_first_of("?#"));
             if (!path.empty() && path == other->second) {
                 invalid(one->first, one->second,
                     std::string("it must differ from \"") + other->first +
@@ -153,6 +153,7 @@ char* complete_provider(ngx_conf_t* cf, ProviderConf& conf)
 {
     complete_client(cf, conf);
     conf.session_keys = read_session_keys(cf, conf);
+    warn_of_mistakes(cf, conf);
     return make_upstream_server(cf, conf) ? good() : fail();
 }
 

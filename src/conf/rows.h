@@ -74,6 +74,7 @@ template <class Record>
 struct Type {
     ngx_uint_t arguments; // NGX_CONF_TAKE1 or NGX_CONF_1MORE
     bool is_string;       // then an empty argument means the default
+    bool repeats;         // several directives of a level add to the member
     char* (*read)(ngx_conf_t* cf, Record& record);
     const void* (*member)(Record& record);
     void (*inherit)(Record& record, Record& outer);
@@ -177,7 +178,7 @@ template <class Record>
 char* set(ngx_conf_t* cf, const Row<Record>& row, Record& record)
 {
     auto member = row.type.member(record);
-    if (record.positions.has(member)) {
+    if (record.positions.has(member) && !row.type.repeats) {
         return const_cast<char*>("is duplicate");
     }
     if (row.type.is_string && argument(cf, 1).len == 0 &&
@@ -263,8 +264,12 @@ const Row<Record>& find_row(const Block<Record>& block, std::string_view name)
             return row;
         }
     }
+    std::vector<std::string_view> names;
+    for (const auto& row : block.rows) {
+        names.emplace_back(row.name);
+    }
     throw Invalid("unknown directive \"" + std::string(name) + "\" in \"" +
-        block.name + "\"");
+        block.name + "\"" + suggestion(name, names));
 }
 
 template <class Record>

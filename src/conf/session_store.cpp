@@ -1,8 +1,10 @@
 // Checks an oidc_session_store block as a whole, and finds the store of a
 // provider.
 
+#include "conf/checks.h"
 #include "conf/conf.h"
 #include "conf/values.h"
+#include "core/encoding.h"
 #include "core/text.h"
 #include "store/local.h"
 
@@ -46,11 +48,6 @@ void check_size(const StoreConf& conf)
 
 void check_server(const StoreConf& conf)
 {
-    if (!conf.type->server.empty() && conf.hostname.len == 0) {
-        invalid_store(conf,
-            "has no \"hostname\", specify the " +
-                std::string(conf.type->server) + " server");
-    }
     if (conf.username.len > 0 && conf.password.len == 0) {
         invalid_store(conf, "has a \"username\" that needs a \"password\"");
     }
@@ -61,16 +58,57 @@ void check_server(const StoreConf& conf)
     }
 }
 
+std::string other_store(const MainConf& main, std::string_view name)
+{
+    std::vector<std::string_view> names = {"auto", "cookie"};
+    for (auto store : main.stores) {
+        names.emplace_back(store->name);
+    }
+    return suggestion(name, names);
+}
+
+// The key made at start is lost with this node's memory, and Redis is not.
+void warn_of_lost_key(ngx_conf_t* cf, const ProviderConf& conf)
+{
+    const auto& position = *conf.positions.find(&conf.settings.session_store);
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+        "\"session_store\" in %V:%ui keeps sessions in Redis, but without a "
+        "\"session_key\" they end on restart and other nodes cannot open them",
+        &position.file, position.line);
+}
+
+// A store keeps no session for longer.
+void limit_lifetime(oidc::Client& client, Seconds ttl)
+{
+    if (ttl > Seconds()) {
+        client.session_timeout = std::min(client.session_timeout, ttl);
+    }
+}
+
 // Made for the first provider that may need it.
 const MakeStore& automatic_store(ngx_conf_t* cf, MainConf& main)
 {
     if (!main.automatic) {
         main.automatic =
-            make_memory_store(cf, "ngx_http_oidc_sessions", automatic_size);
+            make_memory_store(cf, "ngx_http_oidc_sessions", automatic_size, 0);
     }
     return main.automatic;
 }
 
+}
+
+void check_store_name(
+    const MainConf& main, const std::string& name, std::string_view directive)
+{
+    if (!is_name(name) || name == "auto" || name == "cookie") {
+        throw Invalid("invalid " + std::string(directive) + " name " +
+            oidc::quoted(name) +
+            ", use a word other than \"off\", \"auto\" and \"cookie\"");
+    }
+    if (main.find_store(name) != nullptr) {
+        throw Invalid(
+            "duplicate " + std::string(directive) + " " + oidc::quoted(name));
+    }
 }
 
 // The directives of other types have their defaults, which are valid.
@@ -109,11 +147,16 @@ char* choose_store(ngx_conf_t* cf, MainConf& main, ProviderConf& conf)
             *conf.positions.find(&conf.settings.session_store);
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
             "unknown oidc_session_store \"%V\" in \"session_store\" in %V:%ui, "
-            "define it in \"http\"",
-            &conf.settings.session_store, &position.file, position.line);
+            "define it in \"http\"%s",
+            &conf.settings.session_store, &position.file, position.line,
+            other_store(main, name).c_str());
         return fail();
     }
+    if (!store->type->server.empty() && conf.session_keys.empty()) {
+        warn_of_lost_key(cf, conf);
+    }
     conf.make_store = store->make;
+    limit_lifetime(conf.client, store->ttl);
     return good();
 }
 

@@ -1,6 +1,8 @@
 #include "conf/types.h"
 
 #include "conf/checks.h"
+#include "conf/values.h"
+#include "core/encoding.h"
 #include "store/zone.h"
 
 #include <sstream>
@@ -19,23 +21,55 @@ char* read_by(char* (*set)(ngx_conf_t*, ngx_command_t*, void*), ngx_conf_t* cf,
     return set(cf, &command, &value);
 }
 
+// The values are not shown: they may be secrets in the wrong place.
+void refuse_variables(const ngx_conf_t* cf)
+{
+    for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+        if (view(argument(cf, i)).find('$') != std::string_view::npos) {
+            throw Invalid("\"" + text(argument(cf, 0)) +
+                "\" directive takes no variables, \"auth_oidc $variable\" can "
+                "choose among several providers");
+        }
+    }
+}
+
+void warn_of_variable(ngx_conf_t* cf)
+{
+    if (view(argument(cf, 1)).find('$') != std::string_view::npos) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+            "\"$\" in \"%V\" stands for itself, the directive takes no "
+            "variables",
+            &argument(cf, 0));
+    }
+}
+
 }
 
 char* ReadString::read(ngx_conf_t* cf, ngx_str_t& value)
 {
+    refuse_variables(cf);
     value = argument(cf, 1);
     return good();
 }
 
 char* ReadString::read(ngx_conf_t* cf, std::string& value)
 {
+    refuse_variables(cf);
     value = text(argument(cf, 1));
     return good();
 }
 
 char* ReadString::read(ngx_conf_t* cf, oidc::Secret& value)
 {
+    warn_of_variable(cf);
     value = oidc::Secret(text(argument(cf, 1)));
+    return good();
+}
+
+char* ReadPassword::read(ngx_conf_t* cf, ngx_str_t& value)
+{
+    warn_of_variable(cf);
+    value = argument(cf, 1);
     return good();
 }
 
@@ -46,6 +80,7 @@ char* ReadSize::read(ngx_conf_t* cf, ngx_str_t& value)
 
 char* ReadWords::read(ngx_conf_t* cf, std::vector<std::string>& value)
 {
+    refuse_variables(cf);
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         value.push_back(text(argument(cf, i)));
     }
@@ -98,17 +133,21 @@ bool is_word(const ngx_str_t& argument, std::string_view word)
             word.size()) == 0;
 }
 
-char* refuse_word(ngx_conf_t* cf, const std::string& words)
+char* refuse_word(ngx_conf_t* cf, const std::vector<std::string_view>& words)
 {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-        "invalid \"%V\" value \"%V\", use one of: %s", &argument(cf, 0),
-        &argument(cf, 1), words.c_str());
-    return fail();
+    std::string list;
+    for (auto word : words) {
+        list.append(list.empty() ? "" : ", ").append(word);
+    }
+    throw Invalid("invalid " + oidc::quoted(view(argument(cf, 0))) + " value " +
+        oidc::quoted(view(argument(cf, 1))) + ", use one of: " + list +
+        suggestion(view(argument(cf, 1)), words));
 }
 
 // RFC 6749, 3.3. NGINX Plus takes all scopes as one argument, too.
 char* ReadScope::read(ngx_conf_t* cf, std::string& value)
 {
+    refuse_variables(cf);
     value = "openid";
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         std::istringstream list(text(argument(cf, i)));

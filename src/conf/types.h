@@ -3,6 +3,7 @@
 #pragma once
 
 #include "conf/limit.h"
+#include "conf/requirement.h"
 #include "conf/rows.h"
 #include "core/crypto.h"
 #include "core/time.h"
@@ -14,11 +15,17 @@
 
 namespace ngx {
 
+// Without variables. A "$" in a secret stands for itself, with a warning.
 struct ReadString {
     static constexpr ngx_uint_t arguments = NGX_CONF_TAKE1;
     static char* read(ngx_conf_t* cf, ngx_str_t& value);
     static char* read(ngx_conf_t* cf, std::string& value);
     static char* read(ngx_conf_t* cf, oidc::Secret& value);
+};
+
+struct ReadPassword {
+    static constexpr ngx_uint_t arguments = NGX_CONF_TAKE1;
+    static char* read(ngx_conf_t* cf, ngx_str_t& value);
 };
 
 // As it is written: which sizes are valid depends on other directives.
@@ -64,7 +71,7 @@ struct Word {
     T value;
 };
 
-char* refuse_word(ngx_conf_t* cf, const std::string& words);
+char* refuse_word(ngx_conf_t* cf, const std::vector<std::string_view>& words);
 bool is_word(const ngx_str_t& argument, std::string_view word);
 
 template <const auto& words>
@@ -74,13 +81,13 @@ struct ReadChoice {
     template <class T>
     static char* read(ngx_conf_t* cf, T& value)
     {
-        std::string names;
+        std::vector<std::string_view> names;
         for (const auto& word : words) {
             if (is_word(argument(cf, 1), word.name)) {
                 value = word.value;
                 return NGX_CONF_OK;
             }
-            names.append(names.empty() ? "" : ", ").append(word.name);
+            names.emplace_back(word.name);
         }
         return refuse_word(cf, names);
     }
@@ -139,13 +146,17 @@ struct Reads {
     template <class Record>
     constexpr operator Type<Record>() const
     {
-        return {How::arguments, std::same_as<How, ReadString>, read<Record>,
-            address<Record>, inherit<Record>};
+        return {How::arguments, std::same_as<How, ReadString>,
+            std::same_as<How, ReadRequirement>, read<Record>, address<Record>,
+            inherit<Record>};
     }
 };
 
 template <auto member, auto... checks>
 constexpr Reads<ReadString, member, checks...> string;
+
+template <auto member>
+constexpr Reads<ReadPassword, member> password;
 
 template <auto member>
 constexpr Reads<ReadSize, member> size;
@@ -185,5 +196,8 @@ constexpr Reads<ReadZoneSize, member> zone_size;
 
 template <auto member>
 constexpr Reads<ReadLimit, member> limit;
+
+template <auto member>
+constexpr Reads<ReadRequirement, member> requirements;
 
 }

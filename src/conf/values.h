@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ngx {
 
@@ -18,10 +19,17 @@ public:
 [[noreturn]] void invalid(std::string_view directive, std::string_view value,
     std::string_view advice);
 
+// A value with variables. Throws Invalid for one that nginx does not accept.
+ngx_http_complex_value_t* compile(ngx_conf_t* cf, std::string_view value);
+
+// ", the nearest is ..." where one of the names is similar; else empty.
+std::string suggestion(
+    std::string_view text, const std::vector<std::string_view>& names);
+
 constexpr std::size_t max_file = 64 * 1024;
 
 // A relative name is below nginx's prefix. Throws Invalid for a file that
-// cannot be read, is empty, or is longer.
+// cannot be read, is empty, or is longer, with the reason.
 std::string read_file(ngx_conf_t* cf, const char* directive,
     const ngx_str_t& name, std::size_t max_size = max_file);
 
@@ -29,12 +37,9 @@ std::string read_file(ngx_conf_t* cf, const char* directive,
 // first block that names it does.
 enum class Readers : bool { ignored, warned_of };
 
+// The same for a secret. What may be the secret itself is not shown.
 std::string read_secret(ngx_conf_t* cf, const char* directive,
     const ngx_str_t& name, Readers readers);
-
-// Only the warning, for a file that nginx reads.
-void warn_of_readers(
-    ngx_conf_t* cf, const char* directive, const ngx_str_t& name);
 
 // Throws Invalid for a file without that label, before nginx reads it: the
 // error of nginx names no line of the configuration.

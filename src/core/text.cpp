@@ -1,6 +1,7 @@
 #include "core/text.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace oidc {
 namespace {
@@ -12,6 +13,25 @@ std::optional<int> hex_value(char c)
     }
     c = lower_case(c);
     return c >= 'a' && c <= 'f' ? std::optional(c - 'a' + 10) : std::nullopt;
+}
+
+// The fewest characters to insert, delete or replace (Levenshtein).
+std::size_t distance(std::string_view a, std::string_view b)
+{
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), 0);
+    for (std::size_t i = 0; i < a.size(); i++) {
+        auto diagonal = row[0];
+        row[0] = i + 1;
+        for (std::size_t j = 0; j < b.size(); j++) {
+            auto same = lower_case(a[i]) == lower_case(b[j]);
+            auto above = row[j + 1];
+            row[j + 1] =
+                std::min({above + 1, row[j] + 1, diagonal + (same ? 0 : 1)});
+            diagonal = above;
+        }
+    }
+    return row.back();
 }
 
 }
@@ -53,6 +73,21 @@ std::string_view take_until(std::string_view& text, char separator)
     auto part = text.substr(0, end);
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
     return part;
+}
+
+std::string_view nearest(
+    std::string_view text, const std::vector<std::string_view>& names)
+{
+    auto least = std::max<std::size_t>(text.size() / 3, 1) + 1;
+    std::string_view found;
+    for (auto name : names) {
+        auto size = distance(text, name);
+        if (size < least) {
+            least = size;
+            found = name;
+        }
+    }
+    return found;
 }
 
 void append_hex(std::string& to, char byte)

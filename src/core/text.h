@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 namespace oidc {
 
@@ -49,6 +50,11 @@ std::string_view trim(std::string_view text);
 // Removes and returns the text before the separator, and removes the separator;
 // without one, all of the text.
 std::string_view take_until(std::string_view& text, char separator);
+
+// The name that differs in the fewest characters, regardless of case; empty
+// where more than a third of the text differs.
+std::string_view nearest(
+    std::string_view text, const std::vector<std::string_view>& names);
 
 // A decimal number that spans the whole text and fits into T.
 template <class T>

@@ -234,9 +234,9 @@ Step Callback::redeem(const Environment& env, Result<TimeMs> arrived)
     }
     arrived_ = *arrived;
     const auto& client = provider_.client();
-    auto pkce = client.pkce && metadata_->s256;
-    auto request = code_request(*metadata_, *reply_.code,
-        login_->redirect_uri(), pkce ? derived_.verifier : "");
+    auto request =
+        code_request(*metadata_, *reply_.code, login_->redirect_uri(),
+            uses_pkce(client, *metadata_) ? derived_.verifier : "");
     auto proven =
         authenticate(request, client, *metadata_, env.now, env.random);
     if (!proven) {

@@ -26,6 +26,12 @@ bool is_out_of_reach(const Error& error)
         error.code == Errc::upstream_timeout;
 }
 
+// A proxy in front of the provider, or the provider itself, is down.
+bool is_gateway_error(const Result<HttpResponse>& response)
+{
+    return response && response->status >= 502 && response->status <= 504;
+}
+
 // RFC 6750, 3.1: the new access token is invalid or lacks the scope.
 bool is_withdrawn(const HttpResponse& response)
 {
@@ -154,6 +160,9 @@ Step Renewal::refresh(const Environment& env, KeysReply keys)
 
 Step Renewal::tokens(const Environment& env, Result<HttpResponse> response)
 {
+    if (is_gateway_error(response)) {
+        backoff_ = failure_backoff;
+    }
     auto tokens = std::move(response).and_then(parse_refreshed);
     if (!tokens && tokens.error().code == Errc::refused_invalid_grant) {
         return end_session(env, std::move(tokens).error());

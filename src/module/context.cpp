@@ -44,6 +44,13 @@ oidc::TimeMs revoked_here(
         ->revoked_at;
 }
 
+// Under "satisfy any" nginx runs no handler after the gate has let a request
+// through.
+bool grants_access_alone(const ngx_http_request_t* r)
+{
+    return conf_of<ngx_http_core_loc_conf_t>(r).satisfy == NGX_HTTP_SATISFY_ANY;
+}
+
 // True where another issuer has the same callback path in this server.
 bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
 {
@@ -387,7 +394,24 @@ ngx_int_t Context::try_gate()
         return begin_login(slot);
     }
     gate_ = nullptr;
-    return is_required_ ? NGX_OK : NGX_DECLINED;
+    if (!is_required_) {
+        return NGX_DECLINED;
+    }
+    auto unmet = grants_access_alone(r_) ? find_unmet(r_) : std::nullopt;
+    return unmet ? forbid(*unmet) : NGX_OK;
+}
+
+ngx_int_t Context::forbid(const Unmet& unmet)
+{
+    bool unknown;
+    auto provider = protecting_provider(r_, unknown);
+    action_ = authorizing;
+    oidc::Finish end;
+    end.error = oidc::Error{oidc::Errc::forbidden,
+        oidc::quoted(unmet.value) +
+            " of \"auth_oidc_require\" is empty or \"0\""};
+    return fail(provider != nullptr ? provider->name : "off", std::move(end),
+        unmet.status);
 }
 
 ngx_int_t Context::begin_login(Slot& slot)
@@ -541,12 +565,14 @@ ngx_int_t Context::finish(Slot& slot, oidc::Finish finish)
         r_, finish, endpoint_slot_ != nullptr && r_->method == NGX_HTTP_POST);
 }
 
-ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
+ngx_int_t Context::fail(
+    const std::string& provider, oidc::Finish end, ngx_int_t status)
 {
     gate_ = nullptr;
     log(provider, *end.error);
     error_ = end.error;
-    return refuse(r_, end);
+    return refuse(
+        r_, end, status != 0 ? status : oidc::fault(end.error->code).status);
 }
 
 void Context::log(const std::string& provider, const oidc::Error& error) const

@@ -3,6 +3,7 @@
 
 #include "conf/conf.h"
 #include "flow/renewal.h"
+#include "module/authorization.h"
 #include "module/driver.h"
 #include "module/endpoint.h"
 #include "ngx/ngx.h"
@@ -71,6 +72,9 @@ public:
     // The gate: NGX_OK with a session, NGX_DECLINED where none is required.
     ngx_int_t pass_gate(ProviderConf& provider, bool is_required);
 
+    // Refuses a request that does not meet a requirement of its location.
+    ngx_int_t forbid(const Unmet& unmet);
+
     // Takes the query of a request to an endpoint: nothing else sees it any
     // more.
     const std::string& take_query();
@@ -86,10 +90,11 @@ public:
     ngx_int_t resume();
 
     // Ends a request with the response for an error, and logs it: at an
-    // endpoint before its flow has begun, or anywhere.
+    // endpoint before its flow has begun, or anywhere. Status 0: the error's.
     ngx_int_t refuse_endpoint(
         const ProviderConf& provider, EndpointKind kind, oidc::Error error);
-    ngx_int_t fail(const std::string& provider, oidc::Finish end);
+    ngx_int_t fail(
+        const std::string& provider, oidc::Finish end, ngx_int_t status = 0);
 
 private:
     Slot& slot(ProviderConf& provider);

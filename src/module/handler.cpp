@@ -1,5 +1,6 @@
 #include "module/handler.h"
 
+#include "module/authorization.h"
 #include "module/context.h"
 #include "module/endpoint.h"
 #include "module/protection.h"
@@ -112,6 +113,12 @@ ngx_int_t access_handler(ngx_http_request_t* r)
     }
     return Context::get(r).pass_gate(
         *provider, !conf_of<LocationConf>(r).has(Mode::verify));
+}
+
+ngx_int_t authorization_handler(ngx_http_request_t* r)
+{
+    auto unmet = find_unmet(r);
+    return unmet ? Context::get(r).forbid(*unmet) : NGX_DECLINED;
 }
 
 }

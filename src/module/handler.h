@@ -16,4 +16,7 @@ ngx_int_t rewrite_handler(ngx_http_request_t* r);
 // NGX_HTTP_ACCESS_PHASE: the gate.
 ngx_int_t access_handler(ngx_http_request_t* r);
 
+// NGX_HTTP_ACCESS_PHASE, after all other modules: auth_oidc_require.
+ngx_int_t authorization_handler(ngx_http_request_t* r);
+
 }

@@ -19,6 +19,7 @@ ngx_int_t preconfiguration(ngx_conf_t* cf)
     if (check_layout(cf) != NGX_OK) {
         return NGX_ERROR;
     }
+    leave_names_to_their_modules(cf);
     return guard(cf, NGX_ERROR, [cf] { return add_variables(cf); });
 }
 
@@ -40,18 +41,34 @@ ngx_int_t add_handler(
     return NGX_OK;
 }
 
-// Handlers of this phase run from the first to the last, and the access log is
-// registered before all other modules.
-ngx_int_t add_log_handler(ngx_conf_t* cf)
+// Before the handlers of all other modules.
+ngx_int_t put_first(
+    ngx_conf_t* cf, ngx_http_phases phase, ngx_http_handler_pt handler)
 {
-    if (add_handler(cf, NGX_HTTP_LOG_PHASE, guarded<log_handler>) != NGX_OK) {
+    if (add_handler(cf, phase, handler) != NGX_OK) {
         return NGX_ERROR;
     }
-    auto& handlers = handlers_of(cf, NGX_HTTP_LOG_PHASE);
+    auto& handlers = handlers_of(cf, phase);
     auto first = static_cast<ngx_http_handler_pt*>(handlers.elts);
     auto end = first + handlers.nelts;
     std::rotate(first, end - 1, end);
     return NGX_OK;
+}
+
+// Handlers of this phase run from the first to the last, and the access log is
+// registered before all other modules.
+ngx_int_t add_log_handler(ngx_conf_t* cf)
+{
+    return put_first(cf, NGX_HTTP_LOG_PHASE, guarded<log_handler>);
+}
+
+// Handlers of this phase run from the last to the first: requirements may have
+// variables that other access modules set, auth_request among them.
+ngx_int_t add_authorization_handler(ngx_conf_t* cf)
+{
+    return conf_of<MainConf>(cf).has_requirements ?
+        put_first(cf, NGX_HTTP_ACCESS_PHASE, guarded<authorization_handler>) :
+        NGX_OK;
 }
 
 struct Handler {
@@ -79,6 +96,9 @@ ngx_int_t add_handlers(ngx_conf_t* cf)
 ngx_int_t postconfiguration(ngx_conf_t* cf)
 {
     auto& main = conf_of<MainConf>(cf);
+    if (add_authorization_handler(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
     if (main.providers.empty()) {
         return NGX_OK;
     }

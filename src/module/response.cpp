@@ -192,10 +192,10 @@ ngx_int_t answer(
     return redirect(r, finish.location, from_form);
 }
 
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end)
+ngx_int_t refuse(
+    ngx_http_request_t* r, const oidc::Finish& end, ngx_int_t status)
 {
     auto code = end.error->code;
-    auto status = oidc::fault(code).status;
 
     add_answer_headers(r);
     for (const auto& cookie : end.cookies) {

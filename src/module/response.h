@@ -20,6 +20,7 @@ ngx_int_t answer(
 
 // The same for an error, for which an error_page of the operator replaces our
 // page.
-ngx_int_t refuse(ngx_http_request_t* r, const oidc::Finish& end);
+ngx_int_t refuse(
+    ngx_http_request_t* r, const oidc::Finish& end, ngx_int_t status);
 
 }

@@ -83,6 +83,13 @@ ngx_int_t claim(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     return set_kept(r, v, session.claim(name.substr(claim_prefix.size())));
 }
 
+ngx_int_t nested_claim(ngx_http_request_t* r, ngx_http_variable_value_t* v,
+    const Session& session, uintptr_t data)
+{
+    return set_kept(
+        r, v, session.claim(view(*reinterpret_cast<ngx_str_t*>(data))));
+}
+
 ngx_int_t id_token(ngx_http_request_t* r, ngx_http_variable_value_t* v,
     const Session& session, uintptr_t)
 {
@@ -180,6 +187,12 @@ constexpr Variable variables[] = {
 };
 // clang-format on
 
+}
+
+ngx_int_t show_claim(
+    ngx_http_request_t* r, ngx_http_variable_value_t* value, uintptr_t path)
+{
+    return get<nested_claim>(r, value, path);
 }
 
 ngx_int_t add_variables(ngx_conf_t* cf)

@@ -60,6 +60,12 @@ std::string code_challenge(std::string_view verifier)
     return base64url(digest(Hash::sha256, verifier));
 }
 
+bool uses_pkce(const Client& client, const Metadata& metadata)
+{
+    return client.pkce == Pkce::on ||
+        (client.pkce == Pkce::automatic && metadata.s256);
+}
+
 std::string authorization_parameters(const Client& client,
     const Metadata& metadata, std::string_view redirect_uri,
     const SealedState& sealed, std::string_view extra)
@@ -75,7 +81,7 @@ std::string authorization_parameters(const Client& client,
     append_parameter(query, "redirect_uri", redirect_uri);
     append_parameter(query, "state", sealed.state);
     append_parameter(query, "nonce", sealed.derived.nonce);
-    if (client.pkce && metadata.s256) {
+    if (uses_pkce(client, metadata)) {
         append_parameter(
             query, "code_challenge", code_challenge(sealed.derived.verifier));
         append_parameter(query, "code_challenge_method", "S256");

@@ -17,6 +17,9 @@ namespace oidc {
 // RFC 7636, 4.2, S256
 std::string code_challenge(std::string_view verifier);
 
+// Whether the code challenge is sent, and its verifier with the code.
+bool uses_pkce(const Client& client, const Metadata& metadata);
+
 // The parameters of an authorization request, as a form. `extra` is a form
 // whose parameters are added unless they are ours to set.
 std::string authorization_parameters(const Client& client,

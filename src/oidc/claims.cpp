@@ -78,6 +78,14 @@ ClaimsByName claims_by_name(JsonValue claims)
     return all;
 }
 
+JsonValue claim_at(JsonValue claims, std::string_view path)
+{
+    while (!path.empty()) {
+        claims = claims[std::string(take_until(path, '\0')).c_str()];
+    }
+    return claims;
+}
+
 std::optional<std::string> claim_text(JsonValue value)
 {
     if (!value.exists() || value.is_null()) {

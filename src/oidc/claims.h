@@ -17,6 +17,10 @@ using ClaimsByName = std::map<std::string, JsonValue, std::less<>>;
 
 ClaimsByName claims_by_name(JsonValue claims);
 
+// The value at the end of a claim_path(); absent where a name on the way is not
+// a member of an object.
+JsonValue claim_at(JsonValue claims, std::string_view path);
+
 // Strings as they are, numbers and booleans as written, arrays of scalars
 // joined by commas, each a list_member(), anything else as JSON. A comma in a
 // list or in JSON is never part of a value: a search for ",admin," finds that

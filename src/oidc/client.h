@@ -32,6 +32,10 @@ enum class SessionStore { automatic, cookie, named };
 
 enum class PushedAuthorization { automatic, on, off };
 
+// Whether the code challenge is sent: unless the metadata excludes it, always,
+// or never.
+enum class Pkce { automatic, on, off };
+
 // URLs of a provider; empty: not known.
 struct Endpoints {
     std::string authorization_endpoint;
@@ -57,7 +61,7 @@ struct Client {
 
     std::string redirect_uri; // a path, or an absolute URL
     std::string scope;
-    bool pkce = true;
+    Pkce pkce = Pkce::automatic;
     ResponseMode response_mode = ResponseMode::query;
     PushedAuthorization pushed_authorization = PushedAuthorization::automatic;
     bool userinfo = false;

@@ -36,6 +36,8 @@ constexpr Exception exceptions[] = {
     // Not requested by the user: a prefetch, or a part of a page.
     {Errc::login_unasked, 503, warn},
     {Errc::logout_unasked, 503, warn},
+    // As nginx's own access module logs a refusal.
+    {Errc::forbidden, 403, error},
     // A mix-up of issuers, or a configuration that allows one: for the
     // operator.
     {Errc::callback_issuer, 400, error},

@@ -34,6 +34,7 @@ enum class Family {
     row(request, login_limit) \
     row(request, login_unasked) \
     row(request, request_aborted) \
+    row(request, forbidden) \
     row(request, state_missing) \
     row(request, state_invalid) \
     row(request, state_foreign) \

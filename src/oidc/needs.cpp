@@ -4,6 +4,20 @@
 
 namespace oidc {
 
+std::string claim_path(std::span<const std::string> names)
+{
+    std::string path;
+    for (const auto& name : names) {
+        path.append(name).push_back('\0');
+    }
+    return path;
+}
+
+bool is_claim_path(std::string_view claim)
+{
+    return claim.find('\0') != claim.npos;
+}
+
 std::string digest_of_needs(const Needs& needs)
 {
     constexpr std::size_t size = 8;

@@ -135,9 +135,11 @@ bool Session::serves(const Client& client) const
         (needs.userinfo && !userinfo())) {
         return false;
     }
-    return has_all ||
-        std::all_of(needs.claims.begin(), needs.claims.end(),
-            [this](const auto& name) { return knows_claim(fields_, name); });
+    return std::all_of(
+        needs.claims.begin(), needs.claims.end(), [&](const auto& name) {
+            return (has_all && !is_claim_path(name)) ||
+                knows_claim(fields_, name);
+        });
 }
 
 std::string_view Session::id() const

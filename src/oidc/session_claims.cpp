@@ -29,8 +29,7 @@ bool is_claim(const FieldReader::Field& field)
 void write_claim(FieldWriter& fields, SessionTag tag, std::string_view name,
     const std::string& text)
 {
-    constexpr std::size_t max_name = 255;
-    if (name.size() > max_name) {
+    if (name.size() > max_claim_name) {
         return;
     }
     std::string field(1, static_cast<char>(name.size()));
@@ -39,11 +38,19 @@ void write_claim(FieldWriter& fields, SessionTag tag, std::string_view name,
     fields.text(tag, field);
 }
 
-ClaimTexts texts_of(JsonValue source)
+// The claims at the top, and those at the paths that are needed.
+ClaimTexts texts_of(JsonValue source, const Needs& needs)
 {
     ClaimTexts texts;
     for (const auto& [name, value] : claims_by_name(source)) {
         if (auto text = claim_text(value)) {
+            texts.emplace(name, std::move(*text));
+        }
+    }
+    for (const auto& name : needs.claims) {
+        auto text = is_claim_path(name) ? claim_text(claim_at(source, name)) :
+                                          std::nullopt;
+        if (text) {
             texts.emplace(name, std::move(*text));
         }
     }
@@ -71,17 +78,19 @@ SessionClaims read_claims(std::string_view bytes)
 }
 
 // Facts of the login, and its user.
-bool is_of_login(std::string_view name)
+bool is_of_login(std::string_view claim)
 {
+    auto name = claim.substr(0, claim.find('\0'));
     constexpr std::string_view names[] = {
         "acr", "amr", "auth_time", "sid", "sub"};
     return std::find(std::begin(names), std::end(names), name) !=
         std::end(names);
 }
 
-ClaimTexts refreshed_texts(const ClaimTexts& old, const IdToken& token)
+ClaimTexts refreshed_texts(
+    const ClaimTexts& old, const IdToken& token, const Needs& needs)
 {
-    auto texts = texts_of(token.claims());
+    auto texts = texts_of(token.claims(), needs);
     for (const auto& claim : old) {
         if (is_of_login(claim.first)) {
             texts.insert(claim);
@@ -119,23 +128,23 @@ bool write_claim(
 
 }
 
-SessionClaims SessionClaims::begin(
-    const IdToken& token, const std::optional<UserInfo>& userinfo)
+SessionClaims SessionClaims::begin(const IdToken& token,
+    const std::optional<UserInfo>& userinfo, const Needs& needs)
 {
-    return {texts_of(token.claims()),
-        userinfo ? texts_of(userinfo->claims()) : ClaimTexts()};
+    return {texts_of(token.claims(), needs),
+        userinfo ? texts_of(userinfo->claims(), needs) : ClaimTexts()};
 }
 
 SessionClaims SessionClaims::renew(std::string_view old,
     const std::optional<IdToken>& token,
-    const std::optional<UserInfo>& userinfo)
+    const std::optional<UserInfo>& userinfo, const Needs& needs)
 {
     auto claims = read_claims(old);
     if (token) {
-        claims.token = refreshed_texts(claims.token, *token);
+        claims.token = refreshed_texts(claims.token, *token, needs);
     }
     if (userinfo) {
-        claims.userinfo = texts_of(userinfo->claims());
+        claims.userinfo = texts_of(userinfo->claims(), needs);
     }
     if (userinfo && !token && old.front() < session_version) {
         // In version 1 they may be claims of the old user info.
@@ -160,7 +169,7 @@ void write_claims(
     auto all = claims.token;
     all.insert(claims.userinfo.begin(), claims.userinfo.end());
     for (const auto& [name, text] : all) {
-        if (!is_needed(name, needs)) {
+        if (!is_needed(name, needs) && !is_claim_path(name)) {
             write_claim(fields, claims, name);
         }
     }

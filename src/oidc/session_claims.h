@@ -20,14 +20,14 @@ struct SessionClaims {
     ClaimTexts token;
     ClaimTexts userinfo;
 
-    static SessionClaims begin(
-        const IdToken& token, const std::optional<UserInfo>& userinfo);
+    static SessionClaims begin(const IdToken& token,
+        const std::optional<UserInfo>& userinfo, const Needs& needs);
 
     // From the fields of the session before. A new ID token replaces all its
     // claims except the facts of the login that it does not name.
     static SessionClaims renew(std::string_view old,
         const std::optional<IdToken>& token,
-        const std::optional<UserInfo>& userinfo);
+        const std::optional<UserInfo>& userinfo, const Needs& needs);
 };
 
 // Writes the needed claims, and which of them neither source has.

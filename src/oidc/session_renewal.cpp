@@ -111,7 +111,8 @@ std::string begin_fields(const IdToken& token,
     if (auto sid = sid_of(token)) {
         fields.text(tag_sid, *sid);
     }
-    write_claims(fields, SessionClaims::begin(token, userinfo), client.needs);
+    write_claims(fields, SessionClaims::begin(token, userinfo, client.needs),
+        client.needs);
     if (client.needs.userinfo && userinfo) {
         fields.text(tag_userinfo, userinfo->claims().dump());
     }
@@ -136,8 +137,8 @@ std::string renew_fields(std::string_view old,
     write_seen(fields, client, now);
     write_auth_time(fields, earlier_auth_time(times.auth_time, token));
     write_sid(fields, old, token);
-    write_claims(
-        fields, SessionClaims::renew(old, token, userinfo), client.needs);
+    write_claims(fields,
+        SessionClaims::renew(old, token, userinfo, client.needs), client.needs);
     auto json =
         userinfo ? std::optional(userinfo->claims().dump()) : std::nullopt;
     write_text(fields, tag_userinfo, client.needs.userinfo,

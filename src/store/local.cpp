@@ -26,10 +26,12 @@ MakeStore configure(ngx_conf_t* cf, const std::string& name,
 {
     auto size = fields.size;
     return make_memory_store(cf, "ngx_http_oidc_sessions_" + name,
-        static_cast<std::size_t>(ngx_parse_size(&size)));
+        static_cast<std::size_t>(ngx_parse_size(&size)), fields.max_sessions);
 }
 
-constexpr std::string_view directives[] = {"size"};
+// A prefix has no effect: nothing else is in the memory of a store.
+constexpr std::string_view directives[] = {
+    "size", "memory_max_size", "ttl", "prefix"};
 
 }
 
@@ -41,10 +43,10 @@ MakeStore make_cookie_store()
     return make_local_store(nullptr);
 }
 
-MakeStore make_memory_store(
-    ngx_conf_t* cf, std::string_view zone_name, std::size_t size)
+MakeStore make_memory_store(ngx_conf_t* cf, std::string_view zone_name,
+    std::size_t size, std::size_t max_sessions)
 {
-    auto memory = MemoryStore::add(cf, zone_name, size);
+    auto memory = MemoryStore::add(cf, zone_name, size, max_sessions);
     return memory != nullptr ? make_local_store(memory) : nullptr;
 }
 

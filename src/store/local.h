@@ -51,9 +51,9 @@ extern const StoreType memory_type;
 // The store of a provider whose sessions are in cookies alone.
 MakeStore make_cookie_store();
 
-// Sessions in a shared memory zone of that name. Null after a failure that is
-// logged.
-MakeStore make_memory_store(
-    ngx_conf_t* cf, std::string_view zone_name, std::size_t size);
+// At most so many sessions, 0: as many as fit, in a shared memory zone of that
+// name. Null after a failure that is logged.
+MakeStore make_memory_store(ngx_conf_t* cf, std::string_view zone_name,
+    std::size_t size, std::size_t max_sessions);
 
 }

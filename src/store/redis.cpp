@@ -142,7 +142,7 @@ MakeStore configure(ngx_conf_t* cf, const std::string&,
 }
 
 constexpr std::string_view directives[] = {"hostname", "port", "database",
-    "username", "password", "ssl", "ssl_trusted_certificate", "prefix",
+    "username", "password", "ssl", "ssl_trusted_certificate", "prefix", "ttl",
     "connect_timeout", "command_timeout"};
 
 }

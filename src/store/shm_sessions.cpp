@@ -20,8 +20,8 @@ struct MemoryStore::Shared {
     std::uint64_t evictions;
 };
 
-MemoryStore* MemoryStore::add(
-    ngx_conf_t* cf, std::string_view name, std::size_t size)
+MemoryStore* MemoryStore::add(ngx_conf_t* cf, std::string_view name,
+    std::size_t size, std::size_t max_count)
 {
     auto full = ngx::copy(cf->pool, name);
     auto zone = ngx_shared_memory_add(cf, &full, size, &ngx_http_oidc_module);
@@ -32,7 +32,9 @@ MemoryStore* MemoryStore::add(
         zone->data = make<MemoryStore>(cf->pool);
         zone->init = init;
     }
-    return static_cast<MemoryStore*>(zone->data);
+    auto store = static_cast<MemoryStore*>(zone->data);
+    store->max_count_ = max_count;
+    return store;
 }
 
 ngx_int_t MemoryStore::init(ngx_shm_zone_t* zone, void* data)
@@ -106,7 +108,7 @@ bool MemoryStore::save(std::string_view key, std::string_view blob,
     Change change(table_);
     table_.sweep(change, queue, now);
     limit_share(change, owner, count, table_.find(space, key));
-    make_room(change, count);
+    make_room(change, count, table_.find(space, key) == 0);
 
     auto before = table_.find(space, key); // may have been evicted
     table_.insert(change,
@@ -158,9 +160,14 @@ void MemoryStore::limit_share(
     }
 }
 
-void MemoryStore::make_room(Change& change, std::size_t count)
+bool MemoryStore::is_full() const
 {
-    while (table_.room() < count) {
+    return max_count_ > 0 && table_.count(queue) >= max_count_;
+}
+
+void MemoryStore::make_room(Change& change, std::size_t count, bool is_new)
+{
+    while (table_.room() < count || (is_new && is_full())) {
         table_.remove(change, table_.oldest(queue));
         change.set(shared_->evictions, shared_->evictions + 1);
         change.commit();

@@ -26,10 +26,10 @@ public:
     static constexpr std::size_t max_sessions = 512;
 
     // Declares a zone of that name to nginx. Its content survives a reload that
-    // does not change its size. The same name gives the same store. Null after
-    // a failure that is logged.
-    static MemoryStore* add(
-        ngx_conf_t* cf, std::string_view name, std::size_t size);
+    // does not change its size. The same name gives the same store, of at most
+    // so many sessions; 0: as many as fit. Null after a failure that is logged.
+    static MemoryStore* add(ngx_conf_t* cf, std::string_view name,
+        std::size_t size, std::size_t max_count = 0);
 
     // Copies the blob, makes it the most recently used one, and moves its end
     // to `until` where that is not Time(). Nothing where the key is unknown or
@@ -61,11 +61,13 @@ private:
     ngx_int_t create();
     void limit_share(Change& change, std::string_view owner, std::size_t count,
         Index replaced);
-    void make_room(Change& change, std::size_t count);
+    void make_room(Change& change, std::size_t count, bool is_new);
+    bool is_full() const;
 
     ngx_slab_pool_t* pool_ = nullptr;
     Shared* shared_ = nullptr;
     ShmTable table_;
+    std::size_t max_count_ = 0;
 };
 
 }

@@ -23,6 +23,8 @@ struct StoreType;
 struct StoreFields {
     const StoreType* type = nullptr;
     ngx_str_t size = ngx_null_string;
+    ngx_uint_t max_sessions = 0; // 0: as many as fit
+    Seconds ttl{};               // of every session; 0: not limited
     ngx_str_t hostname = ngx_null_string;
     ngx_uint_t port = 0;
     ngx_uint_t database = 0;

@@ -9,7 +9,7 @@ BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 use Test::OIDC;
 use Test::OIDC::Site qw/ http_conf /;
 
-my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(161);
+my $t = Test::Nginx->new()->has(qw/http map rewrite/)->plan(241);
 
 my $key = '0123456789abcdef' x 4;
 
@@ -40,7 +40,12 @@ $ca->issue('client');
 my $url = qr/it must be an https URL without query, or http on a loopback host/;
 my $config_url = qr/it must be an https URL, or http on a loopback host/;
 my $redirect = qr/it must be a path such as "\/oidc_callback", or an https URL without query/;
-my $readable = qr/it must be a readable file that is not empty/;
+my $absent = qr/the file cannot be opened \(2: No such file or directory\)/;
+my $hidden = qr/$absent; the name is not shown, because it may be the secret itself/;
+my $directory = qr/the file cannot be read \(21: Is a directory\)/;
+my $empty = qr/the file is empty/;
+my $no_variables = qr/directive takes no variables, "auth_oidc \$variable" can choose among several providers/;
+my $home = qr/it would replace the home page, use a path of its own/;
 my $hex = qr/each line must be 64 hex digits, as "openssl rand -hex 32" prints them/;
 my $equal = qr/a key of identical bytes is not secret, generate one with "openssl rand -hex 32"/;
 my $keys = qr/it must contain 1 to 16 keys, one per line/;
@@ -68,16 +73,22 @@ my @in_provider = (
     ['client_id, not ASCII', "client_id cli\xc3\xa9nt;",
         qr/invalid "client_id" "cli\\xC3\\xA9nt", it must be ASCII/],
 
-    ['client_secret, empty', 'client_secret "";',
-        qr/invalid "client_secret" "", omit it for a public client/],
     ['client_secret and client_secret_file', "client_secret a;\nclient_secret_file secret;",
         qr/oidc_provider "idp" has both "client_secret" and "client_secret_file", specify only one/],
-    ['client_secret_file, absent', 'client_secret_file absent;',
-        qr/invalid "client_secret_file" "\S+absent", $readable/],
+    ['client_secret_file, absent', 'client_secret_file %%TESTDIR%%/absent;',
+        qr/invalid "client_secret_file" "\S+\/absent", $absent/],
+    ['client_secret_file, absent in a directory below the prefix', 'client_secret_file directory/absent;',
+        qr/invalid "client_secret_file" "\S+\/directory\/absent", $absent/],
     ['client_secret_file, directory', 'client_secret_file directory;',
-        qr/invalid "client_secret_file" "\S+directory", $readable/],
+        qr/invalid "client_secret_file" "\S+directory", $directory/],
     ['client_secret_file, empty', 'client_secret_file empty;',
-        qr/invalid "client_secret_file" "\S+empty", $readable/],
+        qr/invalid "client_secret_file" "\S+empty", $empty/],
+    ['client_secret_file, the secret itself', 'client_secret_file inline-secret;',
+        qr/invalid "client_secret_file", $hidden/],
+    ['client_secret_file, the secret itself, with slashes', 'client_secret_file /inline/secret+;',
+        qr/invalid "client_secret_file", $hidden/],
+    ['client_secret_file, the secret itself, with a dollar', q{client_secret_file 'inline$secret';},
+        qr/"client_secret_file" $no_variables/],
     ['client_secret_file, nothing but line breaks', 'client_secret_file newlines;',
         qr/invalid "client_secret_file" "\S*newlines", .+/],
     ['client_secret_file, too large', 'client_secret_file large;',
@@ -112,10 +123,27 @@ my @in_provider = (
         qr/invalid "extra_auth_args" "prompt=login&nonce=x", "nonce" is always set by the module/],
     ['extra_auth_args, a reserved name, escaped', 'extra_auth_args st%61te=x;',
         qr/invalid "extra_auth_args" "st%61te=x", "state" is always set by the module/],
-    ['code_challenge_method', 'code_challenge_method plain;', qr/invalid "code_challenge_method" value "plain", use one of: S256/],
+    ['code_challenge_method, plain', 'code_challenge_method plain;',
+        qr/invalid "code_challenge_method" "plain", it protects nothing, use S256, or "pkce off" if .*/],
+    ['code_challenge_method, unknown', 'code_challenge_method S512;',
+        qr/invalid "code_challenge_method" "S512", use S256/],
     ['redirect_uri, absolute, a path with an escape', 'redirect_uri https://app.example.com/caf%C3%A9;',
         qr/invalid "redirect_uri" "https:.*\/caf%C3%A9", .+/],
-    ['pkce', 'pkce S256;', qr/invalid value "S256" in "pkce" directive, it must be "on" or "off"/],
+    ['pkce', 'pkce S256;', qr/invalid "pkce" value "S256", use one of: auto, on, off/],
+    ['a value that is nearly right', 'client_auth client_secret_jtw;',
+        qr/invalid "client_auth" value "client_secret_jtw", use one of: .*, the nearest is "client_secret_jwt"/],
+
+    (map { ["redirect_uri, $_->[0]", "redirect_uri $_->[1];", qr/invalid "redirect_uri" "\S+", $home/] }
+        ['the home page', '/'], ['the home page, absolute', 'https://app.example.com'],
+        ['the home page, absolute with a slash', 'https://app.example.com/']),
+
+    (map { my ($name) = /^(\w+)/; ["$name, a variable", "$_;", qr/"$name" $no_variables/] }
+        'issuer https://$host', 'client_id $id', 'redirect_uri /$x', 'redirect_uri https://$host/callback', 'config_url $x',
+        'scope openid $x', 'scopes $x', 'cookie_name $x', 'cookie_domain $host', 'cookie_path /$x',
+        'authorization_endpoint https://$host/', 'token_endpoint $x', 'jwks_uri $x', 'end_session_endpoint $x',
+        'logout_uri /$x', 'post_logout_uri https://$host/', 'frontchannel_logout_uri /$x', 'audience a $x',
+        'session_store $x', 'session_claims $x', 'session_key $x', 'client_key $x', 'ssl_trusted_certificate $x',
+        'code_challenge_method $x'),
 
     ['cookie_name, space', 'cookie_name "a b";', qr/invalid "cookie_name" "a b", $cookie_word/],
     ['cookie_name, equals sign', 'cookie_name a=b;', qr/invalid "cookie_name" "a=b", $cookie_word/],
@@ -146,8 +174,16 @@ my @in_provider = (
             qr/invalid "cookie_partitioned" "on", it needs cookie_samesite none/]
     } ['as it is', ''], ['lax', "cookie_samesite lax;\n"], ['strict', "cookie_samesite strict;\n"]),
 
-    ['session_key, absent', 'session_key absent;', qr/invalid "session_key" "\S+absent", $readable/],
-    ['session_key, empty', 'session_key empty;', qr/invalid "session_key" "\S+empty", $readable/],
+    ['session_key, absent', 'session_key %%TESTDIR%%/absent;', qr/invalid "session_key" "\S+absent", $absent/],
+    ['session_key, empty', 'session_key empty;', qr/invalid "session_key" "\S+empty", $empty/],
+    ['session_key, the key itself', "session_key $key;", qr/invalid "session_key", $hidden/],
+    ['client_key, the key itself', "client_key '-----BEGIN PRIVATE KEY-----\n$key\n-----END PRIVATE KEY-----';",
+        qr/invalid "client_key", the file cannot be opened .*; the name is not shown, .*/],
+    (map { ["client_certificate_key, $_->[0]", "client_certificate client.crt;\nclient_certificate_key '$_->[1]';",
+        qr/invalid "client_certificate_key", .*; the name is not shown, .*/] }
+        ['the key itself', "-----BEGIN PRIVATE KEY-----\n$key\n-----END PRIVATE KEY-----"],
+        ['the key itself as data', "data:-----BEGIN PRIVATE KEY-----\n$key\n-----END PRIVATE KEY-----"],
+        ['the key itself in one line', $key]),
     ['session_key, short', 'session_key key_short;', qr/invalid "session_key" "key_short", $hex/],
     ['session_key, long', 'session_key key_long;', qr/invalid "session_key" "key_long", $hex/],
     ['session_key, no hex digits', 'session_key key_words;',
@@ -159,12 +195,13 @@ my @in_provider = (
         qr/invalid "session_key" "keys_many", $keys/],
     ['session_key, blank lines only', 'session_key blank;', qr/invalid "session_key" "blank", $keys/],
 
-    ['session_timeout, 0', 'session_timeout 0;', qr/invalid "session_timeout", $long/],
+    ['session_timeout, 0', 'session_timeout 0;',
+        qr/invalid "session_timeout", $long; the session cookie ends with the browser session in any case/],
     (map {
         ["$_, over ten years", "$_ 3651d;", qr/invalid "$_", it must not exceed ten years/]
     } qw/ session_timeout session_idle_timeout session_max_lifetime /),
     ['pre_auth_timeout, 0', 'pre_auth_timeout 0s;', qr/invalid "pre_auth_timeout", $long/],
-    ['clock_skew, too long', 'clock_skew 3601;', qr/invalid "clock_skew", it must not exceed 1h/],
+    ['clock_skew, too long', 'clock_skew 86401;', qr/invalid "clock_skew", it must not exceed one day/],
     ['clock_skew, negative', 'clock_skew -1;', qr/"clock_skew" directive invalid value/],
     ['connect_timeout, 0', 'connect_timeout 0;', qr/invalid "connect_timeout", $long/],
     ['read_timeout, 0', 'read_timeout 0ms;', qr/invalid "read_timeout", $long/],
@@ -240,7 +277,37 @@ my @in_http = (
     ['unknown provider in location', "server {\nlocation / {\nauth_oidc other; # here\n}\n}",
         qr/unknown oidc_provider "other" in "auth_oidc" AT$define/],
     ['unknown provider, in another letter case', "server {\nauth_oidc IDP; # here\n}",
-        qr/unknown oidc_provider "IDP" in "auth_oidc" AT$define/],
+        qr/unknown oidc_provider "IDP" in "auth_oidc" AT$define, the nearest is "idp"/],
+    ['unknown provider, on', "server {\nauth_oidc on; # here\n}",
+        qr/unknown oidc_provider "on" in "auth_oidc" AT$define, or name one such as "idp"/],
+
+    ['oidc_claim_set without a name', 'oidc_claim_set $roles; # here',
+        qr/invalid number of arguments in "oidc_claim_set" directive AT/],
+    ['oidc_claim_set of no variable', 'oidc_claim_set roles roles; # here',
+        qr/invalid "oidc_claim_set" "roles", it must be a variable such as "\$roles" AT/],
+    ['oidc_claim_set of an empty name', 'oidc_claim_set $roles ""; # here',
+        qr/invalid "oidc_claim_set" "", a claim has a name AT/],
+    ['oidc_claim_set of a long name', 'oidc_claim_set $roles ' . 'x' x 255 . '; # here',
+        qr/invalid "oidc_claim_set" "x+"\.\.\., the names of the claims are too long AT/],
+    ['oidc_claim_set twice', "oidc_claim_set \$roles a;\noidc_claim_set \$roles b; # here",
+        qr/the duplicate "roles" variable AT/],
+    ['oidc_claim_set of a map', "map \$host \$roles { }\noidc_claim_set \$roles b; # here",
+        qr/invalid "oidc_claim_set" "\$roles", another directive sets this variable AT/],
+    ['oidc_claim_set in server', "server {\noidc_claim_set \$roles roles; # here\n}",
+        qr/"oidc_claim_set" directive is not allowed here AT/],
+
+    (map {
+        my ($name, $value, $says) = @$_;
+        ["auth_oidc_require, $name", "server {\nauth_oidc_require $value; # here\n}", qr/$says AT/]
+    }
+        ['no value', 'error=403', '"auth_oidc_require" directive needs a variable'],
+        ['a word', 'admin', 'invalid "auth_oidc_require" "admin", use a variable, .*'],
+        ['a comparison, which would always be true', '$roles=admin', 'invalid "auth_oidc_require" "\$roles=admin", use a variable, .*'],
+        ['text before a variable', 'a$host', 'invalid "auth_oidc_require" "a\$host", use a variable, .*'],
+        ['a dollar sign', '$', 'invalid "auth_oidc_require" "\$", use a variable, .*'],
+        ['off and a variable', 'off $host', 'invalid "auth_oidc_require" "off", use a variable, .*'],
+        (map { ["error=$_", "\$host error=$_", "invalid \"auth_oidc_require\" \"error=$_\", the status must be 400 to 599, .*"] }
+            '', 'x', 200, 399, 600, '403x')),
 
     ['auth_oidc_mode', "server {\nauth_oidc_mode on; # here\n}", qr/invalid "auth_oidc_mode" value "on", use one of: require, verify, off AT/],
     ['oidc_state_zone too small', 'oidc_state_zone 63k; # here',
@@ -288,14 +355,14 @@ my %right = (
     issuer => ['https://op.example.com', '"https://op.example.com:8443/realms/a/"', 'http://127.0.0.1:1',
         'http://localhost', 'http://[::1]:1'],
     client_id => ['client', '"a client:with %"'],
-    client_secret => ['secret', '"with \"quotes\" and $dollar"'],
+    client_secret => ['secret', '"with \"quotes\" and $dollar"', '""'],
     client_secret_file => ['secret', '%%TESTDIR%%/secret_crlf'],
     config_url => ['https://config.example.com/x?y', 'http://localhost:1/'],
-    redirect_uri => ['/', '/callback', '/a/callback', '"https://app.example.com/callback"',
-        'http://localhost:1/callback', 'https://app.example.com'],
+    redirect_uri => ['/callback', '/a/callback', '"https://app.example.com/callback"',
+        'http://localhost:1/callback', 'https://app.example.com/c'],
     scope => ['openid', 'openid profile email', '"profile email"', 'https://example.com/scope?a'],
     extra_auth_args => ['prompt=login', '"display=page&prompt=login"', 'login_hint=$arg_hint', '""'],
-    pkce => ['on', 'off'],
+    pkce => ['on', 'off', 'auto'],
     cookie_name => ['sid', '__Host-sid', '__Secure-sid', "a!#%&'*+-.^_`|~z"],
     cookie_domain => ['example.com', '.example.com', 'localhost'],
     cookie_path => ['/', '/oidc_callback'],
@@ -307,7 +374,7 @@ my %right = (
     session_max_lifetime => ['3650d', 'off'],
     session_claims => ['auto', 'all', 'email Name', 'auto email'],
     pre_auth_timeout => ['1s', '10m'],
-    clock_skew => ['0', '60s', '1h'],
+    clock_skew => ['0', '60s', '1d'],
     id_token_alg => ['ES256', 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA'],
     ssl_trusted_certificate => ['ca.crt', '%%TESTDIR%%/ca.crt'],
     ssl_crl => ['ca.crl'],
@@ -339,7 +406,7 @@ loads($t, 'a file included inside the block', 'oidc_provider idp { include login
 
 $t->write_file('wrong.conf', "issuer https://op.example.com;\nclient_idd client;\n");
 like(config_error($t, http_block('oidc_provider idp { include wrong.conf; }')),
-    qr/^unknown directive "client_idd" in "oidc_provider" in \S+\/wrong.conf:2$/,
+    qr/^unknown directive "client_idd" in "oidc_provider", the nearest is "client_id" in \S+\/wrong.conf:2$/,
     'a wrong value in a file included in the block: its file and line');
 
 $t->write_file_expand('server.conf', "server {\nlisten 127.0.0.1:8080;\nauth_oidc other;\n}\n");
@@ -450,13 +517,43 @@ is_deeply([ map { /^("\w+" file "\S+?")/ } warnings($t, 0644, provider_block('se
     [ map { s{ }{ file "@{[ $t->testdir ]}/}r } '"client_secret_file" secret"', '"session_key" key"', '"session_key" keys"' ],
     'a file shared by several providers: one warning');
 
+# Mistakes that load with a warning: directives, and what is said of the oidc_provider.
+
+for my $case (
+    ['issuer https://op.example.com/.well-known/openid-configuration', qr/"issuer" "\S+" is the URL of a document, which .*/],
+    (map { ["issuer https://login.microsoftonline.com/$_/v2.0", qr/"issuer" "\S+" names no single tenant, .*/] }
+        'common', 'organizations', 'consumers', '{tenantid}'),
+    (map { ["client_secret $_", qr/"client_secret" looks like the name of a file, use "client_secret_file" .*/] }
+        '/etc/nginx/secret', './secret', '../secret'),
+    ['client_secret a$b', qr/"\$" in "client_secret" stands for itself, the directive takes no variables/],
+    (map { ["scope $_", qr/"scope" "\S+" is one scope, separate scopes by spaces/] } 'profile,email', 'openid+email'),
+    ['post_logout_uri /bye', qr/"post_logout_uri" has no effect without "logout_uri"/],
+) {
+    my ($directive, $says) = @$case;
+    my $quoted = $directive =~ s/(\S+) (.*)/$1 "$2"/r;
+    my @said = warnings($t, 0600, provider_block("$quoted;"));
+    ok(@said == 1 && $said[0] =~ /^(?:oidc_provider "idp": )?$says in \S+nginx\.conf:\d+$/, "warning: $directive") or diag("@said");
+    unlike("@said", qr/etc|a\$b/, "warning without the secret: $directive") if $directive =~ /^client_secret/;
+}
+for my $directives ('issuer https://op.example.com/commons', 'client_secret abc/def', 'scope https://example.com/a,b',
+    'logout_uri /logout; post_logout_uri /bye', 'client_secret_file secret') {
+    is_deeply([ warnings($t, 0600, provider_block("$directives;")) ], [], "no warning: $directives");
+}
+
+my $redis = 'oidc_session_store redis { type redis; }';
+like(join('', warnings($t, 0600, $redis . provider_block('session_store redis;'))),
+    qr/^"session_store" in \S+:\d+ keeps sessions in Redis, but without a "session_key" they end on restart/,
+    'warning: Redis without session_key');
+is_deeply([ warnings($t, 0600, $redis . provider_block("session_store redis;\nsession_key key;")) ], [],
+    'no warning: Redis with session_key');
+
 chmod 0644, $t->testdir . '/key';
 is(reload_error($t, http_block(provider_block('session_key key;'))), '', 'a key that other users can read is accepted');
 is(scalar(my @warned = error_log_lines($t, qr/\[warn\].*"session_key" file/)), 1, 'a key that other users can read is logged once');
 
 my $said = $t->read_file('error.log');
 like($said, qr/invalid "session_key"/, 'the errors are logged');
-unlike($said, qr/$key|\Q${\ substr $key, 2 }\E|not_hexadecimal|thirty-two/,
+unlike($said, qr/$key|\Q${\ substr $key, 2 }\E|not_hexadecimal|thirty-two|inline/,
     'no key or secret in the log');
 
 # ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ use Test::OIDC::Examples qw/ examples_of localize /;
 # The context of a directive that begins an example; all others are in a location.
 my %level = (
     (map { $_ => 'main' } qw/ events http load_module /),
-    (map { $_ => 'http' } qw/ server map upstream oidc_provider oidc_session_store oidc_state_zone log_format include resolver /),
+    (map { $_ => 'http' } qw/ server map upstream oidc_provider oidc_session_store oidc_state_zone oidc_claim_set
+        keyval_zone log_format include resolver /),
     (map { $_ => 'server' } qw/ location listen server_name /),
 );
 

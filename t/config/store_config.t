@@ -9,7 +9,7 @@ BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 use Test::OIDC;
 use Test::OIDC::Site qw/ http_conf /;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(62);
+my $t = Test::Nginx->new()->has(qw/http rewrite/)->plan(66);
 
 certificate_authority($t, 'ca');
 $t->write_file('text', "no certificate\n");
@@ -17,18 +17,15 @@ $t->write_file('text', "no certificate\n");
 # Inside oidc_session_store "kept": a name, directives of which the last is wrong, the sentence about it,
 # which names the line of "# here" or the end of the block.
 
-my $type = qr/oidc_session_store "kept" has no "type", use "memory" or "redis"/;
 my $least = qr/it must be at least 256k/;
 my $port = qr/it must be 1 to 65535/;
 my $timeout = qr/oidc_session_store "kept" needs a "connect_timeout" and a "command_timeout" longer than 0/;
-my $host = qr/oidc_session_store "kept" has no "hostname", specify the Redis server/;
 
 my $long_label = 'x' x 64;    # too long for DNS
 my $redis = "type redis;\nhostname 127.0.0.1;";
 
 my @in_store = (
-    ['nothing', '', $type],
-    ['no type', 'size 1m;', $type],
+    ['no type, which is memory', 'hostname 127.0.0.1;', unused('hostname')],
     ['type, unknown', 'type file;', qr/invalid "type" value "file", use one of: memory, redis/],
     ['type, twice', "type memory;\ntype memory;", qr/"type" directive is duplicate/],
 
@@ -42,10 +39,16 @@ my @in_store = (
 
     (map { my ($name) = /^(\w+)/; ["$name, of memory", "type memory;\n$_;", unused($name)] }
         'hostname 127.0.0.1', 'port 6379', 'database 0', 'username nginx', 'password secret', 'ssl off',
-        'ssl_trusted_certificate ca.crt', 'prefix oidc:', 'connect_timeout 1s', 'command_timeout 1s'),
+        'ssl_trusted_certificate ca.crt', 'connect_timeout 1s', 'command_timeout 1s'),
 
-    ['hostname, absent', 'type redis;', $host],
-    ['hostname, empty', qq{type redis;\nhostname "";}, $host],
+    ['memory_max_size, 0', 'memory_max_size 0;', qr/invalid "memory_max_size" "0", it must be at least 1/],
+    ['memory_max_size, no number', 'memory_max_size 1m;', qr/"memory_max_size" directive invalid number/],
+    ['memory_max_size, of redis', "$redis\nmemory_max_size 1;", unused('memory_max_size')],
+    ['ttl, 0', 'ttl 0;', qr/invalid "ttl", it must be longer than 0/],
+    ['ttl, no time', 'ttl soon;', qr/"ttl" directive invalid value/],
+
+    (map { my ($name) = /^(\w+)/; ["$name, a variable", "type redis;\n$_;", qr/"$name" directive takes no variables, .*/] }
+        'hostname $host', 'prefix $host', 'username $host'),
     ['hostname, a URL', "type redis;\nhostname redis://127.0.0.1;",
         qr/invalid .* in store ".*redis:\/\/127.0.0.1.*"/],
     ['hostname, one that cannot be', "type redis;\nhostname $long_label;",
@@ -103,7 +106,7 @@ refuses($t, @$_) for (
     ['session_store, unknown', provider_block("\nsession_store lost; # here"),
         qr/unknown oidc_session_store "lost" in "session_store" AT, define it in "http"/],
     ['session_store, in another letter case', $memory . provider_block("\nsession_store Kept; # here"),
-        qr/unknown oidc_session_store "Kept" in "session_store" AT, define it in "http"/],
+        qr/unknown oidc_session_store "Kept" in "session_store" AT, define it in "http", the nearest is "kept"/],
     ['session_store, two', $memory . provider_block("\nsession_store auto kept; # here"),
         qr/invalid number of arguments in "session_store" directive AT/],
     ['session_store, twice', $memory . provider_block("session_store auto;\nsession_store kept; # here"),
@@ -113,12 +116,14 @@ refuses($t, @$_) for (
 
 $t->write_file('wrong.conf', "type redis;\nhostnam 127.0.0.1;\n");
 like(config_error($t, http_block('oidc_session_store kept { include wrong.conf; }')),
-    qr/^unknown directive "hostnam" in "oidc_session_store" in \S+\/wrong.conf:2$/,
+    qr/^unknown directive "hostnam" in "oidc_session_store", the nearest is "hostname" in \S+\/wrong.conf:2$/,
     'a wrong value in a file included in the block: its file and line');
 
 # Valid configurations.
 
 my @right = (
+    '', 'size 1m;', 'ttl 3600;', 'memory_max_size 1000;', 'type memory; prefix "oidc:session:";',
+    'type redis;', 'type redis; hostname "";', 'type redis; ttl 1h; prefix "oidc:session:";',
     'type memory;', 'type Memory; size 256k;', 'type memory; size 1m;', $redis,
     'type redis; hostname localhost; port 65535; database 15; connect_timeout 1ms; command_timeout 1m;',
     'type redis; hostname "[::1]"; password "with \"quotes\" and $dollar"; prefix "";',

@@ -2,6 +2,7 @@
 
 #include "core/text.h"
 #include "fuzz.h"
+#include "oidc/needs.h"
 
 #include <algorithm>
 #include <vector>
@@ -85,6 +86,10 @@ FUZZ(claims)
         check_text(value);
     }
     for (const auto& member : claims->root().names()) {
+        std::vector<std::string> path = {member};
+        demand(claim_at(claims->root(), claim_path(path)).dump() ==
+                (*claims)[member.c_str()].dump(),
+            "a path of one name leads to that member");
         check_text((*claims)[member.c_str()]);
         if (member == lower_case(member)) {
             demand(names.count(member) == 1, "an exact name is found");

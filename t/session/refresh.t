@@ -14,7 +14,7 @@ use Test::OIDC::Wait qw/ reload /;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(303);
+$t->plan(308);
 
 # Seconds that the test itself may take between two steps.
 use constant SPARE => 20;
@@ -463,12 +463,26 @@ $clock->advance(SESSION_PAUSE - WORKER_PAUSE);
 $user->get('/auto/');
 is(refreshes(), 3, 'a failure: this session tries again 30 seconds later');
 
-for my $answer ({ status => 400, body => { error => 'server_error' } }, { status => 503 }) {
+for my $answer (
+    { status => 400, body => { error => 'server_error' } },
+    { status => 401, body => { error => 'invalid_client' } },
+    { status => 429 },
+    { status => 500 },
+) {
     $op->set(respond => { '/token refresh' => $answer });
     $other = login('/auto/')->{browser};
     ($user) = due('auto');
     $_->get('/auto/') for $user, $user, $other;
     is(refreshes(), 2, "a response with status $answer->{status}: only this session backs off");
+}
+
+for my $status (502 .. 504) {
+    $op->set(respond => { '/token refresh' => { status => $status } });
+    $other = login('/auto/')->{browser};
+    ($user) = due('auto');
+    $_->get('/auto/') for $user, $user, $other;
+    is(refreshes(), 1, "a response with status $status: the provider is out of reach, no session tries again at once");
+    $clock->advance(WORKER_PAUSE + 1);
 }
 
 $op->set(respond => { '/token refresh' => { status => 503 } });

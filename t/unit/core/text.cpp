@@ -60,6 +60,19 @@ TEST(TakeUntil, LeavesWhatStandsBehindTheSeparator)
     EXPECT_EQ(take_until(text, ','), "");
 }
 
+TEST(Nearest, IsTheNameThatDiffersLeast)
+{
+    std::vector<std::string_view> names = {"client_id", "client_key", "scope"};
+    EXPECT_EQ(nearest("client_idd", names), "client_id");
+    EXPECT_EQ(nearest("CLIENT_KEY", names), "client_key");
+    EXPECT_EQ(nearest("clientkey", names), "client_key");
+    EXPECT_EQ(nearest("scop", names), "scope");
+    EXPECT_EQ(nearest("s", names), "");
+    EXPECT_EQ(nearest("issuer", names), "");
+    EXPECT_EQ(nearest("", names), "");
+    EXPECT_EQ(nearest("on", {}), "");
+}
+
 TEST(ParseNumber, ReadsTheWholeText)
 {
     EXPECT_EQ(parse_number<std::int64_t>("0"), 0);

@@ -172,7 +172,7 @@ TEST_F(CallbackTest, SendsNoVerifierWherePkceIsExcluded)
 TEST_F(CallbackTest, SendsNoVerifierWherePkceIsOff)
 {
     auto client = example_client();
-    client.pkce = false;
+    client.pkce = Pkce::off;
     Play off(client);
     off.gate();
     EXPECT_EQ(complaint(off.callback()), "");

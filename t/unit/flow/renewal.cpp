@@ -473,7 +473,11 @@ TEST_F(RenewalTest, RestsWhereTheProviderIsOutOfReachAlone)
         {Error{Errc::upstream_timeout, "provider timed out"}, 10s},
         {Error{Errc::upstream_answer, "provider sent nonsense"}, 0s},
         {HttpResponse{500, "", "", ""}, 0s},
-        {HttpResponse{503, "", "", ""}, 0s},
+        {HttpResponse{501, "", "", ""}, 0s},
+        {HttpResponse{502, "", "", ""}, 10s},
+        {HttpResponse{503, "", "", ""}, 10s},
+        {HttpResponse{504, "", "", ""}, 10s},
+        {HttpResponse{505, "", "", ""}, 0s},
         {refusal("invalid_client"), 0s},
     };
     for (const auto& [answer, failure_backoff] : cases) {

@@ -60,10 +60,20 @@ TEST(AuthorizationUrl, HasNoPkceIfItIsOffOrExcluded)
     metadata.s256 = false;
     EXPECT_FALSE(parameters(url_of(client, metadata)).count("code_challenge"));
     metadata.s256 = true;
-    client.pkce = false;
+    client.pkce = Pkce::off;
     auto sent = parameters(url_of(client, metadata));
     EXPECT_FALSE(sent.count("code_challenge"));
     EXPECT_FALSE(sent.count("code_challenge_method"));
+}
+
+TEST(AuthorizationUrl, HasPkceIfItIsOnAlthoughTheMetadataExcludesIt)
+{
+    auto client = example_client();
+    auto metadata = endpoint(op);
+    metadata.s256 = false;
+    client.pkce = Pkce::on;
+    EXPECT_EQ(parameters(url_of(client, metadata)).at("code_challenge_method"),
+        "S256");
 }
 
 // RFC 6749, 3.1

@@ -23,5 +23,15 @@ TEST(Needs, HaveADigestOfTheirOwn)
     }
 }
 
+TEST(ClaimPath, IsNoNameOfAClaim)
+{
+    std::vector<std::string> one = {"a"};
+    std::vector<std::string> two = {"a", "b"};
+    EXPECT_EQ(claim_path(one), std::string("a\0", 2));
+    EXPECT_EQ(claim_path(two), std::string("a\0b\0", 4));
+    EXPECT_TRUE(is_claim_path(claim_path(one)));
+    EXPECT_FALSE(is_claim_path("a"));
+}
+
 }
 }

@@ -38,6 +38,44 @@ TEST(SessionClaims, KeepsAllClaimsOnDemand)
     EXPECT_EQ(session.claim("bad"), std::nullopt);
 }
 
+std::string path(std::vector<std::string> names)
+{
+    return claim_path(names);
+}
+
+TEST(SessionClaims, KeepsNestedClaims)
+{
+    auto client = example_client();
+    client.needs.claims = {path({"Groups"}), path({"a", "b"}), path({"a", "c"}),
+        path({"d", "b"}), path({"groups"})};
+    auto session = begin(provider_of(client),
+        {{"a", R"({"b":["x,y","z"],"x":1})"}, {"d", R"("{\"b\":1}")"},
+            {"groups", R"(["a"])"}});
+    EXPECT_EQ(session.claim(path({"a", "b"})), "x%2Cy,z");
+    EXPECT_EQ(session.claim(path({"a", "c"})), std::nullopt);
+    EXPECT_EQ(session.claim(path({"d", "b"})), std::nullopt);
+    EXPECT_EQ(session.claim(path({"groups"})), "a");
+    EXPECT_EQ(session.claim(path({"Groups"})), std::nullopt);
+    EXPECT_EQ(session.claim("a"), std::nullopt);
+}
+
+// It knows every claim at the top, but only the paths that were needed.
+TEST(SessionClaims, DoesNotKnowOtherPathsWithAllClaims)
+{
+    auto client = example_client();
+    client.needs.all_claims = true;
+    client.needs.claims = {path({"a", "b"})};
+    client.needs_digest = digest_of_needs(client.needs);
+    auto provider = provider_of(client);
+    auto value =
+        sealed(provider, begin(provider, {{"a", R"({"b":1,"c":2})"}})).header();
+    EXPECT_TRUE(opened(provider, value));
+
+    client.needs.claims = {path({"a", "c"})};
+    client.needs_digest = digest_of_needs(client.needs);
+    EXPECT_FALSE(opened(provider_of(client), value));
+}
+
 // Another version of this module may write other fields.
 TEST(SessionClaims, HasNoClaimOfAnEmptyField)
 {

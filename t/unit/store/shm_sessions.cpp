@@ -65,6 +65,21 @@ protected:
     MemoryStore& store_;
 };
 
+TEST_F(MemoryStoreTest, KeepsAtMostSoManySessions)
+{
+    auto& store = *MemoryStore::add(cycle_.conf(), "main", 0, 3);
+    EXPECT_EQ(&store, &store_);
+    for (std::uint64_t n = 1; n <= 3; n++) {
+        EXPECT_TRUE(save(n, 100));
+    }
+    EXPECT_TRUE(save(2, 200));
+    EXPECT_EQ(store_.figures().evictions, 0u);
+    EXPECT_TRUE(save(4, 100));
+    EXPECT_EQ(load(1), std::nullopt);
+    EXPECT_EQ(load(2), blob(2, 200));
+    EXPECT_EQ(store_.figures().sessions, 3u);
+}
+
 TEST_F(MemoryStoreTest, LoadsWhatWasSaved)
 {
     for (std::size_t size :
