@@ -20,7 +20,7 @@ my %port = (
 );
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl auth_basic cache limit_req map proxy realip rewrite socket_ssl/)
-    ->plan(54);
+    ->plan(56);
 
 certificate_authority($t, 'ca')->issue('site');
 
@@ -51,11 +51,9 @@ my %text = (
 
 $text{wrong} = server_at('wrong', <<'EOF');
         location /unanchored {
-            auth_oidc  my_idp;
-            if ($is_not_admin) {
-                return 403;
-            }
-            proxy_pass http://127.0.0.1:8083;
+            auth_oidc         my_idp;
+            auth_oidc_require $is_like_admin;
+            proxy_pass        http://127.0.0.1:8083;
         }
 
         location /whole {
@@ -65,13 +63,19 @@ $text{wrong} = server_at('wrong', <<'EOF');
             }
             proxy_pass http://127.0.0.1:8083;
         }
+
+        location /any {
+            auth_oidc         my_idp;
+            auth_oidc_require $oidc_claim_groups;
+            proxy_pass        http://127.0.0.1:8083;
+        }
 EOF
 $text{leak} = only_server($text{cache}, 'leak') =~ s/\$oidc_session_id;/;/r;
 $text{forged} = only_server($text{machines}, 'forged') =~ s/\$machine;/\$remote_user;/r;
 
 $t->write_file_expand('nginx.conf', http_conf(
     default_provider('my_idp', 'logout_uri /logout'),
-    '    map "$oidc_authenticated $oidc_claim_groups" $is_not_admin { ~^0 0; ~admins 0; default 1; }',
+    '    map $oidc_claim_groups $is_like_admin { ~admins 1; }',
     map({ $text{$_} } sort keys %text), <<'EOF'));
     server {
         listen      127.0.0.1:8083;
@@ -99,6 +103,8 @@ is_login(browser_at('admins')->get('/admin/'), 'a visitor is sent to the login')
 
 is(login_as('wrong', '/unanchored', groups => ['former-admins'])->{status}, 200, 'an unanchored pattern lets others in');
 is(login_as('wrong', '/whole')->{status}, 403, 'comparing the whole list refuses visitors before they log in');
+is(login_as('wrong', '/any', groups => ['users'])->{status}, 200, 'a list as the condition lets in who is in any group');
+is(login_as('wrong', '/any', groups => [])->{status}, 403, 'a list as the condition refuses who is in no group');
 
 # A limit for each user
 

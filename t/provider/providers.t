@@ -166,7 +166,7 @@ learns('entra', 'X-User' => 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee', 'X-Roles' =>
 $op{keycloak}->set(access_token => 'k' x 2500);
 learns('keycloak', 'X-User' => 'f2d9c8b7-a6e5-4d4c-b3b2-a1a0908f7e6d', 'X-Login' => 'alice',
     'X-Email' => $email, 'X-Name' => $name, 'Authorization' => 'Bearer ' . 'k' x 2500,
-    'X-Realm-Access' => '{"roles":["default-roles-main","offline_access","uma_authorization","editor"]}');
+    'X-Roles' => 'default-roles-main,offline_access,uma_authorization,editor');
 
 my %of_okta = ('X-User' => '00u1exampleUSER5d7', 'X-Email' => $email, 'X-Name' => $name,
     'X-Given-Name' => 'Alice');
@@ -194,7 +194,8 @@ learns('line', 'X-User' => 'U0123456789abcdef0123456789abcdef', 'X-Name' => 'Ali
 learns('naver', 'X-User' => 'aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789-_example');
 
 learns('zitadel', 'X-User' => '77776025198584418', 'X-Login' => $email, 'X-Email' => $email,
-    'X-Email-Verified' => 'true', 'X-Name' => $name);
+    'X-Email-Verified' => 'true', 'X-Name' => $name,
+    'X-Editor-Of' => '{"69234230193872955":"example.com"}');
 
 my %of_alice = ('X-Login' => 'alice', 'X-Email' => $email, 'X-Name' => $name);
 learns('authentik', %of_alice, 'X-User' => '3f1a9c5e7b2d4f60a1b3c5d7e9f0123456789abcdef0123456789abcdef01234',
