@@ -300,13 +300,76 @@ TEST(Metadata, MayHoldTheEndpointsOfALogout)
         EXPECT_EQ(metadata->revocation_endpoint, "https://inside.example/r");
     }
     for (const auto& [name, url] : both) {
-        EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}})),
-            "upstream_metadata: provider sent metadata whose " + name +
-                " \"http://op.example/\" is not an https URL");
-        for (auto odd : {"null", "1", "[]"}) {
-            EXPECT_EQ(complaint(parse({{name, odd}})), "") << name << odd;
+        for (auto odd : {"null", "1", "[]", "\"\""}) {
+            metadata = parse({{name, odd}});
+            EXPECT_EQ(complaint(metadata), "") << name << odd;
+            EXPECT_EQ(metadata->ignored, Strings{}) << name << odd;
         }
     }
+}
+
+const std::string unusable[] = {"http://op.example/a", "/logout", "logout",
+    "//op.example/", "ftp://op.example/", "javascript:alert(1)",
+    "https://op.example/#a", "https://user@op.example/", "https://"};
+
+std::string not_https(const std::string& name, const std::string& url)
+{
+    return "provider sent metadata whose " + name + " \"" + url +
+        "\" is not an https URL";
+}
+
+TEST(Metadata, MayHaveAnUnusableEndpointThatTheClientDoesNotUse)
+{
+    constexpr std::pair<const char*, std::string Endpoints::*> unused[] = {
+        {"userinfo_endpoint", &Endpoints::userinfo_endpoint},
+        {"pushed_authorization_request_endpoint",
+            &Endpoints::pushed_authorization_request_endpoint},
+        {"end_session_endpoint", &Endpoints::end_session_endpoint},
+        {"revocation_endpoint", &Endpoints::revocation_endpoint}};
+    EXPECT_EQ(parse({})->ignored, Strings{});
+    for (const auto& [name, endpoint] : unused) {
+        for (const auto& url : unusable) {
+            auto metadata = parse({{name, "\"" + url + "\""}});
+            ASSERT_EQ(complaint(metadata), "") << name << " " << url;
+            EXPECT_EQ((*metadata).*endpoint, "");
+            EXPECT_EQ(metadata->ignored, Strings{not_https(name, url)});
+        }
+    }
+    auto all = parse({{"end_session_endpoint", "\"/logout\""},
+        {"revocation_endpoint", "\"/revoke\""}});
+    EXPECT_EQ(all->ignored,
+        (Strings{not_https("end_session_endpoint", "/logout"),
+            not_https("revocation_endpoint", "/revoke")}));
+}
+
+TEST(Metadata, MayHaveNoUnusableEndpointThatTheClientUses)
+{
+    auto refused = [](const std::string& name, const Client& client,
+                       Members changes = {}) {
+        for (const auto& url : unusable) {
+            changes[name] = "\"" + url + "\"";
+            EXPECT_EQ(complaint(parse(changes, client)),
+                "upstream_metadata: " + not_https(name, url));
+        }
+    };
+    auto client = example_client();
+    client.logout_uri = "/logout";
+    refused("end_session_endpoint", client);
+
+    client = example_client();
+    client.revoke_on_logout = true;
+    refused("revocation_endpoint", client);
+
+    // RFC 9126, 5
+    client = example_client();
+    const std::string pushed = "pushed_authorization_request_endpoint";
+    const Members required = {
+        {"require_pushed_authorization_requests", "true"}};
+    refused(pushed, client, required);
+    client.pushed_authorization = PushedAuthorization::off;
+    auto metadata = parse(changed(required, {{pushed, "\"/par\""}}), client);
+    EXPECT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->ignored, Strings{not_https(pushed, "/par")});
 }
 
 // RFC 6749, 3.1
