@@ -213,11 +213,11 @@ my $used = 0;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
     ->plan(CALLBACK_TESTS * (@refused_sets + @refused_responses + @slow) + @slow + @accepted_sets
-        + @accepted_responses + 47);
+        + @accepted_responses + 48);
 
 my $op = provider($t, 8081);
 
-my $fresh = @accepted_sets + @refused_sets + @accepted_responses + @refused_responses + 20;
+my $fresh = @accepted_sets + @refused_sets + @accepted_responses + @refused_responses + 21;
 
 # Two workers.
 my $conf = nginx_conf(
@@ -229,6 +229,15 @@ my $conf = nginx_conf(
         location /keys/ {
             default_type application/json;
         }
+
+        location = /keys/strict.json {
+            default_type application/jwk-set+json;
+            types {
+            }
+            if ($http_accept !~ "(^|,) ?application/jwk-set\+json(,|;|$)") {
+                return 406;
+            }
+        }
 EOF
 );
 $t->write_file_expand('nginx.conf', $conf =~ s/^daemon off;\K/\nworker_processes 2;/mr);
@@ -236,7 +245,7 @@ $t->write_file_expand('nginx.conf', $conf =~ s/^daemon off;\K/\nworker_processes
 mkdir $t->testdir . '/keys';
 $t->write_file("keys/$_->[0].json", to_json({ keys => $_->[1] }))
     for ['hundred', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 99), $rsa ]],
-        (map { ["thousand-$_", of_a_thousand($_)] } 1, 100, 101, 1000),
+        (map { ["thousand-$_", of_a_thousand($_)] } 1, 100, 101, 1000), ['strict', [$rsa]],
         ['alike', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 10), $rsa ]];
 
 $t->write_file('keys/none.json', '{"keys":[{}' . ',{}' x 300_000 . ']}');
@@ -303,6 +312,9 @@ ok(log_has($t, qr/oidc: \Q@{[ no_usable('of an unknown type') ]}\E while handlin
     '300,000 invalid keys: logged');
 $op->set(metadata => { jwks_uri => "$base/keys/members.json" });
 is(page(login(fresh())), $alice, 'a key set with 100,000 members');
+
+$op->set(metadata => { jwks_uri => "$base/keys/strict.json" });
+is(page(login(fresh())), $alice, 'a key set that is sent as application/jwk-set+json only');
 
 # The key set is fetched once, when the first token arrives.
 

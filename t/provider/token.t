@@ -198,7 +198,8 @@ my ($asked) = $op->requests('/.well-known/openid-configuration');
 is_deeply($asked->{headers}, \%usual, 'headers of the metadata request');
 is("$asked->{method} $asked->{body}", 'GET ', 'the metadata request is a GET without a body');
 ($asked) = $op->requests('/jwks');
-is_deeply($asked->{headers}, \%usual, 'headers of the request for keys');
+is_deeply($asked->{headers}, { %usual, accept => 'application/jwk-set+json, application/json' },
+    'headers of the request for keys');
 is("$asked->{method} $asked->{body}", 'GET ', 'the request for keys is a GET without a body');
 
 ($asked) = $op->requests('/token');

@@ -45,6 +45,7 @@ TEST(MetadataRequest, GoesToTheWellKnownUrl)
         EXPECT_EQ(request.body, "");
         EXPECT_EQ(request.authorization, "");
         EXPECT_EQ(request.limit, 1024u * 1024);
+        EXPECT_EQ(request.accept, "application/json");
     }
     client.config_url = "https://other.example/config?a=b";
     EXPECT_EQ(metadata_request(client).url, client.config_url);
