@@ -62,11 +62,6 @@ bool JsonValue::is_array() const
     return json_is_array(value_);
 }
 
-bool JsonValue::is_null() const
-{
-    return json_is_null(value_);
-}
-
 std::optional<std::string_view> JsonValue::string() const
 {
     if (!json_is_string(value_)) {
@@ -114,7 +109,13 @@ std::optional<Time> JsonValue::date() const
 
 JsonValue JsonValue::operator[](const char* name) const
 {
-    return JsonValue(json_object_get(value_, name));
+    auto member = json_object_get(value_, name);
+    return json_is_null(member) ? JsonValue() : JsonValue(member);
+}
+
+bool JsonValue::mentions(const char* name) const
+{
+    return json_object_get(value_, name) != nullptr;
 }
 
 std::size_t JsonValue::size() const
@@ -136,7 +137,9 @@ std::vector<std::string> JsonValue::names() const
 
     json_object_foreach(object, name, member)
     {
-        all.emplace_back(name);
+        if (!json_is_null(member)) {
+            all.emplace_back(name);
+        }
     }
     return all;
 }

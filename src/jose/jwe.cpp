@@ -233,7 +233,7 @@ const Encryption* read_header(
             ", which id_token_encrypted_alg does not list";
         return nullptr;
     }
-    if (header["crit"].exists()) {
+    if (header.mentions("crit")) {
         why = "has a critical extension";
         return nullptr;
     }

@@ -67,7 +67,7 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
             "is signed with " + quoted(*alg) +
                 ", which id_token_alg does not list");
     }
-    if ((*header)["crit"].exists()) {
+    if (header->mentions("crit")) {
         return error_of(kind, &TokenKind::crit, "has a critical extension");
     }
     // RFC 7797: "b64" without "crit" would be ignored; nobody means that.

@@ -46,6 +46,8 @@ my @accepted = (
     ['no key, plain', 'never'],
     ['a kid in the header', 'rsa', { %rsa, header => { kid => 'whose' } }],
     ['no cty', 'rsa', { %rsa, header => { cty => undef } }],
+    ['null for zip, cty and kid', 'rsa',
+        { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","zip":null,"cty":null,"kid":null}' }],
 );
 
 # name of the case, oidc_provider, recipe of the encryption, log sentence after "id token"; the browser gets
@@ -71,6 +73,8 @@ my @refused = (
     ['no enc', 'rsa', { %rsa, header => { enc => undef } }, 'has an unknown enc ""'],
     ['an unknown enc', 'rsa', { %rsa, header => { enc => 'A128CTR' } }, 'has an unknown enc "A128CTR"'],
     ['crit', 'rsa', { %rsa, header => { crit => ['exp'] } }, 'has a critical extension'],
+    ['crit null', 'rsa', { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","crit":null}' },
+        'has a critical extension'],
     ['zip', 'rsa', { %rsa, header => { zip => 'DEF' } }, 'is compressed'],
 
     ['encrypted for another', 'rsa', { key => 'rsa' }, $broken],

@@ -40,6 +40,8 @@ my $odd_kid = 'id token has a kid that is not a string of at most 1024 bytes';
 my $malformed_claims = 'id token has malformed JSON in its claims';
 my $malformed_header = 'id token has malformed JSON in its header';
 
+sub nulls { return join '', map { qq{,"$_":null} } @_ }
+
 sub unlisted { return qq{id token is signed with "$_[0]", which id_token_alg does not list} }
 sub no_key { return "id token is signed with $_[0], for which the key set has no key" }
 
@@ -70,6 +72,8 @@ my @refused = (
     ['sub a number', { claims => { sub => 42 } }, id_token_subject => $no_subject],
     ['sub an array', { claims => { sub => ['alice'] } }, id_token_subject => $no_subject],
     ['sub true', { claims => { sub => \1 } }, id_token_subject => $no_subject],
+    ['sub null', { claims => { sub => undef }, claims_json => '{%%*%%,"sub":null}' },
+        id_token_subject => $no_subject],
     ['sub not ASCII', { claims => { sub => "\x{e4}lice" } }, id_token_subject => $no_subject],
     ['sub with a line break', { claims => { sub => "alice\r\nx: y" } },
         id_token_subject => $no_subject],
@@ -251,7 +255,6 @@ my @refused = (
         id_token_key => 'id token names an unknown key "../../../dev/null"'],
     ['kid a number', { header => { kid => 1 } }, id_token_malformed => $odd_kid],
     ['kid an array', { header => { kid => ['rsa'] } }, id_token_malformed => $odd_kid],
-    ['kid null', { header_json => '{"alg":%%alg%%,"kid":null}' }, id_token_malformed => $odd_kid],
     ['kid of 2,000 characters', { header => { kid => 'k' x 2000 } }, id_token_malformed => $odd_kid],
 
     # RFC 7515, 4.1: header parameters that are not trusted
@@ -412,6 +415,9 @@ my @accepted = (
     ['op', 'no kid, several Ed25519 keys', { alg => 'EdDSA', header => { kid => undef } }],
     ['op', 'no typ', { header => { typ => undef } }],
     ['op', 'unknown header parameters', { header => { x => { y => 1 } } }],
+    ['op', 'header parameters that are null', { header_json => '{"alg":%%alg%%' . nulls(qw/ kid typ b64 enc jwk x5c x /) . '}' }],
+    ['op', 'claims that are null', { claims => { auth_time => undef, at_hash => undef },
+        claims_json => '{%%*%%' . nulls(qw/ azp nbf auth_time at_hash acr events sid x /) . '}' }],
     ['op', 'a foreign jwk with a valid signature',
         { header => { jwk => Test::OIDC::Keys::public_jwk('rsa-2') } }],
     ['op', 'unknown claims', { claims => { x => { y => [1, \1, 'z'] } } }],

@@ -84,7 +84,7 @@ my @refused_sets = (
         no_usable('not meant for signatures')],
     (map { ["an RSA key with $_", [{ key => 'rsa', $_ => 'AQAB' }], {}, '502 upstream_keys',
         no_usable('with private parts')] } qw/ d p q dp dq qi oth k /),
-    ['a private part that is null', [{ key => 'rsa', d => {} }], {}, '502 upstream_keys',
+    ['a private part that is an object', [{ key => 'rsa', d => {} }], {}, '502 upstream_keys',
         no_usable('with private parts')],
     (map { ["use $_", [{ key => 'rsa', use => $_ }], {}, '502 upstream_keys',
         no_usable('not meant for signatures')] } '', 'SIG', 'sig enc'),
@@ -179,7 +179,7 @@ my @refused_sets = (
     ['no keys', [], {}, '502 upstream_keys', 'provider sent an empty key set'],
 );
 
-# name of the case, response of /jwks
+# name of the case, response of /jwks, recipe of the token
 
 my @accepted_responses = (
     ['chunked', { chunked => 100 }],
@@ -187,6 +187,9 @@ my @accepted_responses = (
     ['as application/jwk-set+json', { headers => { 'Content-Type' => 'application/jwk-set+json' } }],
     ['with a charset', { headers => { 'Content-Type' => 'application/json; charset=utf-8' } }],
     ['of nearly 1 MB', { pad => 1024 * 1024 }],
+    ['with null for every member that a key may lack', { body => '{"keys":[{"kty":"RSA","n":"' . $rsa->{n}
+        . '","e":"AQAB"' . join('', map { qq{,"$_":null} } qw/ use key_ops alg kid x5u x5c d p q dp dq qi oth k /)
+        . '}],"x":null}' }, { header => { kid => undef } }],
 );
 
 # name of the case, response of /jwks, what the browser gets, log sentence
@@ -272,9 +275,9 @@ for my $case (@refused_sets) {
 }
 
 for my $case (@accepted_responses) {
-    my ($name, $answer) = @$case;
+    my ($name, $answer, $recipe) = @$case;
 
-    $op->reset->set(respond => { '/jwks' => $answer });
+    $op->reset->set(respond => { '/jwks' => $answer }, id_token => $recipe || {});
     is(page(login(fresh())), $alice, "a key set $name");
 }
 

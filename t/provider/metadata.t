@@ -172,6 +172,12 @@ my @accepted_responses = (
     ['in small pieces', { drip => [100, 0.01] }],
     ['nested 64 deep', { body => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
     ['unknown members', { body => '{%%*%%,"x":[1,"y",null,{}]}' }],
+    ['null for every member that may be absent', { body => '{' . join(',',
+        (map { qq{"$_":%%$_%%} } qw/ issuer authorization_endpoint token_endpoint jwks_uri /),
+        (map { qq{"$_":null} } qw/ userinfo_endpoint pushed_authorization_request_endpoint end_session_endpoint
+            revocation_endpoint mtls_endpoint_aliases token_endpoint_auth_methods_supported
+            token_endpoint_auth_signing_alg_values_supported code_challenge_methods_supported
+            authorization_response_iss_parameter_supported require_pushed_authorization_requests x /)) . '}' }],
     ['300 headers', { headers => { X => [ ('x') x 300 ] } }],
     ['100,000 members', { body => members(100_000, '') }],
     ['100,000 methods', { body => '{' . join(',', map({ qq{"$_":%%$_%%} }

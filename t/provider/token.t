@@ -132,6 +132,8 @@ my @accepted = (
     ['expires_in an array', { token => { expires_in => [3600] } }],
     (map { ["expires_in $_", { respond => { '/token' => { body => fill_in(expires_in => $_) } } }] }
         '9223372036854775807', '-9223372036854775808', 'null'),
+    (map { ["$_ null", { respond => { '/token' => { body => fill_in($_ => 'null') } } }] }
+        qw/ refresh_token scope error error_description x /),
     ['4,000 members', { respond => { '/token' => {
         body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
     ['unknown members', { token => { x => { y => [1] }, refresh_token => 'r', scope => 1 } }],

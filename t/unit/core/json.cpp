@@ -125,11 +125,8 @@ TEST(JsonValue, KnowsItsKind)
     EXPECT_TRUE(json.root().is_object());
     EXPECT_TRUE(json["object"].is_object());
     EXPECT_TRUE(json["array"].is_array());
-    EXPECT_TRUE(json["null"].is_null());
-    EXPECT_TRUE(json["null"].exists());
     EXPECT_FALSE(json["array"].is_object());
     EXPECT_FALSE(json["object"].is_array());
-    EXPECT_FALSE(json["string"].is_null());
 }
 
 TEST(JsonValue, MayBeAbsent)
@@ -140,7 +137,6 @@ TEST(JsonValue, MayBeAbsent)
         EXPECT_FALSE(absent.exists());
         EXPECT_FALSE(absent.is_object());
         EXPECT_FALSE(absent.is_array());
-        EXPECT_FALSE(absent.is_null());
         EXPECT_FALSE(absent.string());
         EXPECT_FALSE(absent.integer());
         EXPECT_FALSE(absent.boolean());
@@ -152,6 +148,23 @@ TEST(JsonValue, MayBeAbsent)
         EXPECT_EQ(absent.text(), "");
         EXPECT_EQ(absent.dump(), "");
     }
+}
+
+TEST(JsonValue, IsAbsentIfItIsANullMember)
+{
+    auto json = document();
+    EXPECT_FALSE(json["null"].exists());
+    EXPECT_TRUE(json.mentions("null"));
+    EXPECT_TRUE(json.mentions("none"));
+    EXPECT_FALSE(json.mentions("absent"));
+    EXPECT_FALSE(JsonValue().mentions("null"));
+
+    auto nested = Json::parse(R"({"b":null,"a":{"y":null,"x":1},"c":[null]})");
+    EXPECT_EQ(nested->root().names(), (std::vector<std::string>{"a", "c"}));
+    EXPECT_EQ((*nested)["a"].names(), std::vector<std::string>{"x"});
+    EXPECT_TRUE((*nested)["c"].at(0).exists());
+    EXPECT_EQ((*nested)["c"].at(0).text(), "null");
+    EXPECT_EQ((*nested)["a"].dump(), R"({"y":null,"x":1})");
 }
 
 TEST(JsonValue, ReadsDates)
@@ -200,7 +213,7 @@ TEST(JsonValue, ShowsItselfAsText)
         {"huge", "1e+300"},
         {"true", "true"},
         {"false", "false"},
-        {"null", "null"},
+        {"null", ""},
         {"none", "[]"},
         {"array", R"(["a","b",1,null,["a"]])"},
         {"object", R"({"b":1,"a":{"c":"d"}})"},

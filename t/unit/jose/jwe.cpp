@@ -264,13 +264,14 @@ std::string concat_kdf(std::string_view shared, const std::string& enc,
 
 // PrivateKey::agree() also computes the sender's side.
 Token for_ec(const Curve& curve, const Content& content,
-    const std::string& apu = "", const std::string& apv = "")
+    const std::string& apu = "", const std::string& apv = "",
+    const std::string& members = "")
 {
     auto our_public = curve.ours.substr(0, curve.ours.find(",\"d\"")) + "}";
     auto shared = parse(curve.theirs).agree(Json::parse(our_public)->root());
     auto key =
         concat_kdf(shared->reveal(), content.name, apu, apv, content.key);
-    auto more = ",\"epk\":" + curve.epk;
+    auto more = ",\"epk\":" + curve.epk + members;
     if (!apu.empty()) {
         more += R"(,"apu":")" + base64url(apu) + "\"";
     }
@@ -571,10 +572,11 @@ TEST(Jwe, HasAHeaderThatSaysWhatItIs)
         {R"({"alg":"dir","enc":1})", R"(has an unknown enc "")"},
         {R"({"alg":"dir","enc":"A128CTR"})", R"(has an unknown enc "A128CTR")"},
         {R"({"alg":"dir","enc":"A128GCM","zip":"DEF"})", "is compressed"},
-        {R"({"alg":"dir","enc":"A128GCM","zip":null})", "is compressed"},
         {R"({"alg":"dir","enc":"A128GCM","crit":["zip"]})",
             "has a critical extension"},
         {R"({"alg":"dir","enc":"A128GCM","crit":[]})",
+            "has a critical extension"},
+        {R"({"alg":"dir","enc":"A128GCM","crit":null})",
             "has a critical extension"},
     };
     for (const auto& [header, why] : refused) {
@@ -583,6 +585,19 @@ TEST(Jwe, HasAHeaderThatSaysWhatItIs)
         auto token =
             encrypt(contents()[0], header, "", secret_key(16), plain).compact();
         EXPECT_EQ(open(token, nullptr, secret, allowed), why) << header;
+    }
+}
+
+TEST(Jwe, MayHaveNullInItsHeader)
+{
+    constexpr auto nulls =
+        R"(,"zip":null,"kid":null,"cty":null,"apu":null,"apv":null)";
+    auto ours = parse(curves()[0].ours);
+    for (const auto& content : contents()) {
+        EXPECT_EQ(open(direct(content, nulls)), plain);
+        EXPECT_EQ(open(for_rsa(content, nulls), &rsa()), plain);
+        EXPECT_EQ(
+            open(for_ec(curves()[0], content, "", "", nulls), &ours), plain);
     }
 }
 
@@ -693,7 +708,7 @@ TEST(Jwe, OfAnAgreementHasPartiesInBase64url)
 {
     auto ours = parse(curves()[0].ours);
     for (auto name : {"apu", "apv"}) {
-        for (auto value : {"1", "null", "[]", "\"A=AA\"", "\"A\"", "\"AB\"",
+        for (auto value : {"1", "[]", "\"A=AA\"", "\"A\"", "\"AB\"",
                  "\"QWxpY2U=\"", "\"+AAA\""}) {
             auto header = header_of("ECDH-ES", contents()[0],
                 ",\"epk\":" + curves()[0].epk + ",\"" + name + "\":" + value);

@@ -420,7 +420,8 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
                 client)),
             "upstream_metadata: provider sent metadata whose token_endpoint "
             "\"http://a.example/\" is not an https URL");
-        for (auto odd : {"null", "[]", "1", "\"https://a.example/\""}) {
+        for (auto odd : {"null", "[]", "1", "\"https://a.example/\"",
+                 R"({"token_endpoint":null})"}) {
             EXPECT_EQ(
                 parse({{"mtls_endpoint_aliases", odd}}, client)->token_endpoint,
                 "https://op.example/token");
