@@ -182,14 +182,14 @@ void check_algorithm(std::string_view directive, std::string_view value)
     if (oidc::find_algorithm(value) == nullptr) {
         invalid(directive, value,
             "use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
-            "ES384, ES512, EdDSA, HS256, HS384, HS512");
+            "ES384, ES512, EdDSA, Ed25519, HS256, HS384, HS512");
     }
 }
 
 void check_encryption(std::string_view directive, std::string_view value)
 {
     if (!oidc::is_known_encryption_alg(value)) {
-        invalid(directive, value, "use RSA-OAEP, ECDH-ES or dir");
+        invalid(directive, value, "use RSA-OAEP, RSA-OAEP-256, ECDH-ES or dir");
     }
 }
 

@@ -94,7 +94,7 @@ constexpr Row<ProviderConf> provider_rows[] = {
     {"pushed_authorization",   "auto",    choice<&Client::pushed_authorization, pushed_authorizations>},
     {"pre_auth_timeout",       "10m",     seconds<&Client::pre_auth_timeout, above_0>},
 
-    {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA", words<&Client::id_token_algs, check_algorithm>},
+    {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519", words<&Client::id_token_algs, check_algorithm>},
     {"id_token_encrypted_alg", none,      words<&Client::id_token_encrypted_algs, check_encryption>},
     {"audience",               none,      words<&Client::audiences>},
     {"clock_skew",             "60s",     seconds<&Client::clock_skew, at_most_1_hour>},

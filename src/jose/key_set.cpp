@@ -190,7 +190,7 @@ VerifyingKey VerifyingKey::from_secret(std::string_view secret)
 
 bool VerifyingKey::fits(const Algorithm& algorithm) const
 {
-    if (kty_ != algorithm.kty || (alg_ && *alg_ != algorithm.name)) {
+    if (kty_ != algorithm.kty || (alg_ && !is_named(algorithm, *alg_))) {
         return false;
     }
     if (kty_ == Kty::oct) {

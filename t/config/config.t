@@ -50,7 +50,7 @@ my $cookie_word = qr/it contains a character not allowed in a cookie name/;
 my $host_cookie = qr/a __Host- cookie requires cookie_path "\/" and no cookie_domain/;
 my $domain = qr/it must be a domain such as "example.com"/;
 my $cookie_path = qr/it must begin with "\/" and contain no ";"/;
-my $algs = qr/use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512/;
+my $algs = qr/use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519, HS256, HS384, HS512/;
 
 my @in_provider = (
     ['issuer, empty', 'issuer "";', qr/oidc_provider "idp" has no "issuer", specify .*/],
@@ -302,7 +302,7 @@ my %right = (
     session_claims => ['auto', 'all', 'email Name', 'auto email'],
     pre_auth_timeout => ['1s', '10m'],
     clock_skew => ['0', '60s', '1h'],
-    id_token_alg => ['ES256', 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA'],
+    id_token_alg => ['ES256', 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519'],
     ssl_trusted_certificate => ['ca.crt', '%%TESTDIR%%/ca.crt'],
     ssl_crl => ['ca.crl'],
     ssl_verify_depth => ['0', '9'],

@@ -30,6 +30,7 @@ my @accepted = (
     ['typ in full', { header => { typ => 'application/logout+jwt' } }],
     ['ES256', { alg => 'ES256' }],
     ['EdDSA', { alg => 'EdDSA' }],
+    ['Ed25519', { alg => 'Ed25519' }],
     ['no kid', { header => { kid => undef } }],
     ['aud an array', { claims => { aud => ['client'] } }],
     ['expired within clock_skew', { claims => { exp => now(-30) } }],

@@ -187,8 +187,8 @@ my @refused = (
         id_token_signature => $bad_signature],
     ['PS256 with one bit flipped', { alg => 'PS256', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['EdDSA with one bit flipped', { alg => 'EdDSA', signature => 'flip' },
-        id_token_signature => $bad_signature],
+    (map { ["$_ with one bit flipped", { alg => $_, signature => 'flip' },
+        id_token_signature => $bad_signature] } qw/ EdDSA Ed25519 /),
 
     # RFC 7518, 3.4: r and s of exact size, from 1 to n - 1
 
@@ -228,6 +228,10 @@ my @refused = (
     ['alg nOnE', { alg => 'none', header => { alg => 'nOnE' } }, id_token_alg => unlisted('nOnE')],
     ['alg rs256', { header => { alg => 'rs256' } }, id_token_alg => unlisted('rs256')],
     ['alg unknown', { header => { alg => 'ES256K' } }, id_token_alg => unlisted('ES256K')],
+    (map { ["alg $_", { alg => 'Ed25519', header => { alg => $_ } }, id_token_alg => unlisted($_)] }
+        qw/ Ed448 ed25519 /),
+    ['Ed25519 with the kid of an RSA key', { alg => 'Ed25519', header => { kid => 'rsa' } },
+        id_token_key => no_key('Ed25519')],
     ['alg empty', { header => { alg => '' } }, id_token_alg => unlisted('')],
     ['alg missing', { header => { alg => undef } }, id_token_malformed => 'id token has no alg'],
     ['alg a number', { header => { alg => 256 } }, id_token_malformed => 'id token has no alg'],
@@ -388,6 +392,7 @@ my @refused_hmac = (
         id_token_signature => $bad_signature],
     ['alg none where HMAC is listed', { alg => 'none' }, id_token_alg => unlisted('none')],
     ['an alg that is not listed', { alg => 'ES256' }, id_token_alg => unlisted('ES256')],
+    ['Ed25519 where neither of its names is listed', { alg => 'Ed25519' }, id_token_alg => unlisted('Ed25519')],
 );
 
 my @refused_exactly = (
@@ -402,7 +407,11 @@ my @refused_exactly = (
 
 my @accepted = (
     (map { ['op', "$_ accepted", { alg => $_ }] }
-        qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /),
+        qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519 /),
+    (map { [$_->[0], "$_->[1] where id_token_alg lists $_->[0]", { alg => $_->[1] }] }
+        ['EdDSA', 'Ed25519'], ['Ed25519', 'EdDSA'], ['Ed25519', 'Ed25519']),
+    ['op', 'Ed25519 with a key for EdDSA', { alg => 'Ed25519', key => 'ed25519-2' }],
+    ['op', 'EdDSA with a key for Ed25519', { alg => 'EdDSA' }],
     (map { ['hmac', "$_ accepted where it is listed", { alg => $_ }] } qw/ HS256 HS384 HS512 /),
     ['hmac', 'RS256 accepted with HMAC listed', {}],
     ['hmac', 'HMAC with a kid', { alg => 'HS256', header => { kid => 'some' } }],
@@ -446,7 +455,7 @@ my $op = provider($t, 8081,
     client_secret => $secret,
     access_token => $access_token,
     jwks => [
-        'rsa', qw/ ec-521 ed25519-2 ed25519 /,
+        'rsa', qw/ ec-521 ed25519-2 /, { key => 'ed25519', alg => 'Ed25519' },
         map { { key => $_, alg => undef } } qw/ ec-256-2 ec-256 ec-384 /,
     ],
 );
@@ -459,6 +468,7 @@ $t->write_file_expand('nginx.conf', nginx_conf(
     oidc_provider('exact', 'clock_skew 0', @client),
     oidc_provider('wide', 'clock_skew 10m', @client),
     oidc_provider('unproven', 'pkce off', @client),
+    (map { oidc_provider($_, "id_token_alg $_", @client) } qw/ EdDSA Ed25519 /),
     site('sub=$http_x_sub token=$http_x_token', <<'EOF'),
         proxy_set_header X-Sub   $oidc_claim_sub;
         proxy_set_header X-Token $oidc_id_token;

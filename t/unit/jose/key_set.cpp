@@ -16,14 +16,34 @@ using namespace std::string_literals;
 
 TEST(Algorithms, AreThoseOfTheTable)
 {
-    for (auto name : {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
-             "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"}) {
+    for (auto name :
+        {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+            "ES512", "EdDSA", "Ed25519", "HS256", "HS384", "HS512"}) {
         ASSERT_NE(find_algorithm(name), nullptr) << name;
         EXPECT_EQ(find_algorithm(name)->name, name);
     }
     for (auto name : {"", "none", "None", "NONE", "rs256", "RS256 ", "RS1",
-             "RSA1_5", "ES256K", "Ed25519", "Ed448", "HS1", "dir"}) {
+             "RSA1_5", "ES256K", "ed25519", "Ed448", "HS1", "dir"}) {
         EXPECT_EQ(find_algorithm(name), nullptr) << name;
+    }
+}
+
+// RFC 9864, 2.2
+TEST(Algorithms, HaveOneNameEachButForEd25519)
+{
+    constexpr std::string_view names[] = {"RS256", "RS384", "RS512", "PS256",
+        "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+        "HS256", "HS384", "HS512", "none", "Ed448", "ed25519", ""};
+    for (auto name : names) {
+        auto algorithm = find_algorithm(name);
+        for (auto other : names) {
+            auto is_same = name == other ||
+                (name.starts_with("Ed") && other.starts_with("Ed") &&
+                    other != "Ed448");
+            EXPECT_TRUE(
+                algorithm == nullptr || is_named(*algorithm, other) == is_same)
+                << name << " " << other;
+        }
     }
 }
 
