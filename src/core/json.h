@@ -31,6 +31,10 @@ public:
     bool is_object() const;
     bool is_array() const;
 
+    // True for a number that is larger than a 64-bit integer, in an array or an
+    // object, too: two of them may look alike.
+    bool is_rounded() const;
+
     std::optional<std::string_view> string() const;
     std::optional<std::int64_t> integer() const;
     std::optional<bool> boolean() const;
@@ -61,8 +65,9 @@ private:
 class Json {
 public:
     // RFC 8259, one object, UTF-8, at most 64 levels deep; duplicate members,
-    // NUL in a string, numbers out of range and trailing bytes are refused.
-    // The reason is a phrase for Error::detail.
+    // NUL in a string, real numbers out of range and trailing bytes are
+    // refused. An integer beyond 64 bits is a number that no getter returns but
+    // text() and dump(), rounded. The reason is a phrase for Error::detail.
     static std::optional<Json> parse(std::string_view text, std::string& why);
     static std::optional<Json> parse(std::string_view text);
 

@@ -80,7 +80,7 @@ ClaimsByName claims_by_name(JsonValue claims)
 
 std::optional<std::string> claim_text(JsonValue value)
 {
-    if (!value.exists()) {
+    if (!value.exists() || value.is_rounded()) {
         return {};
     }
     auto text = is_list(value) ? joined(value) :

@@ -187,6 +187,8 @@ my @accepted_responses = (
     ['as application/jwk-set+json', { headers => { 'Content-Type' => 'application/jwk-set+json' } }],
     ['with a charset', { headers => { 'Content-Type' => 'application/json; charset=utf-8' } }],
     ['of nearly 1 MB', { pad => 1024 * 1024 }],
+    ['with integers beyond 64 bits', { body => '{"x":99999999999999999999,"keys":[{"kty":"RSA","n":"' . $rsa->{n}
+        . '","e":"AQAB","kid":"rsa","exp":' . '9' x 1000 . '}]}' }],
     ['with null for every member that a key may lack', { body => '{"keys":[{"kty":"RSA","n":"' . $rsa->{n}
         . '","e":"AQAB"' . join('', map { qq{,"$_":null} } qw/ use key_ops alg kid x5u x5c d p q dp dq qi oth k /)
         . '}],"x":null}' }, { header => { kid => undef } }],

@@ -131,7 +131,8 @@ my @accepted = (
     ['expires_in a string', { token => { expires_in => '3600' } }],
     ['expires_in an array', { token => { expires_in => [3600] } }],
     (map { ["expires_in $_", { respond => { '/token' => { body => fill_in(expires_in => $_) } } }] }
-        '9223372036854775807', '-9223372036854775808', 'null'),
+        '9223372036854775807', '-9223372036854775808', 'null', '99999999999999999999'),
+    ['an integer beyond 64 bits', { respond => { '/token' => { body => '{%%*%%,"x":99999999999999999999}' } } }],
     (map { ["$_ null", { respond => { '/token' => { body => fill_in($_ => 'null') } } }] }
         qw/ refresh_token scope error error_description x /),
     ['4,000 members', { respond => { '/token' => {

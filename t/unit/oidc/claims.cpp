@@ -61,6 +61,20 @@ TEST(ClaimText, IsNothingForNullAndAbsence)
     EXPECT_EQ(claim_text(JsonValue()), std::nullopt);
 }
 
+// Two users whose numbers round to the same one would look alike.
+TEST(ClaimText, IsNothingForARoundedNumber)
+{
+    for (auto json : {"99999999999999999999", "-99999999999999999999",
+             "9223372036854775808", "1e300", "[1,99999999999999999999]",
+             R"({"a":{"b":[99999999999999999999]}})",
+             R"([{"a":99999999999999999999}])"}) {
+        EXPECT_EQ(text_of(json), std::nullopt) << json;
+    }
+    EXPECT_EQ(text_of("9223372036854775807"), "9223372036854775807");
+    EXPECT_EQ(text_of("-9223372036854775808"), "-9223372036854775808");
+    EXPECT_EQ(text_of(R"("99999999999999999999")"), "99999999999999999999");
+}
+
 // A header cannot hold them, and must not be split by them.
 TEST(ClaimText, IsNothingWithControlCharacters)
 {

@@ -184,7 +184,8 @@ TEST_F(IdTokenTest, ThatExpiredIsRefused)
 
 TEST_F(IdTokenTest, NotValidYetIsRefused)
 {
-    for (const auto& nbf : {date(noon + 61s), "\"0\""s, "1e300"s}) {
+    for (const auto& nbf : {date(noon + 61s), "\"0\""s, "1e300"s,
+             "99999999999999999999"s, "-99999999999999999999"s}) {
         EXPECT_EQ(changed_by({{"nbf", nbf}}),
             "id_token_not_yet_valid: id token is not valid yet")
             << nbf;
