@@ -68,6 +68,7 @@ constexpr Word<Mode> modes[] = {
 constexpr Row<ProviderConf> provider_rows[] = {
     {"issuer",                 required("specify the provider's issuer URL"), string<&Client::issuer, check_issuer>},
     {"config_url",             derived("<issuer>/.well-known/openid-configuration"), string<&Client::config_url, check_url>},
+    {"oidc_insecure_http",     "off",     flag<&Client::insecure_http>},
     {"client_id",              required("specify the one registered at the provider"), string<&Client::client_id, check_ascii>},
     {"client_secret",          none,      string<&Client::client_secret, check_secret>},
     {"client_secret_file",     none,      string<&Settings::client_secret_file>},

@@ -108,7 +108,9 @@ Check read_endpoint(const Endpoint& endpoint, const Json& document,
     if (!value) {
         return refuse(std::string("without ") + endpoint.name);
     }
-    if (is_endpoint(*value, client.issuer.starts_with("http:"))) {
+    auto is_http_allowed =
+        client.insecure_http || client.issuer.starts_with("http:");
+    if (is_endpoint(*value, is_http_allowed)) {
         url = *value;
         return Ok{};
     }

@@ -183,6 +183,23 @@ TEST(Metadata, MayBeHttpIfTheIssuerIs)
     EXPECT_FALSE(is_endpoint("ftp://op.example/", true));
 }
 
+TEST(Metadata, MayBeHttpIfTheClientAllowsIt)
+{
+    auto client = example_client();
+    const Members http = {{"jwks_uri", R"("http://op:8080/k")"},
+        {"userinfo_endpoint", R"("http://op:8080/u")"}};
+    client.insecure_http = true;
+    auto metadata = parse(http, client);
+    ASSERT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->jwks_uri, "http://op:8080/k");
+    EXPECT_EQ(metadata->userinfo_endpoint, "http://op:8080/u");
+    for (auto url : {"ftp://op.example/", "/jwks", "http://user@op/"}) {
+        EXPECT_NE(complaint(parse(
+                      {{"jwks_uri", "\"" + std::string(url) + "\""}}, client)),
+            "");
+    }
+}
+
 TEST(Metadata, IsOneJsonObject)
 {
     auto refused = [](std::string body) {
