@@ -23,9 +23,9 @@ our @EXPORT_OK = qw/ reload /;
 use base qw/ Exporter /;
 
 use constant MAX_WAIT => 60;
-use constant { SHORT_TIMEOUTS => 'connect_timeout 500ms; read_timeout 1s', SHORT_TOTAL => 1.5 };
+use constant { SHORT_TIMEOUTS => 'connect_timeout 500ms; read_timeout 2s', SHORT_TOTAL => 2.5 };
 
-# The margin for everything except the timeouts. With SHORT_TOTAL it is less than the default read_timeout.
+# The margin for everything except the timeouts. With SHORT_TOTAL it is less than the read_timeout of oidc_provider().
 use constant SPARE => 8;
 
 use constant POLL => 0.01;
