@@ -8,10 +8,11 @@
 
 namespace ngx {
 
-// https, or http on a loopback host, without query (Discovery, 3).
+// A URL without query (Discovery, 3). Whether http is allowed is known at the
+// end of the block.
 void check_issuer(std::string_view directive, std::string_view value);
 
-// https, or http on a loopback host; empty: none.
+// A URL, likewise; empty: none.
 void check_url(std::string_view directive, std::string_view value);
 
 // A path as nginx makes it of a request; empty: none.

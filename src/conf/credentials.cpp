@@ -136,10 +136,10 @@ void check_algorithms(const Client& client)
         if (alg == "dir") {
             check_secret_size(
                 client, "id_token_encrypted_alg", alg, oidc::min_dir_secret);
-        } else if (!client.key || client.key->encryption() != alg) {
+        } else if (!client.key || !client.key->can_decrypt(alg)) {
             invalid("id_token_encrypted_alg", alg,
-                "it needs an RSA client_key for RSA-OAEP, an EC client_key for "
-                "ECDH-ES");
+                "it needs an RSA client_key for RSA-OAEP and RSA-OAEP-256, an "
+                "EC client_key for ECDH-ES");
         }
     }
 }

@@ -72,6 +72,7 @@ constexpr Word<Mode> modes[] = {
 constexpr Row<ProviderConf> provider_rows[] = {
     {"issuer",                 required("specify the provider's issuer URL"), string<&Client::issuer, check_issuer>},
     {"config_url",             derived("<issuer>/.well-known/openid-configuration"), string<&Client::config_url, check_url>},
+    {"oidc_insecure_http",     "off",     flag<&Client::insecure_http>},
     {"client_id",              required("specify the one registered at the provider"), string<&Client::client_id, check_ascii>},
     {"client_secret",          none,      string<&Client::client_secret>},
     {"client_secret_file",     none,      string<&Settings::client_secret_file>},
@@ -98,7 +99,7 @@ constexpr Row<ProviderConf> provider_rows[] = {
     {"pushed_authorization",   "auto",    choice<&Client::pushed_authorization, pushed_authorizations>},
     {"pre_auth_timeout",       "10m",     seconds<&Client::pre_auth_timeout, above_0>},
 
-    {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA", words<&Client::id_token_algs, check_algorithm>},
+    {"id_token_alg",           "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519", words<&Client::id_token_algs, check_algorithm>},
     {"id_token_encrypted_alg", none,      words<&Client::id_token_encrypted_algs, check_encryption>},
     {"audience",               none,      words<&Client::audiences>},
     {"clock_skew",             "60s",     seconds<&Client::clock_skew, at_most_1_day>},

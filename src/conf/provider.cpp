@@ -91,6 +91,62 @@ void complete_audiences(Client& client)
     client.trusts_all_audiences = true;
 }
 
+// Such a URL of the provider.
+bool is_insecure(const std::string& text)
+{
+    auto url = oidc::parse_url(text);
+    return url && !url->secure() && !oidc::is_loopback(url->host);
+}
+
+bool is_url_of_provider(const Client& client, const void* member)
+{
+    const auto& endpoints = client.endpoints;
+    const std::string* urls[] = {&client.issuer, &client.config_url,
+        &endpoints.authorization_endpoint, &endpoints.token_endpoint,
+        &endpoints.jwks_uri, &endpoints.userinfo_endpoint,
+        &endpoints.pushed_authorization_request_endpoint,
+        &endpoints.end_session_endpoint, &endpoints.revocation_endpoint};
+    return std::ranges::find(urls, member) != std::end(urls);
+}
+
+// oidc_insecure_http may be written after the URLs.
+bool check_schemes(ngx_conf_t* cf, const ProviderConf& conf)
+{
+    for (const auto& written : conf.positions.all()) {
+        if (!is_url_of_provider(conf.client, written.member)) {
+            continue;
+        }
+        const auto& url = *static_cast<const std::string*>(written.member);
+        if (is_insecure(url)) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                "invalid \"%s\" %s, it must be an https URL, or http on a "
+                "loopback host or with \"oidc_insecure_http on\" in %V:%ui",
+                written.name, oidc::quoted(url).c_str(), &written.position.file,
+                written.position.line);
+            return false;
+        }
+    }
+    return true;
+}
+
+void warn_of_http(ngx_conf_t* cf, const ProviderConf& conf)
+{
+    auto position = *conf.positions.find(&conf.client.insecure_http);
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+        "\"oidc_insecure_http\" in %V:%ui allows everybody on the network of "
+        "oidc_provider \"%s\" to read its secrets and to forge logins",
+        &position.file, position.line, conf.name.c_str());
+}
+
+bool check_transport(ngx_conf_t* cf, const ProviderConf& conf)
+{
+    if (!conf.client.insecure_http) {
+        return check_schemes(cf, conf);
+    }
+    warn_of_http(cf, conf);
+    return true;
+}
+
 // A session_timeout of more than a day needs no session_max_lifetime.
 Seconds max_lifetime(const ProviderConf& conf)
 {
@@ -151,6 +207,9 @@ bool make_upstream_server(ngx_conf_t* cf, ProviderConf& conf)
 
 char* complete_provider(ngx_conf_t* cf, ProviderConf& conf)
 {
+    if (!check_transport(cf, conf)) {
+        return fail();
+    }
     complete_client(cf, conf);
     conf.session_keys = read_session_keys(cf, conf);
     warn_of_mistakes(cf, conf);

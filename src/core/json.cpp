@@ -15,34 +15,89 @@ namespace {
 constexpr int max_depth = 64;
 constexpr std::int64_t max_seconds = 253402300799; // the year 9999
 
-// jansson itself recurses, down to 2048 levels.
-bool too_deep(std::string_view text)
+// Calls visit(position) for every byte outside of strings, until it returns
+// true.
+template <class Visit>
+bool each_outside_strings(std::string_view text, Visit visit)
 {
-    int depth = 0;
     bool in_string = false;
 
     for (std::size_t i = 0; i < text.size(); i++) {
-        switch (text[i]) {
-        case '"':
+        if (text[i] == '"') {
             in_string = !in_string;
-            break;
-        case '\\':
+        } else if (text[i] == '\\') {
             i += in_string;
-            break;
-        case '{':
-        case '[':
-            depth += !in_string;
-            break;
-        case '}':
-        case ']':
-            depth -= !in_string;
-            break;
-        }
-        if (depth > max_depth) {
+        } else if (!in_string && visit(i)) {
             return true;
         }
     }
     return false;
+}
+
+// jansson itself recurses, down to 2048 levels.
+bool too_deep(std::string_view text)
+{
+    int depth = 0;
+
+    return each_outside_strings(text, [&](std::size_t i) {
+        depth += text[i] == '{' || text[i] == '[';
+        depth -= text[i] == '}' || text[i] == ']';
+        return depth > max_depth;
+    });
+}
+
+// The characters of a number, well-formed or not, that begins there.
+std::string_view number_at(std::string_view text, std::size_t start)
+{
+    auto end = text.find_first_not_of("0123456789+-.eE", start);
+    return text.substr(start, end - start);
+}
+
+bool is_large_integer(std::string_view number)
+{
+    std::int64_t value;
+    auto end = number.data() + number.size();
+    auto [stop, error] = std::from_chars(number.data(), end, value);
+    return error == std::errc::result_out_of_range && stop == end;
+}
+
+// jansson refuses a text with an integer beyond 64 bits. As a real number it is
+// of no use, but the other members are; JSON_DECODE_INT_AS_REAL would round all
+// integers. The digits beyond the range of a double are dropped.
+std::string with_large_integers_as_reals(std::string_view text)
+{
+    constexpr std::size_t max_digits = 300;
+    std::string changed;
+    std::size_t copied = 0;
+    std::size_t seen = 0;
+
+    each_outside_strings(text, [&](std::size_t i) {
+        auto number = i >= seen ? number_at(text, i) : std::string_view();
+        seen = std::max(seen, i + number.size());
+        if (is_large_integer(number)) {
+            changed += text.substr(copied, i - copied);
+            changed += number.substr(0, max_digits);
+            changed += "e0";
+            copied = seen;
+        }
+        return false;
+    });
+    changed += text.substr(copied);
+    return changed;
+}
+
+json_t* parse_strictly(std::string_view text, json_error_t& error)
+{
+    return json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, &error);
+}
+
+json_t* parse_object(std::string_view text, json_error_t& error)
+{
+    auto root = parse_strictly(text, error);
+    return root == nullptr &&
+            json_error_code(&error) == json_error_numeric_overflow ?
+        parse_strictly(with_large_integers_as_reals(text), error) :
+        root;
 }
 
 // The shortest text that reads back as the same number: jansson would print 0.1
@@ -61,14 +116,26 @@ bool JsonValue::is_object() const
     return json_is_object(value_);
 }
 
+bool JsonValue::is_rounded() const
+{
+    constexpr double limit = 0x1p63; // of a 64-bit integer
+
+    if (json_is_real(value_)) {
+        return std::abs(json_real_value(value_)) >= limit;
+    }
+    for (std::size_t i = 0; is_array() && i < size(); i++) {
+        if (at(i).is_rounded()) {
+            return true;
+        }
+    }
+    return is_object() && std::ranges::any_of(names(), [&](const auto& name) {
+        return (*this)[name.c_str()].is_rounded();
+    });
+}
+
 bool JsonValue::is_array() const
 {
     return json_is_array(value_);
-}
-
-bool JsonValue::is_null() const
-{
-    return json_is_null(value_);
 }
 
 std::optional<std::string_view> JsonValue::string() const
@@ -127,7 +194,13 @@ std::optional<Time> JsonValue::date() const
 
 JsonValue JsonValue::operator[](const char* name) const
 {
-    return JsonValue(json_object_get(value_, name));
+    auto member = json_object_get(value_, name);
+    return json_is_null(member) ? JsonValue() : JsonValue(member);
+}
+
+bool JsonValue::mentions(const char* name) const
+{
+    return json_object_get(value_, name) != nullptr;
 }
 
 std::size_t JsonValue::size() const
@@ -149,7 +222,9 @@ std::vector<std::string> JsonValue::names() const
 
     json_object_foreach(object, name, member)
     {
-        all.emplace_back(name);
+        if (!json_is_null(member)) {
+            all.emplace_back(name);
+        }
     }
     return all;
 }
@@ -198,8 +273,7 @@ std::optional<Json> Json::parse(std::string_view text, std::string& why)
         return {};
     }
     json_error_t error;
-    Json json(
-        json_loadb(text.data(), text.size(), JSON_REJECT_DUPLICATES, &error));
+    Json json(parse_object(text, error));
     if (json.root_ == nullptr) {
         why = json_error_code(&error) == json_error_duplicate_key ?
             "JSON with a duplicate member" :

@@ -20,7 +20,8 @@ struct json_t;
 namespace oidc {
 
 // A borrowed value, valid as long as its Json; may be absent. A getter returns
-// nothing if the value is absent or of another type.
+// nothing if the value is absent or of another type. A member that is null is
+// absent: encoders write one for what is not set.
 class JsonValue {
 public:
     JsonValue() = default;
@@ -29,7 +30,10 @@ public:
     bool exists() const { return value_ != nullptr; }
     bool is_object() const;
     bool is_array() const;
-    bool is_null() const;
+
+    // True for a number that is larger than a 64-bit integer, in an array or an
+    // object, too: two of them may look alike.
+    bool is_rounded() const;
 
     std::optional<std::string_view> string() const;
     std::optional<std::int64_t> integer() const;
@@ -45,10 +49,11 @@ public:
     std::optional<Seconds> seconds_or_digits() const;
 
     JsonValue operator[](const char* name) const;
+    bool mentions(const char* name) const; // true also if it is null
 
     std::size_t size() const;               // of an array or object
     JsonValue at(std::size_t index) const;  // of an array
-    std::vector<std::string> names() const; // of an object
+    std::vector<std::string> names() const; // of an object, but for nulls
 
     bool has_string(std::string_view element) const; // in an array
 
@@ -63,12 +68,14 @@ private:
 class Json {
 public:
     // RFC 8259, one object, UTF-8, at most 64 levels deep; duplicate members,
-    // NUL in a string, numbers out of range and trailing bytes are refused.
-    // The reason is a phrase for Error::detail.
+    // NUL in a string, real numbers out of range and trailing bytes are
+    // refused. An integer beyond 64 bits is a number that no getter returns but
+    // text() and dump(), rounded. The reason is a phrase for Error::detail.
     static std::optional<Json> parse(std::string_view text, std::string& why);
     static std::optional<Json> parse(std::string_view text);
 
     JsonValue operator[](const char* name) const { return root()[name]; }
+    bool mentions(const char* name) const { return root().mentions(name); }
     JsonValue root() const { return JsonValue(root_.get()); }
 
 private:

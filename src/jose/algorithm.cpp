@@ -16,6 +16,7 @@ constexpr Algorithm algorithms[] = {
     {"ES384", Kty::ec, "P-384", sha384, 96, 0},
     {"ES512", Kty::ec, "P-521", sha512, 132, 0},
     {"EdDSA", Kty::okp, "Ed25519", sha512, 64, 0},
+    {"Ed25519", Kty::okp, "Ed25519", sha512, 64, 0},
     {"HS256", Kty::oct, "", sha256, 32, 32},
     {"HS384", Kty::oct, "", sha384, 48, 48},
     {"HS512", Kty::oct, "", sha512, 64, 64},
@@ -31,6 +32,14 @@ const Algorithm* find_algorithm(std::string_view name)
         }
     }
     return nullptr;
+}
+
+bool is_named(const Algorithm& algorithm, std::string_view name)
+{
+    auto other = find_algorithm(name);
+    return other == &algorithm ||
+        (other != nullptr && other->kty == Kty::okp &&
+            algorithm.kty == Kty::okp && other->crv == algorithm.crv);
 }
 
 }

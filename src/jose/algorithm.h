@@ -1,5 +1,5 @@
-// The supported signature algorithms (RFC 7518, 3.1; RFC 8037, 3.1), one row
-// each: the key type and the signature format of each.
+// The supported signature algorithms (RFC 7518, 3.1; RFC 8037, 3.1; RFC 9864,
+// 2), one row each: the key type and the signature format of each.
 #pragma once
 
 #include "core/crypto.h"
@@ -22,5 +22,9 @@ struct Algorithm {
 
 // Null for names not in the table, including "none".
 const Algorithm* find_algorithm(std::string_view name);
+
+// True for the name of this algorithm, and for its other name: EdDSA, where the
+// curve is Ed25519, is called Ed25519 since RFC 9864, 2.2.
+bool is_named(const Algorithm& algorithm, std::string_view name);
 
 }

@@ -1,5 +1,7 @@
 #include "jose/evp.h"
 
+#include <openssl/rsa.h>
+
 namespace oidc {
 namespace {
 
@@ -123,6 +125,30 @@ bool verify_by_openssl(EVP_PKEY* key, const EVP_MD* hash,
         EVP_DigestVerifyInit(context.get(), nullptr, hash, nullptr, key) == 1 &&
         EVP_DigestVerify(context.get(), bytes(signature), signature.size(),
             bytes(text), text.size()) == 1;
+}
+
+std::optional<Secret> decrypt_by_oaep(
+    EVP_PKEY* key, const EVP_MD* hash, std::string_view encrypted)
+{
+    Handled<EVP_PKEY_CTX> context(
+        EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
+    auto c = context.get();
+    std::size_t size = 0;
+    if (c == nullptr || EVP_PKEY_decrypt_init(c) != 1 ||
+        EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_OAEP_PADDING) != 1 ||
+        EVP_PKEY_CTX_set_rsa_oaep_md(c, hash) != 1 ||
+        EVP_PKEY_CTX_set_rsa_mgf1_md(c, hash) != 1 ||
+        EVP_PKEY_decrypt(
+            c, nullptr, &size, bytes(encrypted), encrypted.size()) != 1) {
+        return {};
+    }
+    std::string plain(size, '\0');
+    auto good = EVP_PKEY_decrypt(c, bytes(plain), &size, bytes(encrypted),
+                    encrypted.size()) == 1;
+    Secret whole(std::move(plain));
+    return good ?
+        std::optional<Secret>(std::string(whole.reveal().substr(0, size))) :
+        std::nullopt;
 }
 
 }

@@ -90,4 +90,9 @@ std::optional<std::string> sign_by_openssl(
 bool verify_by_openssl(EVP_PKEY* key, const EVP_MD* hash,
     std::string_view signature, std::string_view text);
 
+// RSAES-OAEP with this hash, also for MGF1 (RFC 8017, 7.1.2). Nothing if that
+// fails, which leaves errors in OpenSSL's queue.
+std::optional<Secret> decrypt_by_oaep(
+    EVP_PKEY* key, const EVP_MD* hash, std::string_view encrypted);
+
 }

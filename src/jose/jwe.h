@@ -22,7 +22,7 @@ struct DecryptionKeys {
     std::string_view client_secret; // for "dir"
 };
 
-// RSA-OAEP, ECDH-ES, dir.
+// RSA-OAEP, RSA-OAEP-256, ECDH-ES, dir.
 bool is_known_encryption_alg(std::string_view name);
 
 // A JWE has five parts, a JWS three.

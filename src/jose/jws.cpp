@@ -62,12 +62,13 @@ Result<Jws> Jws::parse(const TokenKind& kind, std::string_view compact,
     }
     auto algorithm = find_algorithm(*alg);
     if (algorithm == nullptr ||
-        std::find(allowed.begin(), allowed.end(), *alg) == allowed.end()) {
+        std::ranges::none_of(allowed,
+            [&](const auto& name) { return is_named(*algorithm, name); })) {
         return error_of(kind, &TokenKind::alg,
             "is signed with " + quoted(*alg) +
                 ", which id_token_alg does not list");
     }
-    if ((*header)["crit"].exists()) {
+    if (header->mentions("crit")) {
         return error_of(kind, &TokenKind::crit, "has a critical extension");
     }
     // RFC 7797: "b64" without "crit" would be ignored; nobody means that.

@@ -28,9 +28,9 @@ class Jws {
 public:
     // Errors: malformed unless there are three strict base64url parts with a
     // JSON header; alg for an algorithm that is not `allowed`, always including
-    // "none"; crit for any critical extension, since none is supported (RFC
-    // 7515, 4.1.11). Keys and URLs in the header (jwk, jku, x5u, x5c) are not
-    // read. `kind` must be a constant.
+    // "none"; crit for any critical extension, even a null, since none is
+    // supported (RFC 7515, 4.1.11). Keys and URLs in the header (jwk, jku, x5u,
+    // x5c) are not read. `kind` must be a constant.
     static Result<Jws> parse(const TokenKind& kind, std::string_view compact,
         std::span<const std::string> allowed);
 

@@ -56,6 +56,16 @@ bool is_strict(JsonValue jwk, Kty kty)
     return true;
 }
 
+// What is_strict() has read, without the other members.
+std::string public_jwk(JsonValue jwk, Kty kty)
+{
+    auto text = [&](const char* name) { return *jwk[name].string(); };
+    return kty == Kty::rsa ?
+        json_object({{"kty", "RSA"}, {"n", text("n")}, {"e", text("e")}}) :
+        json_object({{"kty", "EC"}, {"crv", text("crv")}, {"x", text("x")},
+            {"y", text("y")}});
+}
+
 // cjose does not support Ed25519, and accepts coordinates that are not below
 // the prime.
 Handled<cjose_jwk_t> import_by_cjose(JsonValue jwk, Kty kty)
@@ -67,7 +77,7 @@ Handled<cjose_jwk_t> import_by_cjose(JsonValue jwk, Kty kty)
         return nullptr;
     }
     cjose_err error;
-    auto text = jwk.dump();
+    auto text = public_jwk(jwk, kty);
     return Handled<cjose_jwk_t>(
         cjose_jwk_import(text.data(), text.size(), &error));
 }
@@ -180,7 +190,7 @@ VerifyingKey VerifyingKey::from_secret(std::string_view secret)
 
 bool VerifyingKey::fits(const Algorithm& algorithm) const
 {
-    if (kty_ != algorithm.kty || (alg_ && *alg_ != algorithm.name)) {
+    if (kty_ != algorithm.kty || (alg_ && !is_named(algorithm, *alg_))) {
         return false;
     }
     if (kty_ == Kty::oct) {

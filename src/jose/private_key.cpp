@@ -69,7 +69,7 @@ std::string_view crv_of(EVP_PKEY* key, Kty kty)
 
 // The default first: it is used with a provider that announces no list.
 constexpr std::string_view preference[] = {"RS256", "PS256", "RS384", "RS512",
-    "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"};
+    "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"};
 
 std::vector<const Algorithm*> algorithms_of(
     Kty kty, std::string_view crv, JsonValue jwk)
@@ -82,23 +82,41 @@ std::vector<const Algorithm*> algorithms_of(
     for (auto name : preference) {
         auto algorithm = find_algorithm(name);
         if (algorithm->kty == kty && algorithm->crv == crv &&
-            (!alg || *alg == name)) {
+            (!alg || is_named(*algorithm, *alg))) {
             fitting.push_back(algorithm);
         }
     }
+    std::ranges::stable_partition(
+        fitting, [&](auto algorithm) { return alg == algorithm->name; });
     return fitting;
 }
 
-std::string_view encryption_of(Kty kty, JsonValue jwk)
+struct JweAlgorithm {
+    std::string_view name;
+    Kty kty;
+    const EVP_MD* (*oaep)(); // RFC 7518, 4.3
+};
+
+constexpr JweAlgorithm jwe_algorithms[] = {
+    {"RSA-OAEP", Kty::rsa, EVP_sha1},
+    {"RSA-OAEP-256", Kty::rsa, EVP_sha256},
+    {"ECDH-ES", Kty::ec, nullptr},
+};
+
+std::vector<std::string_view> encryptions_of(Kty kty, JsonValue jwk)
 {
-    if (kty == Kty::okp ||
-        !is_for(
+    std::vector<std::string_view> fitting;
+    if (!is_for(
             jwk, "enc", {"decrypt", "unwrapKey", "deriveKey", "deriveBits"})) {
-        return {};
+        return fitting;
     }
-    std::string_view name = kty == Kty::rsa ? "RSA-OAEP" : "ECDH-ES";
     auto alg = jwk["alg"].string();
-    return !alg || *alg == name ? name : std::string_view();
+    for (const auto& algorithm : jwe_algorithms) {
+        if (algorithm.kty == kty && (!alg || *alg == algorithm.name)) {
+            fitting.push_back(algorithm.name);
+        }
+    }
+    return fitting;
 }
 
 std::optional<std::string> sign_by_cjose(const cjose_jwk_t* key,
@@ -125,12 +143,12 @@ std::optional<std::string> sign_by_cjose(const cjose_jwk_t* key,
 }
 
 // RFC 8037, 3.1
-std::optional<std::string> sign_by_ed25519(
-    EVP_PKEY* key, const std::string& kid, std::string_view payload)
+std::optional<std::string> sign_by_ed25519(EVP_PKEY* key, std::string_view alg,
+    const std::string& kid, std::string_view payload)
 {
     auto header = kid.empty() ?
-        json_object({{"alg", "EdDSA"}, {"typ", "JWT"}}) :
-        json_object({{"alg", "EdDSA"}, {"typ", "JWT"}, {"kid", kid}});
+        json_object({{"alg", alg}, {"typ", "JWT"}}) :
+        json_object({{"alg", alg}, {"typ", "JWT"}, {"kid", kid}});
     auto input = base64url(header) + "." + base64url(payload);
     auto signature = sign_by_openssl(key, nullptr, input);
     return signature ?
@@ -188,8 +206,8 @@ std::optional<PrivateKey> PrivateKey::parse(
     }
     key.kid_ = jwk["kid"].string().value_or("");
     key.algorithms_ = algorithms_of(key.kty_, key.crv_, jwk);
-    key.encryption_ = encryption_of(key.kty_, jwk);
-    if (key.algorithms_.empty() && key.encryption_.empty()) {
+    key.encryptions_ = encryptions_of(key.kty_, jwk);
+    if (key.algorithms_.empty() && key.encryptions_.empty()) {
         why = "that fits no supported signature or encryption algorithm";
         return {};
     }
@@ -218,10 +236,29 @@ std::optional<std::string> PrivateKey::sign(
         return {};
     }
     auto compact = kty_ == Kty::okp ?
-        sign_by_ed25519(handle_->evp.get(), kid_, payload) :
+        sign_by_ed25519(handle_->evp.get(), algorithm.name, kid_, payload) :
         sign_by_cjose(handle_->jwk.get(), algorithm.name, kid_, payload);
     ERR_clear_error();
     return compact;
+}
+
+bool PrivateKey::can_decrypt(std::string_view alg) const
+{
+    return std::ranges::find(encryptions_, alg) != encryptions_.end();
+}
+
+std::optional<Secret> PrivateKey::unwrap(
+    std::string_view alg, std::string_view encrypted) const
+{
+    auto row = std::ranges::find(jwe_algorithms, alg, &JweAlgorithm::name);
+    auto key = decrypt_by_oaep(handle_->evp.get(), row->oaep(), encrypted);
+    ERR_clear_error();
+    return key;
+}
+
+std::size_t PrivateKey::modulus_size() const
+{
+    return static_cast<std::size_t>(EVP_PKEY_get_size(handle_->evp.get()));
 }
 
 std::optional<Secret> PrivateKey::agree(JsonValue epk) const
@@ -235,11 +272,6 @@ std::optional<Secret> PrivateKey::agree(JsonValue epk) const
         peer != nullptr ? derive(handle_->evp.get(), peer.get()) : std::nullopt;
     ERR_clear_error();
     return shared;
-}
-
-const cjose_jwk_t* PrivateKey::jwk() const
-{
-    return handle_->jwk.get();
 }
 
 std::optional<std::string> sign_with_secret(const Algorithm& algorithm,

@@ -13,8 +13,6 @@
 #include <string_view>
 #include <vector>
 
-typedef struct _cjose_jwk_int cjose_jwk_t;
-
 namespace oidc {
 
 // Copies share the key.
@@ -32,7 +30,8 @@ public:
     // The algorithm to sign with: the first of the key's algorithms that is
     // `offered`, or the first if nothing is offered. The key's algorithms are
     // the "alg" of a JWK, or all that fit, in this order: RS256, PS256; one per
-    // curve; EdDSA. Null if none fits or the JWK is not for signatures.
+    // curve; EdDSA, Ed25519, or the one that the JWK names first. Null if none
+    // fits or the JWK is not for signatures.
     const Algorithm* algorithm(std::span<const std::string> offered) const;
 
     // A compact JWS (RFC 7515, 7.1) whose header is {"alg","typ":"JWT"} and the
@@ -40,16 +39,25 @@ public:
     std::optional<std::string> sign(
         const Algorithm& algorithm, std::string_view payload) const;
 
-    // The JWE algorithm of this key: RSA-OAEP or ECDH-ES. Empty for Ed25519, or
-    // if the JWK is not for encryption.
-    std::string_view encryption() const { return encryption_; }
+    // The JWE algorithms of this key: RSA-OAEP and RSA-OAEP-256, or ECDH-ES;
+    // only the "alg" of a JWK, if it has one. Empty for Ed25519, or if the JWK
+    // is not for encryption.
+    std::span<const std::string_view> encryptions() const
+    {
+        return encryptions_;
+    }
+    bool can_decrypt(std::string_view alg) const;
+
+    // For jose/jwe only: the content encryption key, by RSA-OAEP or
+    // RSA-OAEP-256 (RFC 7518, 4.3), of a size that the caller checks. Nothing
+    // if it does not decrypt. The encrypted key is as long as the modulus.
+    std::optional<Secret> unwrap(
+        std::string_view alg, std::string_view encrypted) const;
+    std::size_t modulus_size() const; // bytes, of RSA
 
     // For jose/jwe only: the shared secret with the sender's ephemeral key (RFC
     // 7518, 4.6). Nothing unless `epk` is a public key of the same curve.
     std::optional<Secret> agree(JsonValue epk) const;
-
-    // For jose/jwe only. Null for Ed25519, which cjose does not support.
-    const cjose_jwk_t* jwk() const;
 
 private:
     class Handle;
@@ -60,7 +68,7 @@ private:
     std::string crv_;
     std::string kid_; // empty for none
     std::vector<const Algorithm*> algorithms_;
-    std::string_view encryption_;
+    std::vector<std::string_view> encryptions_;
     std::shared_ptr<const Handle> handle_;
 };
 

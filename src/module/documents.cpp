@@ -3,6 +3,7 @@
 #include "ngx/http_client.h"
 #include "oidc/errors.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace ngx {
@@ -143,8 +144,11 @@ Zone::Fetcher SharedDocument::fetch(
 Check SharedDocument::receive(const std::string& id,
     oidc::Result<oidc::HttpResponse> response, ngx_log_t* log)
 {
+    auto known = warnings();
     auto taken = take(id, std::move(response));
-    if (!taken) {
+    if (taken) {
+        warn(log, known);
+    } else {
         zone_.fail(id, taken.error(), now());
         // The known document serves on, and no flow reports the failure.
         if (is_usable()) {
@@ -174,6 +178,19 @@ Check SharedDocument::take(
         serial_ = zone_.succeed(id, document->body, document->fresh_until);
     }
     return adopted;
+}
+
+// A worker that adopted the document of another knows its warnings.
+void SharedDocument::warn(
+    ngx_log_t* log, std::span<const std::string> known) const
+{
+    for (const auto& warning : warnings()) {
+        if (std::ranges::find(known, warning) == known.end()) {
+            ngx_log_error(NGX_LOG_WARN, log, 0,
+                "oidc: %s, the endpoint is ignored, provider \"%s\"",
+                warning.c_str(), conf_.name.c_str());
+        }
+    }
 }
 
 void SharedDocument::wake(const Error* error)
@@ -208,6 +225,11 @@ oidc::Result<oidc::Metadata> MetadataDocument::parse(
     std::string_view body) const
 {
     return oidc::parse_metadata(body, conf().client);
+}
+
+std::vector<std::string> MetadataDocument::warnings() const
+{
+    return last() != nullptr ? last()->ignored : std::vector<std::string>();
 }
 
 // Keys from another URL are no longer this provider's.

@@ -13,7 +13,9 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace ngx {
 
@@ -70,6 +72,9 @@ private:
         std::string_view body, oidc::Time usable_until) = 0;
     virtual void prolong(oidc::Time usable_until) = 0;
 
+    // What the log says once of the document in use.
+    virtual std::vector<std::string> warnings() const { return {}; }
+
     std::string id() const;
     Zone::Fetcher fetch(
         ngx_http_request_t* r, std::optional<oidc::Asker> newer);
@@ -77,6 +82,7 @@ private:
         oidc::Result<oidc::HttpResponse> response, ngx_log_t* log);
     oidc::Check take(
         const std::string& id, oidc::Result<oidc::HttpResponse> response);
+    void warn(ngx_log_t* log, std::span<const std::string> known) const;
     void wake(const oidc::Error* error);
 
     ProviderConf& conf_;
@@ -150,6 +156,7 @@ public:
 private:
     oidc::HttpRequest request() const override;
     oidc::Result<oidc::Metadata> parse(std::string_view body) const override;
+    std::vector<std::string> warnings() const override;
 
     bool is_configured_ = false;
 };

@@ -88,7 +88,7 @@ JsonValue claim_at(JsonValue claims, std::string_view path)
 
 std::optional<std::string> claim_text(JsonValue value)
 {
-    if (!value.exists() || value.is_null()) {
+    if (!value.exists() || value.is_rounded()) {
         return {};
     }
     auto text = is_list(value) ? joined(value) :

@@ -24,8 +24,9 @@ JsonValue claim_at(JsonValue claims, std::string_view path);
 // Strings as they are, numbers and booleans as written, arrays of scalars
 // joined by commas, each a list_member(), anything else as JSON. A comma in a
 // list or in JSON is never part of a value: a search for ",admin," finds that
-// member and no part of another. Nothing for null, and for a string or JSON
-// with control characters, which must not reach a header.
+// member and no part of another. Nothing for null, for a string or JSON with
+// control characters, which must not reach a header, and for a number that is
+// rounded.
 std::optional<std::string> claim_text(JsonValue value);
 
 }

@@ -56,8 +56,9 @@ struct Client {
     std::optional<PrivateKey> key;
     bool has_certificate = false; // for TLS
 
-    std::string config_url; // empty: derived from the issuer
-    Endpoints endpoints;    // set by hand, used instead of the metadata's
+    std::string config_url;     // empty: derived from the issuer
+    Endpoints endpoints;        // set by hand, used instead of the metadata's
+    bool insecure_http = false; // http also off loopback hosts
 
     std::string redirect_uri; // a path, or an absolute URL
     std::string scope;

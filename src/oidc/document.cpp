@@ -11,11 +11,15 @@ constexpr Seconds default_life = 1h;
 
 constexpr std::size_t keys_limit = 1024 * 1024;
 
+// RFC 7517, 8.5.2. Most providers send plain JSON.
+constexpr std::string_view keys_types =
+    "application/jwk-set+json, application/json";
+
 }
 
 HttpRequest keys_request(const Metadata& metadata)
 {
-    return {metadata.jwks_uri, "", "", keys_limit};
+    return {metadata.jwks_uri, "", "", keys_limit, keys_types};
 }
 
 Result<KeySet> parse_keys(std::string_view body)

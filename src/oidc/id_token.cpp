@@ -87,7 +87,7 @@ Result<SignedToken> verify(std::string_view compact,
 // at a refresh no nonce tells it apart.
 Check IdTokenRules::is_no_logout_token() const
 {
-    if (jws().typ() == logout_type || claim("events")[logout_event].exists()) {
+    if (jws().typ() == logout_type || claim("events").mentions(logout_event)) {
         return Error{Errc::id_token_malformed, "id token is a logout token"};
     }
     return Ok{};

@@ -12,42 +12,74 @@ constexpr std::string_view well_known = "/.well-known/openid-configuration";
 constexpr std::size_t document_limit = 1024 * 1024;
 constexpr std::size_t max_listed = 32;
 
+// What an endpoint is to a client: it may be unusable, it may be absent, or
+// there is no login without it.
+enum class Use { none, optional, required };
+
+Use always(const Client&, const Metadata&)
+{
+    return Use::required;
+}
+
+Use of_userinfo(const Client& client, const Metadata&)
+{
+    return client.userinfo ? Use::required : Use::none;
+}
+
+// RFC 9126, 5: where the metadata alone requires it, a login finds it missing.
+Use of_pushed_requests(const Client& client, const Metadata& metadata)
+{
+    using enum PushedAuthorization;
+    if (client.pushed_authorization == on) {
+        return Use::required;
+    }
+    return client.pushed_authorization == automatic &&
+            metadata.requires_pushed_authorization ?
+        Use::optional :
+        Use::none;
+}
+
+Use of_logout(const Client& client, const Metadata&)
+{
+    return client.logout_uri.empty() ? Use::none : Use::optional;
+}
+
+Use of_revocation(const Client& client, const Metadata&)
+{
+    return client.revoke_on_logout ? Use::optional : Use::none;
+}
+
 struct Endpoint {
     const char* name;
     std::string Endpoints::*url;
     bool proves_client; // clients authenticate there
-    bool (*is_needed)(const Client& client);
+    Use (*use)(const Client& client, const Metadata& metadata);
 };
-
-bool always(const Client&)
-{
-    return true;
-}
-
-bool never(const Client&)
-{
-    return false;
-}
 
 constexpr Endpoint endpoints[] = {
     {"authorization_endpoint", &Endpoints::authorization_endpoint, false,
         always},
     {"token_endpoint", &Endpoints::token_endpoint, true, always},
     {"jwks_uri", &Endpoints::jwks_uri, false, always},
-    {"userinfo_endpoint", &Endpoints::userinfo_endpoint, true,
-        [](const Client& client) { return client.userinfo; }},
+    {"userinfo_endpoint", &Endpoints::userinfo_endpoint, true, of_userinfo},
     {"pushed_authorization_request_endpoint",
         &Endpoints::pushed_authorization_request_endpoint, true,
-        [](const Client& client) {
-            return client.pushed_authorization == PushedAuthorization::on;
-        }},
-    {"end_session_endpoint", &Endpoints::end_session_endpoint, false, never},
-    {"revocation_endpoint", &Endpoints::revocation_endpoint, true, never},
+        of_pushed_requests},
+    {"end_session_endpoint", &Endpoints::end_session_endpoint, false,
+        of_logout},
+    {"revocation_endpoint", &Endpoints::revocation_endpoint, true,
+        of_revocation},
 };
 
 Error refuse(const std::string& what)
 {
     return {Errc::upstream_metadata, "provider sent metadata " + what};
+}
+
+Error refuse_endpoint(const Endpoint& endpoint, std::string_view url)
+{
+    return refuse("whose " + std::string(endpoint.name) + " " + quoted(url) +
+        " is not an https URL");
 }
 
 // RFC 8705, 5: a client with a certificate uses the alias that requests one.
@@ -68,19 +100,25 @@ Check read_endpoint(const Endpoint& endpoint, const Json& document,
     if (!url.empty()) {
         return Ok{};
     }
-    std::string name = endpoint.name;
-    auto value = find_endpoint(endpoint, document, client);
-    if (value.string().value_or("").empty() && !endpoint.is_needed(client)) {
+    auto use = endpoint.use(client, metadata);
+    auto value = find_endpoint(endpoint, document, client).string();
+    if (value.value_or("").empty() && use != Use::required) {
         return Ok{};
     }
-    if (!value.string()) {
-        return refuse("without " + name);
+    if (!value) {
+        return refuse(std::string("without ") + endpoint.name);
     }
-    if (!is_endpoint(*value.string(), client.issuer.starts_with("http:"))) {
-        return refuse("whose " + name + " " + quoted(*value.string()) +
-            " is not an https URL");
+    auto is_http_allowed =
+        client.insecure_http || client.issuer.starts_with("http:");
+    if (is_endpoint(*value, is_http_allowed)) {
+        url = *value;
+        return Ok{};
     }
-    url = *value.string();
+    auto unusable = refuse_endpoint(endpoint, *value);
+    if (use != Use::none) {
+        return unusable;
+    }
+    metadata.ignored.push_back(std::move(unusable.detail));
     return Ok{};
 }
 
@@ -149,7 +187,7 @@ std::optional<Metadata> configured_metadata(const Client& client)
     Metadata metadata;
     for (const auto& endpoint : endpoints) {
         const auto& url = client.endpoints.*endpoint.url;
-        if (url.empty() && endpoint.is_needed(client)) {
+        if (url.empty() && endpoint.use(client, metadata) == Use::required) {
             return {};
         }
         metadata.*endpoint.url = url;
@@ -184,6 +222,8 @@ Result<Metadata> parse_metadata(std::string_view json, const Client& client)
     }
 
     Metadata metadata;
+    metadata.requires_pushed_authorization =
+        says_true(*document, "require_pushed_authorization_requests");
     for (const auto& endpoint : endpoints) {
         auto read = read_endpoint(endpoint, *document, client, metadata);
         if (!read) {
@@ -195,8 +235,6 @@ Result<Metadata> parse_metadata(std::string_view json, const Client& client)
     metadata.s256 = !challenges.is_array() || challenges.has_string("S256");
     metadata.promises_iss =
         says_true(*document, "authorization_response_iss_parameter_supported");
-    metadata.requires_pushed_authorization =
-        says_true(*document, "require_pushed_authorization_requests");
     return metadata;
 }
 

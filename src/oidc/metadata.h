@@ -19,6 +19,10 @@ struct Metadata : Endpoints {
     bool s256 = true;          // false only if the document excludes it
     bool promises_iss = false; // RFC 9207, 3
     bool requires_pushed_authorization = false; // RFC 9126, 5
+
+    // A sentence for each endpoint that is unusable and that the client does
+    // not use.
+    std::vector<std::string> ignored;
 };
 
 // The metadata of a provider whose endpoints are all set by hand; nothing if a
@@ -30,8 +34,9 @@ HttpRequest metadata_request(const Client& client);
 
 // Discovery, 4.3: the issuer must equal the configured one exactly. Every
 // endpoint must be https, unless the issuer itself is http (which the
-// configuration allows only on loopback hosts). Endpoints set by hand replace
-// the document's. upstream_metadata.
+// configuration allows only on loopback hosts) or the client allows it; one
+// that is not counts as absent if the client does not use it. Endpoints set by
+// hand replace the document's. upstream_metadata.
 Result<Metadata> parse_metadata(std::string_view json, const Client& client);
 
 // The URL of an endpoint with parameters. Its own query is retained (RFC 6749,

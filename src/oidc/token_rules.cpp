@@ -14,12 +14,12 @@ Error error_of(const TokenCodes& codes, Errc code, const std::string& what)
     return {code, std::string(codes.kind.name) + " " + what};
 }
 
-// Without a configured list, the algorithm of the client's key.
+// Without a configured list, the algorithms of the client's key.
 std::vector<std::string> encryption_algs(const Client& client)
 {
-    if (client.id_token_encrypted_algs.empty() && client.key &&
-        !client.key->encryption().empty()) {
-        return {std::string(client.key->encryption())};
+    if (client.id_token_encrypted_algs.empty() && client.key) {
+        auto algs = client.key->encryptions();
+        return {algs.begin(), algs.end()};
     }
     return client.id_token_encrypted_algs;
 }

@@ -84,6 +84,8 @@ const ROWS = [
   encrypted('RSA-OAEP', 'A128CBC-HS256', 'rsa.pem'),
   encrypted('RSA-OAEP', 'A256CBC-HS512', 'rsa.pem'),
   encrypted('RSA-OAEP', 'A256GCM', 'rsa.jwk'),
+  encrypted('RSA-OAEP-256', 'A128CBC-HS256', 'rsa.jwk'),
+  encrypted('RSA-OAEP-256', 'A256GCM', 'rsa.pem'),
   encrypted('ECDH-ES', 'A128CBC-HS256', 'p256.jwk'),
   encrypted('ECDH-ES', 'A256CBC-HS512', 'p384.pem'),
   encrypted('ECDH-ES', 'A128GCM', 'p521.jwk'),

@@ -38,6 +38,7 @@ $ca->issue('client');
 # file and line of that directive, or of the end of the block.
 
 my $url = qr/it must be an https URL without query, or http on a loopback host/;
+my $http = qr/it must be an https URL, or http on a loopback host or with "oidc_insecure_http on"/;
 my $config_url = qr/it must be an https URL, or http on a loopback host/;
 my $redirect = qr/it must be a path such as "\/oidc_callback", or an https URL without query/;
 my $absent = qr/the file cannot be opened \(2: No such file or directory\)/;
@@ -55,15 +56,15 @@ my $cookie_word = qr/it contains a character not allowed in a cookie name/;
 my $host_cookie = qr/a __Host- cookie requires cookie_path "\/" and no cookie_domain/;
 my $domain = qr/it must be a domain such as "example.com"/;
 my $cookie_path = qr/it must begin with "\/" and contain no ";"/;
-my $algs = qr/use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512/;
+my $algs = qr/use one of: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519, HS256, HS384, HS512/;
 
 my @in_provider = (
     ['issuer, empty', 'issuer "";', qr/oidc_provider "idp" has no "issuer", specify .*/],
     ['issuer, no URL', 'issuer op.example.com;', qr/invalid "issuer" "op.example.com", $url/],
     ['issuer, http', 'issuer http://op.example.com;',
-        qr/invalid "issuer" "http:\/\/op.example.com", $url/],
+        qr/invalid "issuer" "http:\/\/op.example.com", $http/],
     ['issuer, http on a host that looks like loopback', 'issuer http://127.0.0.1.example.com;',
-        qr/invalid "issuer" "http:\/\/127.0.0.1.example.com", $url/],
+        qr/invalid "issuer" "http:\/\/127.0.0.1.example.com", $http/],
     ['issuer, ftp', 'issuer ftp://op.example.com;', qr/invalid "issuer" "ftp:.*", $url/],
     ['issuer, query', 'issuer https://op.example.com/?a;', qr/invalid "issuer" ".*\?a", $url/],
     ['issuer, fragment', 'issuer https://op.example.com/#a;', qr/invalid "issuer" ".*#a", $url/],
@@ -96,7 +97,7 @@ my @in_provider = (
 
     ['config_url, no URL', 'config_url /config;', qr/invalid "config_url" "\/config", $config_url/],
     ['config_url, http', 'config_url http://op.example.com/;',
-        qr/invalid "config_url" "http:.*", $config_url/],
+        qr/invalid "config_url" "http:.*", $http/],
 
     ['redirect_uri, a word', 'redirect_uri callback;',
         qr/invalid "redirect_uri" "callback", $redirect/],
@@ -354,6 +355,7 @@ refuses($t, @$_) for map { [$_->[0], provider_block('') . $_->[1], $_->[2]] } @i
 my %right = (
     issuer => ['https://op.example.com', '"https://op.example.com:8443/realms/a/"', 'http://127.0.0.1:1',
         'http://localhost', 'http://[::1]:1'],
+    oidc_insecure_http => ['off', "on;\njwks_uri http://op.example.com/keys"],
     client_id => ['client', '"a client:with %"'],
     client_secret => ['secret', '"with \"quotes\" and $dollar"', '""'],
     client_secret_file => ['secret', '%%TESTDIR%%/secret_crlf'],
@@ -375,7 +377,7 @@ my %right = (
     session_claims => ['auto', 'all', 'email Name', 'auto email'],
     pre_auth_timeout => ['1s', '10m'],
     clock_skew => ['0', '60s', '1d'],
-    id_token_alg => ['ES256', 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA'],
+    id_token_alg => ['ES256', 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519'],
     ssl_trusted_certificate => ['ca.crt', '%%TESTDIR%%/ca.crt'],
     ssl_crl => ['ca.crl'],
     ssl_verify_depth => ['0', '9'],

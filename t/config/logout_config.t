@@ -11,7 +11,7 @@ use Test::OIDC::Site qw/ http_conf /;
 
 my $path = 'it must be a plain path without query, escapes or dot segments';
 my $page = 'it must be a path such as "/logged_out", or an http or https URL';
-my $endpoint = 'it must be an https URL, or http on a loopback host';
+my $endpoint = 'it must be an https URL, or http on a loopback host or with "oidc_insecure_http on"';
 
 my @paths = qw/ logout_uri frontchannel_logout_uri backchannel_logout_uri /;
 

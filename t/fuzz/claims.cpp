@@ -60,7 +60,9 @@ void check_text(JsonValue value)
 {
     auto text = claim_text(value);
     demand(!text || is_clean(*text), "a claim fits into a header");
-    if (is_flat(value)) {
+    if (value.is_rounded()) {
+        demand(!text, "no rounded number");
+    } else if (is_flat(value)) {
         demand(text.has_value(), "a list has a text");
         demand_members(value, *text);
     } else if (text && value.size() > 0) {

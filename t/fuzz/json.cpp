@@ -39,9 +39,10 @@ std::size_t walk(JsonValue value, int depth)
         members += walk(value.at(i), depth + 1);
     }
     if (value.is_object()) {
-        auto names = value.names();
-        for (const auto& name : names) {
-            members += 1 + walk(value[name.c_str()], depth + 1);
+        members += value.size();
+        for (const auto& name : value.names()) {
+            demand(value.mentions(name.c_str()), "named");
+            members += walk(value[name.c_str()], depth + 1);
         }
     }
     if (auto seconds = value.seconds_or_digits()) {

@@ -34,7 +34,8 @@ PrivateKey ec()
 FUZZ(jwe)
 {
     static const PrivateKey keys[] = {rsa(), ec()};
-    const std::string allowed[] = {"RSA-OAEP", "ECDH-ES", "dir"};
+    const std::string allowed[] = {
+        "RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "dir"};
     for (const auto& key : keys) {
         std::string why;
         auto plain = decrypt(

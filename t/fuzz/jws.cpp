@@ -41,8 +41,8 @@ std::string signature(std::string_view alg, std::string_view input)
 // A compact JWS.
 FUZZ(jws)
 {
-    const std::string allowed[] = {
-        "RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA", "HS256"};
+    const std::string allowed[] = {"RS256", "RS384", "RS512", "PS256", "ES256",
+        "EdDSA", "Ed25519", "HS256"};
     auto jws = Jws::parse(kind, input, allowed);
     if (!succeeds(jws)) {
         return;

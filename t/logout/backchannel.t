@@ -30,6 +30,7 @@ my @accepted = (
     ['typ in full', { header => { typ => 'application/logout+jwt' } }],
     ['ES256', { alg => 'ES256' }],
     ['EdDSA', { alg => 'EdDSA' }],
+    ['Ed25519', { alg => 'Ed25519' }],
     ['no kid', { header => { kid => undef } }],
     ['aud an array', { claims => { aud => ['client'] } }],
     ['expired within clock_skew', { claims => { exp => now(-30) } }],
@@ -41,6 +42,9 @@ my @accepted = (
     ['another event beside it', { claims => { events => { $event => {}, 'https://example.com/e' => {} } } }],
     ['unknown claims', { claims => { trace => [1], sub_id => { format => 'opaque' } } }],
     ['a jti of 255 characters', { claims => { jti => 'x' x 255 } }],
+    ['null for sub, nonce and nbf', { claims => { sub => undef },
+        claims_json => '{%%*%%,"sub":null,"nonce":null,"nbf":null}' }],
+    ['null for typ', { header => { typ => undef }, header_json => '{%%*%%,"typ":null}' }],
 );
 
 sub unlisted { return qq{is signed with "$_[0]", which id_token_alg does not list} }
@@ -127,15 +131,14 @@ my @refused = (
         ['an array', []], ['a string', ''], ['true', \1], ['a number', 1], ['null', undef]),
 
     ['a nonce', { claims => { nonce => 'n' } }, nonce => 'has a nonce'],
-    ['a nonce of null', { claims_json => '{%%*%%,"nonce":null}' }, nonce => 'has a nonce'],
 
     ['neither sub nor sid', { claims => { sub => undef, sid => undef } }, subject => 'has neither sub nor sid'],
     ['sub a number', { claims => { sub => 1 } }, subject => $odd_name],
     ['sub empty', { claims => { sub => '' } }, subject => $odd_name],
     ['sid an array', { claims => { sid => ['x'] } }, subject => $odd_name],
     ['sid of 256 characters', { claims => { sid => 'x' x 256 } }, subject => $odd_name],
-    ['sub null, beside a sid', { claims => { sub => undef }, claims_json => '{%%*%%,"sub":null}' },
-        subject => $odd_name],
+    ['sub and sid null', { claims => { sub => undef, sid => undef }, claims_json => '{%%*%%,"sub":null,"sid":null}' },
+        subject => 'has neither sub nor sid'],
 );
 
 # Malformed requests, in which %%token%% is a valid token: name, method, content, headers, log sentence

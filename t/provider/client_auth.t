@@ -32,6 +32,13 @@ my @assertions = (
         { client_auth => ['private_key_jwt'], client_key => 'rsa-2',
             metadata => { token_endpoint_auth_signing_alg_values_supported => [qw/ ES256 PS256 /] } },
         'PS256'],
+    (map { ["the name $_->[1] of the provider for a key $_->[0]",
+        "client_key $_->[0]; client_auth private_key_jwt",
+        { client_auth => ['private_key_jwt'], client_key => 'ed25519',
+            metadata => { token_endpoint_auth_signing_alg_values_supported => ['RS256', $_->[1]] } }, $_->[1]] }
+        ['ed25519.pem', 'Ed25519'], ['ed25519.pem', 'EdDSA'], ['Ed25519.jwk', 'EdDSA'], ['EdDSA.jwk', 'Ed25519']),
+    ['the name Ed25519 of the key', 'client_key Ed25519.jwk; client_auth private_key_jwt',
+        { client_auth => ['private_key_jwt'], client_key => 'ed25519' }, 'Ed25519'],
     ['a client_secret and a client_key', "client_secret $secret; client_key rsa-2.pem; client_auth private_key_jwt",
         { client_auth => ['private_key_jwt'], client_key => 'rsa-2' }, 'RS256'],
 );
@@ -273,6 +280,8 @@ sub write_keys {
     $t->write_file('public.jwk', to_json(Test::OIDC::Keys::public_jwk('rsa')));
     $t->write_file('enc.jwk', to_json({ %jwk, use => 'enc' }));
     $t->write_file('mixed.jwk', to_json({ %jwk, n => $other{n} }));
+    my %ed25519 = %{ Test::OIDC::Keys::private_key('ed25519')->export_key_jwk('private', 1) };
+    $t->write_file("$_.jwk", to_json({ %ed25519, alg => $_ })) for qw/ EdDSA Ed25519 /;
     $t->write_file('oct.jwk', '{"kty":"oct","k":"c2VjcmV0","d":"c2VjcmV0"}');
     $t->write_file('cut.jwk', '{"kty":');
     $t->write_file('empty', '');

@@ -13,6 +13,7 @@ use Test::OIDC::Site;
 
 my $secret = 'secret-of-at-least-thirty-two-bytes';
 my %rsa = (key => 'rsa-2');
+my %rsa_256 = (alg => 'RSA-OAEP-256', key => 'rsa-2');
 my %ec = (alg => 'ECDH-ES', key => 'ec-256-2');
 my %dir = (alg => 'dir');
 my @enc = qw/ A128GCM A192GCM A256GCM A128CBC-HS256 A192CBC-HS384 A256CBC-HS512 /;
@@ -21,11 +22,12 @@ my @enc = qw/ A128GCM A192GCM A256GCM A128CBC-HS256 A192CBC-HS384 A256CBC-HS512 
 
 my %provider = (
     rsa => 'client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg RSA-OAEP',
+    rsa_256 => 'client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg RSA-OAEP-256',
     ec => 'client_key %%TESTDIR%%/ec-256-2.pem; id_token_encrypted_alg ECDH-ES',
     ec384 => 'client_key %%TESTDIR%%/ec-384.pem; id_token_encrypted_alg ECDH-ES',
     ec521 => 'client_key %%TESTDIR%%/ec-521.pem; id_token_encrypted_alg ECDH-ES',
     dir => 'id_token_encrypted_alg dir',
-    several => 'client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg dir RSA-OAEP',
+    several => 'client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg dir RSA-OAEP RSA-OAEP-256',
     rsa_may => 'client_key %%TESTDIR%%/rsa-2.pem',
     ec_may => 'client_key %%TESTDIR%%/ec-256-2.pem',
     never => 'pkce on',
@@ -35,18 +37,23 @@ my %provider = (
 
 my @accepted = (
     (map { ["RSA-OAEP with $_", 'rsa', { %rsa, enc => $_ }] } @enc),
+    (map { ["RSA-OAEP-256 with $_", 'rsa_256', { %rsa_256, enc => $_ }] } @enc),
     (map { ["ECDH-ES with $_", 'ec', { %ec, enc => $_ }] } @enc),
     (map { ["dir with $_", 'dir', { %dir, enc => $_ }] } @enc),
     ['ECDH-ES on P-384', 'ec384', { alg => 'ECDH-ES', key => 'ec-384' }],
     ['ECDH-ES on P-521', 'ec521', { alg => 'ECDH-ES', key => 'ec-521' }],
     ['one of several, dir', 'several', { %dir }],
     ['one of several, RSA-OAEP', 'several', { %rsa }],
+    ['one of several, RSA-OAEP-256', 'several', { %rsa_256 }],
     ['not demanded, RSA-OAEP', 'rsa_may', { %rsa }],
+    ['not demanded, RSA-OAEP-256', 'rsa_may', { %rsa_256 }],
     ['not demanded, ECDH-ES', 'ec_may', { %ec }],
     ['not demanded, plain', 'rsa_may'],
     ['no key, plain', 'never'],
     ['a kid in the header', 'rsa', { %rsa, header => { kid => 'whose' } }],
     ['no cty', 'rsa', { %rsa, header => { cty => undef } }],
+    ['null for zip, cty and kid', 'rsa',
+        { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","zip":null,"cty":null,"kid":null}' }],
 );
 
 # name of the case, oidc_provider, recipe of the encryption, log sentence after "id token"; the browser gets
@@ -59,9 +66,15 @@ my $epk = 'has an epk that does not match client_key';
 sub unlisted { return qq{is encrypted with "$_[0]", which id_token_encrypted_alg does not list} }
 
 my @refused = (
-    (map { ["plain where $_ is demanded", $_, undef, $plain] } qw/ rsa ec dir several /),
+    (map { ["plain where $_ is demanded", $_, undef, $plain] } qw/ rsa rsa_256 ec dir several /),
     ['dir where RSA-OAEP is demanded', 'rsa', { %dir }, unlisted('dir')],
     ['RSA-OAEP where dir is demanded', 'dir', { %rsa }, unlisted('RSA-OAEP')],
+    ['RSA-OAEP where RSA-OAEP-256 is demanded', 'rsa_256', { %rsa }, unlisted('RSA-OAEP')],
+    ['RSA-OAEP declared as RSA-OAEP-256', 'rsa_256', { %rsa, header => { alg => 'RSA-OAEP-256' } }, $broken],
+    ['RSA-OAEP-256 declared as RSA-OAEP', 'rsa', { %rsa_256, header => { alg => 'RSA-OAEP' } }, $broken],
+    ['RSA-OAEP-256 for another', 'rsa_256', { %rsa_256, key => 'rsa' }, $broken],
+    ['RSA-OAEP-256, a bit of the encrypted key flipped', 'rsa_256', { %rsa_256, parts => { key => 'flip' } }, $broken],
+    ['RSA-OAEP-256, the encrypted key cut', 'rsa_256', { %rsa_256, parts => { key => 'cut' } }, $size],
     ['RSA-OAEP where ECDH-ES is demanded', 'ec', { %rsa }, unlisted('RSA-OAEP')],
     ['dir, not listed', 'rsa_may', { %dir }, unlisted('dir')],
     ['ECDH-ES for an RSA key', 'rsa_may', { %ec }, unlisted('ECDH-ES')],
@@ -72,6 +85,8 @@ my @refused = (
     ['no enc', 'rsa', { %rsa, header => { enc => undef } }, 'has an unknown enc ""'],
     ['an unknown enc', 'rsa', { %rsa, header => { enc => 'A128CTR' } }, 'has an unknown enc "A128CTR"'],
     ['crit', 'rsa', { %rsa, header => { crit => ['exp'] } }, 'has a critical extension'],
+    ['crit null', 'rsa', { %rsa, header_json => '{"alg":"RSA-OAEP","enc":"A256GCM","crit":null}' },
+        'has a critical extension'],
     ['zip', 'rsa', { %rsa, header => { zip => 'DEF' } }, 'is compressed'],
 
     ['encrypted for another', 'rsa', { key => 'rsa' }, $broken],
@@ -136,18 +151,19 @@ my @refused_within = (
 
 # directives, value, advice in the error of nginx -t
 
-my $needs_key = 'it needs an RSA client_key for RSA-OAEP, an EC client_key for ECDH-ES';
+my $needs_key = 'it needs an RSA client_key for RSA-OAEP and RSA-OAEP-256, an EC client_key for ECDH-ES';
 
 my @refused_values = (
     ["client_secret $secret; id_token_encrypted_alg RSA-OAEP", 'RSA-OAEP', $needs_key],
     ["client_secret $secret; id_token_encrypted_alg dir ECDH-ES", 'ECDH-ES', $needs_key],
     ['client_key %%TESTDIR%%/ec-384.pem; id_token_encrypted_alg RSA-OAEP', 'RSA-OAEP', $needs_key],
+    ['client_key %%TESTDIR%%/ec-384.pem; id_token_encrypted_alg RSA-OAEP-256', 'RSA-OAEP-256', $needs_key],
     ['client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg ECDH-ES', 'ECDH-ES', $needs_key],
     ['id_token_encrypted_alg dir', 'dir', 'it needs a client_secret of at least 32 bytes'],
     ['client_secret ' . 'x' x 31 . '; id_token_encrypted_alg dir', 'dir',
         'it needs a client_secret of at least 32 bytes'],
     ['client_key %%TESTDIR%%/rsa-2.pem; id_token_encrypted_alg RSA1_5', 'RSA1_5',
-        'use RSA-OAEP, ECDH-ES or dir'],
+        'use RSA-OAEP, RSA-OAEP-256, ECDH-ES or dir'],
 );
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)

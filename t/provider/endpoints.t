@@ -100,9 +100,10 @@ $ENV{SSL_CERT_FILE} = '/dev/null';
 # Errors of nginx -t
 
 for my $directive (map { $_->[0] } @partial) {
-    for my $url ('ftp://op', 'http://op.example.com/') {
+    for my $case (['ftp://op', ''], ['http://op.example.com/', ' or with "oidc_insecure_http on"']) {
+        my ($url, $hint) = @$case;
         my $error = config_error($t, nginx_conf(oidc_provider('idp', "$directive $url"), site('')));
-        my $advice = 'it must be an https URL, or http on a loopback host';
+        my $advice = "it must be an https URL, or http on a loopback host$hint";
         like($error, qr/^invalid "$directive" "\Q$url\E", $advice in \S+:\d+$/, "$directive $url");
     }
 }

@@ -40,6 +40,8 @@ my $odd_kid = 'id token has a kid that is not a string of at most 1024 bytes';
 my $malformed_claims = 'id token has malformed JSON in its claims';
 my $malformed_header = 'id token has malformed JSON in its header';
 
+sub nulls { return join '', map { qq{,"$_":null} } @_ }
+
 sub unlisted { return qq{id token is signed with "$_[0]", which id_token_alg does not list} }
 sub no_key { return "id token is signed with $_[0], for which the key set has no key" }
 
@@ -70,6 +72,8 @@ my @refused = (
     ['sub a number', { claims => { sub => 42 } }, id_token_subject => $no_subject],
     ['sub an array', { claims => { sub => ['alice'] } }, id_token_subject => $no_subject],
     ['sub true', { claims => { sub => \1 } }, id_token_subject => $no_subject],
+    ['sub null', { claims => { sub => undef }, claims_json => '{%%*%%,"sub":null}' },
+        id_token_subject => $no_subject],
     ['sub not ASCII', { claims => { sub => "\x{e4}lice" } }, id_token_subject => $no_subject],
     ['sub with a line break', { claims => { sub => "alice\r\nx: y" } },
         id_token_subject => $no_subject],
@@ -183,8 +187,8 @@ my @refused = (
         id_token_signature => $bad_signature],
     ['PS256 with one bit flipped', { alg => 'PS256', signature => 'flip' },
         id_token_signature => $bad_signature],
-    ['EdDSA with one bit flipped', { alg => 'EdDSA', signature => 'flip' },
-        id_token_signature => $bad_signature],
+    (map { ["$_ with one bit flipped", { alg => $_, signature => 'flip' },
+        id_token_signature => $bad_signature] } qw/ EdDSA Ed25519 /),
 
     # RFC 7518, 3.4: r and s of exact size, from 1 to n - 1
 
@@ -224,6 +228,10 @@ my @refused = (
     ['alg nOnE', { alg => 'none', header => { alg => 'nOnE' } }, id_token_alg => unlisted('nOnE')],
     ['alg rs256', { header => { alg => 'rs256' } }, id_token_alg => unlisted('rs256')],
     ['alg unknown', { header => { alg => 'ES256K' } }, id_token_alg => unlisted('ES256K')],
+    (map { ["alg $_", { alg => 'Ed25519', header => { alg => $_ } }, id_token_alg => unlisted($_)] }
+        qw/ Ed448 ed25519 /),
+    ['Ed25519 with the kid of an RSA key', { alg => 'Ed25519', header => { kid => 'rsa' } },
+        id_token_key => no_key('Ed25519')],
     ['alg empty', { header => { alg => '' } }, id_token_alg => unlisted('')],
     ['alg missing', { header => { alg => undef } }, id_token_malformed => 'id token has no alg'],
     ['alg a number', { header => { alg => 256 } }, id_token_malformed => 'id token has no alg'],
@@ -251,7 +259,6 @@ my @refused = (
         id_token_key => 'id token names an unknown key "../../../dev/null"'],
     ['kid a number', { header => { kid => 1 } }, id_token_malformed => $odd_kid],
     ['kid an array', { header => { kid => ['rsa'] } }, id_token_malformed => $odd_kid],
-    ['kid null', { header_json => '{"alg":%%alg%%,"kid":null}' }, id_token_malformed => $odd_kid],
     ['kid of 2,000 characters', { header => { kid => 'k' x 2000 } }, id_token_malformed => $odd_kid],
 
     # RFC 7515, 4.1: header parameters that are not trusted
@@ -324,7 +331,11 @@ my @refused = (
     (map { ["header, $_->[0]", { header_json => $_->[1] },
         id_token_malformed => "id token has $_->[2] in its header"] } broken_json()),
     ['exp an integer beyond 64 bits', { claims => { exp => undef },
-        claims_json => '{%%*%%,"exp":99999999999999999999}' }, id_token_malformed => $malformed_claims],
+        claims_json => '{%%*%%,"exp":99999999999999999999}' }, id_token_expired => 'id token has no exp'],
+    ['nbf an integer beyond 64 bits', { claims_json => '{%%*%%,"nbf":-99999999999999999999}' },
+        id_token_not_yet_valid => 'id token is not valid yet'],
+    ['sub an integer beyond 64 bits', { claims => { sub => undef },
+        claims_json => '{%%*%%,"sub":99999999999999999999}' }, id_token_subject => $no_subject],
     ['sub twice', { claims_json => '{%%*%%,"sub":"eve"}' },
         id_token_malformed => 'id token has JSON with a duplicate member in its claims'],
     ['sub twice, once escaped', { claims_json => '{%%*%%,"s\\u0075b":"eve"}' },
@@ -385,6 +396,7 @@ my @refused_hmac = (
         id_token_signature => $bad_signature],
     ['alg none where HMAC is listed', { alg => 'none' }, id_token_alg => unlisted('none')],
     ['an alg that is not listed', { alg => 'ES256' }, id_token_alg => unlisted('ES256')],
+    ['Ed25519 where neither of its names is listed', { alg => 'Ed25519' }, id_token_alg => unlisted('Ed25519')],
 );
 
 my @refused_exactly = (
@@ -399,7 +411,11 @@ my @refused_exactly = (
 
 my @accepted = (
     (map { ['op', "$_ accepted", { alg => $_ }] }
-        qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA /),
+        qw/ RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519 /),
+    (map { [$_->[0], "$_->[1] where id_token_alg lists $_->[0]", { alg => $_->[1] }] }
+        ['EdDSA', 'Ed25519'], ['Ed25519', 'EdDSA'], ['Ed25519', 'Ed25519']),
+    ['op', 'Ed25519 with a key for EdDSA', { alg => 'Ed25519', key => 'ed25519-2' }],
+    ['op', 'EdDSA with a key for Ed25519', { alg => 'EdDSA' }],
     (map { ['hmac', "$_ accepted where it is listed", { alg => $_ }] } qw/ HS256 HS384 HS512 /),
     ['hmac', 'RS256 accepted with HMAC listed', {}],
     ['hmac', 'HMAC with a kid', { alg => 'HS256', header => { kid => 'some' } }],
@@ -412,9 +428,13 @@ my @accepted = (
     ['op', 'no kid, several Ed25519 keys', { alg => 'EdDSA', header => { kid => undef } }],
     ['op', 'no typ', { header => { typ => undef } }],
     ['op', 'unknown header parameters', { header => { x => { y => 1 } } }],
+    ['op', 'header parameters that are null', { header_json => '{"alg":%%alg%%' . nulls(qw/ kid typ b64 enc jwk x5c x /) . '}' }],
+    ['op', 'claims that are null', { claims => { auth_time => undef, at_hash => undef },
+        claims_json => '{%%*%%' . nulls(qw/ azp nbf auth_time at_hash acr events sid x /) . '}' }],
     ['op', 'a foreign jwk with a valid signature',
         { header => { jwk => Test::OIDC::Keys::public_jwk('rsa-2') } }],
     ['op', 'unknown claims', { claims => { x => { y => [1, \1, 'z'] } } }],
+    ['op', 'a claim that is an integer beyond 64 bits', { claims_json => '{%%*%%,"x":99999999999999999999}' }],
     ['op', 'claims nested 64 deep', { claims_json => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
     ['op', 'white space around claims', { claims_json => " {\n%%*%%\n} \r\n" }],
 
@@ -440,7 +460,7 @@ my $op = provider($t, 8081,
     client_secret => $secret,
     access_token => $access_token,
     jwks => [
-        'rsa', qw/ ec-521 ed25519-2 ed25519 /,
+        'rsa', qw/ ec-521 ed25519-2 /, { key => 'ed25519', alg => 'Ed25519' },
         map { { key => $_, alg => undef } } qw/ ec-256-2 ec-256 ec-384 /,
     ],
 );
@@ -453,6 +473,7 @@ $t->write_file_expand('nginx.conf', nginx_conf(
     oidc_provider('exact', 'clock_skew 0', @client),
     oidc_provider('wide', 'clock_skew 10m', @client),
     oidc_provider('unproven', 'pkce off', @client),
+    (map { oidc_provider($_, "id_token_alg $_", @client) } qw/ EdDSA Ed25519 /),
     site('sub=$http_x_sub token=$http_x_token', <<'EOF'),
         proxy_set_header X-Sub   $oidc_claim_sub;
         proxy_set_header X-Token $oidc_id_token;

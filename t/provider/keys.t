@@ -84,7 +84,7 @@ my @refused_sets = (
         no_usable('not meant for signatures')],
     (map { ["an RSA key with $_", [{ key => 'rsa', $_ => 'AQAB' }], {}, '502 upstream_keys',
         no_usable('with private parts')] } qw/ d p q dp dq qi oth k /),
-    ['a private part that is null', [{ key => 'rsa', d => {} }], {}, '502 upstream_keys',
+    ['a private part that is an object', [{ key => 'rsa', d => {} }], {}, '502 upstream_keys',
         no_usable('with private parts')],
     (map { ["use $_", [{ key => 'rsa', use => $_ }], {}, '502 upstream_keys',
         no_usable('not meant for signatures')] } '', 'SIG', 'sig enc'),
@@ -179,7 +179,7 @@ my @refused_sets = (
     ['no keys', [], {}, '502 upstream_keys', 'provider sent an empty key set'],
 );
 
-# name of the case, response of /jwks
+# name of the case, response of /jwks, recipe of the token
 
 my @accepted_responses = (
     ['chunked', { chunked => 100 }],
@@ -187,6 +187,11 @@ my @accepted_responses = (
     ['as application/jwk-set+json', { headers => { 'Content-Type' => 'application/jwk-set+json' } }],
     ['with a charset', { headers => { 'Content-Type' => 'application/json; charset=utf-8' } }],
     ['of nearly 1 MB', { pad => 1024 * 1024 }],
+    ['with integers beyond 64 bits', { body => '{"x":99999999999999999999,"keys":[{"kty":"RSA","n":"' . $rsa->{n}
+        . '","e":"AQAB","kid":"rsa","exp":' . '9' x 1000 . '}]}' }],
+    ['with null for every member that a key may lack', { body => '{"keys":[{"kty":"RSA","n":"' . $rsa->{n}
+        . '","e":"AQAB"' . join('', map { qq{,"$_":null} } qw/ use key_ops alg kid x5u x5c d p q dp dq qi oth k /)
+        . '}],"x":null}' }, { header => { kid => undef } }],
 );
 
 # name of the case, response of /jwks, what the browser gets, log sentence
@@ -213,11 +218,11 @@ my $used = 0;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
     ->plan(CALLBACK_TESTS * (@refused_sets + @refused_responses + @slow) + @slow + @accepted_sets
-        + @accepted_responses + 47);
+        + @accepted_responses + 48);
 
 my $op = provider($t, 8081);
 
-my $fresh = @accepted_sets + @refused_sets + @accepted_responses + @refused_responses + 20;
+my $fresh = @accepted_sets + @refused_sets + @accepted_responses + @refused_responses + 21;
 
 # Two workers.
 my $conf = nginx_conf(
@@ -229,6 +234,15 @@ my $conf = nginx_conf(
         location /keys/ {
             default_type application/json;
         }
+
+        location = /keys/strict.json {
+            default_type application/jwk-set+json;
+            types {
+            }
+            if ($http_accept !~ "(^|,) ?application/jwk-set\+json(,|;|$)") {
+                return 406;
+            }
+        }
 EOF
 );
 $t->write_file_expand('nginx.conf', $conf =~ s/^daemon off;\K/\nworker_processes 2;/mr);
@@ -236,7 +250,7 @@ $t->write_file_expand('nginx.conf', $conf =~ s/^daemon off;\K/\nworker_processes
 mkdir $t->testdir . '/keys';
 $t->write_file("keys/$_->[0].json", to_json({ keys => $_->[1] }))
     for ['hundred', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 99), $rsa ]],
-        (map { ["thousand-$_", of_a_thousand($_)] } 1, 100, 101, 1000),
+        (map { ["thousand-$_", of_a_thousand($_)] } 1, 100, 101, 1000), ['strict', [$rsa]],
         ['alike', [ (map { { %$rsa_2, kid => "k$_" } } 1 .. 10), $rsa ]];
 
 $t->write_file('keys/none.json', '{"keys":[{}' . ',{}' x 300_000 . ']}');
@@ -263,9 +277,9 @@ for my $case (@refused_sets) {
 }
 
 for my $case (@accepted_responses) {
-    my ($name, $answer) = @$case;
+    my ($name, $answer, $recipe) = @$case;
 
-    $op->reset->set(respond => { '/jwks' => $answer });
+    $op->reset->set(respond => { '/jwks' => $answer }, id_token => $recipe || {});
     is(page(login(fresh())), $alice, "a key set $name");
 }
 
@@ -303,6 +317,9 @@ ok(log_has($t, qr/oidc: \Q@{[ no_usable('of an unknown type') ]}\E while handlin
     '300,000 invalid keys: logged');
 $op->set(metadata => { jwks_uri => "$base/keys/members.json" });
 is(page(login(fresh())), $alice, 'a key set with 100,000 members');
+
+$op->set(metadata => { jwks_uri => "$base/keys/strict.json" });
+is(page(login(fresh())), $alice, 'a key set that is sent as application/jwk-set+json only');
 
 # The key set is fetched once, when the first token arrives.
 

@@ -172,6 +172,13 @@ my @accepted_responses = (
     ['in small pieces', { drip => [100, 0.01] }],
     ['nested 64 deep', { body => '{%%*%%,"x":' . '[' x 63 . ']' x 63 . '}' }],
     ['unknown members', { body => '{%%*%%,"x":[1,"y",null,{}]}' }],
+    ['integers beyond 64 bits', { body => '{%%*%%,"x":99999999999999999999,"y":[-' . '9' x 1000 . ']}' }],
+    ['null for every member that may be absent', { body => '{' . join(',',
+        (map { qq{"$_":%%$_%%} } qw/ issuer authorization_endpoint token_endpoint jwks_uri /),
+        (map { qq{"$_":null} } qw/ userinfo_endpoint pushed_authorization_request_endpoint end_session_endpoint
+            revocation_endpoint mtls_endpoint_aliases token_endpoint_auth_methods_supported
+            token_endpoint_auth_signing_alg_values_supported code_challenge_methods_supported
+            authorization_response_iss_parameter_supported require_pushed_authorization_requests x /)) . '}' }],
     ['300 headers', { headers => { X => [ ('x') x 300 ] } }],
     ['100,000 members', { body => members(100_000, '') }],
     ['100,000 methods', { body => '{' . join(',', map({ qq{"$_":%%$_%%} }
@@ -188,7 +195,24 @@ my @challenges = (
     ['no method offered', { code_challenge_methods_supported => [] }, 'none'],
 );
 
-my $used = 0;
+# endpoint, directives that use it, other members of the metadata
+
+my @used = (
+    (map { [$_] } qw/ authorization_endpoint token_endpoint jwks_uri /),
+    ['userinfo_endpoint', 'userinfo on'],
+    ['pushed_authorization_request_endpoint', 'pushed_authorization on'],
+    ['pushed_authorization_request_endpoint', '', { require_pushed_authorization_requests => \1 }],
+    ['end_session_endpoint', 'logout_uri /logout'],
+    ['revocation_endpoint', 'revoke_on_logout on'],
+);
+
+# endpoint that no directive uses, its value
+
+my @unused = map { my $name = $_; map { [$name, $_] } 'http://op.example.com/x', '/x' }
+    qw/ userinfo_endpoint pushed_authorization_request_endpoint end_session_endpoint revocation_endpoint /;
+
+my $ignored = 'the endpoint is ignored, provider';
+my $fresh = 0;
 
 # name of the case, a response without an end, what the browser gets, log sentence
 
@@ -205,7 +229,7 @@ my @slow = (
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)
     ->plan(CHALLENGE_TESTS * (@refused_members + @refused_responses + @slow) + @slow + @accepted_responses
-        + 2 * @challenges + 60);
+        + 2 * @challenges + 2 * @used + 4 * @unused + 50);
 
 my $op = provider($t, 8081);
 my $realm = provider($t, 8082, path => '/realms/a');
@@ -219,8 +243,9 @@ my $count = @refused_members + @refused_responses + @accepted_responses + @chall
 $t->write_file('metadata.json', $document);
 $t->write_file_expand('nginx.conf', nginx_conf(
     (map { oidc_provider("p$_") } 1 .. $count),
-    (map { oidc_provider("tls_$_", 'ssl_trusted_certificate %%TESTDIR%%/ca.crt',
-        issuer => 'https://localhost:%%PORT_8084%%') } 1 .. 6),
+    (map { oidc_provider($_->[0], join('; ', 'ssl_trusted_certificate %%TESTDIR%%/ca.crt', $_->[1] || ()),
+        issuer => 'https://localhost:%%PORT_8084%%') }
+        ['tls'], (map { ["used_$_", $used[$_ - 1][1]] } 1 .. @used), map { ["unused_$_"] } 1 .. @unused),
     (map { oidc_provider("hasty$_", SHORT_TIMEOUTS) } 1 .. @slow),
     oidc_provider('realm', '', issuer => 'http://127.0.0.1:8082/realms/a'),
     oidc_provider('slash', '', issuer => 'http://127.0.0.1:8083/realms/b/'),
@@ -327,24 +352,36 @@ is($op->count($metadata), 0, 'config_url: the default URL is not requested');
 like($t->read_file('access.log'), qr{"GET /metadata\.json\?policy=b2c HTTP/1\.1" 200},
     'config_url: its query is sent');
 
-# An https issuer has no http endpoints.
+# An https issuer has no http endpoints that the configuration uses.
 
-my $number = 0;
+my $plain = 'http://127.0.0.1:' . port(8081) . '/x';
 
-for my $name (qw/ authorization_endpoint token_endpoint jwks_uri userinfo_endpoint
-    pushed_authorization_request_endpoint /)
-{
-    $number++;
+for my $number (1 .. @used) {
+    my ($name, undef, $members) = @{ $used[$number - 1] };
+
     log_mark($t);
-    my $endpoint = 'http://127.0.0.1:' . port(8081) . '/x';
-    $tls->reset->set(metadata => { $name => $endpoint });
-    is(outcome(browser()->get("/?op=tls_$number")), '502 upstream_metadata', "$name with http, issuer with https");
-    ok(log_has($t, qr/oidc: \Q@{[ not_https(qq{$name "$endpoint"}) ]}\E while beginning a login/),
+    $tls->reset->set(metadata => { %{ $members || {} }, $name => $plain });
+    is(outcome(browser()->get("/?op=used_$number")), '502 upstream_metadata', "$name with http, issuer with https");
+    ok(log_has($t, qr/oidc: \Q@{[ not_https(qq{$name "$plain"}) ]}\E while beginning a login/),
         "$name with http, issuer with https: logged");
 }
 
 $tls->reset;
-is(outcome(login('/?op=tls_6')), '200', 'all endpoints with https');
+is(outcome(login('/?op=tls')), '200', 'all endpoints with https');
+
+# An unusable one that it does not use is as good as absent.
+
+for my $number (1 .. @unused) {
+    my ($name, $value) = @{ $unused[$number - 1] };
+
+    log_mark($t);
+    $tls->reset->set(metadata => { $name => $value });
+    is(outcome(login("/?op=unused_$number")), '200', "$name $value, not used: a login succeeds");
+    is(outcome(login("/?op=unused_$number")), '200', "$name $value, not used: another login succeeds");
+    ok(log_has($t, qr/\[warn\] .* oidc: \Q@{[ not_https(qq{$name "$value"}) ]}, $ignored "unused_$number"/),
+        "$name $value, not used: logged");
+    is(scalar(error_log_lines($t, qr/oidc:/)), 1, "$name $value, not used: logged once");
+}
 
 # The HTTP response
 
@@ -438,7 +475,7 @@ is(outcome(login('/tight' . fresh())), '200', 'small buffers in the location: a 
 ###############################################################################
 
 # An oidc_provider that no case has used, and a page that needs a login with it
-sub fresh_name { return 'p' . ++$used }
+sub fresh_name { return 'p' . ++$fresh }
 sub fresh { return page_of(fresh_name()) }
 
 # Requests of several browsers that wait for one response; those in @leaving close their connections.

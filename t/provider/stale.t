@@ -16,7 +16,7 @@ use Test::OIDC::Workers;
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/);
 my $clock = Test::OIDC::Clock->new($t);
-$t->plan(94);
+$t->plan(96);
 
 use constant { MINUTE => 60, DAY => 24 * 3600, WORKERS => 3 };
 
@@ -67,6 +67,18 @@ for my $case (@lifetimes) {
     browser()->get('/lifetimes/') for 1 .. 3;
     is($op->count($discovery), 1, "$name: then one request renews it");
 }
+
+# An endpoint that is ignored is logged once, not by every worker and at every renewal.
+
+log_mark($t);
+$op{lifetimes}->reset->clear->set(metadata => { end_session_endpoint => '/logout' });
+for (1 .. 2 * WORKERS) {
+    $clock->advance(2 * DAY);
+    browser()->get('/lifetimes/');
+}
+is($op{lifetimes}->count($discovery), 2 * WORKERS, 'an endpoint that is ignored: the metadata is renewed');
+is(scalar(error_log_lines($t, qr/the endpoint is ignored, provider "lifetimes"/)), 1,
+    'an endpoint that is ignored: logged once');
 
 # A stale document is used while it is fetched again.
 

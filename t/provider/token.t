@@ -137,7 +137,10 @@ my @accepted = (
     ['expires_in a string', { token => { expires_in => '3600' } }],
     ['expires_in an array', { token => { expires_in => [3600] } }],
     (map { ["expires_in $_", { respond => { '/token' => { body => fill_in(expires_in => $_) } } }] }
-        '9223372036854775807', '-9223372036854775808', 'null'),
+        '9223372036854775807', '-9223372036854775808', 'null', '99999999999999999999'),
+    ['an integer beyond 64 bits', { respond => { '/token' => { body => '{%%*%%,"x":99999999999999999999}' } } }],
+    (map { ["$_ null", { respond => { '/token' => { body => fill_in($_ => 'null') } } }] }
+        qw/ refresh_token scope error error_description x /),
     ['4,000 members', { respond => { '/token' => {
         body => '{%%*%%' . join('', map { sprintf ',"%05x":0', $_ } 1 .. 4000) . '}' } } }],
     (map { ["an error that is $_", { respond => { '/token' => { body => "{%%*%%,\"error\":$_}" } } }] }
@@ -206,7 +209,8 @@ my ($asked) = $op->requests('/.well-known/openid-configuration');
 is_deeply($asked->{headers}, \%usual, 'headers of the metadata request');
 is("$asked->{method} $asked->{body}", 'GET ', 'the metadata request is a GET without a body');
 ($asked) = $op->requests('/jwks');
-is_deeply($asked->{headers}, \%usual, 'headers of the request for keys');
+is_deeply($asked->{headers}, { %usual, accept => 'application/jwk-set+json, application/json' },
+    'headers of the request for keys');
 is("$asked->{method} $asked->{body}", 'GET ', 'the request for keys is a GET without a body');
 
 ($asked) = $op->requests('/token');

@@ -161,7 +161,8 @@ const PrivateKey& rsa()
     return key;
 }
 
-std::string encrypt_for_rsa(const std::string& key, int padding)
+std::string encrypt_for_rsa(
+    const std::string& key, int padding, const EVP_MD* hash = nullptr)
 {
     auto der = base64url_decode(rsa_test_key).value();
     auto start = bytes(std::string_view(der));
@@ -170,6 +171,10 @@ std::string encrypt_for_rsa(const std::string& key, int padding)
     auto context = EVP_PKEY_CTX_new(pkey, nullptr);
     EVP_PKEY_encrypt_init(context);
     EVP_PKEY_CTX_set_rsa_padding(context, padding);
+    if (hash != nullptr) {
+        EVP_PKEY_CTX_set_rsa_oaep_md(context, hash);
+        EVP_PKEY_CTX_set_rsa_mgf1_md(context, hash);
+    }
     std::string sealed(256, '\0');
     auto size = sealed.size();
     EXPECT_EQ(
@@ -185,6 +190,13 @@ Token for_rsa(const Content& content, std::string_view more = "")
     auto key = random_bytes(content.key);
     return encrypt(content, header_of("RSA-OAEP", content, more),
         encrypt_for_rsa(key, RSA_PKCS1_OAEP_PADDING), key, plain);
+}
+
+Token for_rsa_256(const Content& content, std::string_view alg = "RSA-OAEP-256")
+{
+    auto key = random_bytes(content.key);
+    return encrypt(content, header_of(alg, content),
+        encrypt_for_rsa(key, RSA_PKCS1_OAEP_PADDING, EVP_sha256()), key, plain);
 }
 
 // Our key and the sender's. The sender's should be new for each token; here it
@@ -264,13 +276,14 @@ std::string concat_kdf(std::string_view shared, const std::string& enc,
 
 // PrivateKey::agree() also computes the sender's side.
 Token for_ec(const Curve& curve, const Content& content,
-    const std::string& apu = "", const std::string& apv = "")
+    const std::string& apu = "", const std::string& apv = "",
+    const std::string& members = "")
 {
     auto our_public = curve.ours.substr(0, curve.ours.find(",\"d\"")) + "}";
     auto shared = parse(curve.theirs).agree(Json::parse(our_public)->root());
     auto key =
         concat_kdf(shared->reveal(), content.name, apu, apv, content.key);
-    auto more = ",\"epk\":" + curve.epk;
+    auto more = ",\"epk\":" + curve.epk + members;
     if (!apu.empty()) {
         more += R"(,"apu":")" + base64url(apu) + "\"";
     }
@@ -281,7 +294,7 @@ Token for_ec(const Curve& curve, const Content& content,
         content, header_of("ECDH-ES", content, more), "", key, plain);
 }
 
-const std::string every_alg[] = {"RSA-OAEP", "ECDH-ES", "dir"};
+const std::string every_alg[] = {"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "dir"};
 
 // The plaintext, or the reason why there is none.
 std::string open(std::string_view compact, const PrivateKey* key,
@@ -302,12 +315,12 @@ std::string open(const Token& token, const PrivateKey* key = nullptr)
 constexpr auto failed = "cannot be decrypted";
 constexpr auto wrong_size = "has a part of the wrong size";
 
-TEST(Jwe, KnowsThreeAlgorithms)
+TEST(Jwe, KnowsFourAlgorithms)
 {
-    for (auto name : {"RSA-OAEP", "ECDH-ES", "dir"}) {
+    for (const auto& name : every_alg) {
         EXPECT_TRUE(is_known_encryption_alg(name)) << name;
     }
-    for (auto name : {"", "RSA1_5", "RSA-OAEP-256", "ECDH-ES+A128KW", "A128KW",
+    for (auto name : {"", "RSA1_5", "RSA-OAEP-384", "ECDH-ES+A128KW", "A128KW",
              "DIR", "none", "RS256"}) {
         EXPECT_FALSE(is_known_encryption_alg(name)) << name;
     }
@@ -391,6 +404,7 @@ TEST(Jwe, OpensWithEveryCipher)
     for (const auto& content : contents()) {
         EXPECT_EQ(open(direct(content)), plain) << content.name;
         EXPECT_EQ(open(for_rsa(content), &rsa()), plain) << content.name;
+        EXPECT_EQ(open(for_rsa_256(content), &rsa()), plain) << content.name;
         for (const auto& curve : curves()) {
             auto ours = parse(curve.ours);
             EXPECT_EQ(open(for_ec(curve, content), &ours), plain)
@@ -571,10 +585,11 @@ TEST(Jwe, HasAHeaderThatSaysWhatItIs)
         {R"({"alg":"dir","enc":1})", R"(has an unknown enc "")"},
         {R"({"alg":"dir","enc":"A128CTR"})", R"(has an unknown enc "A128CTR")"},
         {R"({"alg":"dir","enc":"A128GCM","zip":"DEF"})", "is compressed"},
-        {R"({"alg":"dir","enc":"A128GCM","zip":null})", "is compressed"},
         {R"({"alg":"dir","enc":"A128GCM","crit":["zip"]})",
             "has a critical extension"},
         {R"({"alg":"dir","enc":"A128GCM","crit":[]})",
+            "has a critical extension"},
+        {R"({"alg":"dir","enc":"A128GCM","crit":null})",
             "has a critical extension"},
     };
     for (const auto& [header, why] : refused) {
@@ -583,6 +598,19 @@ TEST(Jwe, HasAHeaderThatSaysWhatItIs)
         auto token =
             encrypt(contents()[0], header, "", secret_key(16), plain).compact();
         EXPECT_EQ(open(token, nullptr, secret, allowed), why) << header;
+    }
+}
+
+TEST(Jwe, MayHaveNullInItsHeader)
+{
+    constexpr auto nulls =
+        R"(,"zip":null,"kid":null,"cty":null,"apu":null,"apv":null)";
+    auto ours = parse(curves()[0].ours);
+    for (const auto& content : contents()) {
+        EXPECT_EQ(open(direct(content, nulls)), plain);
+        EXPECT_EQ(open(for_rsa(content, nulls), &rsa()), plain);
+        EXPECT_EQ(
+            open(for_ec(curves()[0], content, "", "", nulls), &ours), plain);
     }
 }
 
@@ -624,6 +652,38 @@ TEST(Jwe, NeedsAKeyOfOurs)
         EXPECT_EQ(open(direct_token, &rsa(), text),
             "is encrypted with a client_secret shorter than 32 bytes");
     }
+}
+
+// The content encryption key has the size that "enc" requires.
+TEST(Jwe, WithAKeyOfAnotherSizeCannotBeDecrypted)
+{
+    const auto& content = contents()[0];
+    auto key = random_bytes(content.key);
+    for (std::size_t size : {0, 1, 15, 17, 32, 64}) {
+        auto other = (key + random_bytes(64)).substr(0, size);
+        for (auto hash : {EVP_sha1(), EVP_sha256()}) {
+            auto alg = hash == EVP_sha1() ? "RSA-OAEP" : "RSA-OAEP-256";
+            EXPECT_EQ(
+                open(encrypt(content, header_of(alg, content),
+                         encrypt_for_rsa(other, RSA_PKCS1_OAEP_PADDING, hash),
+                         key, plain),
+                    &rsa()),
+                failed);
+        }
+    }
+}
+
+// RFC 7518, 4.3
+TEST(Jwe, OfRsaUsesTheHashThatItNames)
+{
+    const auto& content = contents()[0];
+    EXPECT_EQ(open(for_rsa_256(content, "RSA-OAEP"), &rsa()), failed);
+    auto key = random_bytes(content.key);
+    EXPECT_EQ(
+        open(encrypt(content, header_of("RSA-OAEP-256", content),
+                 encrypt_for_rsa(key, RSA_PKCS1_OAEP_PADDING), key, plain),
+            &rsa()),
+        failed);
 }
 
 TEST(Jwe, DoesNotTellWhyItCannotBeDecrypted)
@@ -693,7 +753,7 @@ TEST(Jwe, OfAnAgreementHasPartiesInBase64url)
 {
     auto ours = parse(curves()[0].ours);
     for (auto name : {"apu", "apv"}) {
-        for (auto value : {"1", "null", "[]", "\"A=AA\"", "\"A\"", "\"AB\"",
+        for (auto value : {"1", "[]", "\"A=AA\"", "\"A\"", "\"AB\"",
                  "\"QWxpY2U=\"", "\"+AAA\""}) {
             auto header = header_of("ECDH-ES", contents()[0],
                 ",\"epk\":" + curves()[0].epk + ",\"" + name + "\":" + value);

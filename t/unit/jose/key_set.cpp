@@ -16,14 +16,34 @@ using namespace std::string_literals;
 
 TEST(Algorithms, AreThoseOfTheTable)
 {
-    for (auto name : {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
-             "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"}) {
+    for (auto name :
+        {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+            "ES512", "EdDSA", "Ed25519", "HS256", "HS384", "HS512"}) {
         ASSERT_NE(find_algorithm(name), nullptr) << name;
         EXPECT_EQ(find_algorithm(name)->name, name);
     }
     for (auto name : {"", "none", "None", "NONE", "rs256", "RS256 ", "RS1",
-             "RSA1_5", "ES256K", "Ed25519", "Ed448", "HS1", "dir"}) {
+             "RSA1_5", "ES256K", "ed25519", "Ed448", "HS1", "dir"}) {
         EXPECT_EQ(find_algorithm(name), nullptr) << name;
+    }
+}
+
+// RFC 9864, 2.2
+TEST(Algorithms, HaveOneNameEachButForEd25519)
+{
+    constexpr std::string_view names[] = {"RS256", "RS384", "RS512", "PS256",
+        "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+        "HS256", "HS384", "HS512", "none", "Ed448", "ed25519", ""};
+    for (auto name : names) {
+        auto algorithm = find_algorithm(name);
+        for (auto other : names) {
+            auto is_same = name == other ||
+                (name.starts_with("Ed") && other.starts_with("Ed") &&
+                    other != "Ed448");
+            EXPECT_TRUE(
+                algorithm == nullptr || is_named(*algorithm, other) == is_same)
+                << name << " " << other;
+        }
     }
 }
 
@@ -42,6 +62,11 @@ std::string rsa(std::string_view members = "")
     return Signer::rsa().jwk(members);
 }
 
+// Members that some encoders write for what is not set.
+constexpr auto nulls =
+    R"("use":null,"key_ops":null,"alg":null,"kid":null,"x5c":null,"d":null,)"
+    R"("p":null,"q":null,"dp":null,"dq":null,"qi":null,"oth":null,"k":null)";
+
 TEST(Key, IsTakenWhenItIsForSignatures)
 {
     const std::string taken[] = {rsa(), Signer::ec("P-256").jwk(),
@@ -49,7 +74,8 @@ TEST(Key, IsTakenWhenItIsForSignatures)
         Signer::ed25519().jwk(), rsa(R"("use":"sig")"),
         rsa(R"("key_ops":["verify"])"), rsa(R"("key_ops":["a","verify"])"),
         rsa(R"("use":"sig","key_ops":["verify"],"alg":"RS256","kid":"a")"),
-        rsa(R"("x5c":["AAAA"],"x5t":"AA","unknown":{"a":[]})")};
+        rsa(R"("x5c":["AAAA"],"x5t":"AA","unknown":{"a":[]})"), rsa(nulls),
+        Signer::ec("P-256").jwk(nulls), Signer::ed25519().jwk(nulls)};
     for (const auto& jwk : taken) {
         EXPECT_EQ(refusal(jwk), "") << jwk;
     }
@@ -104,7 +130,7 @@ TEST(Key, IsRefusedForAReason)
             "not meant for signatures"},
         {rsa(R"("d":"AQAB")"), "with private parts"},
         {rsa(R"("p":"AQAB")"), "with private parts"},
-        {rsa(R"("q":null)"), "with private parts"},
+        {rsa(R"("q":"")"), "with private parts"},
         {rsa(R"("oth":[])"), "with private parts"},
         {Signer::ec("P-256").jwk(R"("d":"AQAB")"), "with private parts"},
         {Signer::ed25519().jwk(R"("d":"AQAB")"), "with private parts"},

@@ -17,6 +17,7 @@ TEST(Document, IsFetchedWhereMetadataSay)
     EXPECT_EQ(request.url, "https://op.example/keys");
     EXPECT_EQ(request.body, "");
     EXPECT_EQ(request.limit, 1024u * 1024);
+    EXPECT_EQ(request.accept, "application/jwk-set+json, application/json");
 }
 
 TEST(Document, OfKeysIsAKeySet)

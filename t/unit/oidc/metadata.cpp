@@ -45,6 +45,7 @@ TEST(MetadataRequest, GoesToTheWellKnownUrl)
         EXPECT_EQ(request.body, "");
         EXPECT_EQ(request.authorization, "");
         EXPECT_EQ(request.limit, 1024u * 1024);
+        EXPECT_EQ(request.accept, "application/json");
     }
     client.config_url = "https://other.example/config?a=b";
     EXPECT_EQ(metadata_request(client).url, client.config_url);
@@ -182,6 +183,23 @@ TEST(Metadata, MayBeHttpIfTheIssuerIs)
     EXPECT_FALSE(is_endpoint("ftp://op.example/", true));
 }
 
+TEST(Metadata, MayBeHttpIfTheClientAllowsIt)
+{
+    auto client = example_client();
+    const Members http = {{"jwks_uri", R"("http://op:8080/k")"},
+        {"userinfo_endpoint", R"("http://op:8080/u")"}};
+    client.insecure_http = true;
+    auto metadata = parse(http, client);
+    ASSERT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->jwks_uri, "http://op:8080/k");
+    EXPECT_EQ(metadata->userinfo_endpoint, "http://op:8080/u");
+    for (auto url : {"ftp://op.example/", "/jwks", "http://user@op/"}) {
+        EXPECT_NE(complaint(parse(
+                      {{"jwks_uri", "\"" + std::string(url) + "\""}}, client)),
+            "");
+    }
+}
+
 TEST(Metadata, IsOneJsonObject)
 {
     auto refused = [](std::string body) {
@@ -300,13 +318,76 @@ TEST(Metadata, MayHoldTheEndpointsOfALogout)
         EXPECT_EQ(metadata->revocation_endpoint, "https://inside.example/r");
     }
     for (const auto& [name, url] : both) {
-        EXPECT_EQ(complaint(parse({{name, R"("http://op.example/")"}})),
-            "upstream_metadata: provider sent metadata whose " + name +
-                " \"http://op.example/\" is not an https URL");
-        for (auto odd : {"null", "1", "[]"}) {
-            EXPECT_EQ(complaint(parse({{name, odd}})), "") << name << odd;
+        for (auto odd : {"null", "1", "[]", "\"\""}) {
+            metadata = parse({{name, odd}});
+            EXPECT_EQ(complaint(metadata), "") << name << odd;
+            EXPECT_EQ(metadata->ignored, Strings{}) << name << odd;
         }
     }
+}
+
+const std::string unusable[] = {"http://op.example/a", "/logout", "logout",
+    "//op.example/", "ftp://op.example/", "javascript:alert(1)",
+    "https://op.example/#a", "https://user@op.example/", "https://"};
+
+std::string not_https(const std::string& name, const std::string& url)
+{
+    return "provider sent metadata whose " + name + " \"" + url +
+        "\" is not an https URL";
+}
+
+TEST(Metadata, MayHaveAnUnusableEndpointThatTheClientDoesNotUse)
+{
+    constexpr std::pair<const char*, std::string Endpoints::*> unused[] = {
+        {"userinfo_endpoint", &Endpoints::userinfo_endpoint},
+        {"pushed_authorization_request_endpoint",
+            &Endpoints::pushed_authorization_request_endpoint},
+        {"end_session_endpoint", &Endpoints::end_session_endpoint},
+        {"revocation_endpoint", &Endpoints::revocation_endpoint}};
+    EXPECT_EQ(parse({})->ignored, Strings{});
+    for (const auto& [name, endpoint] : unused) {
+        for (const auto& url : unusable) {
+            auto metadata = parse({{name, "\"" + url + "\""}});
+            ASSERT_EQ(complaint(metadata), "") << name << " " << url;
+            EXPECT_EQ((*metadata).*endpoint, "");
+            EXPECT_EQ(metadata->ignored, Strings{not_https(name, url)});
+        }
+    }
+    auto all = parse({{"end_session_endpoint", "\"/logout\""},
+        {"revocation_endpoint", "\"/revoke\""}});
+    EXPECT_EQ(all->ignored,
+        (Strings{not_https("end_session_endpoint", "/logout"),
+            not_https("revocation_endpoint", "/revoke")}));
+}
+
+TEST(Metadata, MayHaveNoUnusableEndpointThatTheClientUses)
+{
+    auto refused = [](const std::string& name, const Client& client,
+                       Members changes = {}) {
+        for (const auto& url : unusable) {
+            changes[name] = "\"" + url + "\"";
+            EXPECT_EQ(complaint(parse(changes, client)),
+                "upstream_metadata: " + not_https(name, url));
+        }
+    };
+    auto client = example_client();
+    client.logout_uri = "/logout";
+    refused("end_session_endpoint", client);
+
+    client = example_client();
+    client.revoke_on_logout = true;
+    refused("revocation_endpoint", client);
+
+    // RFC 9126, 5
+    client = example_client();
+    const std::string pushed = "pushed_authorization_request_endpoint";
+    const Members required = {
+        {"require_pushed_authorization_requests", "true"}};
+    refused(pushed, client, required);
+    client.pushed_authorization = PushedAuthorization::off;
+    auto metadata = parse(changed(required, {{pushed, "\"/par\""}}), client);
+    EXPECT_EQ(complaint(metadata), "");
+    EXPECT_EQ(metadata->ignored, Strings{not_https(pushed, "/par")});
 }
 
 // RFC 6749, 3.1
@@ -356,7 +437,8 @@ TEST(Metadata, HoldTheAliasesForAClientWithACertificate)
                 client)),
             "upstream_metadata: provider sent metadata whose token_endpoint "
             "\"http://a.example/\" is not an https URL");
-        for (auto odd : {"null", "[]", "1", "\"https://a.example/\""}) {
+        for (auto odd : {"null", "[]", "1", "\"https://a.example/\"",
+                 R"({"token_endpoint":null})"}) {
             EXPECT_EQ(
                 parse({{"mtls_endpoint_aliases", odd}}, client)->token_endpoint,
                 "https://op.example/token");

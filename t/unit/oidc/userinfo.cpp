@@ -83,7 +83,7 @@ TEST_F(UserInfoTest, OfAnotherSubjectIsRefused)
     };
     const std::pair<std::string, std::string> cases[] = {
         {"", other("")},
-        {"null", other("null")},
+        {"null", other("")},
         {"1", other("1")},
         {R"("")", other(R"(\x22\x22)")},
         {R"("user-2")", other(R"(\x22user-2\x22)")},
@@ -207,6 +207,7 @@ TEST_F(UserInfoTest, ThatIsSignedHasNoOtherAudience)
         {R"("app")", ""},
         {R"(["app"])", ""},
         {R"(["other","app"])", ""},
+        {"null", ""},
         {"[]", other("[]")},
         {R"("")", other(R"(\x22\x22)")},
         {R"("other")", other(R"(\x22other\x22)")},

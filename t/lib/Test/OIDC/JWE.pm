@@ -2,7 +2,7 @@ package Test::OIDC::JWE;
 
 # Encrypts a text as a JWE of five parts (RFC 7516), valid or broken in exactly one way:
 #
-#   alg => 'ECDH-ES'            or RSA-OAEP or dir; RSA-OAEP by default
+#   alg => 'ECDH-ES'            or RSA-OAEP-256 or dir; RSA-OAEP by default
 #   enc => 'A128CBC-HS256'      any of RFC 7518, 5.1; A256GCM by default
 #   key => 'ec-256-2'           the recipient's key, by its id in Test::OIDC::Keys
 #   secret => 'bytes'           the secret of dir
@@ -70,9 +70,9 @@ sub key_of {
     return (key_of_secret($recipe->{secret}, $size), '') if $alg eq 'dir';
 
     my $owner = Test::OIDC::Keys::private_key($recipe->{key});
-    if ($alg eq 'RSA-OAEP') {
+    if (my $hash = { 'RSA-OAEP' => 'SHA1', 'RSA-OAEP-256' => 'SHA256' }->{$alg}) {
         my $key = random_bytes($size);
-        return ($key, $owner->encrypt($key, 'oaep', 'SHA1'));
+        return ($key, $owner->encrypt($key, 'oaep', $hash));
     }
 
     my $mine = Crypt::PK::ECC->new->generate_key($owner->key2hash->{curve_name});

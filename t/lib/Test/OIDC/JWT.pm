@@ -39,6 +39,7 @@ my %algorithm = (
     ES384 => ['ecdsa', 'SHA384', 48, 'ec-384'],
     ES512 => ['ecdsa', 'SHA512', 64, 'ec-521'],
     EdDSA => ['eddsa', 'SHA512', 64, 'ed25519'],
+    Ed25519 => ['eddsa', 'SHA512', 64, 'ed25519'],
     none => ['none', 'SHA256', 32, ''],
 );
 
