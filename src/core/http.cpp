@@ -124,6 +124,11 @@ std::string clear_cookie(const CookieScope& scope)
     return set_cookie(scope, "", Seconds(0));
 }
 
+bool deletes_cookie(std::string_view set_cookie)
+{
+    return set_cookie.find("; Max-Age=0; ") != set_cookie.npos;
+}
+
 std::vector<std::string> set_chunks(const CookieScope& scope,
     std::string_view value, CookieLines lines, std::optional<Seconds> max_age)
 {

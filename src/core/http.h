@@ -67,6 +67,9 @@ std::string set_cookie(const CookieScope& scope, std::string_view value,
 // Deletes the cookie. All attributes are repeated, or browsers would keep it.
 std::string clear_cookie(const CookieScope& scope);
 
+// True for such a value.
+bool deletes_cookie(std::string_view set_cookie);
+
 // A value too large for one cookie is split into up to nine: name, name.1 and
 // so on. The first then starts with their number and a dot.
 constexpr std::size_t cookie_chunk = 3800; // bytes of value

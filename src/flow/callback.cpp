@@ -321,8 +321,9 @@ Step Callback::finish(const Environment& env)
 {
     begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
         arrived_, env.now, env.random);
-    auto kept = seal_session(
-        *begun_, provider_, view_.cookie_room, env.now, env.random);
+    auto location = login_->return_location(state_.transaction);
+    auto kept = seal_session(*begun_, provider_, view_.cookie_room, env.now,
+        env.random, room_in_head(location, {count_login()}));
     if (!kept) {
         return refuse(std::move(kept).error());
     }

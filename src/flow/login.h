@@ -47,6 +47,7 @@ public:
     struct Request {
         std::string parameters; // a form
         std::vector<std::string> cookies;
+        bool holds_target = true; // a cookie for the target had room
     };
 
     // A login that returns to this request's target. The receipt is of the
@@ -89,6 +90,13 @@ private:
     {
     }
 
+    Request begin_within_head(const Transaction& transaction,
+        const Browser& browser, const Metadata& metadata,
+        const Environment& env) const;
+    Request begin_with(Transaction transaction, std::string_view target,
+        bool elsewhere, const Browser& browser, const Metadata& metadata,
+        const Environment& env) const;
+
     static Result<Login> at_origin(const Provider& provider,
         const RequestView& view, std::string_view origin);
     CookieScope scope(std::string_view suffix) const;
@@ -103,7 +111,7 @@ private:
     std::size_t size_of_others(std::string_view name) const;
     std::string target_seal_context(const Transaction& transaction) const;
     std::vector<std::string> seal_target(
-        Transaction& transaction, const Environment& env) const;
+        const Transaction& transaction, const Environment& env) const;
     std::optional<std::string> open_target(
         const Transaction& transaction) const;
     std::string whole_target(const Transaction& transaction) const;

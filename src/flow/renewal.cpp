@@ -255,8 +255,8 @@ Step Renewal::renew(const Environment& env)
 Step Renewal::keep(const Environment& env)
 {
     auto is_stored = session_->ticket().has_value();
-    auto kept = seal_session(
-        *session_, provider_, view_.cookie_room, env.now, env.random);
+    auto kept = seal_session(*session_, provider_, view_.cookie_room, env.now,
+        env.random, room_in_head("", {}));
     if (!kept) {
         return end_session(env, std::move(kept).error());
     }

@@ -309,7 +309,7 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
     if (end.failure_backoff > oidc::Seconds()) {
         slot.state.refresh_not_before = now() + end.failure_backoff;
     }
-    add_cookies(r_, end.cookies);
+    add_cookies(r_, std::move(end.cookies));
 }
 
 bool Context::has_checked(

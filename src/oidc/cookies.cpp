@@ -105,8 +105,8 @@ std::vector<std::string> session_cookies(const Client& client,
 std::vector<std::string> clear_session(
     const Client& client, CookieLines cookies, bool secure)
 {
-    auto cleared = clear_unpartitioned(client, cookies, secure);
-    append(cleared, clear_chunks(session_scope(client, secure), cookies));
+    auto cleared = clear_chunks(session_scope(client, secure), cookies);
+    append(cleared, clear_unpartitioned(client, cookies, secure));
     append(cleared, clear_other_scheme(client, cookies, secure));
     return cleared;
 }

@@ -78,6 +78,7 @@ enum class Family {
     row(token, userinfo_refused) \
     row(request, logout_malformed) \
     row(request, logout_unasked) \
+    row(request, logout_hint_too_large) \
     row(request, logout_limit) \
     row(request, logout_token_malformed) \
     row(request, logout_token_encryption) \

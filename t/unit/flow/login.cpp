@@ -1,6 +1,7 @@
 #include "flow/login.h"
 
 #include "core/encoding.h"
+#include "oidc/head.h"
 #include "support/play.h"
 
 #include <gtest/gtest.h>
@@ -338,9 +339,9 @@ TEST_F(LongTarget, OfAKilobyteStaysInTheState)
 
 TEST_F(LongTarget, TravelsInACookieOfItsOwn)
 {
-    for (std::size_t size : {1025, 2000, 4096}) {
+    for (std::size_t size : {1025, 1500, 1800}) {
         auto gate = play.gate(page(size));
-        EXPECT_EQ(carriers().size(), size > 3000 ? 2u : 1u);
+        EXPECT_EQ(carriers().size(), 1u);
         EXPECT_LT(play.sent.at("state").size(), 500u);
         for (const auto& cookie : gate.cookies) {
             EXPECT_NE(cookie.find("; Path=/; Max-Age=600; HttpOnly; "
@@ -354,19 +355,15 @@ TEST_F(LongTarget, TravelsInACookieOfItsOwn)
 
 TEST_F(LongTarget, WithoutItsCookieIsThePathAlone)
 {
-    play.gate(page(2000));
+    play.gate(page(1800));
     play.jar.cookies.erase(carriers().at(0));
-    EXPECT_EQ(play.callback().location, "/page");
-
-    play.gate(page(4096));
-    play.jar.cookies.erase(carriers().at(1));
     EXPECT_EQ(play.callback().location, "/page");
 }
 
 TEST_F(LongTarget, WithATamperedCookieIsThePathAlone)
 {
     for (auto value : {"", "x", "AAAA", "9.AAAA"}) {
-        play.gate(page(2000));
+        play.gate(page(1800));
         play.jar.cookies.at(carriers().at(0)) = value;
         EXPECT_EQ(play.callback().location, "/page") << value;
     }
@@ -374,9 +371,9 @@ TEST_F(LongTarget, WithATamperedCookieIsThePathAlone)
 
 TEST_F(LongTarget, OfAnotherLoginIsNotTaken)
 {
-    play.gate("/other?b=" + std::string(2000, 'y'));
+    play.gate("/other?b=" + std::string(1800, 'y'));
     auto other = play.jar.cookies.at(carriers().at(0));
-    play.gate(page(2000));
+    play.gate(page(1800));
     play.jar.cookies.at(carriers().at(0)) = other;
     EXPECT_EQ(play.callback().location, "/page");
 }
@@ -385,41 +382,60 @@ TEST_F(LongTarget, OfAnotherLoginIsNotTaken)
 // own.
 TEST_F(LongTarget, OutlivesAnotherLoginThatEnds)
 {
-    play.gate(page(2000));
+    play.gate(page(1800));
     auto first = play.sent;
     play.gate("/short");
     EXPECT_EQ(play.callback().location, "/short");
     play.sent = first;
-    EXPECT_EQ(play.callback().location, page(2000));
+    EXPECT_EQ(play.callback().location, page(1800));
 }
 
 // nginx returns 400 for a header line that exceeds its buffers.
 TEST_F(LongTarget, WithoutRoomForACookieIsThePathAlone)
 {
-    play.cookie_room = 2500;
-    play.gate(page(2500));
+    play.cookie_room = 1800;
+    play.gate(page(1500));
     EXPECT_TRUE(carriers().empty());
     EXPECT_EQ(play.callback().location, "/page");
 
     play.jar = Jar();
-    play.gate(page(1500));
+    play.gate(page(1100));
     EXPECT_EQ(carriers().size(), 1u);
     play.jar.cookies = {{"app", std::string(1000, 'a')}};
-    play.gate(page(1500));
+    play.gate(page(1100));
     EXPECT_TRUE(carriers().empty());
     EXPECT_EQ(play.callback().location, "/page");
 }
 
-TEST_F(LongTarget, Beyond4KilobytesIsThePathAlone)
+// A proxy in front of nginx limits the head of a response.
+TEST_F(LongTarget, IsShortenedUntilItsRedirectFits)
 {
-    play.gate(page(4097));
-    EXPECT_TRUE(carriers().empty());
+    std::size_t longest = 0;
+    for (std::size_t size = 900; size < 4'200; size += 25) {
+        play.jar = Jar();
+        auto gate = play.gate(page(size));
+        EXPECT_GT(room_in_head(gate.location, gate.cookies), 0u) << size;
+        auto callback = play.callback();
+        EXPECT_GT(room_in_head(callback.location, callback.cookies), 0u)
+            << size;
+        auto is_whole = callback.location == page(size);
+        EXPECT_TRUE(is_whole || callback.location == "/page") << size;
+        longest = is_whole ? size : longest;
+    }
+    EXPECT_GT(longest, 1'800u);
+}
+
+TEST_F(LongTarget, LeavesRoomForALongQueryOfTheConfiguration)
+{
+    play.extra_args = "claims=" + std::string(2'000, 'c');
+    auto gate = play.gate(page(1'024));
+    EXPECT_GT(room_in_head(gate.location, gate.cookies), 0u);
     EXPECT_EQ(play.callback().location, "/page");
 }
 
 TEST_F(LongTarget, WithALongPathIsTheRootOnceLost)
 {
-    auto path = "/" + std::string(2000, 'p');
+    auto path = "/" + std::string(1800, 'p');
     play.gate(path + "?q");
     EXPECT_EQ(play.callback().location, path + "?q");
     play.gate(path + "?q");
@@ -475,9 +491,9 @@ TEST(FormPost, SetsCookiesThatACrossSitePostBrings)
     for (std::string scheme : {"https", "http"}) {
         Play play(client);
         play.origin = scheme + "://127.0.0.1:8080";
-        auto gate = play.gate("/page?a=" + std::string(3500, 'x'));
+        auto gate = play.gate("/page?a=" + std::string(1500, 'x'));
         EXPECT_EQ(complaint(gate), "");
-        EXPECT_EQ(gate.cookies.size(), 3u); // two of them hold the target
+        EXPECT_EQ(gate.cookies.size(), 2u); // one of them holds the target
         for (const auto& cookie : gate.cookies) {
             EXPECT_TRUE(cookie.ends_with(
                 "; Path=/; Max-Age=600; HttpOnly; SameSite=None; Secure"))
