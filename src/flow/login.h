@@ -38,6 +38,13 @@ public:
     static Result<Login> of(const Provider& provider, const RequestView& view,
         const Transaction& transaction);
 
+    // False where the browser would not send the session cookie to the page:
+    // its login would never end.
+    Check check_page() const
+    {
+        return origins_.check_page(client(), view_->target);
+    }
+
     const std::string& redirect_uri() const { return origins_.redirect_uri; }
 
     // True where the browser is on https.

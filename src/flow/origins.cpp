@@ -1,22 +1,12 @@
 #include "flow/origins.h"
 
 #include "core/encoding.h"
+#include "core/http.h"
 #include "core/url.h"
 #include "oidc/errors.h"
 
 namespace oidc {
 namespace {
-
-// RFC 6265, 5.1.3
-bool domain_matches(std::string_view host, std::string_view domain)
-{
-    if (domain.starts_with('.')) {
-        domain.remove_prefix(1);
-    }
-    return !domain.empty() && host.ends_with(domain) &&
-        (host.size() == domain.size() ||
-            host[host.size() - domain.size() - 1] == '.');
-}
 
 bool share_cookies(
     const Client& client, std::string_view host, std::string_view other)
@@ -63,6 +53,28 @@ Result<Origins> Origins::of(const Client& client, std::string_view origin)
     origins.secure = callback->secure();
     origins.page = callback->scheme + "://" + page->authority();
     return origins;
+}
+
+// The configuration protects the page; escapes in its path are the client's.
+Check Origins::check_page(const Client& client, std::string_view target) const
+{
+    auto host = parse_url(page)->host;
+    if (!client.cookie_domain.empty() &&
+        !domain_matches(host, client.cookie_domain)) {
+        return Error{Errc::request_host,
+            "client requested host " + quoted(host) +
+                ", which is not in cookie_domain " +
+                quoted(client.cookie_domain)};
+    }
+    auto path = return_target(target.substr(0, target.find('?')));
+    if (!path_matches(path, client.cookie_path)) {
+        auto is_escaped = path.find('%') != path.npos;
+        return Error{is_escaped ? Errc::request_host : Errc::config_unusable,
+            "client requested page " + quoted(path) +
+                ", which is not below cookie_path " +
+                quoted(client.cookie_path)};
+    }
+    return Ok{};
 }
 
 }

@@ -18,6 +18,10 @@ struct Origins {
     // shares no cookie with an absolute redirect_uri.
     static Result<Origins> of(const Client& client, std::string_view origin);
 
+    // Whether the browser would send our cookies to this request target of the
+    // page's origin. Errors: request_host, config_unusable.
+    Check check_page(const Client& client, std::string_view target) const;
+
     std::string redirect_uri;
     std::string callback; // its origin
     std::string page;     // origin of the page, as the browser sees it

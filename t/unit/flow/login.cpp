@@ -108,7 +108,7 @@ std::string login_cookie(const Client& client, const std::string& origin)
     constexpr std::size_t random = 4 + 1 + 22; // name = value
     Play play(client);
     play.origin = origin;
-    auto cookies = play.gate().cookies;
+    auto cookies = play.gate("/app").cookies;
     EXPECT_EQ(cookies.size(), 1u);
     auto& cookie = cookies.front();
     return cookie.replace(cookie.find("_login_") + 7, random, "*=*");
