@@ -81,6 +81,9 @@ void add_session_claims(const ProviderConf& conf, oidc::Needs& needs)
 void find_needs(ngx_conf_t* cf, MainConf& conf)
 {
     auto used = used_by_variables(cf);
+    for (const auto& name : conf.remote_user_claims) {
+        add_claim(used.claims, name);
+    }
 
     for (auto provider : conf.providers) {
         auto& client = provider->client;

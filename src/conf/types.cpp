@@ -1,6 +1,7 @@
 #include "conf/types.h"
 
 #include "conf/checks.h"
+#include "core/text.h"
 #include "store/zone.h"
 
 #include <sstream>
@@ -154,6 +155,18 @@ char* ReadTokenRefresh::read(ngx_conf_t* cf, std::optional<Seconds>& value)
             "it must be longer than 0, or \"auto\" or \"off\"");
     }
     seconds = Seconds(count);
+    return good();
+}
+
+char* ReadClaim::read(ngx_conf_t* cf, std::string& value)
+{
+    constexpr std::size_t max_claim = 255;
+    value = oidc::lower_case(view(argument(cf, 1)));
+    if (value.empty() || value.size() > max_claim || value.starts_with('$')) {
+        invalid(view(argument(cf, 0)), value,
+            "it must be the name of a claim such as \"email\", without \"$\", "
+            "or \"off\"");
+    }
     return good();
 }
 

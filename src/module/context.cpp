@@ -107,6 +107,22 @@ const Slot* Context::shown(ngx_http_request_t* r)
     return provider != nullptr ? &get(r).read_slot(*provider) : nullptr;
 }
 
+const std::string* Context::remote_user_claim(ngx_http_request_t* r)
+{
+    const auto& conf = conf_of<LocationConf>(r);
+    auto context = find(r);
+    if (!conf.shows_claim() && !conf.is_set && context != nullptr &&
+        context->passed_in_ != nullptr) {
+        return context->passed_in_->shows_claim() ?
+            &context->passed_in_->remote_user :
+            nullptr;
+    }
+    bool unknown = false;
+    auto is_open =
+        conf.is_set && protecting_provider(r, unknown) == nullptr && !unknown;
+    return conf.shows_claim() && !is_open ? &conf.remote_user : nullptr;
+}
+
 Slot& Context::slot(ProviderConf& provider)
 {
     for (auto& slot : slots_) {
@@ -375,6 +391,7 @@ ngx_int_t Context::try_gate()
     }
     if (slot.session) {
         passed_ = &slot;
+        passed_in_ = checked_;
     }
     if (is_required_ && !slot.session) {
         return begin_login(slot);

@@ -50,6 +50,10 @@ public:
     // slot.
     static const Slot* shown(ngx_http_request_t* r);
 
+    // The claim that $remote_user shows there; null for nginx's own value. Like
+    // the session, it stays that of the gate in locations without auth_oidc.
+    static const std::string* remote_user_claim(ngx_http_request_t* r);
+
     const std::optional<oidc::Error>& error() const { return error_; }
 
     // True for a request to an endpoint of a provider, whatever its result.
@@ -127,6 +131,7 @@ private:
 
     std::list<Slot> slots_;  // with stable addresses
     Slot* passed_ = nullptr; // the last gate that let the request through
+    const LocationConf* passed_in_ = nullptr; // the location of that gate
 
     const LocationConf* checked_ = nullptr; // the last gate that was run
     Slot* gate_ = nullptr;                  // the gate in progress
