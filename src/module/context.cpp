@@ -197,7 +197,7 @@ ngx_int_t Context::restore(Slot& slot)
     slot.is_restored = true;
     slot.session = std::move(end->session);
     slot.failure = std::move(end->error);
-    slot.failed_while = action_;
+    slot.failed_while = doing_;
     return NGX_OK;
 }
 
@@ -300,6 +300,7 @@ ngx_int_t Context::renew(Slot& slot)
     if (!end) {
         return NGX_AGAIN;
     }
+    doing_.session = slot.session->handle();
     take_renewed(slot, std::move(*end));
     return NGX_OK;
 }
@@ -318,7 +319,7 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
 {
     slot.session = std::move(end.session);
     slot.failure = std::move(end.error);
-    slot.failed_while = action_;
+    slot.failed_while = doing_;
     if (end.warning) {
         log(slot.state.name(), *end.warning);
     }
@@ -379,7 +380,7 @@ ngx_int_t Context::try_gate()
         slot.session.reset();
     }
     if (slot.failure) {
-        action_ = slot.failed_while;
+        doing_ = slot.failed_while;
     }
     if (slot.failure && is_required_) {
         oidc::Finish end;
@@ -444,7 +445,7 @@ ngx_int_t Context::resume_endpoint_flow()
             return rc;
         }
         if (slot.failure && endpoint_ == EndpointKind::callback) {
-            action_ = slot.failed_while;
+            doing_ = slot.failed_while;
             log(slot.state.name(), *slot.failure);
         }
     }
@@ -477,7 +478,7 @@ std::unique_ptr<oidc::Flow> Context::endpoint_flow(const Slot& slot) const
 ngx_int_t Context::refuse_endpoint(
     const ProviderConf& provider, EndpointKind kind, oidc::Error error)
 {
-    action_ = action(kind);
+    doing_ = {action(kind)};
     oidc::Finish end;
     end.error = std::move(error);
     return fail(provider.name, std::move(end));
@@ -521,7 +522,7 @@ std::optional<oidc::Finish> Context::drive(std::optional<Driver>& driver)
             oidc::Errc::internal, std::string("internal error, ") + e.what()};
     }
     if (end) {
-        action_ = driver->action();
+        doing_ = {driver->action(), driver->url()};
         driver.reset();
     }
     return end;
@@ -561,11 +562,16 @@ ngx_int_t Context::fail(const std::string& provider, oidc::Finish end)
 void Context::log(const std::string& provider, const oidc::Error& error) const
 {
     auto log = r_->connection->log;
+    auto session = doing_.session.empty() ?
+        "" :
+        ", session " + oidc::quoted(doing_.session);
     // nginx's last action, of an upstream perhaps, does not describe ours.
     auto action = std::exchange(log->action, nullptr);
     ngx_log_error(log_level(oidc::fault(error.code).level), log, 0,
-        "oidc: %s while %*s, provider %s", error.detail.c_str(), action_.size(),
-        action_.data(), oidc::quoted(provider).c_str());
+        "oidc: %s while %*s, provider %s%s%s", error.detail.c_str(),
+        doing_.action.size(), doing_.action.data(),
+        oidc::quoted(provider).c_str(), session.c_str(),
+        oidc::asked_url(doing_.url, error).c_str());
     log->action = action;
 }
 

@@ -16,6 +16,13 @@
 
 namespace ngx {
 
+// What a log line says of a flow.
+struct Doing {
+    std::string_view action;  // after "while"
+    std::string url = {};     // of the provider, that was last asked
+    std::string session = {}; // the handle of the one that is renewed
+};
+
 // The browser's session at one provider, as far as it is known. Slots of
 // different providers never exchange anything.
 struct Slot {
@@ -24,7 +31,7 @@ struct Slot {
     ProviderState& state;
     std::optional<oidc::Session> session;
     std::optional<oidc::Error> failure; // why its store could not load it
-    std::string_view failed_while;
+    Doing failed_while{};
     bool is_restored = false;    // loaded, or there is nothing to load
     bool was_read_early = false; // it was read before that
     bool is_resolved = false;    // and renewed where due
@@ -140,7 +147,7 @@ private:
     EndpointKind endpoint_ = EndpointKind::callback;
     std::optional<Driver> driver_; // of the gate or the endpoint
 
-    std::string_view action_ = "choosing a provider";
+    Doing doing_{"choosing a provider"};
     std::optional<ngx_uint_t> log_level_; // of the connection, while silenced
     std::optional<oidc::Error> error_;
 };

@@ -4,6 +4,7 @@
 
 #include "core/result.h"
 
+#include <string>
 #include <string_view>
 
 namespace oidc {
@@ -119,6 +120,7 @@ enum class Level { warn, error };
 
 struct Fault {
     Errc code;
+    Family family;
     std::string_view word; // stable, shown by $oidc_error
     int status;            // HTTP
     Level level;
@@ -133,6 +135,11 @@ Errc provider_errc(std::string_view error);
 // True when a token was refused because our copy of the provider's key set may
 // be out of date.
 bool wants_newer_keys(const Error& error);
+
+// The URL that a failed request was sent to, without its query, for the end of
+// a log line; empty where the error does not come from a response, or names the
+// URL itself.
+std::string asked_url(std::string_view url, const Error& error);
 
 // Of requests to a provider and to a session store.
 constexpr ExchangeCodes provider_failures{

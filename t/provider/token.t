@@ -150,7 +150,7 @@ my @accepted = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 34);
+    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 35);
 
 my $op = provider($t, 8081);
 
@@ -254,6 +254,12 @@ ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"
 ($outcome, $request) = asked_by($op, 'query',
     metadata => { token_endpoint => "http://$provider/token?tenant=a%20b" });
 is("$outcome $request->{query}", '200 tenant=a%20b', 'token_endpoint with a query');
+
+log_mark($t);
+asked_by($op, 'query', metadata => { token_endpoint => "http://$provider/token?tenant=a%20b" },
+    respond => { '/token' => { status => 500 } });
+ok(log_has($t, qr/oidc: provider returned status 500 while handling the callback, .*, url "http:..$provider.token"/),
+    'a failed token request: its URL is logged without the query');
 
 log_mark($t);
 my $closed = port(8089);

@@ -106,3 +106,18 @@ TEST(NewerKeys, AreWantedForKeyAndSignatureAlone)
 
 }
 }
+
+TEST(AskedUrl, IsNamedOnceWithoutItsQuery)
+{
+    constexpr auto url = "https://op.example/token?a=b";
+    EXPECT_EQ(asked_url(url, {Errc::provider_invalid_client, "refused"}),
+        ", url \"https://op.example/token\"");
+    EXPECT_EQ(asked_url(url, {Errc::id_token_expired, "expired"}),
+        ", url \"https://op.example/token\"");
+    EXPECT_EQ(asked_url(url,
+                  {Errc::upstream_timeout, "at \"https://op.example/token\""}),
+        "");
+    EXPECT_EQ(asked_url(url, {Errc::store_full, "full"}), "");
+    EXPECT_EQ(asked_url("", {Errc::upstream_timeout, "late"}), "");
+}
+
