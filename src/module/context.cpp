@@ -7,6 +7,7 @@
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/restore.h"
+#include "module/log_level.h"
 #include "module/protection.h"
 #include "module/request.h"
 #include "module/response.h"
@@ -16,11 +17,6 @@
 
 namespace ngx {
 namespace {
-
-ngx_uint_t log_level(oidc::Level level)
-{
-    return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
-}
 
 // A request may end there: it is then logged in its server, without a location.
 bool is_in_post_read_phase(const ngx_http_request_t* r)
@@ -565,11 +561,12 @@ void Context::log(const std::string& provider, const oidc::Error& error) const
     auto session = doing_.session.empty() ?
         "" :
         ", session " + oidc::quoted(doing_.session);
+    // The macro below evaluates its arguments more than once.
+    auto level = log_level(r_, provider, error);
     // nginx's last action, of an upstream perhaps, does not describe ours.
     auto action = std::exchange(log->action, nullptr);
-    ngx_log_error(log_level(oidc::fault(error.code).level), log, 0,
-        "oidc: %s while %*s, provider %s%s%s", error.detail.c_str(),
-        doing_.action.size(), doing_.action.data(),
+    ngx_log_error(level, log, 0, "oidc: %s while %*s, provider %s%s%s",
+        error.detail.c_str(), doing_.action.size(), doing_.action.data(),
         oidc::quoted(provider).c_str(), session.c_str(),
         oidc::asked_url(doing_.url, error).c_str());
     log->action = action;

@@ -32,6 +32,9 @@ struct Exception {
 };
 
 constexpr Exception exceptions[] = {
+    // The browser keeps no cookies, or their scope is wrong.
+    {Errc::login_loop, 400, notable},
+    {Errc::state_cookie, 400, notable},
     {Errc::login_limit, 429, warn},
     {Errc::logout_limit, 429, warn},
     // Not requested by the user: a prefetch, or a part of a page.

@@ -116,7 +116,9 @@ enum class Family {
 enum class Errc : int { OIDC_ERRORS(OIDC_ENUMERATOR) };
 #undef OIDC_ENUMERATOR
 
-enum class Level { warn, error };
+// `notable`: a request that a mistake of the operator has probably caused. One
+// a minute of each kind is logged at error, the others at warn.
+enum class Level { warn, notable, error };
 
 struct Fault {
     Errc code;

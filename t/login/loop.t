@@ -13,7 +13,7 @@ my $own = 'http://localhost:' . port(8080);
 my $title = 'The login keeps repeating';
 my $sentence = q{client made 5 login attempts without sending a session cookie};
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(68);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(70);
 
 my $op = provider($t, 8081);
 
@@ -101,8 +101,11 @@ for my $name (qw/ op posts /) {
         "$name, Content-Type and Cache-Control");
     is(scalar @{ $answer->{set_cookie} }, 0, "$name, no cookie");
     is(join(' ', map { $op->count($_) } qw{ /authorize /token }), '0 0', "$name, no request to the provider");
-    ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/),
-        "$name, logged");
+    ok(log_has($t, qr/\[error\] .*oidc: $sentence while beginning a login, provider "$name"/),
+        "$name, logged at error");
+    $browser->get($page) for 1 .. 5;
+    ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/, 5),
+        "$name, then at warn for a minute");
 }
 
 my $circles = circling();

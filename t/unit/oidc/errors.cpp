@@ -67,7 +67,13 @@ TEST(Fault, OfAClientIsAWarning)
             row.word == "login_limit" || row.word == "login_unasked" ||
             row.word == "callback_malformed" ||
             row.word == "provider_access_denied";
-        EXPECT_EQ(row.level, clients ? Level::warn : Level::error) << row.word;
+        auto is_notable =
+            row.word == "login_loop" || row.word == "state_cookie";
+        EXPECT_EQ(row.level,
+            is_notable  ? Level::notable :
+                clients ? Level::warn :
+                          Level::error)
+            << row.word;
     }
 }
 
@@ -105,7 +111,6 @@ TEST(NewerKeys, AreWantedForKeyAndSignatureAlone)
 }
 
 }
-}
 
 TEST(AskedUrl, IsNamedOnceWithoutItsQuery)
 {
@@ -121,3 +126,4 @@ TEST(AskedUrl, IsNamedOnceWithoutItsQuery)
     EXPECT_EQ(asked_url("", {Errc::upstream_timeout, "late"}), "");
 }
 
+}
