@@ -74,7 +74,7 @@ Login::Request Login::begin(const Metadata& metadata,
             base64url(env.random(login_cookie_size))};
     }
     Transaction transaction;
-    transaction.page = origins_.page;
+    transaction.page = origins_.page + origins_.prefix;
     transaction.receipt = receipt;
     transaction.id = env.random(transaction_id_size);
     transaction.started = env.now;
@@ -155,7 +155,7 @@ bool Login::has_moved_to_https(const Transaction& transaction) const
 std::string Login::return_location(const Transaction& transaction) const
 {
     return (origins_.page == origins_.callback ? "" : origins_.page) +
-        return_target(whole_target(transaction));
+        origins_.prefix + return_target(whole_target(transaction));
 }
 
 std::vector<std::string> Login::clear(const Transaction& transaction) const
@@ -184,7 +184,7 @@ void Login::clear_surplus(std::vector<std::string>& cookies) const
 
 CookieScope Login::scope(std::string_view suffix) const
 {
-    return login_scope(client(), origins_.secure, suffix);
+    return login_scope(client(), site(), suffix);
 }
 
 CookieScope Login::login_count_scope() const

@@ -47,8 +47,7 @@ public:
 
     const std::string& redirect_uri() const { return origins_.redirect_uri; }
 
-    // True where the browser is on https.
-    bool secure() const { return origins_.secure; }
+    Site site() const { return origins_.site(); }
 
     // An authorization request, and the cookies for the time of the login.
     struct Request {

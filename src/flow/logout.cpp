@@ -151,7 +151,7 @@ Finish Logout::fail(Error error) const
 {
     Finish finish;
     finish.error = std::move(error);
-    finish.cookies = clear_session(client(), view_.cookies, origins_.secure);
+    finish.cookies = clear_session(client(), view_.cookies, origins_.site());
     finish.page = Page::logged_out_here;
     return finish;
 }
@@ -160,7 +160,7 @@ Finish Logout::finish_logout(const Environment& env)
 {
     Finish finish;
     finish.warning = std::move(warning_);
-    finish.cookies = clear_session(client(), view_.cookies, origins_.secure);
+    finish.cookies = clear_session(client(), view_.cookies, origins_.site());
 
     auto login = Login::at(provider_, view_);
     if (login && login->login_count() > 0) {
@@ -209,7 +209,7 @@ std::string Logout::end_session_location(
 std::string Logout::post_logout_redirect_uri() const
 {
     const auto& uri = client().post_logout_uri;
-    return uri.starts_with('/') ? origins_.page + uri : uri;
+    return uri.starts_with('/') ? origins_.page + origins_.prefix + uri : uri;
 }
 
 }

@@ -8,6 +8,16 @@
 namespace oidc {
 namespace {
 
+// Nothing of a path that Origins refuses: it could add attributes to a cookie.
+std::string prefix_of(const Url& url)
+{
+    std::string_view path = url.path;
+    if (path.ends_with('/')) {
+        path.remove_suffix(1);
+    }
+    return is_plain_path(path) ? std::string(path) : "";
+}
+
 bool share_cookies(
     const Client& client, std::string_view host, std::string_view other)
 {
@@ -25,24 +35,32 @@ bool is_secure(const Client& client, std::string_view origin)
     return url && url->secure();
 }
 
-Result<Origins> Origins::of(const Client& client, std::string_view origin)
+Site site_of(const Client& client, std::string_view base_url)
 {
-    auto page = parse_url(origin);
+    auto url = parse_url(base_url);
+    return {is_secure(client, base_url), url ? prefix_of(*url) : ""};
+}
+
+Result<Origins> Origins::of(const Client& client, std::string_view base_url)
+{
+    auto page = parse_url(base_url);
     Origins origins;
-    if (!page || page->target() != "/") {
+    if (!page || page->has_query || !is_plain_path(page->path)) {
         return Error{Errc::request_host,
-            "request has no usable base URL, " + quoted(origin)};
+            "request has no usable base URL, " + quoted(base_url)};
     }
+    origins.prefix = prefix_of(*page);
     if (client.redirect_uri.starts_with('/')) {
         origins.page = origins.callback = page->origin();
-        origins.redirect_uri = origins.callback + client.redirect_uri;
+        origins.redirect_uri =
+            origins.callback + origins.prefix + client.redirect_uri;
         origins.secure = page->secure();
         return origins;
     }
     auto callback = parse_url(client.redirect_uri);
     if (!callback || !share_cookies(client, page->host, callback->host)) {
         return Error{Errc::request_host,
-            "client requested host " + quoted(origin) +
+            "client requested host " + quoted(base_url) +
                 ", which shares no cookies with redirect_uri " +
                 quoted(client.redirect_uri)};
     }

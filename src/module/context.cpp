@@ -201,7 +201,7 @@ void Context::begin_restoring(Slot& slot)
 {
     auto& state = slot.state;
     auto held = oidc::CookieContent::all_from(
-        view_.cookies, state.provider, is_secure(r_, state.client()));
+        view_.cookies, state.provider, site_of(r_, state.client()));
     if (held.empty()) {
         return;
     }
@@ -274,7 +274,7 @@ ngx_int_t Context::resolve_session(Slot& slot)
 // before under a name that can be planted over http does not count there.
 bool Context::is_planted(const Slot& slot) const
 {
-    return slot.may_be_plain && is_secure(r_, slot.state.client());
+    return slot.may_be_plain && site_of(r_, slot.state.client()).secure;
 }
 
 ngx_int_t Context::renew(Slot& slot)
@@ -486,7 +486,7 @@ void Context::prepare()
 {
     view_.method = view(r_->method_name);
     view_.target = view(r_->unparsed_uri);
-    view_.origin = origin_of(r_);
+    view_.origin = base_url_of(r_);
     view_.fetch_site = header_of(r_, "sec-fetch-site");
     view_.fetch_mode = header_of(r_, "sec-fetch-mode");
     view_.fetch_dest = header_of(r_, "sec-fetch-dest");

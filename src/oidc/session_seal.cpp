@@ -25,9 +25,11 @@ std::size_t size_in_request(std::size_t value, const std::string& name)
 }
 
 // In a browser on https, where its name is longest.
-std::size_t size_in_response(std::string_view value, const Client& client)
+std::size_t size_in_response(
+    std::string_view value, const Client& client, const Site& site)
 {
-    return size_in_head(session_cookies(client, value, {}, true));
+    return size_in_head(
+        session_cookies(client, value, {}, Site(true, site.prefix)));
 }
 
 // A store keeps it no longer than it may be idle.
@@ -59,7 +61,7 @@ SealedSession store(const Session& session, const Provider& provider, Time now,
 
 Result<SealedSession> seal_session(const Session& session,
     const Provider& provider, std::size_t max_cookies, Time now, Random random,
-    std::size_t max_in_head)
+    std::size_t max_in_head, const Site& site)
 {
     auto kind = provider.client().session_store;
     if (session.ticket() || kind == SessionStore::named) {
@@ -74,7 +76,7 @@ Result<SealedSession> seal_session(const Session& session,
     auto is_automatic = kind == SessionStore::automatic;
     auto fits = size <= max_cookies &&
         (!is_automatic ||
-            size_in_response(value, provider.client()) <= max_in_head);
+            size_in_response(value, provider.client(), site) <= max_in_head);
     if (fits) {
         return SealedSession{std::move(value), {}};
     }

@@ -4,6 +4,7 @@
 
 #include "core/result.h"
 #include "core/time.h"
+#include "oidc/cookies.h"
 #include "oidc/head.h"
 #include "oidc/provider.h"
 #include "oidc/session.h"
@@ -41,6 +42,6 @@ struct SealedSession {
 // response, beyond which "session_store auto" uses the store.
 Result<SealedSession> seal_session(const Session& session,
     const Provider& provider, std::size_t max_cookies, Time now, Random random,
-    std::size_t max_in_head = max_head);
+    std::size_t max_in_head = max_head, const Site& site = true);
 
 }

@@ -88,12 +88,27 @@ TEST(RedirectUri, OfAHostThatSharesNoCookieIsRefused)
     }
 }
 
+// A proxy removes the path.
+TEST(RedirectUri, IsBelowThePathOfTheBaseUrl)
+{
+    for (auto origin :
+        {"https://app.example/a/b", "https://app.example/a/b/"}) {
+        EXPECT_EQ(journey({origin, "/cb", ""}),
+            "https://app.example/a/b/cb /a/b/page?a")
+            << origin;
+    }
+    EXPECT_EQ(
+        journey({"https://app.example/a", "https://app.example/a/cb", ""}),
+        "https://app.example/a/cb /a/page?a");
+}
+
 TEST(RedirectUri, NeedsAUsableBaseUrl)
 {
     for (auto origin : {"", "app.example", "https://", "https://a b",
-             "https://app.example/path", "https://app.example?a",
-             "https://user@app.example", "ftp://app.example",
-             "https://app.example\r\nX: y"}) {
+             "https://app.example/a%70p", "https://app.example/a;b",
+             "https://app.example/a/../b", "https://app.example//a",
+             "https://app.example?a", "https://user@app.example",
+             "ftp://app.example", "https://app.example\r\nX: y"}) {
         for (auto redirect_uri : {"/cb", "https://app.example/cb"}) {
             EXPECT_EQ(journey({origin, redirect_uri, ""}),
                 "request_host: request has no usable base URL, " +
