@@ -39,20 +39,9 @@ bool is_fragment(std::string_view text)
         "it would replace the home page, use a path of its own");
 }
 
-// No request shows a path with escapes, dots or empty segments.
-bool is_plain_path(std::string_view path)
-{
-    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
-        return false;
-    }
-    auto closed = std::string(path) + "/";
-    return closed.find("/./") == closed.npos &&
-        closed.find("/../") == closed.npos;
-}
-
 bool is_plain_url(const std::optional<oidc::Url>& url)
 {
-    return url && !url->has_query && is_plain_path(url->path);
+    return url && !url->has_query && oidc::is_plain_path(url->path);
 }
 
 // RFC 9110, 5.6.2
@@ -138,11 +127,11 @@ void check_post_logout_uri(std::string_view directive, std::string_view value)
 
 void check_base_url(std::string_view directive, std::string_view value)
 {
-    auto url = oidc::parse_url(value);
-    if (!url || url->target() != "/") {
+    if (!is_plain_url(oidc::parse_url(value))) {
         invalid(directive, value,
             "it must be a scheme, host and port such as "
-            "\"https://app.example.com\"");
+            "\"https://app.example.com\", and a plain path if a proxy removes "
+            "one");
     }
 }
 

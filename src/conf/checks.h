@@ -24,7 +24,7 @@ void check_redirect_uri(std::string_view directive, std::string_view value);
 // A path, or a URL, with or without fragment; empty: none.
 void check_post_logout_uri(std::string_view directive, std::string_view value);
 
-// A scheme, host and port.
+// A scheme, host and port, and perhaps a path.
 void check_base_url(std::string_view directive, std::string_view value);
 
 void check_port(std::string_view directive, ngx_uint_t value);

@@ -180,6 +180,10 @@ char* merge_location_conf(ngx_conf_t* cf, void* parent, void* child)
             resolve_provider(cf, conf) != NGX_CONF_OK) {
             return fail();
         }
+        if (conf.shows_claim()) {
+            conf_of<MainConf>(cf).remote_user_claims.push_back(
+                conf.remote_user);
+        }
         if (conf.on && is_own && is_off) {
             warn_of_inherited_off(cf, conf);
         }

@@ -87,6 +87,8 @@ struct MainConf {
     MakeStore automatic; // of "session_store auto"; null: not needed yet
     std::size_t zone_size = 0;
     Zone* zone = nullptr;
+    std::vector<std::string> remote_user_claims;
+    const ngx_http_variable_t* remote_user = nullptr; // null: not taken over
     Names names;
     SystemTrust system_trust;
 
@@ -110,7 +112,9 @@ struct LocationConf {
     ngx_http_complex_value_t* base_url = nullptr;
     const Limit* limit = nullptr;
     Requirements requirements;
+    std::string remote_user; // a claim, or "off"
 
+    bool shows_claim() const { return remote_user != "off"; }
     bool has(Mode that) const { return mode == that; }
 
     Position position;                // of auth_oidc

@@ -159,6 +159,7 @@ constexpr Row<MainConf> http_rows[] = {
 constexpr Row<LocationConf> inherited_rows[] = {
     {"auth_oidc",              derived("off"), complex<&LocationConf::auth_oidc, check_provider_name>},
     {"auth_oidc_mode",         "require", choice<&LocationConf::mode, modes>},
+    {"auth_oidc_remote_user",  "off",    claim<&LocationConf::remote_user>},
     {"oidc_limit",             "login=200r/m logout=60r/m", limit<&LocationConf::limit>},
     {"oidc_base_url",          none,      complex<&LocationConf::base_url, check_base_url>},
 };

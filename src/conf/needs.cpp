@@ -84,6 +84,10 @@ void find_needs(ngx_conf_t* cf, MainConf& conf)
     for (const auto& path : conf.claim_paths) {
         add_claim(used.claims, path);
     }
+    for (const auto& name : conf.remote_user_claims) {
+        add_claim(used.claims, name);
+    }
+
     for (auto provider : conf.providers) {
         auto& client = provider->client;
         auto& needs = client.needs;

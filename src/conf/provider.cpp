@@ -5,6 +5,7 @@
 
 #include "conf/credentials.h"
 #include "core/encoding.h"
+#include "core/http.h"
 #include "core/url.h"
 #include "jose/algorithm.h"
 
@@ -31,13 +32,11 @@ void check_cookie(const Client& client)
 // RFC 6265, 5.1.4: the callback must receive the cookies of its login.
 void check_cookie_path(const ProviderConf& conf)
 {
-    std::string_view path = conf.client.cookie_path;
-    std::string_view callback = conf.callback_path;
-    if (!callback.starts_with(path) ||
-        (!path.ends_with('/') && callback.size() > path.size() &&
-            callback[path.size()] != '/')) {
+    const auto& path = conf.client.cookie_path;
+    if (!oidc::path_matches(conf.callback_path, path)) {
         invalid("cookie_path", path,
-            "redirect_uri " + oidc::quoted(callback) + " is not below it");
+            "redirect_uri " + oidc::quoted(conf.callback_path) +
+                " is not below it");
     }
 }
 

@@ -3,6 +3,7 @@
 #include "conf/checks.h"
 #include "conf/values.h"
 #include "core/encoding.h"
+#include "core/text.h"
 #include "store/zone.h"
 
 #include <sstream>
@@ -193,6 +194,18 @@ char* ReadTokenRefresh::read(ngx_conf_t* cf, std::optional<Seconds>& value)
             "it must be longer than 0, or \"auto\" or \"off\"");
     }
     seconds = Seconds(count);
+    return good();
+}
+
+char* ReadClaim::read(ngx_conf_t* cf, std::string& value)
+{
+    constexpr std::size_t max_claim = 255;
+    value = oidc::lower_case(view(argument(cf, 1)));
+    if (value.empty() || value.size() > max_claim || value.starts_with('$')) {
+        invalid(view(argument(cf, 0)), value,
+            "it must be the name of a claim such as \"email\", without \"$\", "
+            "or \"off\"");
+    }
     return good();
 }
 

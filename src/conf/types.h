@@ -111,6 +111,12 @@ struct ReadTokenRefresh {
     static char* read(ngx_conf_t* cf, std::optional<Seconds>& value);
 };
 
+// The name of a claim in lower case, as sessions keep it, or "off".
+struct ReadClaim {
+    static constexpr ngx_uint_t arguments = NGX_CONF_TAKE1;
+    static char* read(ngx_conf_t* cf, std::string& value);
+};
+
 struct ReadZoneSize {
     static constexpr ngx_uint_t arguments = NGX_CONF_TAKE1;
     static char* read(ngx_conf_t* cf, std::size_t& value);
@@ -190,6 +196,9 @@ constexpr Reads<ReadMaxLifetime, member, checks...> max_lifetime;
 
 template <auto member>
 constexpr Reads<ReadTokenRefresh, member> token_refresh;
+
+template <auto member>
+constexpr Reads<ReadClaim, member> claim;
 
 template <auto member>
 constexpr Reads<ReadZoneSize, member> zone_size;

@@ -95,6 +95,23 @@ std::optional<std::string_view> find_cookie(
     return found;
 }
 
+bool domain_matches(std::string_view host, std::string_view domain)
+{
+    if (domain.starts_with('.')) {
+        domain.remove_prefix(1);
+    }
+    auto rest = host.size() - std::min(host.size(), domain.size());
+    return !domain.empty() && equal_ignoring_case(host.substr(rest), domain) &&
+        (rest == 0 || host[rest - 1] == '.');
+}
+
+bool path_matches(std::string_view path, std::string_view cookie_path)
+{
+    return path.starts_with(cookie_path) &&
+        (path.size() == cookie_path.size() || cookie_path.ends_with('/') ||
+            path[cookie_path.size()] == '/');
+}
+
 std::string set_cookie(const CookieScope& scope, std::string_view value,
     std::optional<Seconds> max_age)
 {
@@ -122,6 +139,11 @@ std::string set_cookie(const CookieScope& scope, std::string_view value,
 std::string clear_cookie(const CookieScope& scope)
 {
     return set_cookie(scope, "", Seconds(0));
+}
+
+bool deletes_cookie(std::string_view set_cookie)
+{
+    return set_cookie.find("; Max-Age=0; ") != set_cookie.npos;
 }
 
 std::vector<std::string> set_chunks(const CookieScope& scope,

@@ -59,6 +59,11 @@ struct CookieScope {
     bool partitioned = false; // CHIPS: a cookie jar for each top-level site
 };
 
+// Whether browsers send a cookie of this Domain or Path to this host in lower
+// case or to this path (RFC 6265, 5.1.3 and 5.1.4).
+bool domain_matches(std::string_view host, std::string_view domain);
+bool path_matches(std::string_view path, std::string_view cookie_path);
+
 // A Set-Cookie value (RFC 6265, 4.1), always HttpOnly. Without max_age it is a
 // cookie of the browser session.
 std::string set_cookie(const CookieScope& scope, std::string_view value,
@@ -66,6 +71,9 @@ std::string set_cookie(const CookieScope& scope, std::string_view value,
 
 // Deletes the cookie. All attributes are repeated, or browsers would keep it.
 std::string clear_cookie(const CookieScope& scope);
+
+// True for such a value.
+bool deletes_cookie(std::string_view set_cookie);
 
 // A value too large for one cookie is split into up to nine: name, name.1 and
 // so on. The first then starts with their number and a dot.

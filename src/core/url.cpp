@@ -114,6 +114,16 @@ std::optional<Url> parse_url(std::string_view text)
     return url;
 }
 
+bool is_plain_path(std::string_view path)
+{
+    if (path.find_first_of("%;") != path.npos || path.find("//") != path.npos) {
+        return false;
+    }
+    auto closed = std::string(path) + "/";
+    return closed.find("/./") == closed.npos &&
+        closed.find("/../") == closed.npos;
+}
+
 std::optional<std::string> parse_authority(std::string_view text)
 {
     Url url;

@@ -34,6 +34,10 @@ struct Url {
 // which browsers read as a slash.
 std::optional<Url> parse_url(std::string_view text);
 
+// False for a path with escapes, parameters, dot segments or empty segments,
+// which no request shows after nginx has normalised it.
+bool is_plain_path(std::string_view path);
+
 // The value of a Host header (RFC 9110, 7.2), lower case; nothing if it has
 // characters that host names cannot have.
 std::optional<std::string> parse_authority(std::string_view text);

@@ -66,8 +66,13 @@ Step Callback::no_callback(Error error)
     if (!session_) {
         return refuse(std::move(error));
     }
+    return go_to_root();
+}
+
+Finish Callback::go_to_root() const
+{
     Finish finish;
-    finish.location = "/";
+    finish.location = site_of(provider_.client(), view_.origin).prefix + "/";
     return finish;
 }
 
@@ -81,8 +86,7 @@ Step Callback::no_state(Error error)
         login->login_count() >= Login::max_logins) {
         return no_callback(std::move(error));
     }
-    Finish finish;
-    finish.location = "/";
+    auto finish = go_to_root();
     finish.cookies.push_back(login->set_login_count(login->login_count() + 1));
     return finish;
 }
@@ -321,15 +325,16 @@ Step Callback::finish(const Environment& env)
 {
     begun_ = Session::begin(*token_, userinfo_, tokens_, provider_.client(),
         arrived_, env.now, env.random);
-    auto kept = seal_session(
-        *begun_, provider_, view_.cookie_room, env.now, env.random);
+    auto location = login_->return_location(state_.transaction);
+    auto kept = seal_session(*begun_, provider_, view_.cookie_room, env.now,
+        env.random, room_in_head(location, {count_login()}), login_->site());
     if (!kept) {
         return refuse(std::move(kept).error());
     }
     const auto& client = provider_.client();
-    cookies_ = clear_unpartitioned(client, view_.cookies, login_->secure());
+    cookies_ = clear_unpartitioned(client, view_.cookies, login_->site());
     auto set =
-        session_cookies(client, kept->cookie, view_.cookies, login_->secure());
+        session_cookies(client, kept->cookie, view_.cookies, login_->site());
     cookies_.insert(cookies_.end(), set.begin(), set.end());
     if (!kept->save) {
         return saved(env, Ok{});

@@ -28,6 +28,7 @@ public:
 
 private:
     Step no_callback(Error error);
+    Finish go_to_root() const;
     Step no_state(Error error);
     Step judge_state(const Environment& env);
     bool takes_method(const Result<AuthorizationResponse>& reply) const;

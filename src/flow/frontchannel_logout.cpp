@@ -97,7 +97,7 @@ Finish FrontChannelLogout::end(std::optional<Error> error) const
     auto origins = Origins::of(provider_.client(), view_.origin);
     if (is_own_ && origins) {
         finish.cookies =
-            clear_session(provider_.client(), view_.cookies, origins->secure);
+            clear_session(provider_.client(), view_.cookies, origins->site());
     }
     return finish;
 }

@@ -7,6 +7,19 @@ namespace oidc {
 
 Step Gate::start(const Environment&)
 {
+    auto login = Login::at(provider_, view_);
+    if (!login) {
+        return refuse(std::move(login).error());
+    }
+    auto reachable = login->check_page();
+    if (!reachable) {
+        return refuse(std::move(reachable).error());
+    }
+    auto login_count = login->login_count();
+    if (login_count >= Login::max_logins) {
+        return refuse(login_loop(login_count));
+    }
+    login_ = std::move(*login);
     return ask(NeedMetadata{}, &Gate::challenge);
 }
 
@@ -16,16 +29,6 @@ Step Gate::challenge(const Environment& env, MetadataReply metadata)
         return refuse(std::move(metadata).error());
     }
     metadata_ = std::move(*metadata);
-
-    auto login = Login::at(provider_, view_);
-    if (!login) {
-        return refuse(std::move(login).error());
-    }
-    auto login_count = login->login_count();
-    if (login_count >= Login::max_logins) {
-        return refuse(login_loop(login_count));
-    }
-    login_ = std::move(*login);
     if (!pushes_request(provider_.client(), *metadata_)) {
         return begin(env);
     }

@@ -3,8 +3,10 @@
 #include "core/encoding.h"
 #include "core/url.h"
 #include "oidc/cookies.h"
+#include "oidc/head.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace oidc {
 namespace {
@@ -15,7 +17,6 @@ constexpr std::size_t login_cookie_text = 22;   // as base64url
 constexpr std::size_t browser_size = 3;         // random bytes of a name
 constexpr std::size_t browser_text = 4;
 constexpr std::size_t max_in_state = 1024;
-constexpr std::size_t max_target = 4096;
 constexpr std::size_t max_login_cookies = 20;
 constexpr std::size_t max_deletions = 25; // in one response
 constexpr Seconds max_login_interval = 20s;
@@ -65,11 +66,6 @@ Result<Login> Login::at_origin(
 Login::Request Login::begin(const Metadata& metadata,
     const std::string& receipt, const Environment& env) const
 {
-    Transaction transaction;
-    transaction.page = origins_.page;
-    transaction.target = view_->target;
-    transaction.receipt = receipt;
-
     // A random name for each new browser, so that tabs that start at once do
     // not overwrite each other's login cookie.
     auto browser = known_browser();
@@ -77,22 +73,60 @@ Login::Request Login::begin(const Metadata& metadata,
         browser = Browser{base64url(env.random(browser_size)),
             base64url(env.random(login_cookie_size))};
     }
+    Transaction transaction;
+    transaction.page = origins_.page + origins_.prefix;
+    transaction.receipt = receipt;
     transaction.id = env.random(transaction_id_size);
     transaction.started = env.now;
     transaction.browser = browser->name;
     transaction.browser_digest = login_cookie_digest(browser->value);
 
+    auto request = begin_within_head(transaction, *browser, metadata, env);
+    clear_surplus(request.cookies);
+    return request;
+}
+
+// The redirect with the most of the target that fits into a head. Some
+// providers limit the length of the state: a long target is kept in a cookie,
+// and the state has its path, or "/", in case the cookie is lost.
+Login::Request Login::begin_within_head(const Transaction& transaction,
+    const Browser& browser, const Metadata& metadata,
+    const Environment& env) const
+{
+    auto whole = view_->target;
+    auto path = whole.substr(0, whole.find('?'));
+    const std::pair<std::string_view, bool> forms[] = {
+        {whole, false}, {path, true}, {"/", true}, {path, false}};
+
+    for (const auto& [target, elsewhere] : forms) {
+        if (target.size() > max_in_state) {
+            continue;
+        }
+        auto request =
+            begin_with(transaction, target, elsewhere, browser, metadata, env);
+        auto url = authorization_url(metadata, request.parameters);
+        if (request.holds_target && room_in_head(url, request.cookies) > 0) {
+            return request;
+        }
+    }
+    return begin_with(transaction, "/", false, browser, metadata, env);
+}
+
+Login::Request Login::begin_with(Transaction transaction,
+    std::string_view target, bool elsewhere, const Browser& browser,
+    const Metadata& metadata, const Environment& env) const
+{
     Request request;
-    if (transaction.target.size() > max_in_state) {
+    transaction.target = target;
+    transaction.target_elsewhere = elsewhere;
+    if (elsewhere) {
         request.cookies = seal_target(transaction, env);
+        request.holds_target = !request.cookies.empty();
     }
     request.cookies.push_back(set_cookie(
-        scope(browser->name), browser->value, client().pre_auth_timeout));
-
-    clear_surplus(request.cookies);
-
+        scope(browser.name), browser.value, client().pre_auth_timeout));
     auto sealed =
-        seal_state(*provider_, transaction, browser->value, env.random);
+        seal_state(*provider_, transaction, browser.value, env.random);
     request.parameters = authorization_parameters(
         client(), metadata, origins_.redirect_uri, sealed, view_->extra_args);
     return request;
@@ -121,7 +155,7 @@ bool Login::has_moved_to_https(const Transaction& transaction) const
 std::string Login::return_location(const Transaction& transaction) const
 {
     return (origins_.page == origins_.callback ? "" : origins_.page) +
-        return_target(whole_target(transaction));
+        origins_.prefix + return_target(whole_target(transaction));
 }
 
 std::vector<std::string> Login::clear(const Transaction& transaction) const
@@ -150,7 +184,7 @@ void Login::clear_surplus(std::vector<std::string>& cookies) const
 
 CookieScope Login::scope(std::string_view suffix) const
 {
-    return login_scope(client(), origins_.secure, suffix);
+    return login_scope(client(), site(), suffix);
 }
 
 CookieScope Login::login_count_scope() const
@@ -232,26 +266,19 @@ std::size_t Login::size_of_others(std::string_view name) const
     return size;
 }
 
-// Some providers limit the length of the state: a long target is kept in a
-// cookie, and the state has its path in case the cookie is lost.
+// Empty where a request or a head has no room for it.
 std::vector<std::string> Login::seal_target(
-    Transaction& transaction, const Environment& env) const
+    const Transaction& transaction, const Environment& env) const
 {
-    auto whole = std::move(transaction.target);
-    transaction.target = whole.substr(0, whole.find('?'));
-    if (transaction.target.size() > max_in_state) {
-        transaction.target = "/";
-    }
-    if (whole.size() > max_target) {
+    if (view_->target.size() > max_head) {
         return {};
     }
     auto sealed = base64url(provider_->state_ring().seal(
-        whole, target_seal_context(transaction), env.random));
+        view_->target, target_seal_context(transaction), env.random));
     auto cookie = target_scope();
     if (sealed.size() + size_of_others(cookie.name) > view_->cookie_room) {
         return {};
     }
-    transaction.target_elsewhere = true;
     return set_chunks(
         cookie, sealed, view_->cookies, client().pre_auth_timeout);
 }

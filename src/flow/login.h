@@ -38,15 +38,22 @@ public:
     static Result<Login> of(const Provider& provider, const RequestView& view,
         const Transaction& transaction);
 
+    // False where the browser would not send the session cookie to the page:
+    // its login would never end.
+    Check check_page() const
+    {
+        return origins_.check_page(client(), view_->target);
+    }
+
     const std::string& redirect_uri() const { return origins_.redirect_uri; }
 
-    // True where the browser is on https.
-    bool secure() const { return origins_.secure; }
+    Site site() const { return origins_.site(); }
 
     // An authorization request, and the cookies for the time of the login.
     struct Request {
         std::string parameters; // a form
         std::vector<std::string> cookies;
+        bool holds_target = true; // a cookie for the target had room
     };
 
     // A login that returns to this request's target. The receipt is of the
@@ -89,6 +96,13 @@ private:
     {
     }
 
+    Request begin_within_head(const Transaction& transaction,
+        const Browser& browser, const Metadata& metadata,
+        const Environment& env) const;
+    Request begin_with(Transaction transaction, std::string_view target,
+        bool elsewhere, const Browser& browser, const Metadata& metadata,
+        const Environment& env) const;
+
     static Result<Login> at_origin(const Provider& provider,
         const RequestView& view, std::string_view origin);
     CookieScope scope(std::string_view suffix) const;
@@ -103,7 +117,7 @@ private:
     std::size_t size_of_others(std::string_view name) const;
     std::string target_seal_context(const Transaction& transaction) const;
     std::vector<std::string> seal_target(
-        Transaction& transaction, const Environment& env) const;
+        const Transaction& transaction, const Environment& env) const;
     std::optional<std::string> open_target(
         const Transaction& transaction) const;
     std::string whole_target(const Transaction& transaction) const;

@@ -7,6 +7,7 @@
 #include "flow/revocation.h"
 #include "oidc/client_auth.h"
 #include "oidc/cookies.h"
+#include "oidc/head.h"
 
 namespace oidc {
 namespace {
@@ -150,7 +151,7 @@ Finish Logout::fail(Error error) const
 {
     Finish finish;
     finish.error = std::move(error);
-    finish.cookies = clear_session(client(), view_.cookies, origins_.secure);
+    finish.cookies = clear_session(client(), view_.cookies, origins_.site());
     finish.page = Page::logged_out_here;
     return finish;
 }
@@ -159,7 +160,7 @@ Finish Logout::finish_logout(const Environment& env)
 {
     Finish finish;
     finish.warning = std::move(warning_);
-    finish.cookies = clear_session(client(), view_.cookies, origins_.secure);
+    finish.cookies = clear_session(client(), view_.cookies, origins_.site());
 
     auto login = Login::at(provider_, view_);
     if (login && login->login_count() > 0) {
@@ -167,12 +168,7 @@ Finish Logout::finish_logout(const Environment& env)
     }
     auto back = post_logout_redirect_uri();
     if (metadata_ && !metadata_->end_session_endpoint.empty()) {
-        auto hint = session_ && client().logout_token_hint ?
-            session_->id_token().value_or("") :
-            std::string_view();
-        auto state = base64url(env.random(state_size));
-        finish.location =
-            end_session_url(*metadata_, client(), {hint, back, state});
+        finish.location = end_session_location(env, back, finish);
     } else if (!back.empty()) {
         finish.location = std::move(back);
     } else {
@@ -186,10 +182,34 @@ Finish Logout::finish_logout(const Environment& env)
     return finish;
 }
 
+// Without its hint where that does not fit into the head.
+std::string Logout::end_session_location(
+    const Environment& env, const std::string& back, Finish& finish) const
+{
+    auto hint = session_ && client().logout_token_hint ?
+        session_->id_token().value_or("") :
+        std::string_view();
+    auto state = base64url(env.random(state_size));
+    auto url = end_session_url(*metadata_, client(), {hint, back, state});
+    if (hint.empty() || room_in_head(url, finish.cookies) > 0) {
+        return url;
+    }
+    auto why = "id token of " + std::to_string(hint.size()) +
+        " bytes was not sent as "
+        "id_token_hint, since the redirect would not fit into the head of a "
+        "response";
+    if (finish.warning) {
+        finish.warning->detail += ", and " + why;
+    } else {
+        finish.warning = Error{Errc::logout_hint_too_large, std::move(why)};
+    }
+    return end_session_url(*metadata_, client(), {"", back, state});
+}
+
 std::string Logout::post_logout_redirect_uri() const
 {
     const auto& uri = client().post_logout_uri;
-    return uri.starts_with('/') ? origins_.page + uri : uri;
+    return uri.starts_with('/') ? origins_.page + origins_.prefix + uri : uri;
 }
 
 }

@@ -42,6 +42,8 @@ private:
     Step token_revoked(const Environment& env, Result<HttpResponse> response);
     Finish fail(Error error) const;
     Finish finish_logout(const Environment& env);
+    std::string end_session_location(
+        const Environment& env, const std::string& back, Finish& finish) const;
     std::string post_logout_redirect_uri() const;
 
     const Client& client() const { return provider_.client(); }

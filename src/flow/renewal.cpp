@@ -264,8 +264,8 @@ Step Renewal::renew(const Environment& env)
 Step Renewal::keep(const Environment& env)
 {
     auto is_stored = session_->ticket().has_value();
-    auto kept = seal_session(
-        *session_, provider_, view_.cookie_room, env.now, env.random);
+    auto kept = seal_session(*session_, provider_, view_.cookie_room, env.now,
+        env.random, room_in_head("", {}), site_of(client(), view_.origin));
     if (!kept) {
         return end_session(env, std::move(kept).error());
     }
@@ -305,8 +305,8 @@ Step Renewal::end_session(const Environment& env, Error why)
     end_.warning = std::move(why);
     end_.result = {std::string(no_session)};
     end_.keep_result = grace;
-    end_.cookies = clear_session(
-        client(), view_.cookies, is_secure(client(), view_.origin));
+    end_.cookies =
+        clear_session(client(), view_.cookies, site_of(client(), view_.origin));
     return ask(revocation_of(*session_, client(), env.now), &Renewal::revoked);
 }
 
@@ -343,7 +343,7 @@ Finish Renewal::pass()
     finish.failure_backoff = backoff_;
     if (!value_.empty()) {
         finish.cookies = session_cookies(
-            client(), value_, view_.cookies, is_secure(client(), view_.origin));
+            client(), value_, view_.cookies, site_of(client(), view_.origin));
     }
     if (has_renewed_) {
         finish.result = {result_};

@@ -33,7 +33,7 @@ struct RequestView {
     std::string_view method;
     std::string_view target; // raw request target: path and query
     std::string_view reply;  // a form: the query or the body
-    std::string origin;      // scheme://authority, as the browser sees it
+    std::string origin;      // of the page, or its base URL with a path
     std::vector<std::string_view> cookies;
     std::string_view fetch_site; // the Sec-Fetch-Site of W3C Fetch Metadata
     std::string_view fetch_mode;

@@ -7,6 +7,7 @@
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/restore.h"
+#include "module/log_level.h"
 #include "module/protection.h"
 #include "module/request.h"
 #include "module/response.h"
@@ -16,11 +17,6 @@
 
 namespace ngx {
 namespace {
-
-ngx_uint_t log_level(oidc::Level level)
-{
-    return level == oidc::Level::warn ? NGX_LOG_WARN : NGX_LOG_ERR;
-}
 
 // A request may end there: it is then logged in its server, without a location.
 bool is_in_post_read_phase(const ngx_http_request_t* r)
@@ -123,6 +119,22 @@ const Slot* Context::shown(ngx_http_request_t* r)
     return provider != nullptr ? &get(r).read_slot(*provider) : nullptr;
 }
 
+const std::string* Context::remote_user_claim(ngx_http_request_t* r)
+{
+    const auto& conf = conf_of<LocationConf>(r);
+    auto context = find(r);
+    if (!conf.shows_claim() && !conf.is_set && context != nullptr &&
+        context->passed_in_ != nullptr) {
+        return context->passed_in_->shows_claim() ?
+            &context->passed_in_->remote_user :
+            nullptr;
+    }
+    bool unknown = false;
+    auto is_open =
+        conf.is_set && protecting_provider(r, unknown) == nullptr && !unknown;
+    return conf.shows_claim() && !is_open ? &conf.remote_user : nullptr;
+}
+
 Slot& Context::slot(ProviderConf& provider)
 {
     for (auto& slot : slots_) {
@@ -197,7 +209,7 @@ ngx_int_t Context::restore(Slot& slot)
     slot.is_restored = true;
     slot.session = std::move(end->session);
     slot.failure = std::move(end->error);
-    slot.failed_while = action_;
+    slot.failed_while = doing_;
     return NGX_OK;
 }
 
@@ -205,7 +217,7 @@ void Context::begin_restoring(Slot& slot)
 {
     auto& state = slot.state;
     auto held = oidc::CookieContent::all_from(
-        view_.cookies, state.provider, is_secure(r_, state.client()));
+        view_.cookies, state.provider, site_of(r_, state.client()));
     if (held.empty()) {
         return;
     }
@@ -278,7 +290,7 @@ ngx_int_t Context::resolve_session(Slot& slot)
 // before under a name that can be planted over http does not count there.
 bool Context::is_planted(const Slot& slot) const
 {
-    return slot.may_be_plain && is_secure(r_, slot.state.client());
+    return slot.may_be_plain && site_of(r_, slot.state.client()).secure;
 }
 
 ngx_int_t Context::renew(Slot& slot)
@@ -300,6 +312,7 @@ ngx_int_t Context::renew(Slot& slot)
     if (!end) {
         return NGX_AGAIN;
     }
+    doing_.session = slot.session->handle();
     take_renewed(slot, std::move(*end));
     return NGX_OK;
 }
@@ -318,12 +331,12 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
 {
     slot.session = std::move(end.session);
     slot.failure = std::move(end.error);
-    slot.failed_while = action_;
+    slot.failed_while = doing_;
     log_warnings(slot, end);
     if (end.failure_backoff > oidc::Seconds()) {
         slot.state.refresh_not_before = now() + end.failure_backoff;
     }
-    add_cookies(r_, end.cookies);
+    add_cookies(r_, std::move(end.cookies));
 }
 
 bool Context::has_checked(
@@ -377,7 +390,7 @@ ngx_int_t Context::try_gate()
         slot.session.reset();
     }
     if (slot.failure) {
-        action_ = slot.failed_while;
+        doing_ = slot.failed_while;
     }
     if (slot.failure && is_required_) {
         oidc::Finish end;
@@ -389,6 +402,7 @@ ngx_int_t Context::try_gate()
     }
     if (slot.session) {
         passed_ = &slot;
+        passed_in_ = checked_;
     }
     if (is_required_ && !slot.session) {
         return begin_login(slot);
@@ -458,7 +472,7 @@ ngx_int_t Context::resume_endpoint_flow()
             return rc;
         }
         if (slot.failure && endpoint_ == EndpointKind::callback) {
-            action_ = slot.failed_while;
+            doing_ = slot.failed_while;
             log(slot.state.name(), *slot.failure);
         }
     }
@@ -494,7 +508,7 @@ std::unique_ptr<oidc::Flow> Context::endpoint_flow(const Slot& slot) const
 ngx_int_t Context::refuse_endpoint(
     const ProviderConf& provider, EndpointKind kind, oidc::Error error)
 {
-    action_ = action(kind);
+    doing_ = {action(kind)};
     oidc::Finish end;
     end.error = std::move(error);
     return fail(provider.name, std::move(end));
@@ -506,7 +520,7 @@ void Context::prepare()
 {
     view_.method = view(r_->method_name);
     view_.target = view(r_->unparsed_uri);
-    view_.origin = origin_of(r_);
+    view_.origin = base_url_of(r_);
     view_.fetch_site = header_of(r_, "sec-fetch-site");
     view_.fetch_mode = header_of(r_, "sec-fetch-mode");
     view_.fetch_dest = header_of(r_, "sec-fetch-dest");
@@ -538,7 +552,7 @@ std::optional<oidc::Finish> Context::drive(std::optional<Driver>& driver)
             oidc::Errc::internal, std::string("internal error, ") + e.what()};
     }
     if (end) {
-        action_ = driver->action();
+        doing_ = {driver->action(), driver->url()};
         driver.reset();
     }
     return end;
@@ -577,7 +591,9 @@ ngx_int_t Context::fail(
 
 void Context::log(const std::string& provider, const oidc::Error& error) const
 {
-    log(log_level(oidc::fault(error.code).level), provider, error.detail);
+    // ngx_log_error() evaluates its arguments more than once.
+    auto level = log_level(r_, provider, error);
+    log(level, provider, error.detail, oidc::asked_url(doing_.url, error));
 }
 
 // What did not stop the flow.
@@ -587,19 +603,22 @@ void Context::log_warnings(const Slot& slot, const oidc::Finish& finish) const
         log(slot.state.name(), *finish.warning);
     }
     if (!finish.notice.empty()) {
-        log(NGX_LOG_NOTICE, slot.state.name(), finish.notice);
+        log(NGX_LOG_NOTICE, slot.state.name(), finish.notice, "");
     }
 }
 
 void Context::log(ngx_uint_t level, const std::string& provider,
-    const std::string& sentence) const
+    const std::string& sentence, const std::string& url) const
 {
     auto log = r_->connection->log;
+    auto session = doing_.session.empty() ?
+        "" :
+        ", session " + oidc::quoted(doing_.session);
     // nginx's last action, of an upstream perhaps, does not describe ours.
     auto action = std::exchange(log->action, nullptr);
-    ngx_log_error(level, log, 0, "oidc: %s while %*s, provider %s",
-        sentence.c_str(), action_.size(), action_.data(),
-        oidc::quoted(provider).c_str());
+    ngx_log_error(level, log, 0, "oidc: %s while %*s, provider %s%s%s",
+        sentence.c_str(), doing_.action.size(), doing_.action.data(),
+        oidc::quoted(provider).c_str(), session.c_str(), url.c_str());
     log->action = action;
 }
 

@@ -17,6 +17,13 @@
 
 namespace ngx {
 
+// What a log line says of a flow.
+struct Doing {
+    std::string_view action;  // after "while"
+    std::string url = {};     // of the provider, that was last asked
+    std::string session = {}; // the handle of the one that is renewed
+};
+
 // The browser's session at one provider, as far as it is known. Slots of
 // different providers never exchange anything.
 struct Slot {
@@ -25,7 +32,7 @@ struct Slot {
     ProviderState& state;
     std::optional<oidc::Session> session;
     std::optional<oidc::Error> failure; // why its store could not load it
-    std::string_view failed_while;
+    Doing failed_while{};
     bool is_restored = false;    // loaded, or there is nothing to load
     bool was_read_early = false; // it was read before that
     bool is_resolved = false;    // and renewed where due
@@ -50,6 +57,10 @@ public:
     // the gate that was passed. Reading starts no flow and changes no other
     // slot.
     static const Slot* shown(ngx_http_request_t* r);
+
+    // The claim that $remote_user shows there; null for nginx's own value. Like
+    // the session, it stays that of the gate in locations without auth_oidc.
+    static const std::string* remote_user_claim(ngx_http_request_t* r);
 
     const std::optional<oidc::Error>& error() const { return error_; }
 
@@ -126,7 +137,7 @@ private:
     void log(const std::string& provider, const oidc::Error& error) const;
     void log_warnings(const Slot& slot, const oidc::Finish& finish) const;
     void log(ngx_uint_t level, const std::string& provider,
-        const std::string& sentence) const;
+        const std::string& sentence, const std::string& url) const;
 
     ngx_http_request_t* r_;
     oidc::RequestView view_;
@@ -135,6 +146,7 @@ private:
 
     std::list<Slot> slots_;  // with stable addresses
     Slot* passed_ = nullptr; // the last gate that let the request through
+    const LocationConf* passed_in_ = nullptr; // the location of that gate
 
     const LocationConf* checked_ = nullptr; // the last gate that was run
     Slot* gate_ = nullptr;                  // the gate in progress
@@ -143,7 +155,7 @@ private:
     EndpointKind endpoint_ = EndpointKind::callback;
     std::optional<Driver> driver_; // of the gate or the endpoint
 
-    std::string_view action_ = "choosing a provider";
+    Doing doing_{"choosing a provider"};
     std::optional<ngx_uint_t> log_level_; // of the connection, while silenced
     std::optional<oidc::Error> error_;
 };

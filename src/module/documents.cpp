@@ -153,8 +153,9 @@ Check SharedDocument::receive(const std::string& id,
         // The known document serves on, and no flow reports the failure.
         if (is_usable()) {
             ngx_log_error(NGX_LOG_ERR, log, 0,
-                "oidc: %s while updating %s, provider \"%s\"",
-                taken.error().detail.c_str(), name_, conf_.name.c_str());
+                "oidc: %s while updating %s, provider \"%s\"%s",
+                taken.error().detail.c_str(), name_, conf_.name.c_str(),
+                oidc::asked_url(url(), taken.error()).c_str());
         }
     }
     return taken;

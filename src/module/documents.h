@@ -46,6 +46,9 @@ public:
     // wakes the waiters; a fetch of another worker does not.
     bool is_being_fetched() const { return fetch_ != nullptr; }
 
+    // Where it is fetched.
+    std::string url() const { return request().url; }
+
     void add(Waiter& waiter) { waiters_.push_back(&waiter); }
     void remove(Waiter& waiter) { waiters_.remove(&waiter); }
 

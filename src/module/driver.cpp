@@ -121,6 +121,7 @@ bool Driver::perform(oidc::Finish&)
 
 bool Driver::perform(oidc::Fetch& step)
 {
+    url_ = step.request.url;
     auto rc = fetch(r_, provider_.conf.upstream_server, std::move(step.request),
         Exchange::Manner::waited, oidc::provider_failures,
         [this](oidc::Result<oidc::HttpResponse> response) {
@@ -188,10 +189,14 @@ template <class T>
 bool Driver::take_document(SharedDocument& document, std::optional<T> reply)
 {
     if (reply) {
+        if (!*reply) {
+            url_ = document.url();
+        }
         answer_ = std::move(*reply);
         return true;
     }
     if (!has_time_left()) {
+        url_ = document.url();
         answer_ = T(Error{Errc::upstream_timeout,
             "provider did not respond to another request in time"});
         return true;
@@ -222,6 +227,9 @@ bool Driver::perform(oidc::Charge& step)
 
 void Driver::fetch_ended(const oidc::Error* error)
 {
+    if (error != nullptr) {
+        url_ = awaited_->url();
+    }
     if (error != nullptr && std::holds_alternative<oidc::NeedKeys>(*step_)) {
         answer_ = oidc::NeedKeys::Reply(*error);
     } else if (error != nullptr) {

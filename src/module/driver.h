@@ -25,6 +25,9 @@ public:
 
     std::string_view action() const { return flow_->action(); }
 
+    // The URL of the provider that the flow has last asked; empty for none.
+    const std::string& url() const { return url_; }
+
 private:
     enum class Wait { none, subrequest, event };
 
@@ -68,6 +71,7 @@ private:
     ProviderState& provider_;
     std::unique_ptr<oidc::Flow> flow_;
 
+    std::string url_;
     std::optional<oidc::Step> step_;
     int steps_ = 0;
     bool is_over_ = false;

@@ -39,7 +39,7 @@ bool is_meant(
         return oidc::BackChannelLogout::is_for(provider, form);
     default:
         return !oidc::CookieContent::all_from(
-            cookies_of(r), provider, is_secure(r, provider.client()))
+            cookies_of(r), provider, site_of(r, provider.client()))
                     .empty();
     }
 }

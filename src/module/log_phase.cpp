@@ -3,6 +3,7 @@
 #include "module/context.h"
 #include "module/endpoint.h"
 #include "module/protection.h"
+#include "module/remote_user.h"
 #include "module/request.h"
 #include "module/worker.h"
 
@@ -164,6 +165,7 @@ ngx_int_t log_handler(ngx_http_request_t* r)
 {
     hide_missed_query(r);
     hide_missed_body(r);
+    forget_remote_user(r);
     warn_of_unchecked(r);
     return NGX_OK;
 }

@@ -3,6 +3,7 @@
 #include "conf/conf.h"
 #include "module/handler.h"
 #include "module/log_phase.h"
+#include "module/remote_user.h"
 #include "module/variables.h"
 #include "module/worker.h"
 #include "ngx/layout.h"
@@ -107,6 +108,9 @@ ngx_int_t postconfiguration(ngx_conf_t* cf)
     }
     return guard(cf, NGX_ERROR, [&] {
         find_needs(cf, main);
+        if (!main.remote_user_claims.empty()) {
+            take_over_remote_user(cf, main);
+        }
         return NGX_OK;
     });
 }

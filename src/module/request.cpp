@@ -152,7 +152,7 @@ std::vector<std::string_view> cookies_of(ngx_http_request_t* r)
     return lines;
 }
 
-std::string origin_of(ngx_http_request_t* r)
+std::string base_url_of(ngx_http_request_t* r)
 {
     auto base_url = conf_of<LocationConf>(r).base_url;
     if (base_url != nullptr) {
@@ -162,11 +162,11 @@ std::string origin_of(ngx_http_request_t* r)
         own_authority(r);
 }
 
-bool is_secure(ngx_http_request_t* r, const oidc::Client& client)
+oidc::Site site_of(ngx_http_request_t* r, const oidc::Client& client)
 {
     auto is_told = conf_of<LocationConf>(r).base_url != nullptr ||
         !client.redirect_uri.starts_with('/');
-    return is_told ? oidc::is_secure(client, origin_of(r)) :
+    return is_told ? oidc::site_of(client, base_url_of(r)) :
                      r->connection->ssl != nullptr;
 }
 

@@ -14,13 +14,12 @@ namespace ngx {
 // The Cookie header lines.
 std::vector<std::string_view> cookies_of(ngx_http_request_t* r);
 
-// scheme://authority as the browser sees it: oidc_base_url, else the one by
-// which nginx chose the server.
-std::string origin_of(ngx_http_request_t* r);
+// scheme://authority as the browser sees it: oidc_base_url, which may have a
+// path, else the one by which nginx chose the server.
+std::string base_url_of(ngx_http_request_t* r);
 
-// True where the browser is on https, by that origin or by an absolute
-// redirect_uri.
-bool is_secure(ngx_http_request_t* r, const oidc::Client& client);
+// The site by that URL, or by an absolute redirect_uri.
+oidc::Site site_of(ngx_http_request_t* r, const oidc::Client& client);
 
 // Bytes left for our cookies: large_client_header_buffers less 2 KB for all
 // other cookies.

@@ -1,6 +1,7 @@
 #include "module/response.h"
 
 #include "oidc/errors.h"
+#include "oidc/head.h"
 
 namespace ngx {
 namespace {
@@ -30,6 +31,15 @@ void add_answer_headers(ngx_http_request_t* r)
     // auth_basic under "satisfy any" may have requested a password before us.
     if (r->headers_out.www_authenticate != nullptr) {
         r->headers_out.www_authenticate->hash = 0;
+    }
+}
+
+void add_set_cookies(ngx_http_request_t* r, std::string_view location,
+    std::vector<std::string> cookies)
+{
+    oidc::fit_deletions(location, cookies);
+    for (const auto& cookie : cookies) {
+        add_header(r, "Set-Cookie", cookie);
     }
 }
 
@@ -147,14 +157,12 @@ bool has_error_page(ngx_http_request_t* r, ngx_int_t status)
 
 }
 
-void add_cookies(ngx_http_request_t* r, const std::vector<std::string>& cookies)
+void add_cookies(ngx_http_request_t* r, std::vector<std::string> cookies)
 {
     if (!cookies.empty()) {
         add_header(r, "Cache-Control", "no-store");
     }
-    for (const auto& cookie : cookies) {
-        add_header(r, "Set-Cookie", cookie);
-    }
+    add_set_cookies(r, "", std::move(cookies));
 }
 
 ngx_int_t answer(
@@ -163,9 +171,7 @@ ngx_int_t answer(
     using oidc::Page;
 
     add_answer_headers(r);
-    for (const auto& cookie : finish.cookies) {
-        add_header(r, "Set-Cookie", cookie);
-    }
+    add_set_cookies(r, finish.location, finish.cookies);
     switch (finish.page) {
     case Page::logged_in:
         add_header(r, "Refresh", "0; url=" + finish.location);
@@ -198,9 +204,7 @@ ngx_int_t refuse(
     auto code = end.error->code;
 
     add_answer_headers(r);
-    for (const auto& cookie : end.cookies) {
-        add_header(r, "Set-Cookie", cookie);
-    }
+    add_set_cookies(r, "", end.cookies);
     if (is_for_later(status)) {
         add_header(r, "Retry-After", retry_after);
     }

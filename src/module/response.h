@@ -10,8 +10,7 @@
 namespace ngx {
 
 // For a request that continues: no cache may give these cookies to others.
-void add_cookies(
-    ngx_http_request_t* r, const std::vector<std::string>& cookies);
+void add_cookies(ngx_http_request_t* r, std::vector<std::string> cookies);
 
 // What to return from a phase for an end that does not let the request through;
 // `from_form` where the request was a form posted to us.

@@ -137,10 +137,23 @@ ngx_int_t authenticated(ngx_http_request_t* r, ngx_http_variable_value_t* v)
     return set(v, session_of(r) != nullptr ? "1" : "0");
 }
 
+// Where no session is required, its provider has done nothing for a request
+// without one.
+bool is_involved(ngx_http_request_t* r, const Slot& slot)
+{
+    auto context = Context::find(r);
+    auto is_decided =
+        context != nullptr && (context->error() || context->is_at_endpoint());
+    return slot.session || is_decided ||
+        !conf_of<LocationConf>(r).has(Mode::verify);
+}
+
 ngx_int_t provider(ngx_http_request_t* r, ngx_http_variable_value_t* v)
 {
     auto slot = Context::shown(r);
-    return slot != nullptr ? set(v, slot->state.name()) : set_none(v);
+    return slot != nullptr && is_involved(r, *slot) ?
+        set(v, slot->state.name()) :
+        set_none(v);
 }
 
 ngx_int_t error(ngx_http_request_t* r, ngx_http_variable_value_t* v)

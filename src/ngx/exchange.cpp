@@ -307,7 +307,36 @@ void Exchange::abort_request(ngx_http_request_t*) {}
 // even if its response was truncated.
 void Exchange::finalize_request(ngx_http_request_t* sr, ngx_int_t rc)
 {
-    of(sr)->result_ = rc;
+    auto self = of(sr);
+    self->result_ = rc;
+    if (!self->has_received_) {
+        self->read_verification(*sr->upstream);
+    }
+}
+
+// nginx logs the reason in a line of its own and passes none on. A connection
+// that was kept open has no name to check.
+void Exchange::read_verification(const ngx_http_upstream_t& u)
+{
+    auto c = u.peer.connection;
+    if (c == nullptr || c->ssl == nullptr) {
+        return;
+    }
+    auto result = SSL_get_verify_result(c->ssl->connection);
+    auto name = u.ssl_name;
+    if (result != X509_V_OK) {
+        refused_certificate_ = X509_verify_cert_error_string(result);
+    } else if (c->ssl->handshaked && name.len > 0 &&
+        ngx_ssl_check_host(c, &name) != NGX_OK) {
+        refused_certificate_ = "it is for another name";
+    }
+}
+
+std::string Exchange::refused_certificate() const
+{
+    return refused_certificate_ != nullptr ?
+        std::string(", its certificate was refused, ") + refused_certificate_ :
+        "";
 }
 
 ngx_int_t Exchange::post_subrequest(

@@ -104,6 +104,10 @@ protected:
 
     virtual void ended(End end) = 0;
 
+    // Why the server's certificate was refused, after a comma in a sentence;
+    // empty where it was not.
+    std::string refused_certificate() const;
+
 private:
     static void start(ngx_http_request_t* sr);
     static void time_out(ngx_event_t* event);
@@ -120,14 +124,16 @@ private:
     ngx_int_t set_upstream(ngx_http_request_t* sr);
     void set_location(ngx_http_request_t* sr, ngx_http_request_t* parent);
     bool is_protected(ngx_http_request_t* sr) const;
+    void read_verification(const ngx_http_upstream_t& u);
     End end_of(ngx_int_t rc) const;
 
     const UpstreamServer& upstream_server_;
     oidc::Url url_;
     ngx_event_t deadline_{};
-    ngx_int_t result_ = NGX_ERROR; // of the upstream
-    bool has_timed_out_ = false;   // the deadline has passed
-    bool has_received_ = false;    // any byte at all
+    ngx_int_t result_ = NGX_ERROR;              // of the upstream
+    bool has_timed_out_ = false;                // the deadline has passed
+    bool has_received_ = false;                 // any byte at all
+    const char* refused_certificate_ = nullptr; // why it was
 };
 
 }

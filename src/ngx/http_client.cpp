@@ -97,7 +97,8 @@ Error HttpExchange::failure(End end) const
             std::string("provider ") + reader_.failure() + where};
     }
     if (end == End::unreachable) {
-        return {codes_.unreachable, "provider could not be reached" + where};
+        return {codes_.unreachable,
+            "provider could not be reached" + where + refused_certificate()};
     }
     return {codes_.malformed, "provider sent an incomplete response" + where};
 }

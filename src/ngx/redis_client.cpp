@@ -362,7 +362,8 @@ Error RedisExchange::failure(End end) const
         return {codes_.timeout, "store did not respond in time at " + name};
     }
     if (end == End::unreachable) {
-        return {codes_.unreachable, "store could not be reached at " + name};
+        return {codes_.unreachable,
+            "store could not be reached at " + name + refused_certificate()};
     }
     return {codes_.malformed, "store sent an invalid response at " + name};
 }

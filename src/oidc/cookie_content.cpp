@@ -24,11 +24,10 @@ bool may_be_ours(std::string_view head, const Provider& provider)
 // The cookies of one name. An attacker may have planted any number of them,
 // before ours or after.
 void open_all(std::vector<CookieContent>& opened, CookieLines cookies,
-    const Provider& provider, bool secure)
+    const Provider& provider, const std::string& name, bool is_plain)
 {
     constexpr std::size_t max_tried = 128 * 1024; // bytes of values
     constexpr std::size_t max_opened = 4;
-    const auto& name = provider.session_cookie(secure);
     ChunkedCookie cookie(cookies, name);
     auto max_size = opened.size() + max_opened;
     std::size_t tried = 0;
@@ -39,7 +38,7 @@ void open_all(std::vector<CookieContent>& opened, CookieLines cookies,
         tried += value ? value->size() : head.size();
         if (value) {
             auto content = CookieContent::from_value(*value, provider);
-            content.is_plain = name != provider.session_cookie(true);
+            content.is_plain = is_plain;
             if (content) {
                 opened.push_back(std::move(content));
             }
@@ -53,13 +52,14 @@ void open_all(std::vector<CookieContent>& opened, CookieLines cookies,
 }
 
 std::vector<CookieContent> CookieContent::all_from(
-    CookieLines cookies, const Provider& provider, bool secure)
+    CookieLines cookies, const Provider& provider, const Site& site)
 {
+    const auto& safe = provider.session_cookie(Site(true, site.prefix));
+    const auto& plain = provider.session_cookie(false);
     std::vector<CookieContent> opened;
-    open_all(opened, cookies, provider, true);
-    if (!secure &&
-        provider.session_cookie(false) != provider.session_cookie(true)) {
-        open_all(opened, cookies, provider, false);
+    open_all(opened, cookies, provider, safe, false);
+    if (!site.secure && plain != safe) {
+        open_all(opened, cookies, provider, plain, true);
     }
     return opened;
 }

@@ -30,11 +30,11 @@ struct CookieContent {
 
     // What our keys have sealed for this provider among the request's cookies,
     // at most eight. An attacker may have planted a valid seal: the caller
-    // passes one after the other to Session::accept(). `secure`: the browser is
-    // on https, where the plain name is ignored. On http the other name goes
+    // passes one after the other to Session::accept(). In a browser
+    // on https the plain name is ignored. On http the other name goes
     // first, too, since a proxy may have terminated TLS.
     static std::vector<CookieContent> all_from(
-        CookieLines cookies, const Provider& provider, bool secure);
+        CookieLines cookies, const Provider& provider, const Site& site);
 
     // The same of a cookie's value.
     static CookieContent from_value(

@@ -1,5 +1,7 @@
 #include "oidc/errors.h"
 
+#include "core/encoding.h"
+
 #include <algorithm>
 #include <array>
 
@@ -31,6 +33,9 @@ struct Exception {
 };
 
 constexpr Exception exceptions[] = {
+    // The browser keeps no cookies, or their scope is wrong.
+    {Errc::login_loop, 400, notable},
+    {Errc::state_cookie, 400, notable},
     {Errc::login_limit, 429, warn},
     {Errc::logout_limit, 429, warn},
     // Not requested by the user: a prefetch, or a part of a page.
@@ -89,12 +94,12 @@ constexpr Fault make_fault(Family family, Errc code, std::string_view word)
 {
     for (const auto& row : exceptions) {
         if (row.code == code) {
-            return {code, word, row.status, row.level};
+            return {code, family, word, row.status, row.level};
         }
     }
     const auto& row = *std::find_if(std::begin(families), std::end(families),
         [&](const FamilyRow& row) { return row.family == family; });
-    return {code, word, row.status, row.level};
+    return {code, family, word, row.status, row.level};
 }
 
 #define OIDC_FAULT(family, word)                                               \
@@ -131,6 +136,19 @@ bool wants_newer_keys(const Error& error)
     };
     return std::find(std::begin(codes), std::end(codes), error.code) !=
         std::end(codes);
+}
+
+std::string asked_url(std::string_view url, const Error& error)
+{
+    auto family = fault(error.code).family;
+    auto name = quoted(url.substr(0, url.find('?')));
+    auto is_of_response = family == Family::provider ||
+        family == Family::refusal || family == Family::token ||
+        family == Family::upstream;
+    return url.empty() || !is_of_response ||
+            error.detail.find(name) != error.detail.npos ?
+        "" :
+        ", url " + name;
 }
 
 }

@@ -4,6 +4,7 @@
 
 #include "core/result.h"
 
+#include <string>
 #include <string_view>
 
 namespace oidc {
@@ -97,6 +98,7 @@ enum class Family {
     row(upstream, userinfo_refused) \
     row(request, logout_malformed) \
     row(request, logout_unasked) \
+    row(request, logout_hint_too_large) \
     row(request, logout_limit) \
     row(request, logout_token_malformed) \
     row(request, logout_token_encryption) \
@@ -133,10 +135,13 @@ enum class Family {
 enum class Errc : int { OIDC_ERRORS(OIDC_ENUMERATOR) };
 #undef OIDC_ENUMERATOR
 
-enum class Level { warn, error };
+// `notable`: a request that a mistake of the operator has probably caused. One
+// a minute of each kind is logged at error, the others at warn.
+enum class Level { warn, notable, error };
 
 struct Fault {
     Errc code;
+    Family family;
     std::string_view word; // stable, shown by $oidc_error
     int status;            // HTTP
     Level level;
@@ -153,6 +158,11 @@ Errc refusal_errc(std::string_view error);
 // True when a token was refused because our copy of the provider's key set may
 // be out of date.
 bool wants_newer_keys(const Error& error);
+
+// The URL that a failed request was sent to, without its query, for the end of
+// a log line; empty where the error does not come from a response, or names the
+// URL itself.
+std::string asked_url(std::string_view url, const Error& error);
 
 // Of requests to a provider and to a session store.
 constexpr ExchangeCodes provider_failures{

@@ -5,6 +5,7 @@
 
 #include "core/crypto.h"
 #include "oidc/client.h"
+#include "oidc/cookies.h"
 
 #include <span>
 #include <string>
@@ -31,9 +32,11 @@ public:
     }
 
     // The name of the session cookie in a browser on https, or on http.
-    const std::string& session_cookie(bool secure) const
+    const std::string& session_cookie(const Site& site) const
     {
-        return secure ? secure_cookie_ : plain_cookie_;
+        auto& secure =
+            site.prefix.empty() ? secure_cookie_ : secure_cookie_below_;
+        return site.secure ? secure : plain_cookie_;
     }
 
 private:
@@ -43,6 +46,7 @@ private:
     std::string session_seal_context_;
     std::string state_seal_context_;
     std::string secure_cookie_;
+    std::string secure_cookie_below_; // a path that a proxy removes
     std::string plain_cookie_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "core/encoding.h"
 #include "core/http.h"
+#include "oidc/cookies.h"
 #include "oidc/errors.h"
 #include "oidc/revocation_key.h"
 
@@ -9,10 +10,6 @@
 
 namespace oidc {
 namespace {
-
-// What "session_store auto" keeps in cookies: with the other cookies of a
-// request it fits into nginx's default of 8 KB for a header.
-constexpr std::size_t max_automatic = 4096;
 
 std::string seal(
     std::string_view plain, const Provider& provider, const Random& random)
@@ -25,6 +22,14 @@ std::size_t size_in_request(std::size_t value, const std::string& name)
 {
     auto chunks = value / cookie_chunk + 1;
     return value + chunks * (name.size() + sizeof("=; .1"));
+}
+
+// In a browser on https, where its name is longest.
+std::size_t size_in_response(
+    std::string_view value, const Client& client, const Site& site)
+{
+    return size_in_head(
+        session_cookies(client, value, {}, Site(true, site.prefix)));
 }
 
 // A store keeps it no longer than it may be idle.
@@ -55,7 +60,8 @@ SealedSession store(const Session& session, const Provider& provider, Time now,
 }
 
 Result<SealedSession> seal_session(const Session& session,
-    const Provider& provider, std::size_t max_cookies, Time now, Random random)
+    const Provider& provider, std::size_t max_cookies, Time now, Random random,
+    std::size_t max_in_head, const Site& site)
 {
     auto kind = provider.client().session_store;
     if (session.ticket() || kind == SessionStore::named) {
@@ -68,8 +74,10 @@ Result<SealedSession> seal_session(const Session& session,
     auto value = seal(session.fields(), provider, random);
     auto size = size_in_request(value.size(), longest_name);
     auto is_automatic = kind == SessionStore::automatic;
-    if (size <=
-        (is_automatic ? std::min(max_cookies, max_automatic) : max_cookies)) {
+    auto fits = size <= max_cookies &&
+        (!is_automatic ||
+            size_in_response(value, provider.client(), site) <= max_in_head);
+    if (fits) {
         return SealedSession{std::move(value), {}};
     }
     if (is_automatic) {

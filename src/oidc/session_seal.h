@@ -4,6 +4,8 @@
 
 #include "core/result.h"
 #include "core/time.h"
+#include "oidc/cookies.h"
+#include "oidc/head.h"
 #include "oidc/provider.h"
 #include "oidc/session.h"
 
@@ -35,8 +37,11 @@ struct SealedSession {
 };
 
 // Into the place that the client's session_store says, or the store that it
-// came from. session_too_large beyond `max_cookies` bytes of cookies.
+// came from. `max_cookies`: bytes of cookies in a request, session_too_large
+// beyond them. `max_in_head`: bytes for its cookies in the head of the
+// response, beyond which "session_store auto" uses the store.
 Result<SealedSession> seal_session(const Session& session,
-    const Provider& provider, std::size_t max_cookies, Time now, Random random);
+    const Provider& provider, std::size_t max_cookies, Time now, Random random,
+    std::size_t max_in_head = max_head, const Site& site = true);
 
 }

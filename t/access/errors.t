@@ -287,7 +287,7 @@ $again = $lost->clear->get($callback);
 like($again->{location}, qr/\/callback\/main\?state=[^&]+$/, 'a lost cookie: redirect to the callback with the state alone');
 log_mark($t);
 refuses($t, 'main', 'a lost cookie, and the other one too', $lost->clear->follow($again),
-    '400 state_cookie', 'warn', qr/client sent a state without a login cookie/);
+    '400 state_cookie', 'error', qr/client sent a state without a login cookie/);
 
 log_mark($t);
 my $answer = browser()->raw("GET /main/ HTTP/1.1\r\nHost: local!host\r\nConnection: close\r\n\r\n");
@@ -303,7 +303,7 @@ for my $circles ($looping, $paged) {
 }
 log_mark($t);
 $answer = $looping->forget('main')->get('/main/');
-refuses($t, 'main', 'a sixth', $answer, '400 login_loop', 'warn',
+refuses($t, 'main', 'a sixth', $answer, '400 login_loop', 'error',
     qr/client made 5 login attempts without sending a session cookie/, 'beginning a login');
 like($answer->{body}, qr/The login keeps repeating.*cookies/s, 'a loop: a page that names the cause');
 is($answer->{headers}{'content-type'}, 'text/html', 'a loop: Content-Type');

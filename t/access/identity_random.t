@@ -281,7 +281,8 @@ sub show {
     my ($request, $it, $gate) = @_;
 
     my ($provider, $mode) = provider_and_mode($request, $it);
-    my @may = $provider ? session_of($request, $provider) : $mode eq 'off' ? '|' : @$gate;
+    my $is_open = $mode eq 'off' || ($mode eq 'verify' && !$request->{holds}{$provider});
+    my @may = $is_open ? '|' : $provider ? session_of($request, $provider) : @$gate;
     my $seen_in = $request->{seen_in};
     $seen_in->{ $it->{name} } = [uniq(@{ $seen_in->{ $it->{name} } || [] }, @may)];
     return $it->{name};

@@ -239,7 +239,7 @@ my @in_provider = (
 # In http, below an oidc_provider "idp"; the sentence names the line with "# here".
 
 my $define = qr/, define it in "http"/;
-my $base_url = qr/it must be a scheme, host and port such as "https:\/\/app.example.com"/;
+my $base_url = qr/it must be a scheme, host and port such as "https:\/\/app.example.com", and a plain path if a proxy removes one/;
 my $zone = qr/it must be at least 64k/;
 my $same = qr/has the same "redirect_uri" and "cookie_name" as oidc_provider/;
 my $twin = 'oidc_provider twin { issuer https://twin.example.com; client_id client; }';
@@ -322,7 +322,7 @@ my @in_http = (
     (map {
         ["oidc_base_url $_", "server {\noidc_base_url '$_'; # here\n}",
             qr/invalid "oidc_base_url" "\Q$_\E", $base_url AT/]
-    } 'app.example.com', 'ftp://app.example.com', 'https://app.example.com/path',
+    } 'app.example.com', 'ftp://app.example.com', 'https://app.example.com/a%2fb',
         'https://app.example.com?a', 'https://u@app.example.com', ''),
 
     ['two providers with one callback and cookie in a server',

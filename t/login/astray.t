@@ -99,7 +99,7 @@ sub lost {
     $op->clear;
     my $refused = $stranger->clear->follow($answer);
     is(outcome($refused), '400 state_cookie', "$name, cookie not kept: refused");
-    ok(log_has($t, qr/\[warn\] .*oidc: client sent a state without a login cookie while handling the callback, provider "$name"/),
+    ok(log_has($t, qr/\[error\] .*oidc: client sent a state without a login cookie while handling the callback, provider "$name"/),
         "$name, cookie not kept: logged");
     is(scalar @{ $refused->{set_cookie} }, 0, "$name, cookie not kept: none is set");
     is(outcome($stranger->get("/callback/$name?state=$state")), '400 state_cookie',

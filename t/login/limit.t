@@ -186,7 +186,7 @@ sub refusal {
     unlike($refused->{body}, qr/application/, 'no token left: no page');
     my @lines = error_log_lines($t, qr/oidc:/);
     is(scalar @lines, 1, 'no token left: one line in the log');
-    like($lines[0] // '', qr/\[warn\] .*oidc: client exceeded the login limit while handling the callback, provider "op"/,
+    like($lines[0] // '', qr/\[(?:warn|error)\] .*oidc: client exceeded the login limit while handling the callback, provider "op"/,
         'no token left: the line names the limit');
     unlike($lines[0] // '', qr/callback\/op\?/, 'no token left: the line has no query');
 
@@ -379,7 +379,7 @@ sub pushed {
     like($refused->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'pushed: no token left, Retry-After');
     is($refused->{headers}{'cache-control'}, 'no-store', 'pushed: no token left, Cache-Control');
     is(scalar @{ $refused->{set_cookie} }, 0, 'pushed: no token left, no cookie');
-    ok(log_has($t, qr/\[warn\] .*oidc: client exceeded the login limit while beginning a login, provider "pushed"/),
+    ok(log_has($t, qr/\[(?:warn|error)\] .*oidc: client exceeded the login limit while beginning a login, provider "pushed"/),
         'pushed: no token left, logged');
 
     is(undisturbed(sub {
@@ -464,7 +464,7 @@ sub logouts {
         'two forged logout tokens are charged, then all are refused');
     is(scalar(error_log_lines($t, qr/oidc: logout token/)), 0, 'a refused logout token is not decrypted');
     is(scalar(my @lines = error_log_lines($t,
-        qr/\[warn\] .*oidc: client exceeded the logout limit while handling a back-channel logout, provider "sealed"/)),
+        qr/\[(?:warn|error)\] .*oidc: client exceeded the logout limit while handling a back-channel logout, provider "sealed"/)),
         2, 'a refused logout token is logged');
     is(posts(client('two', fresh_address()), $good, '/back/sealed'), 200, 'the good one is accepted from another client');
 

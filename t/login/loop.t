@@ -9,16 +9,19 @@ BEGIN { push @INC, "$FindBin::Bin/../lib"; }
 use Test::OIDC;
 use Test::OIDC::Site;
 
+my $own = 'http://localhost:' . port(8080);
 my $title = 'The login keeps repeating';
 my $sentence = q{client made 5 login attempts without sending a session cookie};
 
-my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(50);
+my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)->plan(70);
 
 my $op = provider($t, 8081);
 
 $t->write_file_expand('nginx.conf', nginx_conf(
     oidc_provider('op'),
     oidc_provider('posts', 'response_mode form_post'),
+    oidc_provider('area', 'cookie_path /area', redirect_uri => '/area/callback'),
+    oidc_provider('domain', 'cookie_domain example.com'),
     <<'EOF'));
 
     server {
@@ -29,6 +32,10 @@ $t->write_file_expand('nginx.conf', nginx_conf(
 
         location /       { auth_oidc op;    proxy_pass http://127.0.0.1:8080/app; }
         location /posts/ { auth_oidc posts; proxy_pass http://127.0.0.1:8080/app; }
+
+        location /area   { auth_oidc area;   proxy_pass http://127.0.0.1:8080/app; }
+        location /beyond { auth_oidc area;   proxy_pass http://127.0.0.1:8080/app; }
+        location /domain { auth_oidc domain; proxy_pass http://127.0.0.1:8080/app; }
 
         location /own/ {
             auth_oidc  op;
@@ -94,8 +101,11 @@ for my $name (qw/ op posts /) {
         "$name, Content-Type and Cache-Control");
     is(scalar @{ $answer->{set_cookie} }, 0, "$name, no cookie");
     is(join(' ', map { $op->count($_) } qw{ /authorize /token }), '0 0', "$name, no request to the provider");
-    ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/),
-        "$name, logged");
+    ok(log_has($t, qr/\[error\] .*oidc: $sentence while beginning a login, provider "$name"/),
+        "$name, logged at error");
+    $browser->get($page) for 1 .. 5;
+    ok(log_has($t, qr/\[warn\] .*oidc: $sentence while beginning a login, provider "$name"/, 5),
+        "$name, then at warn for a minute");
 }
 
 my $circles = circling();
@@ -147,6 +157,33 @@ for my $name (qw/ op posts /) {
     like($answer->{url}, $name eq 'op' ? qr{/page/$} : qr{/posts/$},
         "$name, login cookie lost each time: the refusal is at the page");
 }
+
+# A page to which the browser would not send the session cookie is refused at once.
+
+my $example = 'http://app.example.com:' . port(8080);
+for my $case (
+    ['a page outside cookie_path', '/beyond/page?a', '500 config_unusable', 'error',
+        'client requested page "/beyond/page", which is not below cookie_path "/area"', 'area'],
+    ['a page whose path begins like cookie_path', '/areal', '500 config_unusable', 'error',
+        'client requested page "/areal", which is not below cookie_path "/area"', 'area'],
+    ['a page below cookie_path with escapes', '/%61rea/', '400 request_host', undef,
+        'client requested page "/%61rea/", which is not below cookie_path "/area"', 'area'],
+    ['a host outside cookie_domain', '/domain', '400 request_host', undef,
+        'client requested host "localhost", which is not in cookie_domain "example.com"', 'domain'],
+    ['a host that ends like cookie_domain', '/domain', '400 request_host', undef,
+        'client requested host "anexample.com", which is not in cookie_domain "example.com"', 'domain',
+        'http://anexample.com:' . port(8080)])
+{
+    my ($name, $page, $expected, $level, $sentence, $provider, $base) = @$case;
+    $level //= '(?:warn|error)';
+    my $answer = browser(base => $base // $own)->get($page);
+    is(outcome($answer), $expected, $name);
+    is(scalar @{ $answer->{set_cookie} }, 0, "$name: no cookie");
+    ok(log_has($t, qr/\[$level\] .*oidc: \Q$sentence\E while beginning a login, provider "$provider"/), "$name: logged");
+}
+is(login('/area?a')->{body}, 'application', 'the page that is cookie_path itself');
+is(login("$own//area/page")->{body}, 'application', 'a page below cookie_path with two slashes');
+is(login('/domain', base => $example)->{body}, 'application', 'a host within cookie_domain');
 
 for my $value ('6', '55', '-1', 'x', '', '5x') {
     my $forger = browser()->set_cookie("op_login_rounds=$value; Path=/");

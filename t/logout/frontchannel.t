@@ -302,7 +302,7 @@ sub page_summary {
 sub complaint {
     my ($sentence) = @_;
 
-    return qr/\[warn\] .* oidc: \Q$sentence\E while handling a front-channel logout, provider "front"/;
+    return qr/\[(?:warn|error)\] .* oidc: \Q$sentence\E while handling a front-channel logout, provider "front"/;
 }
 
 sub in_every_worker {

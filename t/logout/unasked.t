@@ -187,7 +187,7 @@ sub ends_nothing {
     my $answer = $browser->get('/logout/plain', headers => $headers);
     is(join(' ', outcome($answer), $answer->{headers}{'cache-control'} // ''), '503 logout_unasked no-store',
         "$name: refused");
-    ok(log_has($t, qr/\[warn\] .* oidc: \Q$sentence\E.* logging out, provider "plain"/), "$name: logged");
+    ok(log_has($t, qr/\[(?:warn|error)\] .* oidc: \Q$sentence\E.* logging out, provider "plain"/), "$name: logged");
     is(scalar(error_log_lines($t, qr/ oidc: /)), 1, "$name: one log line");
 
     my @all = ($answer, $browser->get('/logout/plain', headers => { %from_elsewhere, %$headers }),

@@ -108,7 +108,7 @@ log_mark($t);
 my $requests = waits($t, 'failure', { status => 500 }, '502 502',
     sub { $op->set(respond => { $metadata => { status => 500 } }) });
 cmp_ok($requests, '<=', 2, 'failure: at most two requests');
-ok(log_has($t, qr/oidc: provider returned status 500 while beginning a login/, 2),
+ok(log_has($t, qr/oidc: provider returned status 500 while beginning a login, provider .*, url "\S+\/openid-configuration"/, 2),
     'failure: each is logged');
 
 my $start = time;

@@ -13,7 +13,7 @@ use Time::HiRes qw/ sleep time /;
 use Test::OIDC;
 use Test::OIDC::Site;
 
-my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)->plan(110);
+my $t = Test::Nginx->new()->has(qw/http http_ssl proxy rewrite sni socket_ssl_sni/)->plan(118);
 
 my $ca = certificate_authority($t, 'ca');
 my $other = certificate_authority($t, 'other');
@@ -120,25 +120,29 @@ is(outcome(login('/?op=listed')), '200', 'a certificate that is not in ssl_crl')
 my $unverified = qr/upstream SSL certificate verify error/;
 my $misnamed = qr/upstream SSL certificate does not match "localhost"/;
 
+my $untrusted = qr/(?:self-signed certificate|unable to )[a-z ]*/;
+
 my @refused = (
-    ['untrusted', 'untrusted', 'of an unknown CA', qr/$unverified: \((?:18|19|20|21):/],
+    ['untrusted', 'untrusted', 'of an unknown CA', qr/$unverified: \((?:18|19|20|21):/, $untrusted],
     ['system_untrusted', 'untrusted', 'of a CA unknown to the system',
-        qr/handshake\(\) failed .*certificate verify failed/],
+        qr/handshake\(\) failed .*certificate verify failed/, $untrusted],
     ['distrusted', 'good', 'of a CA of another provider',
-        qr/$unverified: \((?:18|19|20|21):/],
-    ['misnamed', 'misnamed', 'of another name', $misnamed],
-    ['expired', 'expired', 'expired', qr/$unverified: \(10:/],
-    ['early', 'early', 'not valid yet', qr/$unverified: \(9:/],
-    ['revoked', 'revoked', 'revoked', qr/$unverified: \(23:/],
-    ['shallow', 'chained', 'deeper than ssl_verify_depth', qr/$unverified: \(\d+:/],
+        qr/$unverified: \((?:18|19|20|21):/, $untrusted],
+    ['misnamed', 'misnamed', 'of another name', $misnamed, 'it is for another name'],
+    ['expired', 'expired', 'expired', qr/$unverified: \(10:/, 'certificate has expired'],
+    ['early', 'early', 'not valid yet', qr/$unverified: \(9:/, 'certificate is not yet valid'],
+    ['revoked', 'revoked', 'revoked', qr/$unverified: \(23:/, 'certificate revoked'],
+    ['shallow', 'chained', 'deeper than ssl_verify_depth', qr/$unverified: \(\d+:/, qr/[a-z ]+/],
 );
 
 for my $case (@refused) {
-    my ($provider, $op, $name, $why) = @$case;
+    my ($provider, $op, $name, $why, $reason) = @$case;
 
     $op{$op}->clear;
     refused($t, $provider, "a certificate $name");
-    ok(log_has($t, $why), "a certificate $name: the reason is logged");
+    ok(log_has($t, $why), "a certificate $name: the reason is logged by nginx");
+    ok(log_has($t, qr/oidc: provider could not be reached at "\S+", its certificate was refused, $reason while /),
+        "a certificate $name: and in the line of the module");
     is(scalar(() = $op{$op}->requests), 0, "a certificate $name: no request is sent");
 }
 
@@ -233,7 +237,7 @@ sub refused {
     is(outcome($answer), $expected, $name);
     is("$answer->{headers}{'retry-after'} @{ $answer->{set_cookie} }", '5 ',
         "$name: Retry-After and no cookie");
-    ok(log_has($t, qr/oidc: provider $what at "https:[^"]+" .*, provider "$provider"/),
+    ok(log_has($t, qr/oidc: provider $what at "https:[^"]+".* while .*, provider "$provider"/),
         "$name: logged");
 }
 

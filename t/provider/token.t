@@ -268,6 +268,12 @@ ok(log_has($t, qr/oidc: $neither while handling the callback, provider "neither"
 is("$outcome $request->{query}", '200 tenant=a%20b', 'token_endpoint with a query');
 
 log_mark($t);
+asked_by($op, 'query', metadata => { token_endpoint => "http://$provider/token?tenant=a%20b" },
+    respond => { '/token' => { status => 500 } });
+ok(log_has($t, qr/oidc: provider returned status 500 while handling the callback, .*, url "http:..$provider.token"/),
+    'a failed token request: its URL is logged without the query');
+
+log_mark($t);
 my $closed = port(8089);
 ($outcome) = asked_by($op, 'gone',
     metadata => { token_endpoint => "http://127.0.0.1:$closed/token" });

@@ -583,7 +583,7 @@ sub renewing {
     my ($sentence, $provider) = @_;
 
     $sentence = quotemeta $sentence unless ref $sentence;
-    return qr/\[error\] .* oidc: $sentence while renewing a session, provider "$provider"/;
+    return qr/\[error\] .* oidc: $sentence while renewing a session, provider "$provider", session "[\w-]+"/;
 }
 
 # Sends these headers to the application.

@@ -115,16 +115,16 @@ is(join("\n", error_log_lines($t, qr/\[(?:warn|error|crit)\]/)), '', 'no warning
 # session_store auto
 
 my $auto = browser();
-is(login_of_size($auto, 2000), 'alice in cookies', 'auto: a session of 2 KB is in cookies');
+is(login_of_size($auto, 1500), 'alice in cookies', 'auto: a session of 1.5 KB is in cookies');
 $clock->advance(HOUR);
 is(login_of_size($auto, 20_000), 'alice elsewhere', 'auto: a later session of 20 KB is in shared memory');
 $clock->advance(HOUR);
-is(login_of_size($auto, 2000), 'alice in cookies', 'auto: a small session after it is in cookies');
+is(login_of_size($auto, 1500), 'alice in cookies', 'auto: a small session after it is in cookies');
 
 my @sizes = map { my $browser = browser(); login_of_size($browser, $_); sum(map { length } cookies_of($browser)) }
-    map { 2300 + 50 * $_ } 0 .. 12;
-cmp_ok(max(@sizes), '<=', 4096, 'auto: cookies are at most 4 KB');
-cmp_ok(max(@sizes), '>', 4096 - 100, 'auto: cookies grow to nearly 4 KB');
+    map { 1900 + 50 * $_ } 0 .. 12;
+cmp_ok(max(@sizes), '<=', 3584, 'auto: cookies are at most 3.5 KB');
+cmp_ok(max(@sizes), '>', 3584 - 350, 'auto: cookies grow to nearly 3.5 KB');
 cmp_ok($sizes[-1], '<', 500, 'auto: a larger session becomes a ticket');
 
 my %browser = (small => browser(), large => browser());

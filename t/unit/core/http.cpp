@@ -259,6 +259,33 @@ TEST(Chunks, LeftFromALargerValueAreDeleted)
 }
 
 // Only ASCII letters have a case: 0x0f must not equal "/" (0x2f).
+// RFC 6265, 5.1.3 and 5.1.4
+TEST(CookieScope, MatchesTheDomainAndItsSubdomains)
+{
+    for (auto domain : {"example.com", ".example.com", "EXAMPLE.com"}) {
+        EXPECT_TRUE(domain_matches("example.com", domain)) << domain;
+        EXPECT_TRUE(domain_matches("a.b.example.com", domain)) << domain;
+        for (auto host : {"anexample.com", "com", "example.com.", "",
+                 "xample.com", "example.org"}) {
+            EXPECT_FALSE(domain_matches(host, domain)) << host;
+        }
+    }
+    EXPECT_FALSE(domain_matches("example.com", ""));
+}
+
+TEST(CookieScope, MatchesThePathAndWhatIsBelow)
+{
+    for (auto path : {"/app", "/app/", "/app/a", "/app//"}) {
+        EXPECT_TRUE(path_matches(path, "/app")) << path;
+        EXPECT_TRUE(path_matches(path, "/")) << path;
+    }
+    for (auto path : {"/", "/ap", "/apps", "/App", "/%61pp"}) {
+        EXPECT_FALSE(path_matches(path, "/app")) << path;
+    }
+    EXPECT_FALSE(path_matches("/app", "/app/"));
+    EXPECT_TRUE(path_matches("/app/", "/app/"));
+}
+
 TEST(MediaType, HasNoCaseInControlCharacters)
 {
     for (const auto& value : {"application\x0fjson"s, "APPLICATION\x0fJSON"s,

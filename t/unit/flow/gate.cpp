@@ -65,6 +65,29 @@ TEST(Gate, GoesOnWithOldMetadataWhileTheProviderIsDown)
     EXPECT_EQ(play.asked, Asked{"metadata"});
 }
 
+// Its login would never end: the browser would not send the session cookie.
+TEST(Gate, RefusesAPageOutsideTheScopeOfItsCookies)
+{
+    auto client = example_client();
+    client.cookie_path = "/app";
+    Play play(client);
+    EXPECT_EQ(complaint(play.gate("/page?a")),
+        "config_unusable: client requested page \"/page\", which is not below "
+        "cookie_path \"/app\"");
+    EXPECT_EQ(complaint(play.gate("/a%70p/")),
+        "request_host: client requested page \"/a%70p/\", which is not below "
+        "cookie_path \"/app\"");
+    EXPECT_EQ(play.asked, Asked{});
+    EXPECT_EQ(complaint(play.gate("/app?a")), "");
+    EXPECT_EQ(complaint(play.gate("//app/")), "");
+
+    client.cookie_domain = "app.example.com";
+    Play other(client);
+    EXPECT_EQ(complaint(other.gate("/app")),
+        "request_host: client requested host \"app.example\", which is not in "
+        "cookie_domain \"app.example.com\"");
+}
+
 TEST(Gate, MakesEverythingFreshForEveryLogin)
 {
     Play play;

@@ -1,6 +1,7 @@
 #include "flow/login.h"
 
 #include "core/encoding.h"
+#include "oidc/head.h"
 #include "support/play.h"
 
 #include <gtest/gtest.h>
@@ -87,12 +88,27 @@ TEST(RedirectUri, OfAHostThatSharesNoCookieIsRefused)
     }
 }
 
+// A proxy removes the path.
+TEST(RedirectUri, IsBelowThePathOfTheBaseUrl)
+{
+    for (auto origin :
+        {"https://app.example/a/b", "https://app.example/a/b/"}) {
+        EXPECT_EQ(journey({origin, "/cb", ""}),
+            "https://app.example/a/b/cb /a/b/page?a")
+            << origin;
+    }
+    EXPECT_EQ(
+        journey({"https://app.example/a", "https://app.example/a/cb", ""}),
+        "https://app.example/a/cb /a/page?a");
+}
+
 TEST(RedirectUri, NeedsAUsableBaseUrl)
 {
     for (auto origin : {"", "app.example", "https://", "https://a b",
-             "https://app.example/path", "https://app.example?a",
-             "https://user@app.example", "ftp://app.example",
-             "https://app.example\r\nX: y"}) {
+             "https://app.example/a%70p", "https://app.example/a;b",
+             "https://app.example/a/../b", "https://app.example//a",
+             "https://app.example?a", "https://user@app.example",
+             "ftp://app.example", "https://app.example\r\nX: y"}) {
         for (auto redirect_uri : {"/cb", "https://app.example/cb"}) {
             EXPECT_EQ(journey({origin, redirect_uri, ""}),
                 "request_host: request has no usable base URL, " +
@@ -107,7 +123,7 @@ std::string login_cookie(const Client& client, const std::string& origin)
     constexpr std::size_t random = 4 + 1 + 22; // name = value
     Play play(client);
     play.origin = origin;
-    auto cookies = play.gate().cookies;
+    auto cookies = play.gate("/app").cookies;
     EXPECT_EQ(cookies.size(), 1u);
     auto& cookie = cookies.front();
     return cookie.replace(cookie.find("_login_") + 7, random, "*=*");
@@ -338,9 +354,9 @@ TEST_F(LongTarget, OfAKilobyteStaysInTheState)
 
 TEST_F(LongTarget, TravelsInACookieOfItsOwn)
 {
-    for (std::size_t size : {1025, 2000, 4096}) {
+    for (std::size_t size : {1025, 1500, 1800}) {
         auto gate = play.gate(page(size));
-        EXPECT_EQ(carriers().size(), size > 3000 ? 2u : 1u);
+        EXPECT_EQ(carriers().size(), 1u);
         EXPECT_LT(play.sent.at("state").size(), 500u);
         for (const auto& cookie : gate.cookies) {
             EXPECT_NE(cookie.find("; Path=/; Max-Age=600; HttpOnly; "
@@ -354,19 +370,15 @@ TEST_F(LongTarget, TravelsInACookieOfItsOwn)
 
 TEST_F(LongTarget, WithoutItsCookieIsThePathAlone)
 {
-    play.gate(page(2000));
+    play.gate(page(1800));
     play.jar.cookies.erase(carriers().at(0));
-    EXPECT_EQ(play.callback().location, "/page");
-
-    play.gate(page(4096));
-    play.jar.cookies.erase(carriers().at(1));
     EXPECT_EQ(play.callback().location, "/page");
 }
 
 TEST_F(LongTarget, WithATamperedCookieIsThePathAlone)
 {
     for (auto value : {"", "x", "AAAA", "9.AAAA"}) {
-        play.gate(page(2000));
+        play.gate(page(1800));
         play.jar.cookies.at(carriers().at(0)) = value;
         EXPECT_EQ(play.callback().location, "/page") << value;
     }
@@ -374,9 +386,9 @@ TEST_F(LongTarget, WithATamperedCookieIsThePathAlone)
 
 TEST_F(LongTarget, OfAnotherLoginIsNotTaken)
 {
-    play.gate("/other?b=" + std::string(2000, 'y'));
+    play.gate("/other?b=" + std::string(1800, 'y'));
     auto other = play.jar.cookies.at(carriers().at(0));
-    play.gate(page(2000));
+    play.gate(page(1800));
     play.jar.cookies.at(carriers().at(0)) = other;
     EXPECT_EQ(play.callback().location, "/page");
 }
@@ -385,41 +397,60 @@ TEST_F(LongTarget, OfAnotherLoginIsNotTaken)
 // own.
 TEST_F(LongTarget, OutlivesAnotherLoginThatEnds)
 {
-    play.gate(page(2000));
+    play.gate(page(1800));
     auto first = play.sent;
     play.gate("/short");
     EXPECT_EQ(play.callback().location, "/short");
     play.sent = first;
-    EXPECT_EQ(play.callback().location, page(2000));
+    EXPECT_EQ(play.callback().location, page(1800));
 }
 
 // nginx returns 400 for a header line that exceeds its buffers.
 TEST_F(LongTarget, WithoutRoomForACookieIsThePathAlone)
 {
-    play.cookie_room = 2500;
-    play.gate(page(2500));
+    play.cookie_room = 1800;
+    play.gate(page(1500));
     EXPECT_TRUE(carriers().empty());
     EXPECT_EQ(play.callback().location, "/page");
 
     play.jar = Jar();
-    play.gate(page(1500));
+    play.gate(page(1100));
     EXPECT_EQ(carriers().size(), 1u);
     play.jar.cookies = {{"app", std::string(1000, 'a')}};
-    play.gate(page(1500));
+    play.gate(page(1100));
     EXPECT_TRUE(carriers().empty());
     EXPECT_EQ(play.callback().location, "/page");
 }
 
-TEST_F(LongTarget, Beyond4KilobytesIsThePathAlone)
+// A proxy in front of nginx limits the head of a response.
+TEST_F(LongTarget, IsShortenedUntilItsRedirectFits)
 {
-    play.gate(page(4097));
-    EXPECT_TRUE(carriers().empty());
+    std::size_t longest = 0;
+    for (std::size_t size = 900; size < 4'200; size += 25) {
+        play.jar = Jar();
+        auto gate = play.gate(page(size));
+        EXPECT_GT(room_in_head(gate.location, gate.cookies), 0u) << size;
+        auto callback = play.callback();
+        EXPECT_GT(room_in_head(callback.location, callback.cookies), 0u)
+            << size;
+        auto is_whole = callback.location == page(size);
+        EXPECT_TRUE(is_whole || callback.location == "/page") << size;
+        longest = is_whole ? size : longest;
+    }
+    EXPECT_GT(longest, 1'800u);
+}
+
+TEST_F(LongTarget, LeavesRoomForALongQueryOfTheConfiguration)
+{
+    play.extra_args = "claims=" + std::string(2'000, 'c');
+    auto gate = play.gate(page(1'024));
+    EXPECT_GT(room_in_head(gate.location, gate.cookies), 0u);
     EXPECT_EQ(play.callback().location, "/page");
 }
 
 TEST_F(LongTarget, WithALongPathIsTheRootOnceLost)
 {
-    auto path = "/" + std::string(2000, 'p');
+    auto path = "/" + std::string(1800, 'p');
     play.gate(path + "?q");
     EXPECT_EQ(play.callback().location, path + "?q");
     play.gate(path + "?q");
@@ -475,9 +506,9 @@ TEST(FormPost, SetsCookiesThatACrossSitePostBrings)
     for (std::string scheme : {"https", "http"}) {
         Play play(client);
         play.origin = scheme + "://127.0.0.1:8080";
-        auto gate = play.gate("/page?a=" + std::string(3500, 'x'));
+        auto gate = play.gate("/page?a=" + std::string(1500, 'x'));
         EXPECT_EQ(complaint(gate), "");
-        EXPECT_EQ(gate.cookies.size(), 3u); // two of them hold the target
+        EXPECT_EQ(gate.cookies.size(), 2u); // one of them holds the target
         for (const auto& cookie : gate.cookies) {
             EXPECT_TRUE(cookie.ends_with(
                 "; Path=/; Max-Age=600; HttpOnly; SameSite=None; Secure"))

@@ -101,4 +101,20 @@ TEST(SessionCookie, ReplacesThoseOfThePlainName)
 }
 
 }
+
+// A page below a path that a proxy removes: the browser sees the path.
+TEST(Cookies, ArePutBelowThePathThatAProxyRemoves)
+{
+    auto client = example_client();
+    auto set = [&](bool secure) {
+        return session_cookies(client, "v", {}, Site(secure, "/app")).front();
+    };
+    EXPECT_TRUE(set(true).starts_with(
+        "__Secure-" + client.cookie_name + "=v; Path=/app; "));
+    EXPECT_TRUE(set(false).starts_with(client.cookie_name + "=v; Path=/app; "));
+    client.cookie_path = "/area/";
+    EXPECT_TRUE(set(true).starts_with(
+        "__Secure-" + client.cookie_name + "=v; Path=/app/area/; "));
+}
+
 }

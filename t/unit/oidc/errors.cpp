@@ -109,7 +109,13 @@ TEST(Fault, OfAClientIsAWarning)
             row.word == "login_limit" || row.word == "login_unasked" ||
             row.word == "callback_malformed" ||
             row.code == Errc::provider_access_denied;
-        EXPECT_EQ(row.level, clients ? Level::warn : Level::error) << row.word;
+        auto is_notable =
+            row.word == "login_loop" || row.word == "state_cookie";
+        EXPECT_EQ(row.level,
+            is_notable  ? Level::notable :
+                clients ? Level::warn :
+                          Level::error)
+            << row.word;
     }
 }
 
@@ -151,4 +157,19 @@ TEST(NewerKeys, AreWantedForKeyAndSignatureAlone)
 }
 
 }
+
+TEST(AskedUrl, IsNamedOnceWithoutItsQuery)
+{
+    constexpr auto url = "https://op.example/token?a=b";
+    EXPECT_EQ(asked_url(url, {Errc::provider_invalid_client, "refused"}),
+        ", url \"https://op.example/token\"");
+    EXPECT_EQ(asked_url(url, {Errc::id_token_expired, "expired"}),
+        ", url \"https://op.example/token\"");
+    EXPECT_EQ(asked_url(url,
+                  {Errc::upstream_timeout, "at \"https://op.example/token\""}),
+        "");
+    EXPECT_EQ(asked_url(url, {Errc::store_full, "full"}), "");
+    EXPECT_EQ(asked_url("", {Errc::upstream_timeout, "late"}), "");
+}
+
 }

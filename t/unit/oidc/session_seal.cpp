@@ -1,6 +1,8 @@
 #include "oidc/session_seal.h"
 
 #include "core/encoding.h"
+#include "oidc/cookies.h"
+#include "oidc/head.h"
 #include "oidc/revocation_key.h"
 #include "support/sessions.h"
 
@@ -42,26 +44,40 @@ TEST(SessionSeal, IsInTheNamedStore)
     }
 }
 
-// Decided by the bytes of its cookies: the value, and the name of each chunk.
-TEST(SessionSeal, IsStoredAutomaticallyAboveFourKilobytes)
+// Decided by the bytes of its cookies in the head of the response.
+TEST(SessionSeal, IsStoredAutomaticallyIfItsHeadWouldBeTooLarge)
 {
     auto client = example_client();
     auto by_itself = provider_of(client);
     auto in_cookies = provider_of(client_of(SessionStore::cookie));
     int here = 0;
     int there = 0;
-    for (std::size_t size = 2'700; size < 3'000; size += 7) {
+    for (std::size_t size = 2'200; size < 2'700; size += 7) {
         auto session = with_email(by_itself, size);
-        auto value = keep(session, in_cookies).cookie.size();
-        auto chunks = value / cookie_chunk + 1;
-        auto needed =
-            value + chunks * (("__Host-" + client.cookie_name).size() + 6);
+        auto value = keep(session, in_cookies).cookie;
+        auto needed = size_in_head(session_cookies(client, value, {}, true));
         auto is_here = !keep(session, by_itself).save;
-        EXPECT_EQ(is_here, needed <= 4096) << needed;
+        EXPECT_EQ(is_here, needed <= max_head) << needed;
         (is_here ? here : there)++;
     }
     EXPECT_GT(here, 5);
     EXPECT_GT(there, 5);
+}
+
+TEST(SessionSeal, IsStoredAutomaticallyBesideALargeHead)
+{
+    auto client = example_client();
+    auto provider = provider_of(client);
+    auto session = with_email(provider, 1'000);
+    auto cookie = keep(session, provider).cookie;
+    auto needed = size_in_head(session_cookies(client, cookie, {}, true));
+    auto is_stored = [&](std::size_t room_in_head) {
+        return seal_session(
+            session, provider, room, noon, random_bytes, room_in_head)
+            ->save.has_value();
+    };
+    EXPECT_FALSE(is_stored(needed));
+    EXPECT_TRUE(is_stored(needed - 1));
 }
 
 TEST(SessionSeal, IsStoredAutomaticallyWhenItDoesNotFit)
