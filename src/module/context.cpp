@@ -419,7 +419,7 @@ ngx_int_t Context::forbid(const Unmet& unmet)
 {
     bool unknown;
     auto provider = protecting_provider(r_, unknown);
-    action_ = authorizing;
+    doing_ = {authorizing};
     oidc::Finish end;
     end.error = oidc::Error{oidc::Errc::forbidden,
         oidc::quoted(unmet.value) +
