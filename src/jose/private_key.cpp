@@ -86,8 +86,8 @@ std::vector<const Algorithm*> algorithms_of(
             fitting.push_back(algorithm);
         }
     }
-    std::ranges::stable_partition(
-        fitting, [&](auto algorithm) { return alg == algorithm->name; });
+    std::stable_partition(fitting.begin(), fitting.end(),
+        [&](auto algorithm) { return alg == algorithm->name; });
     return fitting;
 }
 

@@ -98,7 +98,7 @@ is(login(page_of('inside'))->{body}, 'sub=alice', 'an issuer with http: a login 
 is(join(' ', map { $op->count($_) } $metadata, qw{ /authorize /token /jwks /userinfo }), '1 1 1 1 1',
     'an issuer with http: all requests');
 $op->set(id_token => { signature => 'flip' });
-is(outcome(login(page_of('inside'))), '403 id_token_signature', 'an issuer with http: tokens are verified');
+is(outcome(login(page_of('inside'))), '502 id_token_signature', 'an issuer with http: tokens are verified');
 $op->set(id_token => { claims => { iss => 'http://evil.example.com' } });
 is(outcome(login(page_of('inside'))), '403 id_token_issuer', 'an issuer with http: tokens of another are refused');
 $op->reset->clear->set(document => { issuer => 'https://op.example.com' });
