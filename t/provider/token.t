@@ -161,7 +161,7 @@ my @accepted = (
 my @slow = too_slow($endpoint);
 
 my $t = Test::Nginx->new()->has(qw/http proxy rewrite/)
-    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 35);
+    ->plan(CALLBACK_TESTS * (@refused_answers + @refused_members + @slow) + @slow + 2 * @accepted + 36);
 
 my $op = provider($t, 8081);
 
