@@ -151,7 +151,7 @@ test: deps-test   ## every test: checks, unit, replay, prove, the same sanitized
 
 .PHONY: test-computing
 test-computing:
-	@MAKEFLAGS= $(MAKE) -j$(shell expr 1 + $(jobs)) $(MAKEOVERRIDES) $(computing)
+	@MAKEFLAGS=--no-print-directory $(MAKE) -j$(shell expr 1 + $(jobs)) $(MAKEOVERRIDES) $(computing)
 
 computing = $(if $(BUILD)$(NGINX_SRC),,prove-sanitized) unit replay check
 

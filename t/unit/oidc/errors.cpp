@@ -60,6 +60,9 @@ int status_of(std::string_view word)
     if (word == "upstream_timeout") {
         return 504;
     }
+    if (word == "forbidden") {
+        return 403;
+    }
     if (word.starts_with("upstream_")) {
         return 502;
     }
