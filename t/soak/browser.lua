@@ -256,7 +256,7 @@ end)
 case('no_cookies', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
-  browser:must_return(browser:call_back_with_code('good', login), browser.callback_path .. '?state=' .. login.state)
+  browser:must_return(browser:call_back_with_code('good', login), '?state=' .. login.state)
   browser.jar = {}
   browser:must_refuse(browser:call_back('state=' .. login.state), 400, 'state_cookie')
 end)
@@ -265,7 +265,7 @@ end)
 case('lost_cookies', 10, function(browser)
   local login = browser:begin()
   browser.jar = {}
-  browser:must_return(browser:call_back_with_code('good', login), browser.callback_path .. '?state=' .. login.state)
+  browser:must_return(browser:call_back_with_code('good', login), '?state=' .. login.state)
   browser:must_return(browser:call_back('state=' .. login.state))
   browser:log_in('good')
 end)
