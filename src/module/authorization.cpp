@@ -7,12 +7,17 @@
 namespace ngx {
 namespace {
 
-// A list is true if one of its members is.
+// "false" is what a claim of that JSON value shows.
 bool is_true(std::string_view value)
 {
-    while (!value.empty()) {
-        auto member = oidc::take_until(value, ',');
-        if (!member.empty() && member != "0") {
+    return !value.empty() && value != "0" && value != "false";
+}
+
+// A list is true if one of its members is.
+bool has_true(std::string_view list)
+{
+    while (!list.empty()) {
+        if (is_true(oidc::take_until(list, ','))) {
             return true;
         }
     }
@@ -25,7 +30,7 @@ std::optional<Unmet> find_unmet(ngx_http_request_t* r)
 {
     for (auto requirement : conf_of<LocationConf>(r).requirements) {
         for (auto value : requirement->values) {
-            if (!is_true(evaluate(r, value))) {
+            if (!has_true(evaluate(r, value))) {
                 return Unmet{view(value->value), requirement->status};
             }
         }

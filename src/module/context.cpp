@@ -7,13 +7,12 @@
 #include "flow/gate.h"
 #include "flow/logout.h"
 #include "flow/restore.h"
-#include "module/log_level.h"
 #include "module/protection.h"
 #include "module/request.h"
 #include "module/response.h"
 #include "oidc/errors.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace ngx {
 namespace {
@@ -45,26 +44,6 @@ oidc::TimeMs revoked_here(
 bool grants_access_alone(const ngx_http_request_t* r)
 {
     return conf_of<ngx_http_core_loc_conf_t>(r).satisfy == NGX_HTTP_SATISFY_ANY;
-}
-
-// True where another issuer has the same callback path in this server.
-bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
-{
-    const auto& providers = conf_of<ServerConf>(r).providers;
-    return std::any_of(
-        providers.begin(), providers.end(), [&](const auto* other) {
-            return other->callback_path == provider.callback_path &&
-                other->client.issuer != provider.client.issuer;
-        });
-}
-
-// True where the path has another meaning in this server, too.
-bool shares_frontchannel_logout(
-    ngx_http_request_t* r, const ProviderConf& provider)
-{
-    return endpoints_at(conf_of<ServerConf>(r).providers,
-               provider.client.frontchannel_logout_uri)
-               .size() > 1;
 }
 
 }
@@ -209,7 +188,7 @@ ngx_int_t Context::restore(Slot& slot)
     slot.is_restored = true;
     slot.session = std::move(end->session);
     slot.failure = std::move(end->error);
-    slot.failed_while = doing_;
+    slot.failed_while = log_context_;
     return NGX_OK;
 }
 
@@ -312,7 +291,7 @@ ngx_int_t Context::renew(Slot& slot)
     if (!end) {
         return NGX_AGAIN;
     }
-    doing_.session = slot.session->handle();
+    log_context_.session = slot.session->handle();
     take_renewed(slot, std::move(*end));
     return NGX_OK;
 }
@@ -331,7 +310,7 @@ void Context::take_renewed(Slot& slot, oidc::Finish end)
 {
     slot.session = std::move(end.session);
     slot.failure = std::move(end.error);
-    slot.failed_while = doing_;
+    slot.failed_while = log_context_;
     log_warnings(slot, end);
     if (end.failure_backoff > oidc::Seconds()) {
         slot.state.refresh_not_before = now() + end.failure_backoff;
@@ -390,7 +369,7 @@ ngx_int_t Context::try_gate()
         slot.session.reset();
     }
     if (slot.failure) {
-        doing_ = slot.failed_while;
+        log_context_ = slot.failed_while;
     }
     if (slot.failure && is_required_) {
         oidc::Finish end;
@@ -398,7 +377,7 @@ ngx_int_t Context::try_gate()
         return fail(slot.state.name(), std::move(end));
     }
     if (slot.failure) {
-        log(slot.state.name(), *slot.failure);
+        log_error(r_, slot.state.name(), log_context_, *slot.failure);
     }
     if (slot.session) {
         passed_ = &slot;
@@ -419,11 +398,11 @@ ngx_int_t Context::forbid(const Unmet& unmet)
 {
     bool unknown;
     auto provider = protecting_provider(r_, unknown);
-    doing_ = {authorizing};
+    log_context_ = {authorizing};
     oidc::Finish end;
     end.error = oidc::Error{oidc::Errc::forbidden,
         oidc::quoted(unmet.value) +
-            " of \"auth_oidc_require\" is empty or \"0\""};
+            " of \"auth_oidc_require\" is empty, \"0\" or \"false\""};
     return fail(provider != nullptr ? provider->name : "off", std::move(end),
         unmet.status);
 }
@@ -472,8 +451,8 @@ ngx_int_t Context::resume_endpoint_flow()
             return rc;
         }
         if (slot.failure && endpoint_ == EndpointKind::callback) {
-            doing_ = slot.failed_while;
-            log(slot.state.name(), *slot.failure);
+            log_context_ = slot.failed_while;
+            log_error(r_, slot.state.name(), log_context_, *slot.failure);
         }
     }
     if (!driver_) {
@@ -508,7 +487,7 @@ std::unique_ptr<oidc::Flow> Context::endpoint_flow(const Slot& slot) const
 ngx_int_t Context::refuse_endpoint(
     const ProviderConf& provider, EndpointKind kind, oidc::Error error)
 {
-    doing_ = {action(kind)};
+    log_context_ = {action(kind)};
     oidc::Finish end;
     end.error = std::move(error);
     return fail(provider.name, std::move(end));
@@ -552,7 +531,7 @@ std::optional<oidc::Finish> Context::drive(std::optional<Driver>& driver)
             oidc::Errc::internal, std::string("internal error, ") + e.what()};
     }
     if (end) {
-        doing_ = {driver->action(), driver->url()};
+        log_context_ = {driver->action(), driver->url()};
         driver.reset();
     }
     return end;
@@ -583,43 +562,21 @@ ngx_int_t Context::fail(
     const std::string& provider, oidc::Finish end, ngx_int_t status)
 {
     gate_ = nullptr;
-    log(provider, *end.error);
+    log_error(r_, provider, log_context_, *end.error);
     error_ = end.error;
     return refuse(
         r_, end, status != 0 ? status : oidc::fault(end.error->code).status);
-}
-
-void Context::log(const std::string& provider, const oidc::Error& error) const
-{
-    // ngx_log_error() evaluates its arguments more than once.
-    auto level = log_level(r_, provider, error);
-    log(level, provider, error.detail, oidc::asked_url(doing_.url, error));
 }
 
 // What did not stop the flow.
 void Context::log_warnings(const Slot& slot, const oidc::Finish& finish) const
 {
     if (finish.warning) {
-        log(slot.state.name(), *finish.warning);
+        log_error(r_, slot.state.name(), log_context_, *finish.warning);
     }
     if (!finish.notice.empty()) {
-        log(NGX_LOG_NOTICE, slot.state.name(), finish.notice, "");
+        log_notice(r_, slot.state.name(), log_context_, finish.notice);
     }
-}
-
-void Context::log(ngx_uint_t level, const std::string& provider,
-    const std::string& sentence, const std::string& url) const
-{
-    auto log = r_->connection->log;
-    auto session = doing_.session.empty() ?
-        "" :
-        ", session " + oidc::quoted(doing_.session);
-    // nginx's last action, of an upstream perhaps, does not describe ours.
-    auto action = std::exchange(log->action, nullptr);
-    ngx_log_error(level, log, 0, "oidc: %s while %*s, provider %s%s%s",
-        sentence.c_str(), doing_.action.size(), doing_.action.data(),
-        oidc::quoted(provider).c_str(), session.c_str(), url.c_str());
-    log->action = action;
 }
 
 }

@@ -6,6 +6,7 @@
 #include "module/authorization.h"
 #include "module/driver.h"
 #include "module/endpoint.h"
+#include "module/log_line.h"
 #include "ngx/ngx.h"
 
 #include <list>
@@ -17,13 +18,6 @@
 
 namespace ngx {
 
-// What a log line says of a flow.
-struct Doing {
-    std::string_view action;  // after "while"
-    std::string url = {};     // of the provider, that was last asked
-    std::string session = {}; // the handle of the one that is renewed
-};
-
 // The browser's session at one provider, as far as it is known. Slots of
 // different providers never exchange anything.
 struct Slot {
@@ -32,12 +26,11 @@ struct Slot {
     ProviderState& state;
     std::optional<oidc::Session> session;
     std::optional<oidc::Error> failure; // why its store could not load it
-    Doing failed_while{};
+    LogContext failed_while{};
     bool is_restored = false;    // loaded, or there is nothing to load
     bool was_read_early = false; // it was read before that
     bool is_resolved = false;    // and renewed where due
-    bool may_be_plain =
-        false; // a cookie had the name that can be planted over http
+    bool may_be_plain = false;   // by a name that can be planted over http
 
     std::optional<oidc::Pin> pin; // records that revoked it, not pinned yet
     std::optional<Driver> driver; // restores or renews it
@@ -134,10 +127,7 @@ private:
     std::optional<oidc::Finish> drive(std::optional<Driver>& driver);
     ngx_int_t run(Slot& slot);
     ngx_int_t finish(Slot& slot, oidc::Finish finish);
-    void log(const std::string& provider, const oidc::Error& error) const;
     void log_warnings(const Slot& slot, const oidc::Finish& finish) const;
-    void log(ngx_uint_t level, const std::string& provider,
-        const std::string& sentence, const std::string& url) const;
 
     ngx_http_request_t* r_;
     oidc::RequestView view_;
@@ -155,7 +145,7 @@ private:
     EndpointKind endpoint_ = EndpointKind::callback;
     std::optional<Driver> driver_; // of the gate or the endpoint
 
-    Doing doing_{"choosing a provider"};
+    LogContext log_context_{"choosing a provider"};
     std::optional<ngx_uint_t> log_level_; // of the connection, while silenced
     std::optional<oidc::Error> error_;
 };

@@ -7,6 +7,8 @@
 #include "module/worker.h"
 #include "oidc/cookie_content.h"
 
+#include <algorithm>
+
 namespace ngx {
 namespace {
 
@@ -101,6 +103,24 @@ Endpoint choose(ngx_http_request_t* r, const std::vector<Endpoint>& endpoints,
         }
     }
     return endpoints.front();
+}
+
+bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider)
+{
+    const auto& providers = conf_of<ServerConf>(r).providers;
+    return std::any_of(
+        providers.begin(), providers.end(), [&](const auto* other) {
+            return other->callback_path == provider.callback_path &&
+                other->client.issuer != provider.client.issuer;
+        });
+}
+
+bool shares_frontchannel_logout(
+    ngx_http_request_t* r, const ProviderConf& provider)
+{
+    return endpoints_at(conf_of<ServerConf>(r).providers,
+               provider.client.frontchannel_logout_uri)
+               .size() > 1;
 }
 
 }

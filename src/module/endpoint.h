@@ -39,4 +39,11 @@ bool takes_form(const Endpoint& endpoint);
 Endpoint choose(ngx_http_request_t* r, const std::vector<Endpoint>& endpoints,
     std::string_view form);
 
+// True where another issuer has the same callback path in this server.
+bool shares_callback(ngx_http_request_t* r, const ProviderConf& provider);
+
+// True where the path has another meaning in this server, too.
+bool shares_frontchannel_logout(
+    ngx_http_request_t* r, const ProviderConf& provider);
+
 }

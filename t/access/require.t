@@ -9,7 +9,7 @@ use Test::OIDC;
 use Test::OIDC::Site;
 use Test::OIDC::Wait qw/ reload /;
 
-my $t = Test::Nginx->new()->has(qw/http access auth_request map proxy rewrite/)->plan(88);
+my $t = Test::Nginx->new()->has(qw/http access auth_request map proxy rewrite/)->plan(99);
 
 my $op = provider($t, 8081);
 
@@ -88,6 +88,16 @@ for my $case (
     is($admin->get($page)->{status}, $with_role, "$name: with the role");
 }
 
+for my $case (['true', 200], ['1', 200], ['"yes"', 200], ['[false,true]', 200], ['false', 403], ['"false"', 403],
+    ['0', 403], ['""', 403], ['null', 403], ['[]', 403], ['[false,0]', 403])
+{
+    my ($json, $status) = @$case;
+
+    $op->set(id_token => { claims_json => qq({%%*%%,"staff":$json}) });
+    is(login('/staff')->{status}, $status, "a claim of $json");
+}
+$op->reset;
+
 is($user->get('/limited')->{status}, 200, 'limit_except: a method that is not limited');
 is($user->request('DELETE', '/limited')->{status}, 403, 'limit_except: a limited method, without the role');
 
@@ -97,7 +107,7 @@ log_mark($t);
 my $res = $user->get('/admin');
 is($res->{headers}{'x-error'}, 'forbidden', '$oidc_error');
 like($res->{headers}{'cache-control'}, qr/no-store/, 'no cache keeps the response');
-ok(log_has($t, qr/\[error\].*oidc: "\$is_admin" of "auth_oidc_require" is empty or "0" while authorizing a request, provider "idp"/),
+ok(log_has($t, qr/\[error\].*oidc: "\$is_admin" of "auth_oidc_require" is empty, "0" or "false" while authorizing a request, provider "idp"/),
     'the log names the value and the provider');
 is($user->get('/own_page')->{body}, 'forbidden', 'an error_page');
 
@@ -164,6 +174,7 @@ sub configure {
         location /both       { auth_oidc_require $is_admin ${arg_none}; }
         location /several    { auth_oidc_require $is_admin error=404; auth_oidc_require $arg_none; }
         location /either     { auth_oidc_require "$is_admin$is_local"; }
+        location /staff      { auth_oidc_require $oidc_claim_staff; }
         location /listed     { auth_oidc_require $roles; }
         location /verify     { auth_oidc_mode verify; }
         location /open       { auth_oidc off; auth_oidc_require off; }
@@ -230,7 +241,7 @@ sub configure {
         return 204;
     }
 EOF
-    $t->write_file($_, 'page') for qw/ claims info admin wrong zero hidden broken both several either listed verify
+    $t->write_file($_, 'page') for qw/ claims info admin wrong zero hidden broken both several either staff listed verify
         open address nobody subrequest any any_address any_closed all_denied limited own_page /;
     mkdir $t->testdir . '/nested';
     $t->write_file("nested/$_", 'page') for qw/ own index.html /;
