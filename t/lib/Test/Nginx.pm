@@ -334,7 +334,26 @@ sub run {
         or die "Can't start nginx:\n" . $self->log_text('stderr.log');
 
     $self->{pid} = $pid;
+    $self->wait_for_workers;
     return $self;
+}
+
+# A master process sleeps through a signal that comes before it starts workers.
+sub wait_for_workers {
+    my ($self) = @_;
+
+    my $master = $self->master;
+    return wait_until(START_TIMEOUT, sub { !kill(0, $master) || has_child($master) });
+}
+
+sub has_child {
+    my ($pid) = @_;
+
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $stat, '<', $file or next;
+        return 1 if (readline($stat) // '') =~ /\) \S $pid /;
+    }
+    return 0;
 }
 
 # For a configuration that other versions of nginx may reject.
